@@ -1,0 +1,157 @@
+"""What the report is made of: plain values and arrays, collected by the stage.
+
+Every text may be hostile (file names, labels): it is escaped where it is written, nowhere else.
+Every sequence may be empty; None means "not known", never zero.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = [
+    "MatchedImage",
+    "RejectCount",
+    "ReportData",
+    "RunSummary",
+    "StageTime",
+    "StructureCard",
+    "TableCount",
+    "VocabularyData",
+]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TableCount:
+    """Rows of one table, of one batch."""
+
+    table: str
+    batch: str | None
+    """None for tables of the whole collection."""
+    rows: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class RejectCount:
+    """Records that one stage could not use, for one reason."""
+
+    reason: str
+    stage: str
+    records: int
+    example: str | None = None
+    """Image of one of them."""
+    detail: str | None = None
+    """What was wrong with that one."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class StageTime:
+    """One step of the runs that made the present state."""
+
+    stage: str
+    batch: str | None
+    seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunSummary:
+    """The page's head and its tables."""
+
+    title: str
+    run: str
+    """Identifier of the run that the page shows."""
+    finished: str
+    """When, as it shall be printed."""
+    version: str
+    """Version of minia_spark."""
+    images: int
+    features: int | None = None
+    batches: int | None = None
+    vocabulary: str | None = None
+    """Identifier (hash) of the vocabulary."""
+    tables: Sequence[TableCount] = ()
+    rejects: Sequence[RejectCount] = ()
+    stages: Sequence[StageTime] = ()
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    """Nested mappings; shown flat, with dotted names, in the given order."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class VocabularyData:
+    """What the plots of the vocabulary show."""
+
+    centres: NDArray[np.float32]
+    """Shape (words, dimension)."""
+    word_counts: NDArray[np.int64]
+    """Shape (words,): occurrences of every word in the whole collection."""
+    descriptors: NDArray[np.float32]
+    """Shape (sampled, dimension): a sample of the descriptors; may be empty."""
+    outlier_deviations: float = 2.0
+    """Words are outliers beyond mean +- this many standard deviations of their counts."""
+    outliers_dropped: bool = False
+    """Whether such words were left out of mining."""
+    costs: Sequence[float] = ()
+    """Cost (sum of squared distances) after every refinement iteration."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class MatchedImage:
+    """One image of a structure, with the features that matched."""
+
+    image_id: str
+    uri: str
+    """Handed to `open_image`."""
+    overlap: float
+    """Multiset overlap with the structure, in [0, 1]."""
+    x: NDArray[np.float32]
+    """Shape (matched,): positions in pixels; also `y`."""
+    y: NDArray[np.float32]
+    size: NDArray[np.float32]
+    """Shape (matched,): diameters in pixels."""
+    words: NDArray[np.int32] | None = None
+    """Shape (matched,): word of every feature; the same word has the same colour everywhere."""
+    label: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class StructureCard:
+    """One structure, with its best images."""
+
+    structure: str
+    """Identifier, as people name it."""
+    words: Sequence[int]
+    """By falling frequency."""
+    frequencies: Sequence[int]
+    """In how many of its sets every word is; as long as `words`."""
+    sets: int
+    """Number of mined sets that were joined into it, counting repeated ones."""
+    images_total: int
+    """Images whose overlap reaches the threshold; `images` holds the best of them."""
+    images: Sequence[MatchedImage]
+    labels: Mapping[str, int] = field(default_factory=dict)
+    """Label -> how many of the `images_total` images have it; empty when there are no labels."""
+    support: int | None = None
+    """Images that hold more than half of its words."""
+    expected_support: float | None = None
+    lift: float | None = None
+    q: float | None = None
+    stability: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReportData:
+    """Everything on the site."""
+
+    run: RunSummary
+    structures: Sequence[StructureCard]
+    """In their ranking; those that are to be shown, or more."""
+    structures_total: int
+    """How many there are in all."""
+    vocabulary: VocabularyData | None = None
+    """None before there is one."""
+    advice: Sequence[str] = ()
+    """Sentences that the stages have for the user; shown above everything else."""
