@@ -1,0 +1,360 @@
+#!/usr/bin/env bash
+# The one entry: sets up what a verb needs, then does it; `./build.sh help` lists the verbs.
+# Everything lands inside this checkout (.venv/, native/build/, build/, dist/, demo/). The one
+# exception: missing system packages are installed with apt-get, where that needs no password.
+set -euo pipefail
+
+readonly min_python=11 min_java=17     # Python 3.x; both are what Spark 4.3 asks for
+readonly lock=requirements-dev.lock    # .venv holds everything that any verb needs
+caller=$PWD
+cd -P -- "$(dirname -- "${BASH_SOURCE[0]}")"
+root=$PWD
+
+usage() {
+  cat <<'TEXT'
+./build.sh VERB [ARGUMENTS]     each verb first installs what it needs; run it as often as you like
+
+  demo [--warehouse DIR]  find structures in the Hubble deep field and in a generated survey
+  test [PYTEST ARGUMENTS] native tests, lint, pytest: what CI runs
+  native                  the C++ program native/build/smh
+  package                 what spark-submit needs, under dist/
+  lint                    ruff, mypy, import rules
+  bench [ARGUMENTS]       speed and memory against their limits
+  setup                   everything the other verbs need, and nothing else
+  lock [--upgrade]        renew requirements*.lock from pyproject.toml
+  help                    this text
+
+PYTHON names the interpreter for .venv, JAVA_HOME the Java for Spark; otherwise both are searched.
+TEXT
+}
+
+say() { printf -- '-- %s\n' "$*"; }
+die() { printf 'build.sh: %s\n' "$@" >&2; exit 1; }
+
+# ---------------------------------------------------------------- what the system must provide
+
+python_is_new() { "$1" -c "import sys; sys.exit(sys.version_info < (3, $min_python))" 2>/dev/null; }
+python_makes_venvs() { "$1" -c 'import ensurepip, venv' 2>/dev/null; }
+
+find_python() {  # prints the first Python that is new enough
+  local name
+  for name in ${PYTHON:-python3 $(compgen -c python3. | grep -x 'python3\.[0-9]*' | sort -ruV)}; do
+    if python_is_new "$name"; then echo "$name"; return; fi
+  done
+  return 1
+}
+
+venv_works() {  # runs, is new enough, and was made for this very folder
+  { python_is_new .venv/bin/python && .venv/bin/python -c 'import pip' \
+      && grep -qF "$root/.venv/bin/python" .venv/bin/pip; } 2>/dev/null
+}
+
+java_facts() {  # prints "MAJOR HOME" of a java program; nothing when it does not run
+  "$1" -XshowSettings:properties -version 2>&1 \
+    | sed -nE 's/^ *java\.home = //p; s/^ *java\.specification\.version = (1\.)?//p' \
+    | { read -r home && read -r major && echo "$major $home"; } || true
+}
+
+find_java() {  # prints a home: JAVA_HOME, else the one on PATH, else the newest installed
+  local program major home best=0 best_home=
+  for program in ${JAVA_HOME:+"$JAVA_HOME/bin/java"} "$(command -v java || true)"; do
+    read -r major home <<<"$(java_facts "$program")"
+    if (( ${major:-0} >= min_java )); then echo "$home"; return; fi
+  done
+  for program in /usr/lib/jvm/*/bin/java; do
+    read -r major home <<<"$(java_facts "$program")"
+    if (( ${major:-0} > best )); then best=$major best_home=$home; fi
+  done
+  (( best >= min_java )) && echo "$best_home"
+}
+
+have_python() { venv_works || python_makes_venvs "$(find_python)"; }
+have_java() { find_java >/dev/null; }
+have_compiler() { command -v "${CXX:-g++}" >/dev/null && command -v make >/dev/null; }
+
+title_of() {
+  case $1 in
+    python) echo "Python 3.$min_python or later with its venv module" ;;
+    java) echo "Java $min_java or later" ;;
+    compiler) echo "a C++ compiler (${CXX:-g++}) and make" ;;
+  esac
+}
+
+package_of() {  # prints the Debian or Ubuntu package for a missing thing
+  local python java
+  case $1 in
+    python)
+      if python=$(find_python); then
+        "$python" -c 'import sys; print("python3.%d-venv" % sys.version_info[1])'
+      else  # the newest that the distribution has; it brings its interpreter along
+        python=$(apt-cache pkgnames python3. | grep -xE 'python3\.[0-9]+-venv' | sort -V | tail -1)
+        echo "${python:-python3-venv}"
+      fi ;;
+    java)  # the distribution's own choice, else the oldest that Spark takes
+      java=$(apt-cache depends default-jre-headless 2>/dev/null \
+        | sed -nE 's/.*Depends: openjdk-([0-9]+)-jre-headless.*/\1/p' | head -1)
+      if (( ${java:-$min_java} >= min_java )); then
+        echo default-jre-headless
+      else
+        apt-cache pkgnames openjdk- | sed -nE 's/^openjdk-([0-9]+)-jre-headless$/\1/p' | sort -n \
+          | awk -v least="$min_java" '$1 >= least { print "openjdk-" $1 "-jre-headless"; exit }'
+      fi ;;
+    compiler) echo "g++ make" ;;
+  esac
+}
+
+need() {  # need THING...: returns when the system has all of them, or ends with what to do
+  local thing missing=() titles='' packages sudo=()
+  for thing in "$@"; do
+    if ! "have_$thing"; then missing+=("$thing"); titles+="${titles:+, }$(title_of "$thing")"; fi
+  done
+  if (( ${#missing[@]} == 0 )); then return; fi
+
+  if ! command -v apt-get >/dev/null; then
+    die "missing: $titles" "install it with this system's package manager, then run this again"
+  fi
+  if (( EUID != 0 )); then
+    packages=$(for thing in "${missing[@]}"; do package_of "$thing"; done | xargs)
+    sudo -n true 2>/dev/null || die "missing: $titles" \
+      "install with: sudo apt-get update && sudo apt-get install -y $packages"
+    sudo=(sudo)
+  fi
+  say "missing: $titles"
+  # another apt-get may be at work: wait for it; needrestart and debconf must not ask
+  local apt=(${sudo[@]+"${sudo[@]}"} env DEBIAN_FRONTEND=noninteractive NEEDRESTART_MODE=a
+             apt-get -qq -o DPkg::Lock::Timeout=600 -o Dpkg::Use-Pty=0)
+  "${apt[@]}" update
+  packages=$(for thing in "${missing[@]}"; do package_of "$thing"; done | xargs)
+  say "apt-get install $packages"
+  # shellcheck disable=SC2086
+  "${apt[@]}" install -y --no-install-recommends $packages </dev/null >/dev/null
+  for thing in "${missing[@]}"; do
+    "have_$thing" || die "still missing after installing $packages: $(title_of "$thing")"
+  done
+}
+
+# ---------------------------------------------------------------- what is made in the checkout
+
+alone() {  # runs a command while no other build.sh of this checkout sets up
+  if command -v flock >/dev/null; then ( flock 9; "$@" 9<&- ) 9<build.sh; else "$@"; fi
+}
+
+pip() { .venv/bin/python -m pip --disable-pip-version-check "$@"; }
+
+setup_python() {
+  local quiet=-q
+  if [[ -t 1 ]]; then quiet=; fi
+  if ! venv_works; then
+    say "new environment .venv with $(find_python)"
+    rm -rf .venv
+    "$(find_python)" -m venv .venv
+  fi
+  if ! cmp -s "$lock" ".venv/$lock"; then
+    say "installing $lock into .venv (Spark alone is 450 MB; takes minutes)"
+    # only Spark comes as source: anything else without a wheel should fail by name, not in gcc
+    pip install $quiet --require-hashes --only-binary :all: --no-binary pyspark -r "$lock"
+    cp "$lock" ".venv/$lock"
+  fi
+  if ! cmp -s pyproject.toml .venv/pyproject.toml; then
+    say "installing minia-spark itself into .venv (editable)"
+    pip install $quiet --no-deps --editable .
+    cp pyproject.toml .venv/pyproject.toml
+  fi
+}
+
+setup_java() {  # Spark's scripts read spark-env.sh: .venv/bin/minia then works without JAVA_HOME
+  local on_path spark_env
+  spark_env=$(.venv/bin/python -c 'import pyspark; print(pyspark.__path__[0])')/conf/spark-env.sh
+  on_path=$(java_facts "$(command -v java || true)")
+  if (( ${on_path%% *} + 0 >= min_java )); then
+    rm -f "$spark_env"
+  else
+    say "Spark will use the Java in $(find_java)"
+    mkdir -p "${spark_env%/*}"
+    printf '%s\n' "export JAVA_HOME=\"\${JAVA_HOME:-$(find_java)}\"" >"$spark_env"
+  fi
+}
+
+setup_native() { make --no-print-directory -s -C native -j"$(getconf _NPROCESSORS_ONLN)" "$@"; }
+
+setup() {
+  need python java compiler
+  alone setup_python
+  alone setup_java
+  alone setup_native
+  JAVA_HOME=$(find_java)
+  export JAVA_HOME
+  # .venv brings its own Spark; one of the user's, or a foreign Python path, would be mixed into it
+  unset SPARK_HOME SPARK_CONF_DIR PYTHONPATH PYTHONHOME PYSPARK_PYTHON PYSPARK_DRIVER_PYTHON
+}
+
+# ---------------------------------------------------------------- verbs
+
+demo() {
+  local default=(--warehouse "$root/demo/warehouse")
+  case " $* " in *" --warehouse "* | *" --warehouse="*) default=() ;; esac
+  setup
+  say "demo"
+  cd "$caller"   # a relative DIR is the caller's
+  exec "$root/.venv/bin/minia" demo ${default[@]+"${default[@]}"} "$@"
+}
+
+run_lint() {
+  say "ruff"
+  .venv/bin/ruff check .
+  .venv/bin/ruff format --check .
+  say "mypy"
+  .venv/bin/mypy
+  say "import rules"
+  .venv/bin/lint-imports
+}
+
+lint() {
+  need python
+  alone setup_python
+  run_lint
+}
+
+run_tests() {
+  setup
+  say "native tests"
+  make --no-print-directory -C native test
+  run_lint
+  say "pytest"
+  .venv/bin/python -m pytest "$@"
+}
+
+bench() {
+  setup
+  exec .venv/bin/python -m tests.benchmarks "$@"
+}
+
+relock() {  # one version of a package for all Pythons and machines; hashes, and no addresses
+  need python
+  alone setup_python
+  local compile=(.venv/bin/uv pip compile --quiet --universal --python-version "3.$min_python"
+                 --fork-strategy fewest --generate-hashes --no-header --no-annotate
+                 --no-emit-index-url --no-emit-find-links --no-config "$@" pyproject.toml)
+  say "requirements.lock: what runs on a cluster"
+  "${compile[@]}" --output-file requirements.lock >/dev/null
+  say "$lock: that, and what demo, test, lint and bench need"
+  "${compile[@]}" --extra demo --extra bench --extra dev --constraint requirements.lock \
+    --output-file "$lock" >/dev/null
+}
+
+# ---------------------------------------------------------------- dist/
+
+pack_code() {  # a wheel is a zip that --py-files takes; .zip is the ending that Spark looks for
+  local source=build/package/source
+  rm -rf build/package
+  mkdir -p "$source" dist
+  # from a copy: setuptools would put modules deleted long ago into the wheel from its own leftovers
+  cp -R pyproject.toml README.md LICENSE minia_spark "$source"
+  pip wheel -q --no-deps --wheel-dir build/package "$source"
+  version=$(.venv/bin/python -c 'import sys; print(sys.argv[1].split("-")[1])' build/package/*.whl)
+  rm -f dist/minia_spark-*.zip
+  cp build/package/minia_spark-*.whl "dist/minia_spark-$version.zip"
+}
+
+pack_native() {
+  setup_native static
+  cp native/build/smh dist/smh
+}
+
+environment_launcher() {  # bin/python of the packed environment: finds the node's own Python
+  cat <<TEXT
+#!/bin/sh
+# The packages beside this file under the node's own $python_name, which they were built for.
+# MINIA_PYTHON names it where it is not on PATH.
+root=\$(cd -P -- "\$(dirname -- "\$0")/.." && pwd) || exit 1
+for python in "\${MINIA_PYTHON:-}" $python_name /usr/bin/$python_name /usr/local/bin/$python_name; do
+  if command -v "\$python" >/dev/null 2>&1; then
+    PYTHONPATH="\$root/lib/$python_name/site-packages\${PYTHONPATH:+:\$PYTHONPATH}"
+    PYTHONNOUSERSITE=1
+    export PYTHONPATH PYTHONNOUSERSITE
+    exec "\$python" "\$@"
+  fi
+done
+echo "\$0: this node has no $python_name; install it or set MINIA_PYTHON to its path" >&2
+exit 127
+TEXT
+}
+
+make_environment() {  # build/environment: requirements.lock without Spark, which the cluster has
+  local place=build/environment packages base
+  packages=$place/lib/$python_name/site-packages
+  rm -rf "$place"
+  mkdir -p "$place/bin"
+  awk '/^[a-z]/ { skip = /^(pyspark|py4j)==/ } !skip' requirements.lock >build/environment.lock
+  pip install -q --require-hashes --only-binary :all: --no-deps --no-compile \
+    --target "$packages" -r build/environment.lock
+  environment_launcher >"$place/bin/python"
+  chmod +x "$place/bin/python"
+  # what no run reads; numpy.testing and astropy import from their own tests, so those stay
+  rm -rf "${packages:?}/bin" "$packages/pyarrow/include" "$packages/pyarrow/src"
+  find "$packages" -type d -name tests -not -path "*/numpy/*" -not -path "*/astropy/tests" \
+    -prune -exec rm -rf {} +
+  say "checking that the environment works alone"
+  base=$(.venv/bin/python -c 'import sys; print(sys._base_executable)')
+  env -i PATH=/usr/bin:/bin MINIA_PYTHON="$base" \
+    "$place/bin/python" -B -c 'import astropy.io.fits, astropy.wcs, cv2, datasketch, jinja2
+import matplotlib.pyplot, numpy.testing, pandas, PIL.Image, pyarrow.parquet, pydantic, scipy.stats
+import tqdm, yaml'
+}
+
+environment_recipe() { echo "$python_name"; cat requirements.lock build.sh; }
+
+pack_environment() {
+  local stamp=build/environment.stamp
+  if [[ -f dist/environment.tar.gz ]] && cmp -s "$stamp" <(environment_recipe); then
+    say "dist/environment.tar.gz is up to date"
+    return
+  fi
+  say "environment.tar.gz: the packages of requirements.lock for $python_name"
+  make_environment
+  # sorted, without times and owners: the same lock gives the same archive
+  tar --sort=name --mtime="@$SOURCE_DATE_EPOCH" --owner=0 --group=0 --numeric-owner \
+    -C build/environment -cf - . | gzip -n >dist/environment.tar.gz.part
+  mv dist/environment.tar.gz.part dist/environment.tar.gz
+  environment_recipe >"$stamp"
+}
+
+package() {
+  need python compiler
+  alone setup_python
+  export SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-1767225600}   # 2026-01-01
+  python_name=$(.venv/bin/python -c 'import sys; print("python3.%d" % sys.version_info[1])')
+  say "minia_spark-*.zip"
+  pack_code
+  say "smh, statically linked"
+  alone pack_native
+  pack_environment
+  rm -rf dist/jobs dist/conf
+  mkdir dist/jobs
+  cp jobs/*.py dist/jobs
+  cp -R conf dist/conf
+  sed "s/@VERSION@/$version/g; s/@PYTHON@/$python_name/g" jobs/README.md >dist/README.md
+  say "done: dist/README.md has the spark-submit lines"
+  du -sh dist/* | sed 's/^/   /'
+}
+
+# ---------------------------------------------------------------- start
+
+verb=${1:-help}
+if (( $# )); then shift; fi
+case $verb in
+  demo) demo "$@" ;;
+  test) run_tests "$@" ;;
+  bench) bench "$@" ;;
+  lock) relock "$@" ;;
+  native | package | lint | setup | help | -h | --help)
+    if (( $# )); then echo "build.sh: $verb takes no arguments" >&2; exit 2; fi
+    case $verb in
+      native) need compiler; alone setup_native ;;
+      package) package ;;
+      lint) lint ;;
+      setup) setup ;;
+      *) usage ;;
+    esac ;;
+  *) echo "build.sh: no verb '$verb'" >&2; usage >&2; exit 2 ;;
+esac
