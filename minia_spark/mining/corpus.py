@@ -1,0 +1,133 @@
+"""The whole pipeline on one machine, without Spark: documents in, structures out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from minia_spark.errors import InputError
+from minia_spark.mining.arrays import Documents
+from minia_spark.mining.engine import Engine
+from minia_spark.mining.hashing import DEFAULT_SEED
+from minia_spark.mining.model import Structures, build_structures
+from minia_spark.words.formats import Bags
+
+__all__ = ["Progress", "mine_corpus", "numbered_documents"]
+
+Progress: TypeAlias = Callable[[str, int], None]
+"""Called with what was made and how many there are now: documents (after every batch), items,
+sets (with multiplicities), distinct sets, structures."""
+
+_U32_MAX = 2**32 - 1
+
+
+def numbered_documents(
+    pieces: Iterable[Bags], *, weights: NDArray[np.float64] | None = None
+) -> Iterator[Documents]:
+    """Turn the bags of a corpus file into documents whose keys are their numbers, from 0.
+
+    Parameters
+    ----------
+    pieces : iterable of Bags
+        The file, piece by piece.
+    weights : float64 array, shape (number of documents,), optional
+
+    Yields
+    ------
+    Documents
+        One batch a piece.
+
+    Raises
+    ------
+    InputError
+        When there are more documents than 2**32, or not as many as weights.
+    """
+    first = 0
+    for bags in pieces:
+        end = first + len(bags)
+        if end - 1 > _U32_MAX:
+            raise InputError(f"a corpus holds at most {_U32_MAX + 1} documents")
+        if weights is not None and end > len(weights):
+            raise InputError(f"{len(weights)} weights for more documents: one each is needed")
+        keys = np.arange(first, end, dtype=np.int64).astype(np.uint32)
+        own = None if weights is None else weights[first:end]
+        yield Documents(keys, bags.offsets, bags.items, bags.counts, own)
+        first = end
+    if weights is not None and first != len(weights):
+        raise InputError(f"{len(weights)} weights for {first} documents: one each is needed")
+
+
+def mine_corpus(
+    batches: Iterable[Documents],
+    engine: Engine,
+    *,
+    tuple_size: int,
+    tables: int,
+    min_set_size: int = 3,
+    cluster_tuple_size: int = 3,
+    cluster_tables: int = 255,
+    overlap: float = 0.7,
+    min_cluster_size: int = 3,
+    seed: int = DEFAULT_SEED,
+    expand: bool = False,
+    weighted: bool = False,
+    progress: Progress | None = None,
+) -> Structures:
+    """Mine the structures of a corpus.
+
+    Parameters
+    ----------
+    batches : iterable of Documents
+        Drawn once, one after the other; none of them is kept, so memory is bounded by the
+        signatures (items x tuple_size x tables x 4 bytes) and what the engine buffers.
+    engine : Engine
+    tuple_size, tables, min_set_size, cluster_tuple_size, cluster_tables, overlap, \
+min_cluster_size, seed, expand, weighted
+        As in :mod:`minia_spark.mining.twin` and
+        :func:`minia_spark.mining.model.build_structures`.
+    progress : callable, optional
+        See :data:`Progress`.
+
+    Returns
+    -------
+    Structures
+        Of an empty corpus: none.
+
+    Raises
+    ------
+    SettingsError
+        When a parameter is out of range.
+    MiniaError
+        When an engine fails.
+    """
+    report: Progress = progress or (lambda _what, _count: None)
+    signatures = engine.sketch(
+        _counted(batches, report),
+        tuple_size=tuple_size,
+        tables=tables,
+        seed=seed,
+        expand=expand,
+        weighted=weighted,
+    )
+    report("items", len(signatures))
+    sets = engine.mine(signatures, min_set_size=min_set_size)
+    del signatures
+    report("sets", sets.mined)
+    report("distinct sets", len(sets))
+    links = engine.cluster(
+        sets, tuple_size=cluster_tuple_size, tables=cluster_tables, overlap=overlap, seed=seed
+    )
+    structures = build_structures(sets, links, min_cluster_size=min_cluster_size)
+    report("structures", len(structures))
+    return structures
+
+
+def _counted(batches: Iterable[Documents], report: Progress) -> Iterator[Documents]:
+    total = 0
+    for batch in batches:
+        yield batch
+        total += len(batch)
+        report("documents", total)
