@@ -1,0 +1,6 @@
+"""Images in: listing, decoding, identity, labels. What cannot be read is a row of ``rejects``.
+
+Kernels (no Spark): ``record`` turns one listed file into rows; it joins ``source`` (bytes of a
+file or of the rows of a Parquet file), ``decode`` (bytes to pixels) and ``identity`` (names).
+``listing`` walks a folder, ``labels`` reads the optional CSV of labels and sky positions.
+"""

@@ -1,0 +1,205 @@
+"""What lies in the input folder: a streaming walk that opens no file and keeps no list of them.
+
+Every entry is either a regular file or a refusal, so that listed = images + rejects. Left out are
+names that begin with a dot, and the bookkeeping of Parquet folders (`SKIPPED_NAMES`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+import struct
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+from minia_spark.errors import InputError, Rejected
+from minia_spark.ingest.failures import sentence
+from minia_spark.ingest.reasons import Reason
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["SKIPPED_NAMES", "Listed", "ListingDigest", "list_folder"]
+
+SKIPPED_NAMES = frozenset({b"_SUCCESS", b"_metadata", b"_common_metadata", b"_temporary"})
+
+_KINDS = (
+    (stat.S_ISFIFO, "a named pipe"),
+    (stat.S_ISSOCK, "a socket"),
+    (stat.S_ISCHR, "a device"),
+    (stat.S_ISBLK, "a device"),
+)
+
+
+class Listed(NamedTuple):
+    """One entry of the input folder.
+
+    Attributes
+    ----------
+    path : bytes
+        Relative to the root, ``/`` between folders.
+    size_bytes, mtime_ns : int
+        Of the file, or of the target of a link; 0 for a refused entry.
+    rejected : Rejected or None
+        Why the entry is not to be opened; None for a regular file.
+    """
+
+    path: bytes
+    size_bytes: int
+    mtime_ns: int
+    rejected: Rejected | None = None
+
+
+def list_folder(
+    root: bytes | str | os.PathLike[str], *, follow_links_outside: bool = False
+) -> Iterator[Listed]:
+    """Yield every file below a folder, in no particular order.
+
+    Memory grows with the number of folders, not of files. Pipes, sockets and devices are refused
+    unopened. A symbolic link to a file inside the root is that file under a second name. A link to
+    a folder inside the root is passed over: its files are listed where they are. A link that leaves
+    the root is refused (``outside_root``), or followed if `follow_links_outside`; below a folder
+    reached by such a link no further link to a folder is followed, so that no chain of links can
+    make the walk endless.
+
+    Parameters
+    ----------
+    root : path
+        An existing folder; it may itself be reached by links.
+    follow_links_outside : bool
+        Whether links may leave the root.
+
+    Yields
+    ------
+    Listed
+
+    Raises
+    ------
+    InputError
+        If the root is missing, not a folder or not readable.
+    """
+    top = os.path.realpath(os.fsencode(root))
+    shown = os.fsdecode(top).encode(errors="replace").decode()
+    if not os.path.isdir(top):  # noqa: PTH112 - paths are bytes throughout
+        raise InputError(f"The input folder {shown} does not exist or is not a folder.")
+    try:
+        os.scandir(top).close()
+    except OSError as error:
+        raise InputError(f"The input folder {shown} cannot be read: {error.strerror}.") from error
+    yield from _Walk(top, follow_links_outside).entries()
+
+
+@dataclass(frozen=True, slots=True)
+class _Walk:
+    top: bytes  # absolute, without links
+    follow_outside: bool
+
+    def entries(self) -> Iterator[Listed]:
+        waiting = [(b"", False)]  # (folder relative to the top, reached by a link?)
+        while waiting:
+            folder, linked = waiting.pop()
+            try:
+                with os.scandir(self._absolute(folder)) as scan:
+                    for entry in scan:
+                        if entry.name.startswith(b".") or entry.name in SKIPPED_NAMES:
+                            continue
+                        path = folder + b"/" + entry.name if folder else entry.name
+                        found = self._classify(entry, path, linked=linked)
+                        if isinstance(found, Listed):
+                            yield found
+                        elif found is not None:
+                            waiting.append(found)
+            except OSError as error:
+                yield _unreadable(folder, error)
+
+    def _absolute(self, path: bytes) -> bytes:
+        return self.top + b"/" + path if path else self.top
+
+    def _classify(
+        self, entry: os.DirEntry[bytes], path: bytes, *, linked: bool
+    ) -> Listed | tuple[bytes, bool] | None:
+        """Return a file or refusal, a folder to enter, or None to pass over."""
+        try:
+            if entry.is_symlink():
+                return self._classify_link(path, linked=linked)
+            if entry.is_dir(follow_symlinks=False):
+                return path, linked
+            return _file(path, entry.stat(follow_symlinks=False))
+        except OSError as error:
+            return _unreadable(path, error)
+
+    def _classify_link(self, path: bytes, *, linked: bool) -> Listed | tuple[bytes, bool] | None:
+        absolute = self._absolute(path)
+        status = os.stat(absolute)  # noqa: PTH116 - a dead or circular link raises here
+        target = os.path.realpath(absolute)
+        is_folder = stat.S_ISDIR(status.st_mode)
+        if _is_inside(target, self.top):
+            return None if is_folder else _file(path, status)
+        if not self.follow_outside:
+            return _refused(
+                path,
+                "The link leaves the input folder (ingest.follow_links_outside allows it).",
+            )
+        if not is_folder:
+            return _file(path, status)
+        if linked:
+            return _refused(path, "A link to a folder inside a linked folder is not followed.")
+        if _is_inside(self.top, target):
+            return _refused(path, "The symbolic link leads to a folder that holds the input.")
+        return path, True
+
+
+def _is_inside(path: bytes, folder: bytes) -> bool:
+    return path == folder or path.startswith(folder.rstrip(b"/") + b"/")
+
+
+def _file(path: bytes, status: os.stat_result) -> Listed:
+    if stat.S_ISREG(status.st_mode):
+        return Listed(path, status.st_size, status.st_mtime_ns)
+    kind = next((name for test, name in _KINDS if test(status.st_mode)), "not a regular file")
+    return Listed(path, 0, 0, Reason.NOT_AN_IMAGE.reject(f"The entry is {kind}; it is not opened."))
+
+
+def _refused(path: bytes, detail: str) -> Listed:
+    return Listed(path, 0, 0, Reason.OUTSIDE_ROOT.reject(detail))
+
+
+def _unreadable(path: bytes, error: OSError) -> Listed:
+    detail = sentence(OSError(error.strerror or "unknown error"))
+    return Listed(path, 0, 0, Reason.UNREADABLE.reject(f"The system says: {detail}."))
+
+
+@dataclass(slots=True)
+class ListingDigest:
+    """A fingerprint of a listing that does not depend on the order of its entries.
+
+    The sum modulo 2**128 of a 128-bit BLAKE2b of each entry; sums of parts add up to the whole. It
+    notices any file added, removed, renamed, resized or touched. It is no defence against someone
+    who may write the folder and wants to deceive.
+
+    Attributes
+    ----------
+    entries : int
+        How many were added.
+    total : int
+        The sum.
+    """
+
+    entries: int = 0
+    total: int = 0
+
+    def add(self, path: bytes, size_bytes: int, mtime_ns: int) -> None:
+        """Count one entry in."""
+        record = struct.pack("<qq", size_bytes, mtime_ns) + path
+        hashed = hashlib.blake2b(record, digest_size=16).digest()
+        self.entries += 1
+        self.total = (self.total + int.from_bytes(hashed, "little")) % (1 << 128)
+
+    def __add__(self, other: ListingDigest) -> ListingDigest:
+        """Join the digests of two disjoint parts."""
+        return ListingDigest(self.entries + other.entries, (self.total + other.total) % (1 << 128))
+
+    def hexdigest(self) -> str:
+        """Return 32 hexadecimal digits and the number of entries, e.g. ``00...00-0``."""
+        return f"{self.total:032x}-{self.entries}"

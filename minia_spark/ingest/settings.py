@@ -1,0 +1,88 @@
+"""Settings of ingest."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import Field
+
+from minia_spark.settings import StageSettings
+
+__all__ = ["IngestSettings", "LabelSettings"]
+
+# What Pillow itself refuses to open; a larger setting could not be kept.
+_PILLOW_LIMIT = 178_956_970
+
+
+class LabelSettings(StageSettings):
+    """Where labels and sky positions come from; without a file there are none."""
+
+    file: str | None = Field(
+        default=None,
+        description="CSV file with labels or sky positions of the images; none if not set.",
+    )
+    key_column: str | None = Field(
+        default=None,
+        description="Column that names the image by path, file name or stem; "
+        "if not set, the first known name such as image, file or name.",
+    )
+    label_column: str | None = Field(
+        default=None, description="Column with the label; if not set, label or class where present."
+    )
+    ra_column: str | None = Field(
+        default=None,
+        description="Column with the right ascension in degrees; if not set, ra_deg or ra.",
+    )
+    dec_column: str | None = Field(
+        default=None,
+        description="Column with the declination in degrees; if not set, dec_deg or dec.",
+    )
+
+
+class IngestSettings(StageSettings):
+    """How images are found and decoded."""
+
+    max_pixels: int = Field(
+        default=50_000_000,
+        ge=1,
+        le=_PILLOW_LIMIT,
+        description="Largest width times height of an image, in pixels; "
+        "checked in the header before anything is decoded.",
+    )
+    max_file_mib: int = Field(
+        default=512,
+        ge=1,
+        le=2047,  # a binary column of Arrow holds 2 GiB
+        description="Largest size of an image file, and of what a compressed one unpacks to, "
+        "in MiB.",
+    )
+    fits_interval: Literal[
+        "zscale", "minmax", "percentile99", "percentile99.5", "percentile99.9"
+    ] = Field(
+        default="zscale",
+        description="Range of counts that is shown, for FITS and for grey images of more than "
+        "eight bits.",
+    )
+    fits_stretch: Literal["linear", "sqrt", "asinh", "log"] = Field(
+        default="asinh", description="Curve from counts to grey levels, for the same images."
+    )
+    follow_links_outside: bool = Field(
+        default=False, description="Whether symbolic links may lead out of the input folder."
+    )
+    labels: LabelSettings = Field(
+        default_factory=LabelSettings, description="Labels and sky positions of the images."
+    )
+
+    @property
+    def max_bytes(self) -> int:
+        """`max_file_mib` in bytes."""
+        return self.max_file_mib << 20
+
+    def decode_options(self) -> dict[str, Any]:
+        """Return the keyword arguments of :func:`minia_spark.ingest.decode.decode`."""
+        return {
+            "max_pixels": self.max_pixels,
+            "max_bytes": self.max_bytes,
+            "fits_interval": self.fits_interval,
+            "fits_stretch": self.fits_stretch,
+        }
