@@ -169,6 +169,8 @@ def sketch_batch(
     """
     batch.require(expand=expand, weighted=weighted)
     drawn = permutations(seed, tuple_size=tuple_size, tables=tables)
+    if len(batch.items) == 0:
+        return Signatures.empty(tuple_size=tuple_size, tables=tables, weighted=weighted)
     order = np.argsort(batch.items, kind="stable")
     rows = row_numbers(batch.offsets)[order]
     items, starts = np.unique(batch.items[order], return_index=True)
@@ -178,8 +180,7 @@ def sketch_batch(
     frequencies = None
     if expand and batch.frequencies is not None:
         frequencies = batch.frequencies[order]
-        if len(starts):
-            occurrences = np.add.reduceat(frequencies, starts, dtype=np.uint64)
+        occurrences = np.add.reduceat(frequencies, starts, dtype=np.uint64)
     minima = np.zeros((len(items), tuple_size * tables), dtype=minima_dtype(weighted))
     for row, (start, end) in enumerate(zip(starts.tolist(), ends.tolist(), strict=True)):
         members = _Members(
