@@ -1,0 +1,131 @@
+#include <string>
+
+#include "commands.hpp"
+#include "smh.hpp"
+
+namespace {
+
+std::string name_of(const std::string& path) { return path == "-" ? "standard input" : path; }
+
+void check_product(std::uint64_t tuple_size, std::uint64_t tables) {
+    if (tuple_size * tables > smh::max_permutations)
+        throw UsageError("--tuple-size times --tables is " + std::to_string(tuple_size * tables) +
+                         "; the limit is " + std::to_string(smh::max_permutations));
+}
+
+// The one operand of mine and cluster.
+std::string input_of(const Arguments& arguments) {
+    return arguments.operands().empty() ? "-" : arguments.operands()[0];
+}
+
+struct Tables {
+    std::uint32_t begin;
+    std::uint32_t end;
+};
+Tables range_of(const Arguments& arguments) {
+    const Tables range{arguments.number("table-begin", 0, 0, smh::max_permutations),
+                       arguments.number("table-end", UINT32_MAX, 0, smh::max_permutations)};
+    if (range.begin > range.end)
+        throw UsageError("--table-begin " + std::to_string(range.begin) + " is after --table-end " +
+                         std::to_string(range.end));
+    return range;
+}
+
+void sketch(const Arguments& arguments) {
+    smh::SketchOptions options;
+    options.tuple_size = arguments.required("tuple-size", 1, smh::max_permutations);
+    options.tables = arguments.required("tables", 1, smh::max_permutations);
+    check_product(options.tuple_size, options.tables);
+    options.seed = arguments.number("seed", smh::default_seed, 0, UINT32_MAX);
+    options.expand = arguments.has("expand");
+    options.threads = arguments.number("threads", 1, 1, smh::max_threads);
+    const bool weighted = arguments.has("weights");
+    smh::Documents documents =
+        smh::read_documents(*smh::open_source("-"), name_of("-"), options.expand, weighted);
+    smh::Signatures signatures = smh::sketch(documents, options);
+    documents = {};
+    if (weighted) signatures.kind = smh::Kind::weighted;  // also when there are no documents
+    smh::write_signatures(*smh::open_sink("-"), signatures);
+}
+
+void merge(const Arguments& arguments) {
+    std::vector<std::unique_ptr<smh::Source>> sources;
+    std::vector<std::string> names;
+    for (const std::string& path : arguments.operands()) {
+        sources.push_back(smh::open_source(path));
+        names.push_back(name_of(path));
+    }
+    smh::merge_streams(sources, names, *smh::open_sink("-"));
+}
+
+void mine(const Arguments& arguments) {
+    smh::MineOptions options;
+    options.min_set_size = arguments.number("min-set-size", 3, 1, UINT32_MAX);
+    options.threads = arguments.number("threads", 1, 1, smh::max_threads);
+    const Tables range = range_of(arguments);
+    const std::string path = input_of(arguments);
+    const smh::Signatures signatures =
+        smh::read_signatures(*smh::open_source(path), name_of(path), range.begin, range.end);
+    smh::write_sets(*smh::open_sink("-"), smh::mine(signatures, options));
+}
+
+void cluster(const Arguments& arguments) {
+    smh::ClusterOptions options;
+    options.tuple_size = arguments.number("tuple-size", 3, 1, smh::max_permutations);
+    options.tables = arguments.number("tables", 255, 1, smh::max_permutations);
+    check_product(options.tuple_size, options.tables);
+    options.overlap = arguments.real("overlap", 0.7, 0, 1);
+    options.seed = arguments.number("seed", smh::default_seed, 0, UINT32_MAX);
+    options.threads = arguments.number("threads", 1, 1, smh::max_threads);
+    const Tables range = range_of(arguments);
+    options.table_begin = range.begin;
+    options.table_end = range.end;
+    const std::string path = input_of(arguments);
+    const smh::Sets sets = smh::read_sets(*smh::open_source(path), name_of(path));
+    smh::write_links(*smh::open_sink("-"), smh::cluster(sets, options));
+}
+
+}  // namespace
+
+std::vector<Command> stream_commands() {
+    const Option seed{0, "seed", "N", "Seed of the permutations (12345678)."};
+    const Option threads{0, "threads", "N", "Threads; the result does not depend on it (1)."};
+    const Option begin{0, "table-begin", "N", "First table (0)."};
+    const Option end{0, "table-end", "N", "One after the last table (all)."};
+    return {
+        {"sketch", "< DOCUMENTS > SMHS", 0, 0, "Computes the MinHash minima of items.",
+         "Reads documents, little endian, one after the other: u32 key, u32 n, [f64 weight,]\n"
+         "u32 item[n] [, u32 frequency[n]]. Writes an SMHS stream: the minima of these documents.\n"
+         "Streams of parts merge into what the whole would have given (smh merge).",
+         {{'r', "tuple-size", "R", "MinHashes in a tuple. Must be given."},
+          {'l', "tables", "L", "Number of tuples. Must be given."},
+          seed,
+          {'e', "expand", "",
+           "Documents carry frequencies, and an item of frequency\nf counts f times."},
+          {'w', "weights", "", "Documents carry weights."},
+          threads},
+         sketch},
+        {"merge", "FILE...", 1, SIZE_MAX, "Merges SMHS streams into one on standard output.",
+         "Minima are combined by min, counts added. Memory does not grow with the number of\n"
+         "items. \"-\" is standard input.",
+         {},
+         merge},
+        {"mine", "[FILE]", 0, 1, "Finds sets of items with equal tuples of minima.",
+         "Reads an SMHS stream (standard input without FILE), writes an SMHC stream: distinct\n"
+         "sets with the number of tables in which each was found, in canonical order. Only the\n"
+         "given tables are kept in memory.",
+         {{'s', "min-set-size", "N", "Fewest items of a set (3)."}, begin, end, threads},
+         mine},
+        {"cluster", "[FILE]", 0, 1, "Links sets that overlap.",
+         "Reads a canonical SMHC stream (standard input without FILE), writes an SMHL stream: a\n"
+         "spanning forest of the links that the given tables find. Forests of several ranges of\n"
+         "tables taken together have the components of all tables.",
+         {{'r', "tuple-size", "R", "MinHashes in a tuple (3)."},
+          {'l', "tables", "L", "Number of tuples (255)."},
+          {'o', "overlap", "X", "Sets join when |A & B| / min(|A|, |B|) is above this (0.7)."},
+          {0, "seed", "N", "Seed of the mining (12345678); one is added for\nthe clustering."},
+          begin,
+          end,
+          threads},
+         cluster}};
+}

@@ -1,0 +1,103 @@
+// Buffered reading and writing over Source and Sink.
+#ifndef SMH_BUFFER_HPP
+#define SMH_BUFFER_HPP
+
+#include <algorithm>
+#include <cstdint>
+#include <cstring>
+#include <string>
+#include <vector>
+
+#include "smh.hpp"
+
+namespace smh {
+
+class Input {
+  public:
+    explicit Input(Source& source) : source_(source), buffer_(std::size_t{1} << 18U) {}
+
+    // The next byte without taking it, or -1 at the end.
+    int peek() {
+        if (at_ == end_ && !fill()) return -1;
+        return static_cast<unsigned char>(buffer_[at_]);
+    }
+    void skip() noexcept { ++at_; }
+
+    // Takes up to `size` bytes; fewer only at the end.
+    std::size_t take(void* to, std::size_t size) {
+        auto* bytes = static_cast<char*>(to);
+        std::size_t taken = 0;
+        while (taken < size && (at_ < end_ || fill())) {
+            const std::size_t piece = std::min(size - taken, end_ - at_);
+            std::memcpy(bytes + taken, buffer_.data() + at_, piece);
+            at_ += piece;
+            taken += piece;
+        }
+        return taken;
+    }
+
+    // Bytes taken so far.
+    std::uint64_t offset() const noexcept { return before_ + at_; }
+
+  private:
+    bool fill() {
+        before_ += end_;
+        at_ = 0;
+        end_ = source_.read(buffer_.data(), buffer_.size());
+        return end_ > 0;
+    }
+
+    Source& source_;
+    std::vector<char> buffer_;
+    std::size_t at_ = 0;
+    std::size_t end_ = 0;
+    std::uint64_t before_ = 0;
+};
+
+class Output {
+  public:
+    explicit Output(Sink& sink) : sink_(sink) { buffer_.reserve(capacity); }
+
+    void put(const void* bytes, std::size_t size) {
+        if (buffer_.size() + size > capacity) flush();
+        const auto* from = static_cast<const char*>(bytes);
+        if (size >= capacity)
+            sink_.write(from, size);
+        else
+            buffer_.append(from, size);
+    }
+    void put(char byte) { put(&byte, 1); }
+    template <class Number>
+    void put_number(Number number) {
+        put(&number, sizeof number);
+    }
+    void put_decimal(std::uint32_t number) {
+        char digits[10];
+        char* at = digits + sizeof digits;
+        do {
+            *--at = static_cast<char>('0' + number % 10);
+            number /= 10;
+        } while (number != 0);
+        put(at, static_cast<std::size_t>(digits + sizeof digits - at));
+    }
+
+    // Must be called last: what remains is delivered, or Error is thrown.
+    void finish() {
+        flush();
+        sink_.finish();
+    }
+
+  private:
+    static constexpr std::size_t capacity = std::size_t{1} << 18U;
+    void flush() {
+        if (!buffer_.empty()) sink_.write(buffer_.data(), buffer_.size());
+        buffer_.clear();
+    }
+
+    Sink& sink_;
+    std::string buffer_;
+};
+
+}  // namespace smh
+
+#endif

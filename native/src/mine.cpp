@@ -1,0 +1,37 @@
+// Signatures -> sets of items with an equal tuple of minima in some table.
+#include "group.hpp"
+#include "options.hpp"
+#include "parallel.hpp"
+#include "set_pool.hpp"
+
+namespace smh {
+
+Sets mine(const Signatures& signatures, const MineOptions& options) {
+    check_threads(options.threads);
+    const std::uint32_t end =
+        checked_table_end(options.table_begin, options.table_end, signatures.tables);
+    if (options.min_set_size == 0) throw Error("mine: the minimum set size must be at least 1");
+    const std::size_t tables = end - options.table_begin;
+    const std::size_t threads = useful_threads(options.threads, tables);
+    std::vector<SetPool> pools(threads);
+    run_threads(threads, [&](std::size_t thread) {
+        const auto share = share_of(tables, thread, threads);
+        Grouper grouper;
+        for (std::size_t table = share.begin; table < share.end; ++table) {
+            grouper.group(signatures.values.data() +
+                              (options.table_begin + table) * signatures.tuple_size,
+                          signatures.items.size(), signatures.width(), signatures.tuple_size);
+            // rows stand for items: both ascend together
+            grouper.visit(options.min_set_size, [&](const std::uint32_t* rows, std::size_t count) {
+                pools[thread].add(rows, count, 1);
+            });
+        }
+    });
+    for (std::size_t thread = 1; thread < threads; ++thread) {
+        pools[0].add(pools[thread]);
+        pools[thread] = SetPool();
+    }
+    return pools[0].canonical(signatures.items);
+}
+
+}  // namespace smh
