@@ -1,0 +1,428 @@
+"""The command ``minia``; ``jobs/*.py`` take the same arguments under spark-submit.
+
+Only arguments, messages and exit codes are here: what a command does is in
+:mod:`minia_spark.pipeline`, :mod:`minia_spark.warehouse` and the stages.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import os
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from minia_spark import __version__
+from minia_spark.config import Settings, commented_yaml, load_settings
+from minia_spark.errors import InputError, MiniaError, SettingsError
+
+__all__ = ["main"]
+
+Handler = Callable[[argparse.Namespace], int]
+
+_EXIT_CODES = """\
+exit codes: 0 done, or nothing to do; 2 wrong settings or usage; 3 the input cannot be used;
+1 anything else. Progress goes to stderr, results to stdout."""
+
+_STAGES = {
+    "ingest": ("read a folder of images into a batch", ("ingest",)),
+    "features": ("extract local descriptors of every image", ("features",)),
+    "vocabulary": ("fit the visual words (distributed k-means)", ("vocabulary",)),
+    "words": ("give every descriptor its word, every image its bag of words", ("words",)),
+    "mine": ("mine the structures: words that keep occurring together", ("sketch", "mine")),
+    "structures": ("find the images of every structure", ("structures",)),
+    "report": ("build the page", ("report",)),
+}
+_ALL_STAGES = tuple(name for _, names in _STAGES.values() for name in names)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code.
+
+    Parameters
+    ----------
+    arguments : sequence of str or None
+        Without the program's name; None takes those of the process.
+    """
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    logging.getLogger("py4j").setLevel(logging.ERROR)
+    handler: Handler = options.handler
+    try:
+        code = handler(options)
+        sys.stdout.flush()
+        return code
+    except MiniaError as error:
+        print(f"minia {options.command}: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print(f"minia {options.command}: interrupted; the next run goes on", file=sys.stderr)
+        return 1
+    except BrokenPipeError:
+        # the reader of our output went away; keep Python from failing again while it ends
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except Exception as error:
+        if os.environ.get("MINIA_TRACEBACK"):
+            traceback.print_exc()
+        print(
+            f"minia {options.command}: {_root_cause(error)}\n"
+            "Readers still see the state before this run, and what it finished is kept: start it "
+            "again. MINIA_TRACEBACK=1 shows where it happened.",
+            file=sys.stderr,
+        )
+        return 1
+
+
+def _root_cause(error: Exception) -> str:
+    """Return the line of a Spark error that says what happened, not its hundred frames."""
+    text = str(error)
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    for line in reversed(lines):
+        for mark in ("minia_spark.errors.", "MiniaError", "Error: ", "Exception: "):
+            if mark in line and not line.startswith("at "):
+                return line.removeprefix("Caused by: ")
+    return f"{type(error).__name__}: {lines[0] if lines else 'no message'}"
+
+
+# -- arguments --------------------------------------------------------------------------------
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="minia",
+        description="Find recurring visual patterns in large collections of astronomical images.",
+        epilog="The usual start:\n"
+        "  minia run --images DIR --batch NAME --warehouse DIR\n"
+        "Then open DIR/report/index.html.\n\n" + _EXIT_CODES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"minia {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    run = _command(
+        commands,
+        "run",
+        _run,
+        "bring everything up to date: from images to structures and the page",
+        "Adds --images as batch NAME (or replaces it when its files changed), then runs every "
+        "stage whose settings, code or input changed, and publishes all results at once. A second "
+        "call does nothing. A run that broke off is continued.",
+        "  minia run --images survey/night1 --batch night1 --warehouse W\n"
+        "  minia run --images survey/night1 --batch night1 --warehouse W --set codebook.size=500\n"
+        "  minia run --warehouse W --set mining.tables=2000     # other settings, same batches",
+    )
+    _add_source(run, required=False)
+    _add_settings(run)
+
+    plan = _command(
+        commands,
+        "plan",
+        _plan,
+        "print what a run would do, and why; nothing is started",
+        "Takes the arguments of 'minia run'. Refuses settings that cannot work.",
+        "  minia plan --images survey/night2 --batch night2 --warehouse W",
+    )
+    _add_source(plan, required=False)
+    _add_settings(plan)
+    plan.add_argument("--json", action="store_true", help="for programs")
+
+    for name, (summary, _) in _STAGES.items():
+        stage = _command(
+            commands,
+            name,
+            _mine if name == "mine" else _stage,
+            summary,
+            f"Runs the stage '{name}' when its settings, code or input changed, and publishes it.",
+            "",
+            warehouse=name != "mine",
+        )
+        if name == "ingest":
+            _add_source(stage, required=True)
+        else:
+            stage.add_argument("--batch", metavar="NAME", help="only this batch (default: all)")
+        if name == "mine":
+            _add_corpus(stage)
+        _add_settings(stage)
+
+    _add_warehouse_commands(commands)
+    return parser
+
+
+def _command(
+    commands: argparse._SubParsersAction[argparse.ArgumentParser],
+    name: str,
+    handler: Handler,
+    summary: str,
+    description: str,
+    examples: str,
+    *,
+    warehouse: bool = True,
+) -> argparse.ArgumentParser:
+    parser = commands.add_parser(
+        name,
+        help=summary,
+        description=description,
+        epilog=("examples:\n" + examples + "\n\n" if examples else "") + _EXIT_CODES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.set_defaults(handler=handler)
+    if warehouse:
+        parser.add_argument(
+            "--warehouse", required=True, metavar="DIR", help="local path, or hdfs:// or s3:// URI"
+        )
+    return parser
+
+
+def _add_settings(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--config", metavar="FILE", help="settings in YAML; see 'minia settings'")
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="one setting, e.g. codebook.size=500 or spark.master='local[2]'; may be repeated",
+    )
+    parser.add_argument("--quiet", action="store_true", help="print warnings and errors only")
+
+
+def _add_source(parser: argparse.ArgumentParser, *, required: bool) -> None:
+    parser.add_argument(
+        "--images",
+        type=Path,
+        required=required,
+        metavar="DIR",
+        help="folder of JPEG, PNG, TIFF, FITS or Parquet files, searched recursively",
+    )
+    parser.add_argument(
+        "--batch", required=required, metavar="NAME", help="name of the batch of these images"
+    )
+    parser.add_argument(
+        "--labels", type=Path, metavar="CSV", help="labels and sky positions of the images"
+    )
+
+
+def _add_corpus(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--warehouse", metavar="DIR", help="local path, or hdfs:// or s3:// URI")
+    corpus = parser.add_argument_group("to mine a corpus file, without a warehouse")
+    corpus.add_argument("--words", type=Path, metavar="FILE", help="corpus: a document a line")
+    corpus.add_argument("--model", type=Path, metavar="OUT", help="where the structures go")
+    parser.add_argument(
+        "--engine", choices=("auto", "native", "datasketch"), help="sets mining.engine"
+    )
+
+
+def _add_warehouse_commands(
+    commands: argparse._SubParsersAction[argparse.ArgumentParser],
+) -> None:
+    from minia_spark import inspection  # noqa: PLC0415 - these commands need no Spark
+
+    status = _command(
+        commands, "status", inspection.status, "what is in the warehouse now", "", ""
+    )
+    status.add_argument("--json", action="store_true", help="for programs")
+    history = _command(
+        commands, "history", inspection.history, "the states and the runs, newest first", "", ""
+    )
+    history.add_argument("--json", action="store_true", help="for programs")
+    rollback = _command(
+        commands,
+        "rollback",
+        inspection.rollback,
+        "publish an earlier state again",
+        "The earlier state becomes a new one: history stays, and rollback can be rolled back.",
+        "  minia rollback --warehouse W\n  minia rollback --warehouse W --to 3",
+    )
+    rollback.add_argument("--to", type=int, metavar="STATE", help="default: the one before")
+    vacuum = _command(
+        commands,
+        "vacuum",
+        inspection.vacuum,
+        "remove what no kept state needs",
+        "Removes old states and the folders of runs that no kept state names. Readers of a removed "
+        "state fail; make sure that nobody reads it.",
+        "  minia vacuum --warehouse W --dry-run\n  minia vacuum --warehouse W --keep 5",
+    )
+    vacuum.add_argument("--keep", type=_positive, default=2, metavar="N", help="states to keep (2)")
+    vacuum.add_argument("--dry-run", action="store_true", help="only say what would go")
+    path = _command(
+        commands,
+        "path",
+        inspection.path,
+        "print the Parquet folders of a table's current state",
+        "One folder a line; read them together.",
+        "  minia path words --warehouse W\n"
+        '  python -c \'import pandas, sys; print(pandas.read_parquet(sys.argv[1]))\' "$(minia path '
+        'structures --warehouse W)"',
+    )
+    path.add_argument("table", metavar="TABLE")
+    path.add_argument("--batch", metavar="NAME", help="only this batch")
+    export = _command(
+        commands,
+        "export",
+        _export,
+        "write words, inverted file, features or structures in minIA's and smhcmd's formats",
+        "words:      OUT (.words: a document a line), with OUT.images naming each line's image\n"
+        "ifs:        OUT (.ifs: a word a line), with OUT.images naming each document number\n"
+        "features:   OUT (CSV location_x,location_y,size,score,image_name,visual_word_id) and\n"
+        "            OUT.descriptors (one a line)\n"
+        "structures: OUT (.model: a structure a line)",
+        "  minia export words night1.words --warehouse W\n"
+        "  minia export features all.csv --warehouse W --batch night1",
+    )
+    export.add_argument("what", choices=("words", "ifs", "features", "structures"))
+    export.add_argument("out", type=Path, metavar="OUT")
+    export.add_argument("--batch", metavar="NAME", help="only this batch (default: all)")
+    _add_settings(export)
+    settings = commands.add_parser("settings", help="print every setting, commented, as YAML")
+    settings.set_defaults(handler=_settings)
+    settings.add_argument("--config", metavar="FILE", help="fill in the values of this file")
+    settings.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
+    demo = _command(
+        commands,
+        "demo",
+        _demo,
+        "make a small survey with known truth and run everything on it",
+        "Cuts sources out of the Hubble deep field image that scikit-image carries, generates a "
+        "survey with planted structures, runs every stage, and says how many planted structures "
+        "were found.",
+        "  minia demo --warehouse demo/warehouse",
+    )
+    _add_settings(demo)
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError("must be at least 1")
+    return value
+
+
+# -- commands that may start Spark ----------------------------------------------------------------
+
+
+def _settings_of(options: argparse.Namespace) -> Settings:
+    if getattr(options, "labels", None) is not None:
+        options.set.append(f"ingest.labels.file={json.dumps(str(options.labels))}")
+    return load_settings(options.config, options.set)
+
+
+def _run(options: argparse.Namespace) -> int:
+    return _execute(options, _ALL_STAGES)
+
+
+def _stage(options: argparse.Namespace) -> int:
+    return _execute(options, _STAGES[options.command][1])
+
+
+def _mine(options: argparse.Namespace) -> int:
+    if options.engine is not None:
+        options.set.append(f"mining.engine={options.engine}")
+    if options.words is None and options.model is None:
+        if options.warehouse is None:
+            raise SettingsError("give --warehouse DIR, or --words FILE with --model OUT")
+        return _stage(options)
+    if options.words is None or options.model is None or options.warehouse is not None:
+        raise SettingsError("--words FILE and --model OUT belong together, without --warehouse")
+    from minia_spark.corpus import mine_file  # noqa: PLC0415
+
+    return mine_file(options.words, options.model, _settings_of(options), quiet=options.quiet)
+
+
+def _execute(options: argparse.Namespace, stages: tuple[str, ...]) -> int:
+    from minia_spark.pipeline import execute  # noqa: PLC0415 - Spark is imported when needed
+    from minia_spark.progress import Progress  # noqa: PLC0415
+    from minia_spark.session import open_session  # noqa: PLC0415
+    from minia_spark.warehouse import Warehouse  # noqa: PLC0415
+
+    request = _request(options, stages)
+    settings = _settings_of(options)
+    warehouse = Warehouse(options.warehouse)
+    progress = Progress(quiet=options.quiet)
+    record = execute(
+        request, settings, warehouse, progress, lambda: open_session(settings.spark)
+    )
+    if record.state == "nothing to do":
+        print("nothing to do: everything is up to date")
+    else:
+        seconds = sum(step.seconds for step in record.steps)
+        print(f"done in {seconds:.1f} s: run {record.run}, state {record.catalogue}")
+    page = warehouse.storage.full("report/index.html")
+    if warehouse.storage.exists("report/index.html"):
+        print(f"page: {page}")
+    return 0
+
+
+def _request(options: argparse.Namespace, stages: tuple[str, ...]):  # type: ignore[no-untyped-def]
+    from minia_spark.pipeline import Request  # noqa: PLC0415
+    from minia_spark.stage import Source  # noqa: PLC0415
+    from minia_spark.warehouse import check_batch_name  # noqa: PLC0415
+
+    images = getattr(options, "images", None)
+    labels = getattr(options, "labels", None)
+    if options.batch is not None:
+        check_batch_name(options.batch)
+    if images is not None and options.batch is None:
+        raise SettingsError("--images needs --batch NAME: what shall the batch be called?")
+    if labels is not None and images is None:
+        raise SettingsError("--labels needs --images DIR: labels are read with their images")
+    if images is not None and not images.is_dir():
+        raise InputError(f"--images {images} is not a folder that can be read")
+    source = Source(images) if images is not None else None
+    words = [options.command, *(["--batch", options.batch] if options.batch else [])]
+    return Request("minia " + " ".join(words), stages, options.batch, source)
+
+
+def _plan(options: argparse.Namespace) -> int:
+    from minia_spark.estimates import print_plan  # noqa: PLC0415
+    from minia_spark.pipeline import make_plan  # noqa: PLC0415
+    from minia_spark.warehouse import Warehouse  # noqa: PLC0415
+
+    settings = _settings_of(options)
+    request = _request(options, _ALL_STAGES)
+    warehouse = Warehouse(options.warehouse)
+    plan = make_plan(request, settings, warehouse)
+    print_plan(plan, request, settings, as_json=options.json)
+    return 0
+
+
+def _export(options: argparse.Namespace) -> int:
+    from minia_spark.export import export  # noqa: PLC0415
+    from minia_spark.progress import Progress  # noqa: PLC0415
+    from minia_spark.session import open_session  # noqa: PLC0415
+    from minia_spark.warehouse import Warehouse  # noqa: PLC0415
+
+    settings = _settings_of(options)
+    warehouse = Warehouse(options.warehouse)
+    warehouse.require()
+    written = export(
+        options.what,
+        options.out,
+        warehouse,
+        options.batch,
+        settings,
+        open_session(settings.spark),
+        Progress(quiet=options.quiet),
+    )
+    for path in written:
+        print(path)
+    return 0
+
+
+def _settings(options: argparse.Namespace) -> int:
+    sys.stdout.write(commented_yaml(_settings_of(options)))
+    return 0
+
+
+def _demo(options: argparse.Namespace) -> int:
+    from minia_spark.demo import run_demo  # noqa: PLC0415
+
+    return run_demo(options.warehouse, options.config, options.set, quiet=options.quiet)
+
+
+
+if __name__ == "__main__":
+    sys.exit(main())

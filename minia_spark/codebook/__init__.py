@@ -1,0 +1,1 @@
+"""Codebooks: the k-means vocabulary of visual words."""

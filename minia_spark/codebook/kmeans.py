@@ -1,0 +1,221 @@
+"""Exact k-means passes that no partitioning, order or processor can change.
+
+Descriptors and centres are whole numbers (SIFT is; others are put on a fixed-point grid by
+:func:`grid_scale`), small enough that every dot product is exact in float32 or float64. So the
+matrix product may add in any order, on any processor, and still gives the same nearest centre;
+sums are whole numbers and may be merged in any order. Rounding a centre to the grid costs 1/12 per
+dimension of the squared distance: for SIFT about 0.02 % of the cost.
+
+Lloyd's algorithm: Lloyd 1982, IEEE Trans. Inf. Theory 28:129. The nearest centre maximises
+``x.c - |c|^2 / 2``: one matrix product with the half norms as one more column.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+
+__all__ = [
+    "ClusterSums",
+    "NearestCentre",
+    "add_sums",
+    "empty_sums",
+    "grid_scale",
+    "to_grid",
+    "updated_centres",
+]
+
+_BLOCK_ROWS = 4096
+# 3 * R^2 half-units stay whole numbers in a float's significand when R is at most this.
+_FLOAT32_MAX_NORM_SQUARED = (1 << 24) // 3
+_FLOAT64_MAX_NORM_SQUARED = (1 << 53) // 3
+_GRID_MAX_NORM = 2048.0
+
+Grid = NDArray[np.int32]
+
+
+@dataclass(frozen=True)
+class ClusterSums:
+    """What one pass over some descriptors found; adding two gives that of both.
+
+    Attributes
+    ----------
+    sums : int64 array, shape (K, D)
+        Sum of the descriptors nearest to each centre, in grid units.
+    counts : int64 array, shape (K,)
+    cost : int
+        Sum of squared distances to the nearest centre, in squared grid units.
+    """
+
+    sums: NDArray[np.int64]
+    counts: NDArray[np.int64]
+    cost: int
+
+
+def grid_scale(largest_norm: float, *, whole_numbers: bool) -> float:
+    """Return by how much descriptors are multiplied before they are rounded to whole numbers.
+
+    Parameters
+    ----------
+    largest_norm : float
+        Largest Euclidean norm of a descriptor; 0 when there is none.
+    whole_numbers : bool
+        The descriptors are whole numbers already (SIFT); then the scale is 1.
+
+    Returns
+    -------
+    float
+        A power of two, so that scaling itself is exact.
+    """
+    if whole_numbers or largest_norm == 0:
+        return 1.0
+    return float(2.0 ** np.floor(np.log2(_GRID_MAX_NORM / largest_norm)))
+
+
+def to_grid(descriptors: NDArray[np.generic], scale: float) -> Grid:
+    """Return descriptors (n, D), any dtype, in whole grid units, halves rounded up."""
+    if scale == 1.0 and descriptors.dtype.kind in "iu":
+        return descriptors.astype(np.int32)
+    scaled = descriptors.astype(np.float64) * scale
+    return np.asarray(np.floor(scaled + 0.5), dtype=np.int32)
+
+
+class NearestCentre:
+    """Finds the nearest centre of many descriptors, exactly; ties go to the lowest centre.
+
+    Parameters
+    ----------
+    centres : int array, shape (K, D)
+        In grid units.
+    """
+
+    def __init__(self, centres: Grid) -> None:
+        wide = centres.astype(np.int64)
+        norms = np.einsum("kd,kd->k", wide, wide)
+        self.size, self.dim = centres.shape
+        self._largest = int(norms.max(initial=0))
+        # One more column carries -|c|^2 / 2 against a 1 in every descriptor.
+        self._weights = np.vstack([wide.T.astype(np.float64), -norms / 2.0])
+        self._weights32 = self._weights.astype(np.float32)
+
+    def find(
+        self, descriptors: NDArray[np.generic]
+    ) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+        """Return the nearest centre of every descriptor and its squared distance.
+
+        Parameters
+        ----------
+        descriptors : integer array, shape (n, D)
+            In grid units; n may be 0.
+
+        Returns
+        -------
+        nearest : int32 array, shape (n,)
+        squared_distances : int64 array, shape (n,)
+            In squared grid units, exact.
+
+        Raises
+        ------
+        ValueError
+            The descriptors have another dimension than the centres.
+        OverflowError
+            Values so large that float64 cannot hold a dot product exactly.
+        """
+        if descriptors.ndim != 2 or descriptors.shape[1] != self.dim:
+            raise ValueError(f"descriptors {descriptors.shape} for centres of {self.dim} numbers")
+        count = len(descriptors)
+        nearest = np.empty(count, dtype=np.int32)
+        squared = np.empty(count, dtype=np.int64)
+        for start in range(0, count, _BLOCK_ROWS):
+            block = descriptors[start : start + _BLOCK_ROWS]
+            stop = start + len(block)
+            nearest[start:stop], squared[start:stop] = self._find_block(block)
+        return nearest, squared
+
+    def _find_block(
+        self, block: NDArray[np.generic]
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        wide = block.astype(np.int32)
+        norms = np.einsum("nd,nd->n", wide, wide, dtype=np.int64)
+        bound = max(self._largest, int(norms.max(initial=0)))
+        if bound <= _FLOAT32_MAX_NORM_SQUARED:
+            weights = self._weights32
+        elif bound <= _FLOAT64_MAX_NORM_SQUARED:
+            weights = self._weights
+        else:
+            raise OverflowError(f"squared norm {bound} is too large for exact distances")
+        extended = np.ones((len(block), self.dim + 1), dtype=weights.dtype)
+        extended[:, : self.dim] = wide
+        scores = extended @ weights
+        nearest = scores.argmax(axis=1)
+        best = scores[np.arange(len(block)), nearest].astype(np.float64)
+        return nearest, norms - np.rint(2.0 * best).astype(np.int64)
+
+    def sums(self, descriptors: NDArray[np.generic]) -> ClusterSums:
+        """Return the sums of one Lloyd pass over the descriptors, shape (n, D), n >= 0."""
+        nearest, squared = self.find(descriptors)
+        sums = np.zeros((self.size, self.dim), dtype=np.int64)
+        for start in range(0, len(descriptors), _BLOCK_ROWS):
+            block = descriptors[start : start + _BLOCK_ROWS]
+            labels = nearest[start : start + _BLOCK_ROWS]
+            # 4,096 rows of values below 4,096 sum to below 2^24: exact in float32.
+            small = bool(np.abs(block.astype(np.int32)).max(initial=0) < (1 << 24) // _BLOCK_ROWS)
+            kind = np.float32 if small else np.float64
+            rows = np.arange(len(block) + 1)
+            members = sp.csc_matrix(
+                (np.ones(len(block), dtype=kind), labels, rows), shape=(self.size, len(block))
+            )
+            sums += np.rint(members @ block.astype(kind)).astype(np.int64)
+        counts = np.bincount(nearest, minlength=self.size).astype(np.int64)
+        return ClusterSums(sums, counts, int(squared.sum()))
+
+
+def empty_sums(size: int, dim: int) -> ClusterSums:
+    """Return the sums of no descriptors for K = `size` centres of `dim` numbers."""
+    return ClusterSums(np.zeros((size, dim), np.int64), np.zeros(size, np.int64), 0)
+
+
+def add_sums(left: ClusterSums, right: ClusterSums) -> ClusterSums:
+    """Return the sums of the descriptors of both."""
+    return ClusterSums(
+        left.sums + right.sums, left.counts + right.counts, left.cost + right.cost
+    )
+
+
+def updated_centres(centres: Grid, found: ClusterSums) -> tuple[Grid, int]:
+    """Return the next centres: means rounded to the grid, dead words re-seeded.
+
+    A word without descriptors is re-seeded by splitting the word with the most: the copy moves
+    one grid step up and down in turn over the dimensions, the original the other way (the
+    way of FAISS, Johnson et al. 2019, IEEE Trans. Big Data 7:535). Ties go to the lowest word.
+
+    Parameters
+    ----------
+    centres : int array, shape (K, D)
+    found : ClusterSums
+        Of a pass with these centres.
+
+    Returns
+    -------
+    centres : int array, shape (K, D)
+    dead : int
+        How many words had no descriptor in the pass.
+    """
+    counts = found.counts[:, None]
+    means = (2 * found.sums + counts) // np.maximum(2 * counts, 1)
+    updated = np.where(counts > 0, means, centres).astype(np.int32)
+    population = found.counts.copy()
+    dead_words = np.flatnonzero(found.counts == 0)
+    wiggle = np.where(np.arange(centres.shape[1]) % 2 == 0, 1, -1).astype(np.int32)
+    for word in dead_words:
+        donor = int(population.argmax())
+        if population[donor] < 2:
+            break
+        updated[word] = updated[donor] + wiggle
+        updated[donor] = updated[donor] - wiggle
+        population[word] = population[donor] // 2
+        population[donor] -= population[word]
+    return updated, len(dead_words)

@@ -1,0 +1,425 @@
+"""The vocabulary on Spark. The passes are in :mod:`.kmeans`, the sample in :mod:`.sample`.
+
+1. A sample of descriptors, chosen by hash, deduplicated and sorted, goes to MLlib in one
+   partition: k-means|| and a few iterations. One partition, because MLlib's floating sums depend
+   on the order in which partitions arrive.
+2. The centres are rounded to the grid.
+3. Lloyd iterations over all descriptors: every partition returns whole-number sums, which are
+   added up in any order.
+4. The centres are saved as table ``codebooks`` and as an MLlib ``KMeansModel`` beside it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+from pyspark.ml.clustering import KMeans, KMeansModel
+from pyspark.ml.functions import array_to_vector
+from pyspark.mllib.common import _py2java
+from pyspark.mllib.linalg import Vectors
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+from pyspark.sql.types import (
+    ArrayType,
+    BooleanType,
+    DoubleType,
+    FloatType,
+    IntegerType,
+    LongType,
+    StringType,
+    StructField,
+    StructType,
+)
+
+from minia_spark.arrow import binary_block
+from minia_spark.codebook.kmeans import (
+    ClusterSums,
+    NearestCentre,
+    add_sums,
+    empty_sums,
+    grid_scale,
+    to_grid,
+    updated_centres,
+)
+from minia_spark.codebook.sample import feature_hashes, hash_limit
+from minia_spark.config import Settings
+from minia_spark.errors import InputError, SettingsError
+from minia_spark.stage import Stage, StageContext, fingerprint
+
+__all__ = ["CODEBOOKS", "STAGE", "Codebook", "descriptor_sample", "load_codebook"]
+
+CODEBOOKS = StructType(
+    [
+        StructField("version", StringType(), False),
+        StructField("word", IntegerType(), False),
+        StructField("centre", ArrayType(FloatType(), False), False),
+        StructField("occurrences", LongType(), False),
+        StructField("dead", BooleanType(), False),
+        StructField("scale", DoubleType(), False),
+        StructField("extractor", StringType(), False),
+        StructField("cost_history", ArrayType(DoubleType(), False), False),
+    ]
+)
+
+_SAMPLE = StructType(
+    [
+        StructField("hash", LongType(), False),
+        StructField("image_id", StringType(), False),
+        StructField("number", IntegerType(), False),
+        StructField("descriptor", ArrayType(FloatType(), False), False),
+    ]
+)
+
+_MERGE_FROM_PARTITIONS = 32
+Batches = Iterator[pa.RecordBatch]
+
+
+@dataclass(frozen=True)
+class Codebook:
+    """A vocabulary as the words stage needs it.
+
+    Attributes
+    ----------
+    version : str
+        Hash of the centres, their scale and the extractor.
+    centres : int32 array, shape (K, D)
+        In grid units.
+    scale : float
+        Grid units in a descriptor's unit.
+    extractor : str
+    """
+
+    version: str
+    centres: NDArray[np.int32]
+    scale: float
+    extractor: str
+
+
+def load_codebook(frame: DataFrame) -> Codebook:
+    """Return the vocabulary that table ``codebooks`` holds."""
+    table = frame.orderBy("word").toArrow()
+    scale = table["scale"][0].as_py()
+    centres = np.array(table["centre"].to_pylist(), dtype=np.float64)
+    return Codebook(
+        version=table["version"][0].as_py(),
+        centres=np.rint(centres * scale).astype(np.int32),
+        scale=scale,
+        extractor=table["extractor"][0].as_py(),
+    )
+
+
+def _run(context: StageContext) -> None:
+    settings = context.settings.codebook
+    features = context.read("features").select("image_id", "n_features", "descriptors")
+    layout = features.schema["descriptors"].metadata
+    dtype, dim = np.dtype(layout["dtype"]), int(layout["dimension"])
+    row = features.agg(F.sum("n_features")).first()
+    total = int(row[0] or 0) if row else 0
+    if total < settings.size:
+        raise InputError(
+            f"{total} descriptors were extracted, fewer than the {settings.size} words asked for; "
+            "set codebook.size lower, give more images, or lower the extractor's threshold"
+        )
+    scale = grid_scale(_largest_norm(features, dtype, dim), whole_numbers=dtype.kind in "iu")
+    centres = to_grid(_mllib_centres(context, features, dtype, dim, total), scale)
+    context.counts |= {"descriptors": total, "words": settings.size}
+    history, centres, found = _refine(context, features, dtype, dim, scale, centres)
+    extractor = layout["extractor"]
+    version = fingerprint("codebook", extractor, scale, centres.tolist())
+    frame = _to_frame(context.spark, centres, found, scale, extractor, version, history)
+    context.write("codebooks", frame, CODEBOOKS, within="words", digest=version)
+    _save_mllib_model(context, centres / scale)
+    dead = int((found.counts == 0).sum())
+    context.counts |= {"cost_per_descriptor": history[-1], "dead_words": dead}
+    if dead:
+        context.progress.warn(
+            f"{dead} of {settings.size} words have no descriptor; a smaller codebook.size fits "
+            "this collection better"
+        )
+
+
+def _vectors(dtype: np.dtype[np.generic], dim: int) -> Callable[[pa.RecordBatch], NDArray[np.generic]]:
+    return lambda batch: binary_block(batch["descriptors"], dtype, dim)[0]
+
+
+def _largest_norm(features: DataFrame, dtype: np.dtype[np.generic], dim: int) -> float:
+    """Return the largest norm of a descriptor; a maximum, so no order can change it."""
+    if dtype.kind in "iu":
+        return 0.0
+    vectors = _vectors(dtype, dim)
+
+    def largest(batches: Batches) -> Batches:
+        best = 0.0
+        for batch in batches:
+            wide = vectors(batch).astype(np.float64)
+            best = max(best, float(np.sqrt(np.einsum("nd,nd->n", wide, wide)).max(initial=0)))
+        yield pa.RecordBatch.from_pydict({"norm": [best]})
+
+    row = features.mapInArrow(largest, "norm double").agg(F.max("norm")).first()
+    return float(row[0] or 0.0) if row else 0.0
+
+
+def descriptor_sample(
+    features: DataFrame, wanted: int, total: int, seed: int, *, distinct: bool
+) -> DataFrame:
+    """Return about `wanted` descriptors, chosen and ordered by hash, in one partition.
+
+    Parameters
+    ----------
+    features : DataFrame
+        With ``image_id`` and ``descriptors``.
+    wanted : int
+        Upper bound of the rows returned.
+    total : int
+        Descriptors in all.
+    seed : int
+    distinct : bool
+        Keep only the first of equal descriptors.
+    """
+    layout = features.schema["descriptors"].metadata
+    dtype, dim = np.dtype(layout["dtype"]), int(layout["dimension"])
+    limit = hash_limit(wanted, total)
+
+    def choose(batches: Batches) -> Batches:
+        for batch in batches:
+            vectors, offsets = binary_block(batch["descriptors"], dtype, dim)
+            for row, image_id in enumerate(batch["image_id"].to_pylist()):
+                hashes = feature_hashes(image_id, int(offsets[row + 1] - offsets[row]), seed)
+                numbers = np.flatnonzero(hashes < limit).astype(np.int32)
+                if len(numbers):
+                    yield _sample_batch(
+                        hashes[numbers],
+                        np.full(len(numbers), image_id, dtype=object),
+                        numbers,
+                        vectors[offsets[row] + numbers].astype(np.float32),
+                    )
+
+    def cut(batches: Batches) -> Batches:
+        left = wanted
+        seen: set[bytes] = set()
+        for batch in batches:
+            keep = []
+            values = batch["descriptor"].values.to_numpy(zero_copy_only=False).reshape(-1, dim)
+            for row in range(min(batch.num_rows, left)):
+                key = values[row].tobytes() if distinct else b""
+                left -= 1
+                if distinct and key in seen:
+                    continue
+                seen.add(key)
+                keep.append(row)
+            if keep:
+                yield batch.take(pa.array(keep))
+            if left == 0:
+                return
+
+    chosen = features.select("image_id", "descriptors").mapInArrow(choose, _SAMPLE)
+    ordered = chosen.repartition(1).sortWithinPartitions("hash", "image_id", "number")
+    return ordered.mapInArrow(cut, _SAMPLE)
+
+
+def _sample_batch(
+    hashes: NDArray[np.int64],
+    image_ids: NDArray[np.object_],
+    numbers: NDArray[np.int32],
+    vectors: NDArray[np.float32],
+) -> pa.RecordBatch:
+    dim = vectors.shape[1]
+    offsets = pa.array(np.arange(len(vectors) + 1, dtype=np.int32) * dim)
+    inner = pa.list_(pa.field("element", pa.float32(), nullable=False))
+    lists = pa.ListArray.from_arrays(offsets, pa.array(vectors.ravel())).cast(inner)
+    schema = pa.schema(
+        [
+            pa.field("hash", pa.int64(), nullable=False),
+            pa.field("image_id", pa.string(), nullable=False),
+            pa.field("number", pa.int32(), nullable=False),
+            pa.field("descriptor", inner, nullable=False),
+        ]
+    )
+    return pa.RecordBatch.from_arrays(
+        [pa.array(hashes), pa.array(image_ids, pa.string()), pa.array(numbers), lists],
+        schema=schema,
+    )
+
+
+def _mllib_centres(
+    context: StageContext, features: DataFrame, dtype: np.dtype[np.generic], dim: int, total: int
+) -> NDArray[np.float64]:
+    settings = context.settings.codebook
+    sample = descriptor_sample(
+        features, settings.sample_size, total, settings.seed, distinct=True
+    ).select(array_to_vector("descriptor").alias("features"))
+    sample = sample.persist()
+    try:
+        with context.progress.spark_jobs(context.spark.sparkContext, f"{context.title}: sample"):
+            distinct = sample.count()
+        if distinct < settings.size:
+            raise SettingsError(
+                f"codebook.size is {settings.size} but the sample of "
+                f"{min(total, settings.sample_size)} descriptors holds only {distinct} different "
+                "ones; set codebook.size lower or codebook.sample_size higher"
+            )
+        # MLlib's block solver fails when the start gives fewer than K centres. k-means|| can,
+        # when it has few points to choose from; K different points at random cannot.
+        plenty = distinct >= 8 * settings.size
+        context.say(f"MLlib k-means on a sample of {distinct:,} different descriptors")
+        with context.progress.spark_jobs(context.spark.sparkContext, f"{context.title}: MLlib"):
+            model = KMeans(
+                k=settings.size,
+                initMode="k-means||" if plenty else "random",
+                initSteps=settings.init_steps,
+                maxIter=settings.mllib_iterations,
+                solver="block",
+                seed=settings.seed,
+            ).fit(sample)
+        return np.array(model.clusterCenters(), dtype=np.float64)
+    finally:
+        sample.unpersist()
+
+
+def _refine(
+    context: StageContext,
+    features: DataFrame,
+    dtype: np.dtype[np.generic],
+    dim: int,
+    scale: float,
+    centres: NDArray[np.int32],
+) -> tuple[list[float], NDArray[np.int32], ClusterSums]:
+    """Return (cost per descriptor before each update and at the end, centres, last sums)."""
+    settings = context.settings.codebook
+    history: list[float] = []
+    passes = settings.refine_iterations
+    while True:
+        found = _pass(context, features, dtype, dim, scale, centres)
+        count = int(found.counts.sum())
+        history.append(found.cost / scale**2 / count)
+        number = len(history) - 1
+        dead = int((found.counts == 0).sum())
+        context.say(
+            f"pass {number} of at most {passes}: cost per descriptor {history[-1]:,.6g}, "
+            f"{dead} dead words"
+        )
+        if number == passes or _has_converged(history, settings.tolerance):
+            return history, centres, found
+        updated, _ = updated_centres(centres, found)
+        if np.array_equal(updated, centres):
+            return history, centres, found
+        centres = updated
+
+
+def _has_converged(history: list[float], tolerance: float) -> bool:
+    if len(history) < 2:
+        return False
+    return history[-2] - history[-1] < tolerance * history[-2]
+
+
+def _pass(
+    context: StageContext,
+    features: DataFrame,
+    dtype: np.dtype[np.generic],
+    dim: int,
+    scale: float,
+    centres: NDArray[np.int32],
+) -> ClusterSums:
+    size = len(centres)
+    shared = context.spark.sparkContext.broadcast(centres)
+    vectors = _vectors(dtype, dim)
+
+    def assign(batches: Batches) -> Batches:
+        kernel = NearestCentre(shared.value)
+        total = empty_sums(size, dim)
+        for batch in batches:
+            total = add_sums(total, kernel.sums(to_grid(vectors(batch), scale)))
+        yield _sums_to_batch(total)
+
+    def merge(batches: Batches) -> Batches:
+        total = empty_sums(size, dim)
+        for batch in batches:
+            for found in _batch_to_sums(batch, size, dim):
+                total = add_sums(total, found)
+        yield _sums_to_batch(total)
+
+    schema = "sums binary, counts binary, cost string"
+    partial = features.select("descriptors").mapInArrow(assign, schema)
+    partitions = partial.rdd.getNumPartitions()
+    while partitions > _MERGE_FROM_PARTITIONS:  # a tree: no task, nor the driver, adds up many
+        partitions = -(-partitions // _MERGE_FROM_PARTITIONS)
+        partial = partial.repartition(partitions).mapInArrow(merge, schema)
+    title = f"{context.title}: pass"
+    with context.progress.spark_jobs(context.spark.sparkContext, title):
+        total = empty_sums(size, dim)
+        for batch in partial.toArrow().to_batches():
+            for found in _batch_to_sums(batch, size, dim):
+                total = add_sums(total, found)
+    shared.destroy()
+    return total
+
+
+def _sums_to_batch(found: ClusterSums) -> pa.RecordBatch:
+    # The cost of a survey does not fit 64 bits; as text it is exact.
+    return pa.RecordBatch.from_pydict(
+        {
+            "sums": [found.sums.tobytes()],
+            "counts": [found.counts.tobytes()],
+            "cost": [str(found.cost)],
+        }
+    )
+
+
+def _batch_to_sums(batch: pa.RecordBatch, size: int, dim: int) -> Iterator[ClusterSums]:
+    for row in batch.to_pylist():
+        yield ClusterSums(
+            np.frombuffer(row["sums"], np.int64).reshape(size, dim),
+            np.frombuffer(row["counts"], np.int64),
+            int(row["cost"]),
+        )
+
+
+def _to_frame(
+    spark: SparkSession,
+    centres: NDArray[np.int32],
+    found: ClusterSums,
+    scale: float,
+    extractor: str,
+    version: str,
+    history: list[float],
+) -> DataFrame:
+    rows = [
+        (version, word, (centre / scale).tolist(), int(count), bool(count == 0), scale, extractor, history)
+        for word, (centre, count) in enumerate(zip(centres, found.counts, strict=True))
+    ]
+    return spark.createDataFrame(rows, CODEBOOKS).coalesce(1)
+
+
+def _save_mllib_model(context: StageContext, centres: NDArray[np.float64]) -> None:
+    """Save the centres as MLlib's own model, for users who want to go on with MLlib."""
+    spark = context.spark.sparkContext
+    jvm = spark._jvm
+    assert jvm is not None
+    vectors = _py2java(spark, [Vectors.dense(centre) for centre in centres])
+    inner = jvm.org.apache.spark.mllib.clustering.KMeansModel(vectors)
+    java_model = jvm.org.apache.spark.ml.clustering.KMeansModel("minia-vocabulary", inner)
+    model = KMeansModel(java_model)
+    model.write().overwrite().save(context.uri(f"{context.folder('codebooks')}/mllib"))
+
+
+def _fingerprinted(settings: Settings) -> dict[str, object]:
+    return {
+        "codebook": json.loads(settings.codebook.model_dump_json()),
+        "features": json.loads(settings.features.model_dump_json()),
+    }
+
+
+STAGE = Stage(
+    name="vocabulary",
+    per_batch=False,
+    after=("features",),
+    revision=1,
+    settings=_fingerprinted,
+    run=_run,
+    frozen=True,
+)

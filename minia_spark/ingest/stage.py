@@ -1,0 +1,323 @@
+"""Ingest on Spark: a folder of images becomes a batch of ``images`` and ``rejects``.
+
+The walk is in :mod:`.listing`, reading and decoding in :mod:`.record`, labels in :mod:`.labels`.
+The driver writes the listing as Parquet while it walks, so that its memory does not grow with the
+number of files; every task reads and decodes its share.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pyspark.sql import Column, DataFrame, Window
+from pyspark.sql import functions as F
+from pyspark.sql.types import (
+    DoubleType,
+    IntegerType,
+    LongType,
+    StringType,
+    StructField,
+    StructType,
+)
+
+from minia_spark.errors import InputError
+from minia_spark.ingest.identity import uri_of
+from minia_spark.ingest.labels import LABELS_SCHEMA, ambiguous, label_batches
+from minia_spark.ingest.listing import ListingDigest, list_folder
+from minia_spark.ingest.reasons import Reason
+from minia_spark.ingest.record import ImageRecord, records_of_file
+from minia_spark.ingest.settings import IngestSettings
+from minia_spark.stage import Source, Stage, StageContext
+from minia_spark.storage import Storage
+
+__all__ = ["IMAGES", "REJECTS", "STAGE", "source_digest"]
+
+IMAGES = StructType(
+    [
+        StructField("image_id", StringType(), False),
+        StructField("batch", StringType(), False),
+        StructField("uri", StringType(), False),
+        StructField("width", IntegerType(), False),
+        StructField("height", IntegerType(), False),
+        StructField("channels", IntegerType(), False),
+        StructField("format", StringType(), False),
+        StructField("stretch", StringType(), True),
+        StructField("size_bytes", LongType(), False),
+        StructField("content_hash", StringType(), False),
+        StructField("label", StringType(), True),
+        StructField("ra_deg", DoubleType(), True),
+        StructField("dec_deg", DoubleType(), True),
+    ]
+)
+
+REJECTS = StructType(
+    [
+        StructField("batch", StringType(), False),
+        StructField("uri", StringType(), False),
+        StructField("stage", StringType(), False),
+        StructField("reason", StringType(), False),
+        StructField("detail", StringType(), False),
+    ]
+)
+
+_LISTED = pa.schema(
+    [("path", pa.binary()), ("uri", pa.string()), ("reason", pa.string()), ("detail", pa.string())]
+)
+
+_READ_ONLY = StructType(
+    [
+        StructField("key_path", StringType(), True),
+        StructField("key_name", StringType(), True),
+        StructField("key_stem", StringType(), True),
+        StructField("reason", StringType(), True),
+        StructField("detail", StringType(), True),
+    ]
+)
+
+_LISTED_AT_ONCE = 10_000
+_READ_AT_ONCE = 256
+
+
+def source_digest(source: Source, settings: IngestSettings) -> str:
+    """Return what tells whether a batch's folder or its labels changed since it was ingested.
+
+    Names, sizes and times of the files, not their content: the content is hashed when it is read,
+    and later stages go by that.
+
+    Raises
+    ------
+    InputError
+        The folder or the labels cannot be read, or the folder is empty.
+    """
+    digest = ListingDigest()
+    for listed in list_folder(source.images, follow_links_outside=settings.follow_links_outside):
+        digest.add(listed.path, listed.size_bytes, listed.mtime_ns)
+    if digest.entries == 0:
+        raise InputError(
+            f"{source.images} holds no files; expected are JPEG, PNG, TIFF, FITS or Parquet files, "
+            "also in folders below it"
+        )
+    root = hashlib.sha256(os.fsencode(source.images.resolve())).hexdigest()
+    return f"{root}:{digest.hexdigest()}:{_labels_digest(settings)}"
+
+
+def _labels_digest(settings: IngestSettings) -> str:
+    if settings.labels.file is None:
+        return "none"
+    try:
+        with Path(settings.labels.file).open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise InputError(f"labels {settings.labels.file} cannot be read: {error}") from None
+
+
+def _run(context: StageContext) -> None:
+    assert context.source is not None
+    assert context.batch is not None
+    batch = context.batch
+    scratch = context.folder("files")
+    listed = _write_listing(context, f"{scratch}/listed")
+    frame = context.spark.read.parquet(context.uri(f"{scratch}/listed"))
+    read = _read_images(context, frame.where("reason is null"), listed)
+    read.write.mode("overwrite").parquet(context.uri(f"{scratch}/read"))
+    read = context.spark.read.schema(read.schema).parquet(context.uri(f"{scratch}/read"))
+
+    # Two rows of one Parquet file, or of two, may claim the same name: the first by place stays.
+    order = F.row_number().over(Window.partitionBy("image_id").orderBy("uri"))
+    numbered = read.where("reason is null").withColumn("number", order)
+    images = numbered.where("number = 1").withColumn("batch", F.lit(batch))
+    rejects = _rejects(
+        batch,
+        frame.where("reason is not null"),
+        read.where("reason is not null"),
+        numbered.where("number > 1")
+        .withColumn("reason", F.lit(Reason.ID_CONFLICT.value))
+        .withColumn("detail", F.concat(F.lit(Reason.ID_CONFLICT.meaning + " "), F.col("image_id"))),
+    )
+    context.write("rejects", rejects, REJECTS)
+    rejected = context.entries[-1].rows
+    _require_some_images(context, read.count() - rejected, rejects)
+    labelled = _with_labels(context, images, f"{scratch}/labels")
+    written = context.write("images", labelled, IMAGES, digest=_content_digest)
+    found = context.entries[-1].rows
+    entries = read.count() + frame.where("reason is not null").count()
+    context.check_counts("entries", entries, found, rejected)
+    context.counts |= {"listed": listed, "images": found, "rejects": rejected}
+    if context.settings.ingest.labels.file is not None:
+        context.counts["labelled"] = written.where("label is not null").count()
+    _tell_rejects(context, rejects, rejected)
+    context.warehouse.storage.remove_folder(scratch)
+
+
+def _write_listing(context: StageContext, path: str) -> int:
+    """Write the names of all files as Parquet while they are listed; return how many."""
+    assert context.source is not None
+    root = os.path.realpath(os.fsencode(context.source.images))
+    listing = list_folder(root, follow_links_outside=context.settings.ingest.follow_links_outside)
+    rows = (
+        (
+            entry.path,
+            uri_of(root.rstrip(b"/") + b"/" + entry.path),
+            entry.rejected.reason if entry.rejected else None,
+            entry.rejected.detail if entry.rejected else None,
+        )
+        for entry in listing
+    )
+    return _write_rows(context.warehouse.storage, path, _LISTED, rows)
+
+
+def _write_rows(
+    storage: Storage, path: str, schema: pa.Schema, rows: Iterable[tuple[object, ...]]
+) -> int:
+    storage.make_folder(path)
+    total = 0
+    pieces = iter(rows)
+    with pq.ParquetWriter(
+        storage.full(f"{path}/rows.parquet"), schema, filesystem=storage.filesystem
+    ) as writer:
+        while piece := list(itertools.islice(pieces, _LISTED_AT_ONCE)):
+            columns = zip(*piece, strict=True)
+            arrays = [pa.array(c, f.type) for c, f in zip(columns, schema, strict=True)]
+            writer.write_batch(pa.RecordBatch.from_arrays(arrays, schema=schema))
+            total += len(piece)
+    return total
+
+
+def _read_images(context: StageContext, listed: DataFrame, files: int) -> DataFrame:
+    assert context.source is not None
+    root = os.path.realpath(os.fsencode(context.source.images))
+    options = context.settings.ingest.decode_options()
+    plain = ["image_id", "uri", "width", "height", "channels", "format", "stretch", "size_bytes"]
+    own = [f for f in IMAGES.fields if f.name in (*plain, "content_hash")]
+    schema = StructType([StructField(f.name, f.dataType, True) for f in (*own, *_READ_ONLY.fields)])
+    names = schema.names
+
+    def rows(paths: Iterable[bytes]) -> Iterator[dict[str, object]]:
+        for path in paths:
+            for record in records_of_file(root, path, **options):
+                row: dict[str, object] = dict.fromkeys(names)
+                if isinstance(record, ImageRecord):
+                    row |= {n: getattr(record, n) for n in (*plain, "content_hash")}
+                    row |= {f"key_{n}": v for n, v in record.keys._asdict().items()}
+                else:
+                    row |= {"uri": record.uri, "reason": record.reason, "detail": record.detail}
+                yield row
+
+    def read(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        types = {
+            StringType(): pa.string(),
+            IntegerType(): pa.int32(),
+            LongType(): pa.int64(),
+        }
+        arrow = pa.schema([(f.name, types[f.dataType]) for f in schema.fields])
+        found = rows(path for batch in batches for path in batch["path"].to_pylist())
+        while piece := list(itertools.islice(found, _READ_AT_ONCE)):
+            yield pa.RecordBatch.from_pylist(piece, schema=arrow)
+
+    spread = listed.select("path").repartition(context.partitions(files), "path")
+    return spread.mapInArrow(read, schema)
+
+
+def _rejects(batch: str, *frames: DataFrame) -> DataFrame:
+    joined: DataFrame | None = None
+    for frame in frames:
+        part = frame.select("uri", "reason", "detail")
+        joined = part if joined is None else joined.unionByName(part)
+    assert joined is not None
+    return joined.withColumn("batch", F.lit(batch)).withColumn("stage", F.lit("ingest"))
+
+
+def _reasons(rejects: DataFrame) -> str:
+    rows = rejects.groupBy("reason").count().orderBy(F.desc("count"), "reason").collect()
+    return ", ".join(f"{row['reason']} {row['count']:,}" for row in rows)
+
+
+def _require_some_images(context: StageContext, images: int, rejects: DataFrame) -> None:
+    if images > 0:
+        return
+    assert context.source is not None
+    first = rejects.orderBy("uri").first()
+    example = f"; e.g. {first['uri']}: {first['detail']}" if first else ""
+    raise InputError(
+        f"no image of {context.source.images} could be read ({_reasons(rejects)}){example} "
+        "Nothing was published."
+    )
+
+
+def _tell_rejects(context: StageContext, rejects: DataFrame, count: int) -> None:
+    if count:
+        context.progress.warn(
+            f"{context.title}: {count:,} files were rejected: {_reasons(rejects)}; "
+            "table rejects names each with its reason"
+        )
+
+
+def _content_digest(images: DataFrame) -> str:
+    """Return a digest of names and content that no order can change."""
+    hashed = F.xxhash64("image_id", "content_hash")
+    row = images.agg(F.count("*"), F.bit_xor(hashed), F.sum(hashed.cast("decimal(38,0)"))).first()
+    assert row is not None
+    return ":".join(str(value) for value in row)
+
+
+def _with_labels(context: StageContext, images: DataFrame, scratch: str) -> DataFrame:
+    settings = context.settings.ingest.labels
+    values = ["label", "ra_deg", "dec_deg"]
+    if settings.file is None:
+        types = {f.name: f.dataType for f in IMAGES.fields}
+        return images.withColumns({n: F.lit(None).cast(types[n]) for n in values})
+    batches = label_batches(
+        settings.file,
+        key=settings.key_column,
+        label=settings.label_column,
+        ra=settings.ra_column,
+        dec=settings.dec_column,
+    )
+    rows = (tuple(row.values()) for batch in batches for row in batch.to_pylist())
+    _write_rows(context.warehouse.storage, scratch, LABELS_SCHEMA, rows)
+    labels = context.spark.read.parquet(context.uri(scratch))
+    matched = images
+    for key in ("path", "name", "stem"):
+        # All rows that a key could mean; whether they contradict each other is seen after the join
+        value = F.struct(*values, "key")
+        grouped = labels.groupBy(f"key_{key}").agg(
+            F.min(value).alias(f"by_{key}"),
+            F.min(F.struct("key", *values)).alias(f"first_{key}"),
+            F.max(F.struct("key", *values)).alias(f"last_{key}"),
+            F.count_distinct(F.to_json(F.struct(*values))).alias(f"meanings_{key}"),
+        )
+        matched = matched.join(grouped, f"key_{key}", "left")
+    _refuse_ambiguous(matched)
+    best = F.coalesce(*(F.col(f"by_{key}") for key in ("path", "name", "stem")))
+    return matched.withColumns({n: best[n] for n in values})
+
+
+def _refuse_ambiguous(matched: DataFrame) -> None:
+    def several(key: str, *better: str) -> Column:
+        unmatched = [F.col(f"by_{b}").isNull() for b in better]
+        condition = F.col(f"meanings_{key}") > 1
+        for missing in unmatched:
+            condition = condition & missing
+        return condition
+
+    condition = several("path") | several("name", "path") | several("stem", "path", "name")
+    row = matched.where(condition).orderBy("image_id").first()
+    if row is not None:
+        key = next(k for k in ("path", "name", "stem") if row[f"by_{k}"] is not None)
+        raise ambiguous(row["image_id"], row[f"first_{key}"]["key"], row[f"last_{key}"]["key"])
+
+
+STAGE = Stage(
+    name="ingest",
+    per_batch=True,
+    after=(),
+    revision=1,
+    settings=lambda s: s.ingest.model_dump(mode="json"),
+    run=_run,
+)

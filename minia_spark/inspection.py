@@ -1,0 +1,148 @@
+"""Commands that look at a warehouse or put it in order; none of them starts Spark."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from typing import Any
+
+from minia_spark.warehouse import Catalogue, RunRecord, Warehouse
+
+__all__ = ["history", "path", "rollback", "status", "vacuum"]
+
+
+def status(options: argparse.Namespace) -> int:
+    """Print what is in the warehouse now."""
+    warehouse = Warehouse(options.warehouse)
+    catalogue = warehouse.require()
+    last = next(warehouse.runs(), None)
+    facts = _status_facts(warehouse, catalogue, last)
+    if options.json:
+        print(json.dumps(facts, indent=1))
+        return 0
+    print(f"warehouse {facts['warehouse']}")
+    print(f"state     {catalogue.version}, published {catalogue.committed_at} by {catalogue.run}")
+    if last is not None:
+        print(f"last run  {last.run}: {last.command}: {last.state}{_reason(last)}")
+    print("\nbatch                    images  rejects")
+    for batch in facts["batches"]:
+        print(f"{batch['batch']:<22} {batch['images']:>8,} {batch['rejects']:>8,}")
+    print("\ntable                      rows")
+    for table, rows in facts["tables"].items():
+        print(f"{table:<22} {rows:>8,}")
+    if facts["page"]:
+        print(f"\npage: {facts['page']}")
+    return 0
+
+
+def _status_facts(
+    warehouse: Warehouse, catalogue: Catalogue, last: RunRecord | None
+) -> dict[str, Any]:
+    tables: dict[str, int] = {}
+    for entry in catalogue.entries:
+        if entry.table != "report":
+            tables[entry.table] = tables.get(entry.table, 0) + entry.rows
+    page = warehouse.storage.full("report/index.html")
+    return {
+        "warehouse": str(warehouse.storage),
+        "state": catalogue.version,
+        "published_at": catalogue.committed_at,
+        "run": catalogue.run,
+        "images": tables.get("images", 0),
+        "rejects": tables.get("rejects", 0),
+        "structures": tables.get("structures", 0),
+        "batches": [
+            {
+                "batch": batch,
+                "images": sum(e.rows for e in catalogue.of_table("images", batch)),
+                "rejects": sum(e.rows for e in catalogue.of_table("rejects", batch)),
+            }
+            for batch in catalogue.batches
+        ],
+        "tables": dict(sorted(tables.items())),
+        "page": page if warehouse.storage.exists("report/index.html") else None,
+        "last_run": None
+        if last is None
+        else {
+            "run": last.run,
+            "command": last.command,
+            "state": last.state,
+            "started_at": last.started_at,
+            "ended_at": last.ended_at,
+            "error": last.error,
+            "steps": [
+                {
+                    "stage": s.stage,
+                    "batch": s.batch,
+                    "action": s.action,
+                    "why": s.why,
+                    "seconds": s.seconds,
+                    "counts": s.counts,
+                }
+                for s in last.steps
+            ],
+        },
+    }
+
+
+def _reason(record: RunRecord) -> str:
+    return f" ({record.error.splitlines()[0]})" if record.error else ""
+
+
+def history(options: argparse.Namespace) -> int:
+    """Print the states and the runs, newest first."""
+    warehouse = Warehouse(options.warehouse)
+    warehouse.require()
+    states = [warehouse.catalogue(v) for v in reversed(warehouse.versions())]
+    runs = list(warehouse.runs())
+    if options.json:
+        facts = {
+            "states": [s.model_dump(exclude={"entries"}) for s in states],
+            "runs": [r.model_dump(exclude={"steps": {"__all__": {"entries"}}}) for r in runs],
+        }
+        print(json.dumps(facts, indent=1))
+        return 0
+    print("state  published                  run                     what")
+    for state in states:
+        print(f"{state.version:>5}  {state.committed_at:<25}  {state.run:<22}  {state.note}")
+    print("\nrun                     started                    seconds  command: outcome")
+    for record in runs:
+        seconds = sum(step.seconds for step in record.steps)
+        print(
+            f"{record.run:<22}  {record.started_at:<25}  {seconds:>7.1f}  "
+            f"{record.command}: {record.state}{_reason(record)}"
+        )
+    return 0
+
+
+def rollback(options: argparse.Namespace) -> int:
+    """Publish an earlier state again."""
+    from minia_spark.pipeline import publish_page  # noqa: PLC0415 - only this one needs it
+
+    warehouse = Warehouse(options.warehouse)
+    warehouse.require()
+    with warehouse.lock("minia rollback"):
+        state = warehouse.rollback(options.to)
+        publish_page(state, warehouse)
+    print(f"state {state.version} is a copy of what was published by run {state.run}")
+    return 0
+
+
+def vacuum(options: argparse.Namespace) -> int:
+    """Remove what no kept state needs."""
+    warehouse = Warehouse(options.warehouse)
+    warehouse.require()
+    with warehouse.lock("minia vacuum"):
+        removed, size_bytes = warehouse.vacuum(options.keep, dry_run=options.dry_run)
+    for item in removed:
+        print(item)
+    verb = "would remove" if options.dry_run else "removed"
+    print(f"{verb} {len(removed)} folders and states, {size_bytes / 2**20:,.1f} MiB")
+    return 0
+
+
+def path(options: argparse.Namespace) -> int:
+    """Print the Parquet folders of a table's current state."""
+    for folder in Warehouse(options.warehouse).folders(options.table, options.batch):
+        print(folder)
+    return 0

@@ -1,0 +1,353 @@
+"""The order of the stages, the plan of a run, and the run itself.
+
+A step (a stage for a batch, or for the collection) is skipped when its fingerprint - settings,
+revision of the code, digests of what it reads - is that of the current state. It is taken over
+when an earlier run made it and broke off before it could publish. Otherwise it runs. All outputs
+of a run become visible at once, by one new state of the catalogue.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from pyspark.sql import SparkSession
+
+from minia_spark import __version__
+from minia_spark.atlas.stage import PAGE
+from minia_spark.atlas.stage import STAGE as REPORT
+from minia_spark.codebook.stage import STAGE as VOCABULARY
+from minia_spark.config import Settings
+from minia_spark.errors import InputError, MiniaError
+from minia_spark.features.stage import STAGE as FEATURES
+from minia_spark.ingest.stage import STAGE as INGEST
+from minia_spark.ingest.stage import source_digest
+from minia_spark.mining.stage import MINE, SKETCH
+from minia_spark.progress import Progress
+from minia_spark.stage import Source, Stage, StageContext, fingerprint
+from minia_spark.structures.stage import STAGE as STRUCTURES
+from minia_spark.warehouse import Catalogue, Entry, RunRecord, StepRecord, Warehouse, now
+from minia_spark.words.stage import STAGE as WORDS
+
+__all__ = ["STAGES", "Plan", "Request", "Step", "execute", "make_plan", "publish_page"]
+
+STAGES: tuple[Stage, ...] = (
+    INGEST,
+    FEATURES,
+    VOCABULARY,
+    WORDS,
+    SKETCH,
+    MINE,
+    STRUCTURES,
+    REPORT,
+)
+
+_UNKNOWN = "?"
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the user asked for.
+
+    Attributes
+    ----------
+    command : str
+        For the ledger.
+    stages : tuple of str
+        Names of the stages to bring up to date.
+    batch : str or None
+        The batch to add or replace; None: those that are there.
+    source : Source or None
+        Where the batch's images are; needed when ingest is asked for.
+    """
+
+    command: str
+    stages: tuple[str, ...]
+    batch: str | None = None
+    source: Source | None = None
+
+
+@dataclass(frozen=True)
+class Step:
+    """One line of a plan.
+
+    Attributes
+    ----------
+    stage : Stage
+    batch : str or None
+    action : str
+        ``skip``, ``reuse`` or ``run``.
+    why : str
+        For people.
+    fingerprint : str
+        ``?`` when it depends on a step that has to run first.
+    """
+
+    stage: Stage
+    batch: str | None
+    action: str
+    why: str
+    fingerprint: str
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run would do, from which state."""
+
+    base: Catalogue
+    steps: tuple[Step, ...]
+
+    @property
+    def is_empty(self) -> bool:
+        """Nothing would run."""
+        return all(step.action == "skip" for step in self.steps)
+
+
+def make_plan(request: Request, settings: Settings, warehouse: Warehouse) -> Plan:
+    """Decide, without Spark, what a run would do.
+
+    Raises
+    ------
+    InputError
+        The input folder cannot be read, or a stage is asked for whose input was never made.
+    """
+    base = warehouse.catalogue()
+    unpublished = warehouse.unpublished()
+    redone: set[tuple[str, str | None]] = set()
+    steps = []
+    for stage, batch in _steps_of(request, base):
+        pending = [
+            name
+            for name in stage.after
+            if (name, batch) in redone or any(n == name for n, _ in redone) and not stage.per_batch
+            or (name, None) in redone
+        ]
+        if pending and not stage.frozen:
+            step = Step(stage, batch, "run", f"after {', '.join(pending)}", _UNKNOWN)
+        else:
+            wanted = _fingerprint_of(stage, batch, settings, base, request)
+            step = _decide(stage, batch, wanted, base, unpublished, bool(pending))
+        if step.action != "skip":
+            redone.add((stage.name, batch))
+        steps.append(step)
+    _require_inputs(steps, base)
+    return Plan(base, tuple(steps))
+
+
+def _steps_of(request: Request, base: Catalogue) -> Iterator[tuple[Stage, str | None]]:
+    batches = sorted({*base.batches, *([request.batch] if request.batch else [])})
+    only_one = request.batch is not None and len(request.stages) < len(STAGES)
+    for stage in STAGES:
+        if stage.name not in request.stages:
+            continue
+        if stage is INGEST:
+            if request.source is not None:
+                yield stage, request.batch
+        elif stage.per_batch:
+            yield from ((stage, batch) for batch in ([request.batch] if only_one else batches))
+        else:
+            yield stage, None
+
+
+def _decide(
+    stage: Stage,
+    batch: str | None,
+    wanted: str,
+    base: Catalogue,
+    unpublished: dict[tuple[str, str | None, str], tuple[Entry, ...]],
+    inputs_run: bool,
+) -> Step:
+    existing = base.of_step(stage.name, batch)
+    if existing and all(e.fingerprint == wanted for e in existing):
+        return Step(stage, batch, "skip", "up to date", wanted)
+    if (stage.name, batch, wanted) in unpublished and not inputs_run:
+        return Step(stage, batch, "reuse", "made by a run that broke off", wanted)
+    why = "settings, code or input changed" if existing else "not made yet"
+    return Step(stage, batch, "run", why, wanted)
+
+
+def _require_inputs(steps: Sequence[Step], base: Catalogue) -> None:
+    planned = {(step.stage.name, step.batch) for step in steps}
+    stage_names = {name for name, _ in planned}
+    for step in steps:
+        for name in step.stage.after:
+            made = any(
+                e.stage == name and (e.batch in (None, step.batch) or not step.stage.per_batch)
+                for e in base.entries
+            )
+            if not made and name not in stage_names:
+                where = f" of batch {step.batch}" if step.batch else ""
+                raise InputError(
+                    f"{step.stage.name} needs the output of {name}{where}, which was never made; "
+                    f"run 'minia {name}' first, or 'minia run' for everything"
+                )
+
+
+def _fingerprint_of(
+    stage: Stage, batch: str | None, settings: Settings, view: Catalogue, request: Request
+) -> str:
+    inputs: list[object] = []
+    if stage is INGEST:
+        assert request.source is not None
+        inputs = [source_digest(request.source, settings.ingest)]
+    elif not stage.frozen:
+        wanted_batch = batch if stage.per_batch else None
+        inputs = sorted(
+            (e.table, e.batch or "", e.fingerprint if stage.exact else e.digest)
+            for e in view.entries
+            if e.stage in stage.after
+            and (e.table != "rejects" or stage.exact)
+            and (wanted_batch is None or e.batch in (None, wanted_batch))
+        )
+    return fingerprint(stage.name, stage.revision, stage.settings(settings), inputs)
+
+
+def execute(
+    request: Request,
+    settings: Settings,
+    warehouse: Warehouse,
+    progress: Progress,
+    open_session: Callable[[], SparkSession],
+) -> RunRecord:
+    """Run what has to run and publish it.
+
+    Parameters
+    ----------
+    request, settings, warehouse, progress
+    open_session : callable
+        Starts Spark; not called when there is nothing to do.
+
+    Returns
+    -------
+    RunRecord
+        As it stands in the ledger. ``state`` is ``nothing to do`` when every step was skipped.
+
+    Raises
+    ------
+    MiniaError
+        Anything that ends the run; the ledger keeps the message and what was finished, readers
+        keep the old state, and the next run goes on from there.
+    """
+    with warehouse.lock(request.command):
+        plan = make_plan(request, settings, warehouse)
+        record = warehouse.new_run(request.command, __version__, settings.model_dump(mode="json"))
+        try:
+            if plan.is_empty:
+                return _nothing_to_do(record, plan, warehouse)
+            record = _run_steps(
+                record, plan, request, settings, warehouse, progress, open_session
+            )
+        except BaseException as error:
+            text = str(error).strip() or type(error).__name__
+            failed = {"state": "failed", "ended_at": now(), "error": text[:4000]}
+            warehouse.save_run(warehouse.run(record.run).model_copy(update=failed))
+            raise
+        return record
+
+
+def _nothing_to_do(record: RunRecord, plan: Plan, warehouse: Warehouse) -> RunRecord:
+    publish_page(plan.base, warehouse)  # a run may have died between its last two steps
+    ended = {
+        "state": "nothing to do",
+        "ended_at": now(),
+        "catalogue": plan.base.version,
+        "steps": tuple(
+            StepRecord(stage=s.stage.name, batch=s.batch, action="skipped", why=s.why)
+            for s in plan.steps
+        ),
+    }
+    record = record.model_copy(update=ended)
+    warehouse.save_run(record)
+    return record
+
+
+def _run_steps(
+    record: RunRecord,
+    plan: Plan,
+    request: Request,
+    settings: Settings,
+    warehouse: Warehouse,
+    progress: Progress,
+    open_session: Callable[[], SparkSession],
+) -> RunRecord:
+    view = plan.base
+    unpublished = warehouse.unpublished()
+    spark: SparkSession | None = None
+    planned = {(step.stage.name, step.batch): step for step in plan.steps}
+    for stage, batch in _steps_of(request, plan.base):
+        wanted = planned[stage.name, batch].fingerprint
+        if wanted == _UNKNOWN or stage is not INGEST:
+            wanted = _fingerprint_of(stage, batch, settings, view, request)
+        step = _decide(stage, batch, wanted, view, unpublished, inputs_run=False)
+        name = stage.name + (f" {batch}" if batch else "")
+        started = time.monotonic()
+        counts: dict[str, float] = {}
+        if step.action == "skip":
+            action, entries = "skipped", ()
+            progress.say(f"{name}: {step.why}")
+        elif step.action == "reuse":
+            action, entries = "reused", unpublished[stage.name, batch, wanted]
+            progress.say(f"{name}: taken over from a run that broke off")
+        else:
+            if spark is None:
+                spark = open_session()
+            context = StageContext(
+                spark=spark,
+                settings=settings,
+                warehouse=warehouse,
+                progress=progress,
+                stage=stage.name,
+                batch=batch,
+                fingerprint=wanted,
+                run=record.run,
+                view=view,
+                source=request.source,
+                steps=record.steps,
+            )
+            progress.say(f"{name}: {step.why}")
+            stage.run(context)
+            action, entries, counts = "done", tuple(context.entries), context.counts
+        seconds = round(time.monotonic() - started, 3)
+        if action == "done":
+            told = ", ".join(f"{k} {v:,.10g}" for k, v in counts.items())
+            progress.say(f"{name}: done in {seconds:.1f} s; {told}")
+        done = StepRecord(
+            stage=stage.name,
+            batch=batch,
+            action=action,
+            why=step.why,
+            seconds=seconds,
+            counts=counts,
+            entries=entries,
+        )
+        record = record.model_copy(update={"steps": (*record.steps, done)})
+        warehouse.save_run(record)
+        view = view.model_copy(update={"entries": view.with_entries(entries)})
+    _check_complete(view, warehouse)
+    state = warehouse.commit(plan.base, record.run, view.entries, request.command)
+    publish_page(state, warehouse)
+    record = record.model_copy(
+        update={"state": "done", "ended_at": now(), "catalogue": state.version}
+    )
+    warehouse.save_run(record)
+    return record
+
+
+def _check_complete(view: Catalogue, warehouse: Warehouse) -> None:
+    """Look once more, before anybody can see it, that everything the new state names is there."""
+    for entry in view.entries:
+        if not warehouse.storage.names(entry.path):
+            raise MiniaError(
+                f"{warehouse.storage}/{entry.path} ({entry.table}) is missing or empty although "
+                f"{entry.stage} wrote it; nothing was published; start the run again"
+            )
+
+
+def publish_page(state: Catalogue, warehouse: Warehouse) -> None:
+    """Make ``report/index.html`` the page of the given state; does nothing when it already is."""
+    for entry in state.of_table("report"):
+        page = warehouse.storage.read(f"{entry.path}/{PAGE}")
+        target = f"report/{PAGE}"
+        if not warehouse.storage.exists(target) or warehouse.storage.read(target) != page:
+            warehouse.storage.replace(target, page)

@@ -1,0 +1,111 @@
+"""The one Spark session of a process, with the settings that the pipeline relies on."""
+
+from __future__ import annotations
+
+import os
+import sys
+import warnings
+
+from pyspark import SparkConf
+from pyspark.sql import SparkSession
+
+from minia_spark.config import SparkSettings
+from minia_spark.errors import MiniaError
+
+__all__ = ["default_partitions", "open_session"]
+
+# One thread a task: Spark runs a task a core, and libraries that start their own threads on every
+# core only get in each other's way.
+_THREAD_VARIABLES = (
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "NUMEXPR_NUM_THREADS",
+    "TF_NUM_INTRAOP_THREADS",
+    "TF_NUM_INTEROP_THREADS",
+)
+
+
+def open_session(settings: SparkSettings, app_name: str = "minia") -> SparkSession:
+    """Start Spark, or take the session that spark-submit started.
+
+    Under spark-submit every submitted setting wins over ours, and the master is not touched.
+
+    Parameters
+    ----------
+    settings : SparkSettings
+    app_name : str
+        What Spark's own pages call the run.
+
+    Raises
+    ------
+    MiniaError
+        Spark does not start: Java is missing or too old, or the master cannot be reached.
+    """
+    os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
+    submitted = "PYSPARK_GATEWAY_PORT" in os.environ
+    conf = SparkConf(loadDefaults=submitted)
+    wanted = _wanted(settings)
+    if submitted:
+        wanted.pop("spark.driver.memory")  # that process already runs
+        wanted.pop("spark.master")
+    for key, value in wanted.items():
+        conf.setIfMissing(key, value)
+    conf.setAppName(app_name)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ResourceWarning)  # of the launcher's own pipes
+            spark = SparkSession.builder.config(conf=conf).getOrCreate()
+    except Exception as error:
+        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise MiniaError(
+            f"Spark does not start ({first}); it needs Java 17 or later on PATH or in JAVA_HOME "
+            "(Debian and Ubuntu: apt-get install default-jre-headless) and a reachable master "
+            f"(here: {conf.get('spark.master')})"
+        ) from error
+    spark.sparkContext.setLogLevel(conf.get("spark.log.level", "ERROR") or "ERROR")
+    return spark
+
+
+def _wanted(settings: SparkSettings) -> dict[str, str]:
+    conf = {
+        "spark.master": settings.master,
+        "spark.driver.memory": settings.driver_memory,
+        "spark.ui.enabled": "false",
+        "spark.ui.showConsoleProgress": "false",  # we print our own
+        "spark.log.level": "ERROR",
+        "spark.sql.execution.arrow.validateSchema.enabled": "true",
+        "spark.sql.session.timeZone": "UTC",
+        # Feature rows are large; a small batch keeps a Python worker's memory small.
+        "spark.sql.execution.arrow.maxRecordsPerBatch": "1000",
+        "spark.sql.execution.arrow.maxBytesPerBatch": str(32 << 20),
+        "spark.sql.parquet.compression.codec": "zstd",
+        # Tables are published by the catalogue; markers of a single job would only mislead.
+        "spark.hadoop.mapreduce.fileoutputcommitter.marksuccessfuljobs": "false",
+    }
+    conf |= {f"spark.executorEnv.{variable}": "1" for variable in _THREAD_VARIABLES}
+    if settings.master.startswith("local") and "cluster" not in settings.master:
+        conf["spark.driver.bindAddress"] = "127.0.0.1"
+        conf["spark.driver.host"] = "127.0.0.1"
+    conf.update(settings.conf)
+    return conf
+
+
+def default_partitions(rows: int, parallelism: int, chosen: int | None) -> int:
+    """Return how many partitions a per-image pass gets.
+
+    Several a core, so that a slow image does not leave the others waiting; for large batches about
+    1,024 images each, so that files do not become tiny.
+
+    Parameters
+    ----------
+    rows : int
+        Images in the pass.
+    parallelism : int
+        Cores that work at the same time.
+    chosen : int or None
+        ``spark.partitions``; wins when given.
+    """
+    if chosen is not None:
+        return chosen
+    return max(1, min(rows // 16, 8 * parallelism), rows // 1024)

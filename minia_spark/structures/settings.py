@@ -1,0 +1,24 @@
+"""Settings of the image search of structures."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from minia_spark.settings import StageSettings
+
+__all__ = ["StructuresSettings"]
+
+
+class StructuresSettings(StageSettings):
+    """Which images belong to a structure."""
+
+    min_overlap: float = Field(
+        0.0, ge=0, le=1, description="Least multiset overlap of an image with a structure."
+    )
+    structure_counts: Literal["model", "ones"] = Field(
+        "model",
+        description="How often a structure counts its words in the overlap: by their frequency "
+        "(minIA), or once each.",
+    )

@@ -1,0 +1,1 @@
+"""Bags of visual words: nearest word, counts and sizes, outlier words, exchange formats."""
