@@ -63,7 +63,7 @@ def test_a_small_report(tmp_path):
         "Rejected 3",
         "Look twice.",
         "Showing 2 of 812",
-        "1 S-a",
+        "1 Structure S-a",
         "Words 3 Sets 42 Images 31 Support 29 Expected 0.400 Lift 72.5 q <0.001 Stability 0.95",
         "0.91",
         "spiral 30",
@@ -94,6 +94,11 @@ def test_a_small_report(tmp_path):
     for word in ("Support", "Lift", "Stability", "Labels", "Showing", "3 →"):
         assert word not in two, word
     assert "← 1" in two
+    assert "not measured" not in index
+    render(report([second]), tmp_path / "plain", gradient)
+    assert "how many of these it made is not measured" in (
+        read_site(tmp_path / "plain")["index.html"].text
+    )
 
 
 def test_drawn_images_show_the_matched_features_in_their_word_s_colour(tmp_path):
@@ -111,7 +116,7 @@ def test_drawn_images_show_the_matched_features_in_their_word_s_colour(tmp_path)
     ("data", "sentence"),
     [
         (report(run=run(images=0, features=0, rejects=[])), "There are no images yet. Add some"),
-        (report(run=run(images=0)), "All 3 files that were read were rejected"),
+        (report(run=run(images=0)), "3 files were found and none of them could be used"),
         (report(), "No structures were found in 30 images. What usually helps"),
         (report(run=run(images=1)), "No structures were found in 1 image."),
         (report(run=run(features=0)), "Here no image has any feature"),
@@ -193,6 +198,15 @@ def test_other_errors_of_the_opener_are_not_hidden(tmp_path):
 
     with pytest.raises(ZeroDivisionError, match="a defect"):
         render(report([structure("s", [matched("a")])]), tmp_path / "site", broken)
+
+
+def test_pictures_far_down_load_late(tmp_path):
+    """The first ones load at once: a page that is printed or captured right away has them."""
+    cards = [structure(f"s{i}", [matched("same")]) for i in range(12)]
+    render(report(cards, vocabulary=None), tmp_path / "site", gradient, thumbnail_px=16)
+    pages = read_site(tmp_path / "site")
+    assert pages["index.html"].values("img", "loading") == ["lazy"] * 2
+    assert pages["structure-0012.html"].values("img", "loading") == []
 
 
 def test_limits(tmp_path):
