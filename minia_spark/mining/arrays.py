@@ -189,15 +189,7 @@ class Signatures:
     tables: int
 
     def __post_init__(self) -> None:
-        if self.tuple_size < 1 or self.tables < 1:
-            raise MalformedError(
-                f"tuple size {self.tuple_size} and number of tables {self.tables} must be >= 1"
-            )
-        if self.tuple_size * self.tables > MAX_PERMUTATIONS:
-            raise MalformedError(
-                f"{self.tables} tables of {self.tuple_size} are more than {MAX_PERMUTATIONS} "
-                "permutations"
-            )
+        _check_settings(self.tuple_size, self.tables)
         shape = self.items.shape
         _check_array("items", self.items, np.uint32, (len(self.items),))
         _check_array("documents", self.documents, np.uint32, shape)
@@ -242,6 +234,7 @@ class Signatures:
     @staticmethod
     def empty(*, tuple_size: int, tables: int, weighted: bool = False) -> Signatures:
         """Return the signatures of a corpus without items."""
+        _check_settings(tuple_size, tables)
         none = np.zeros(0, dtype=np.uint32)
         minima = np.zeros((0, tuple_size * tables), dtype=minima_dtype(weighted))
         return Signatures(none, none, none.astype(np.uint64), minima, tuple_size, tables)
@@ -405,6 +398,15 @@ def empty_sets() -> SetList:
     """Return a list of no sets."""
     none = np.zeros(0, dtype=np.uint32)
     return SetList(none, offsets_of(none), none)
+
+
+def _check_settings(tuple_size: int, tables: int) -> None:
+    if tuple_size < 1 or tables < 1:
+        raise MalformedError(f"tuple size {tuple_size} and number of tables {tables} must be >= 1")
+    if tuple_size * tables > MAX_PERMUTATIONS:
+        raise MalformedError(
+            f"{tables} tables of {tuple_size} are more than {MAX_PERMUTATIONS} permutations"
+        )
 
 
 def _check_array(

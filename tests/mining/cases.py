@@ -98,14 +98,14 @@ def set_list(entries):
     )
 
 
-def planted(seed=0, *, documents=60, words=40, groups=4, size=5):
+def planted(seed=0, *, documents=60, words=40, groups=4, size=5, share=0.2):
     """A corpus in which groups of words occur together, as Documents with frequencies."""
     random = np.random.default_rng(seed)
     rows = []
     for key in range(documents):
         own = set(random.choice(words, 4, replace=False).tolist())
         for group in range(groups):
-            if random.random() < 0.2:
+            if random.random() < share:
                 own |= set(range(group * size, (group + 1) * size))
         rows.append((key, {int(w): int(random.integers(1, 4)) for w in sorted(own)}, 1.0))
     return rows

@@ -119,9 +119,9 @@ def test_closing_early_ends_the_program():
 def test_exception_in_the_consumer_ends_the_program():
     def consume():
         with contextlib.closing(stream_through([CAT], repeat(MIB))) as stream:
-            raise LookupError(f"not in {len(next(stream))} bytes")
+            raise LookupError(f"not in {next(stream)[:2]!r}")
 
-    with pytest.raises(LookupError, match="not in 1048576 bytes"):
+    with pytest.raises(LookupError, match=r"not in b.*x00"):
         consume()
 
 
