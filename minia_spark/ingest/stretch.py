@@ -42,6 +42,7 @@ STRETCHES: dict[str, BaseStretch] = {
     "log": LogStretch(a=1000.0),
 }
 
+_ROUNDING = 1e-9  # a relative range below this is rounding of the interval's own sums
 _BLOCK_PIXELS = 1 << 20  # a block in float64 and its temporaries stay below 64 MiB
 
 
@@ -74,7 +75,7 @@ def to_uint8(image: NDArray[Any], *, interval: str, stretch: str) -> tuple[NDArr
         ``not_finite`` if no pixel is finite or the finite ones span more than a double holds.
     """
     limits = _limits(image, interval)
-    if limits[0] >= limits[1]:
+    if limits[1] - limits[0] <= _ROUNDING * max(map(abs, limits)):
         interval = "minmax"
         limits = _limits(image, interval)
     low, high = limits
@@ -85,15 +86,21 @@ def to_uint8(image: NDArray[Any], *, interval: str, stretch: str) -> tuple[NDArr
         )
     pixels = np.zeros(image.shape, dtype=np.uint8)
     if span > 0:
-        curve = STRETCHES[stretch]
         rows = max(1, _BLOCK_PIXELS // max(1, image.shape[1]))
         for start in range(0, image.shape[0], rows):
-            # clipping comes before the division: it bounds infinities and all overflow
-            block = np.clip(image[start : start + rows].astype(np.float64), low, high)
-            block = curve((block - low) / span, clip=True)
-            np.nan_to_num(block, copy=False, nan=0.0)
-            pixels[start : start + rows] = np.floor(block * 255.0 + 0.5)
+            block = image[start : start + rows]
+            pixels[start : start + rows] = _block_to_uint8(block, low, span, STRETCHES[stretch])
     return pixels, f"{interval}+{stretch}"
+
+
+def _block_to_uint8(
+    block: NDArray[Any], low: float, span: float, curve: BaseStretch
+) -> NDArray[np.uint8]:
+    with np.errstate(all="ignore"):  # NaN of every kind, on purpose
+        # clipping comes before the division: it bounds infinities and all overflow
+        share = (np.clip(block.astype(np.float64), low, low + span) - low) / span
+        levels = np.floor(np.asarray(curve(share, clip=True)) * 255.0 + 0.5)
+    return np.nan_to_num(levels, nan=0.0).astype(np.uint8)
 
 
 def _limits(image: NDArray[Any], interval: str) -> tuple[float, float]:
