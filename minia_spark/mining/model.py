@@ -140,9 +140,15 @@ def _graph(count: int, links: Links) -> csr_array:
     largest = int(links.pairs.max()) if len(links) else -1
     if largest >= count:
         raise MalformedError(f"a link names set {largest}, and there are {count} sets")
-    pairs = np.unique(links.pairs, axis=0)
-    ones = np.ones(len(pairs), dtype=np.int8)
-    return csr_array((ones, (pairs[:, 0], pairs[:, 1])), shape=(count, count))
+    # one number a pair, because equal links would add up to other lengths
+    codes = np.unique(
+        links.pairs[:, 0].astype(np.uint64) << np.uint64(32) | links.pairs[:, 1].astype(np.uint64)
+    )
+    low, high = (
+        (codes >> np.uint64(32)).astype(np.int64),
+        (codes & np.uint64(_U32_MAX)).astype(np.int64),
+    )
+    return csr_array((np.ones(len(codes), dtype=np.int8), (low, high)), shape=(count, count))
 
 
 def build_structures(sets: SetList, links: Links, *, min_cluster_size: int = 3) -> Structures:
