@@ -155,8 +155,10 @@ struct ClusterOptions {
     unsigned threads = 1;
 };
 
-// A spanning forest of the links between sets in canonical order: the links that joined two
-// components when tables, hubs and members are gone through in ascending order.
+// A spanning forest of the links between sets, which must be in canonical order: the links that
+// joined two components when the pairs of hub and member are gone through in a fixed order, which
+// the number of threads does not change. Forests of several ranges of tables, taken together, have
+// the components of all tables.
 std::vector<Link> cluster(const Sets& sets, const ClusterOptions& options);
 
 // Structures of at least min_cluster_size sets, ordered by number of sets descending, number of

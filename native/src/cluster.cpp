@@ -20,15 +20,25 @@ namespace {
 
 constexpr std::size_t block_width = 64;  // hashes of a set kept at a time
 
+// Where a set's items are.
+struct Span {
+    std::uint64_t begin;
+    std::uint64_t size;
+};
+
 // What every thread reads.
 struct Shared {
     const Sets& sets;
     const ClusterOptions& options;
-    const Permutations& drawn;
-    std::vector<std::uint32_t> ranks;  // of the items, where the sets hold ids
-    std::vector<std::uint32_t> mixed;  // hashes of the items
-    std::vector<std::int64_t> allowed;
-    std::size_t universe;
+    Permutations drawn;
+    std::size_t universe = 0;               // number of distinct items
+    std::vector<std::uint32_t> ranks = {};  // of the items, where the sets hold ids
+    std::vector<std::uint32_t> mixed = {};  // hashes of the items
+    std::vector<std::int64_t> allowed = {};
+
+    Span span(std::uint32_t set) const noexcept {
+        return {sets.offsets[set], sets.offsets[set + 1] - sets.offsets[set]};
+    }
 };
 
 void check(const Sets& sets, const ClusterOptions& options) {
@@ -42,52 +52,85 @@ void check(const Sets& sets, const ClusterOptions& options) {
             throw Error("cluster: sets are not ordered by size at set " + std::to_string(set));
 }
 
-// Links of the tables [begin, end): those that join components of these tables.
-std::vector<Link> link_tables(const Shared& shared, std::size_t begin, std::size_t end) {
-    const Sets& sets = shared.sets;
-    const std::size_t tuple = shared.options.tuple_size;
-    const std::size_t per_block = std::max<std::size_t>(1, block_width / tuple);
-    const auto size_of = [&](std::uint32_t set) {
-        return sets.offsets[set + 1] - sets.offsets[set];
-    };
-    Forest forest(sets.size());
-    Grouper grouper;
-    HubItems hub_items(shared.universe);
-    std::vector<std::uint32_t> values;
-    std::vector<Link> links;
-    for (std::size_t first = begin; first < end; first += per_block) {
-        const std::size_t tables = std::min(per_block, end - first);
+// Links of a range of tables: those that join components of these tables.
+class Linker {
+  public:
+    explicit Linker(const Shared& shared)
+        : shared_(shared), forest_(shared.sets.size()), hub_items_(shared.universe) {}
+
+    std::vector<Link> run(std::size_t begin, std::size_t end) {
+        const std::size_t tuple = shared_.options.tuple_size;
+        const std::size_t per_block = std::max<std::size_t>(1, block_width / tuple);
+        for (std::size_t first = begin; first < end; first += per_block) {
+            const std::size_t tables = std::min(per_block, end - first);
+            hash(first, tables);
+            for (std::size_t table = 0; table < tables; ++table)
+                grouper_.group(values_.data() + table * shared_.sets.size() * tuple,
+                               shared_.sets.size(), tuple, shared_.options.tuple_size, 2,
+                               [&](const Groups& groups) { link(groups); });
+        }
+        return std::move(links_);
+    }
+
+  private:
+    // Tuples of all sets in some tables, table by table.
+    void hash(std::size_t first, std::size_t tables) {
+        const Sets& sets = shared_.sets;
+        const std::size_t tuple = shared_.options.tuple_size;
         const std::size_t width = tables * tuple;
-        values.assign(sets.size() * width, UINT32_MAX);
-        for (std::size_t set = 0; set < sets.size(); ++set)
-            kernels().minima(shared.drawn.factor.data() + first * tuple,
-                             shared.drawn.summand.data() + first * tuple, width,
-                             shared.mixed.data() + sets.offsets[set],
-                             sets.offsets[set + 1] - sets.offsets[set],
-                             values.data() + set * width);
-        for (std::size_t table = 0; table < tables; ++table) {
-            grouper.group(values.data() + table * tuple, sets.size(), width,
-                          shared.options.tuple_size);
-            grouper.visit(2, [&](const std::uint32_t* members, std::size_t count) {
-                const std::uint32_t hub = members[0];
-                bool marked = false;
-                for (std::size_t i = 1; i < count; ++i) {
-                    const std::uint32_t member = members[i];
-                    if (forest.find(member) == forest.find(hub)) continue;
-                    if (!marked)
-                        hub_items.set(shared.ranks.data() + sets.offsets[hub], size_of(hub));
-                    marked = true;
-                    if (!hub_items.holds(shared.ranks.data() + sets.offsets[member],
-                                         size_of(member), shared.allowed[size_of(member)]))
-                        continue;
-                    forest.join(hub, member);
-                    links.push_back({hub, member});
-                }
-            });
+        values_.resize(sets.size() * width);
+        minima_.resize(width);
+        for (std::size_t set = 0; set < sets.size(); ++set) {
+            std::fill(minima_.begin(), minima_.end(), UINT32_MAX);
+            const Span span = shared_.span(static_cast<std::uint32_t>(set));
+            kernels().minima(shared_.drawn.factor.data() + first * tuple,
+                             shared_.drawn.summand.data() + first * tuple, width,
+                             shared_.mixed.data() + span.begin, span.size, minima_.data());
+            for (std::size_t table = 0; table < tables; ++table)
+                for (std::size_t k = 0; k < tuple; ++k)
+                    values_[(table * sets.size() + set) * tuple + k] = minima_[table * tuple + k];
         }
     }
-    return links;
-}
+
+    // Joins the members of each group to its hub where they overlap. What is needed is asked for
+    // well before it is used: sets lie all over the memory.
+    void link(const Groups& groups) {
+        for (const std::uint32_t set : groups.rows) forest_.prefetch(set);
+        pairs_.clear();
+        for (std::size_t g = 0; g < groups.size(); ++g) {
+            const std::uint32_t hub = groups.rows[groups.starts[g]];
+            const std::uint32_t root = forest_.find(hub);
+            for (std::size_t i = groups.starts[g] + 1; i < groups.starts[g + 1]; ++i) {
+                const std::uint32_t member = groups.rows[i];
+                if (forest_.find(member) == root) continue;
+                pairs_.push_back({hub, member});
+                __builtin_prefetch(shared_.ranks.data() + shared_.span(hub).begin);
+                __builtin_prefetch(shared_.ranks.data() + shared_.span(member).begin);
+            }
+        }
+        std::uint32_t marked = UINT32_MAX;
+        for (const Link pair : pairs_) {
+            if (forest_.find(pair.a) == forest_.find(pair.b)) continue;  // since then
+            const Span hub = shared_.span(pair.a), member = shared_.span(pair.b);
+            if (marked != pair.a) hub_items_.set(shared_.ranks.data() + hub.begin, hub.size);
+            marked = pair.a;
+            if (!hub_items_.holds(shared_.ranks.data() + member.begin, member.size,
+                                  shared_.allowed[member.size]))
+                continue;
+            forest_.join(pair.a, pair.b);
+            links_.push_back(pair);
+        }
+    }
+
+    const Shared& shared_;
+    Forest forest_;
+    Grouper grouper_;
+    HubItems hub_items_;
+    std::vector<std::uint32_t> minima_;  // of one set
+    std::vector<std::uint32_t> values_;
+    std::vector<Link> pairs_;  // hub and member, apart when they were met
+    std::vector<Link> links_;
+};
 
 }  // namespace
 
@@ -96,9 +139,9 @@ std::vector<Link> cluster(const Sets& sets, const ClusterOptions& options) {
     const std::size_t end =
         checked_table_end(options.table_begin, options.table_end, options.tables);
     if (sets.size() < 2) return {};
-    const Permutations drawn = draw_permutations(
-        options.seed + 1, std::size_t{options.tuple_size} * options.tables);
-    Shared shared{sets, options, drawn, {}, {}, {}, 0};
+    Shared shared{sets, options,
+                  draw_permutations(options.seed + 1,
+                                    std::size_t{options.tuple_size} * options.tables)};
     {
         const Ranks ranks(sets.items);
         shared.universe = ranks.size();
@@ -116,8 +159,8 @@ std::vector<Link> cluster(const Sets& sets, const ClusterOptions& options) {
     std::vector<std::vector<Link>> found(threads);
     run_threads(threads, [&](std::size_t thread) {
         const auto share = share_of(tables, thread, threads);
-        found[thread] = link_tables(shared, options.table_begin + share.begin,
-                                    options.table_begin + share.end);
+        found[thread] = Linker(shared).run(options.table_begin + share.begin,
+                                           options.table_begin + share.end);
     });
     if (threads == 1) return std::move(found[0]);
     // A link that joins nothing within its thread's tables joins nothing after the tables before

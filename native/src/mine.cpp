@@ -20,11 +20,14 @@ Sets mine(const Signatures& signatures, const MineOptions& options) {
         for (std::size_t table = share.begin; table < share.end; ++table) {
             grouper.group(signatures.values.data() +
                               (options.table_begin + table) * signatures.tuple_size,
-                          signatures.items.size(), signatures.width(), signatures.tuple_size);
-            // rows stand for items: both ascend together
-            grouper.visit(options.min_set_size, [&](const std::uint32_t* rows, std::size_t count) {
-                pools[thread].add(rows, count, 1);
-            });
+                          signatures.items.size(), signatures.width(), signatures.tuple_size,
+                          options.min_set_size,
+                          // rows stand for items: both ascend together
+                          [&](const Groups& groups) {
+                              for (std::size_t g = 0; g < groups.size(); ++g)
+                                  pools[thread].add(groups.rows.data() + groups.starts[g],
+                                                    groups.starts[g + 1] - groups.starts[g], 1);
+                          });
         }
     });
     for (std::size_t thread = 1; thread < threads; ++thread) {
