@@ -111,7 +111,7 @@ def _parser() -> argparse.ArgumentParser:
         "Adds --images as batch NAME (or replaces it when its files changed), then runs every "
         "stage whose settings, code or input changed, and publishes all results at once. A second "
         "call does nothing. A run that broke off is continued.",
-        "  minia run --images survey/night1 --batch night1 --warehouse W\n"
+        examples="  minia run --images survey/night1 --batch night1 --warehouse W\n"
         "  minia run --images survey/night1 --batch night1 --warehouse W --set codebook.size=500\n"
         "  minia run --warehouse W --set mining.tables=2000     # other settings, same batches",
     )
@@ -124,7 +124,7 @@ def _parser() -> argparse.ArgumentParser:
         _plan,
         "print what a run would do, and why; nothing is started",
         "Takes the arguments of 'minia run'. Refuses settings that cannot work.",
-        "  minia plan --images survey/night2 --batch night2 --warehouse W",
+        examples="  minia plan --images survey/night2 --batch night2 --warehouse W",
     )
     _add_source(plan, required=False)
     _add_settings(plan)
@@ -137,7 +137,6 @@ def _parser() -> argparse.ArgumentParser:
             _mine if name == "mine" else _stage,
             summary,
             f"Runs the stage '{name}' when its settings, code or input changed, and publishes it.",
-            "",
             warehouse=name != "mine",
         )
         if name == "ingest":
@@ -157,9 +156,9 @@ def _command(
     name: str,
     handler: Handler,
     summary: str,
-    description: str,
-    examples: str,
+    description: str = "",
     *,
+    examples: str = "",
     warehouse: bool = True,
 ) -> argparse.ArgumentParser:
     parser = commands.add_parser(
@@ -220,12 +219,10 @@ def _add_warehouse_commands(
 ) -> None:
     from minia_spark import inspection  # noqa: PLC0415 - these commands need no Spark
 
-    status = _command(
-        commands, "status", inspection.status, "what is in the warehouse now", "", ""
-    )
+    status = _command(commands, "status", inspection.status, "what is in the warehouse now")
     status.add_argument("--json", action="store_true", help="for programs")
     history = _command(
-        commands, "history", inspection.history, "the states and the runs, newest first", "", ""
+        commands, "history", inspection.history, "the states and the runs, newest first"
     )
     history.add_argument("--json", action="store_true", help="for programs")
     rollback = _command(
@@ -234,7 +231,7 @@ def _add_warehouse_commands(
         inspection.rollback,
         "publish an earlier state again",
         "The earlier state becomes a new one: history stays, and rollback can be rolled back.",
-        "  minia rollback --warehouse W\n  minia rollback --warehouse W --to 3",
+        examples="  minia rollback --warehouse W\n  minia rollback --warehouse W --to 3",
     )
     rollback.add_argument("--to", type=int, metavar="STATE", help="default: the one before")
     vacuum = _command(
@@ -244,7 +241,7 @@ def _add_warehouse_commands(
         "remove what no kept state needs",
         "Removes old states and the folders of runs that no kept state names. Readers of a removed "
         "state fail; make sure that nobody reads it.",
-        "  minia vacuum --warehouse W --dry-run\n  minia vacuum --warehouse W --keep 5",
+        examples="  minia vacuum --warehouse W --dry-run\n  minia vacuum --warehouse W --keep 5",
     )
     vacuum.add_argument("--keep", type=_positive, default=2, metavar="N", help="states to keep (2)")
     vacuum.add_argument("--dry-run", action="store_true", help="only say what would go")
@@ -254,8 +251,8 @@ def _add_warehouse_commands(
         inspection.path,
         "print the Parquet folders of a table's current state",
         "One folder a line; read them together.",
-        "  minia path words --warehouse W\n"
-        '  python -c \'import pandas, sys; print(pandas.read_parquet(sys.argv[1]))\' "$(minia path '
+        examples="  minia path words --warehouse W\n"
+        "  python -c 'import pandas, sys; print(pandas.read_parquet(sys.argv[1]))' \"$(minia path "
         'structures --warehouse W)"',
     )
     path.add_argument("table", metavar="TABLE")
@@ -267,10 +264,10 @@ def _add_warehouse_commands(
         "write words, inverted file, features or structures in minIA's and smhcmd's formats",
         "words:      OUT (.words: a document a line), with OUT.images naming each line's image\n"
         "ifs:        OUT (.ifs: a word a line), with OUT.images naming each document number\n"
-        "features:   OUT (CSV location_x,location_y,size,score,image_name,visual_word_id) and\n"
+        "features:   OUT (CSV location_x,location_y,size[,score],image_name,visual_word_id) and\n"
         "            OUT.descriptors (one a line)\n"
         "structures: OUT (.model: a structure a line)",
-        "  minia export words night1.words --warehouse W\n"
+        examples="  minia export words night1.words --warehouse W\n"
         "  minia export features all.csv --warehouse W --batch night1",
     )
     export.add_argument("what", choices=("words", "ifs", "features", "structures"))
@@ -289,7 +286,7 @@ def _add_warehouse_commands(
         "Cuts sources out of the Hubble deep field image that scikit-image carries, generates a "
         "survey with planted structures, runs every stage, and says how many planted structures "
         "were found.",
-        "  minia demo --warehouse demo/warehouse",
+        examples="  minia demo --warehouse demo/warehouse",
     )
     _add_settings(demo)
 
@@ -333,6 +330,7 @@ def _mine(options: argparse.Namespace) -> int:
 
 
 def _execute(options: argparse.Namespace, stages: tuple[str, ...]) -> int:
+    from minia_spark.estimates import check_memory  # noqa: PLC0415
     from minia_spark.pipeline import execute  # noqa: PLC0415 - Spark is imported when needed
     from minia_spark.progress import Progress  # noqa: PLC0415
     from minia_spark.session import open_session  # noqa: PLC0415
@@ -340,11 +338,10 @@ def _execute(options: argparse.Namespace, stages: tuple[str, ...]) -> int:
 
     request = _request(options, stages)
     settings = _settings_of(options)
+    check_memory(settings)
     warehouse = Warehouse(options.warehouse)
     progress = Progress(quiet=options.quiet)
-    record = execute(
-        request, settings, warehouse, progress, lambda: open_session(settings.spark)
-    )
+    record = execute(request, settings, warehouse, progress, lambda: open_session(settings.spark))
     if record.state == "nothing to do":
         print("nothing to do: everything is up to date")
     else:
@@ -377,15 +374,17 @@ def _request(options: argparse.Namespace, stages: tuple[str, ...]):  # type: ign
 
 
 def _plan(options: argparse.Namespace) -> int:
-    from minia_spark.estimates import print_plan  # noqa: PLC0415
+    from minia_spark.estimates import check_memory, estimate, print_plan  # noqa: PLC0415
     from minia_spark.pipeline import make_plan  # noqa: PLC0415
     from minia_spark.warehouse import Warehouse  # noqa: PLC0415
 
-    settings = _settings_of(options)
     request = _request(options, _ALL_STAGES)
+    settings = _settings_of(options)
     warehouse = Warehouse(options.warehouse)
+    check_memory(settings)
     plan = make_plan(request, settings, warehouse)
-    print_plan(plan, request, settings, as_json=options.json)
+    needs = estimate(plan, request, settings, warehouse)
+    print_plan(plan, needs, as_json=options.json)
     return 0
 
 
@@ -401,11 +400,11 @@ def _export(options: argparse.Namespace) -> int:
     written = export(
         options.what,
         options.out,
-        warehouse,
-        options.batch,
-        settings,
-        open_session(settings.spark),
-        Progress(quiet=options.quiet),
+        warehouse=warehouse,
+        batch=options.batch,
+        settings=settings,
+        spark=open_session(settings.spark),
+        progress=Progress(quiet=options.quiet),
     )
     for path in written:
         print(path)
@@ -421,7 +420,6 @@ def _demo(options: argparse.Namespace) -> int:
     from minia_spark.demo import run_demo  # noqa: PLC0415
 
     return run_demo(options.warehouse, options.config, options.set, quiet=options.quiet)
-
 
 
 if __name__ == "__main__":

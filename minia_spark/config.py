@@ -70,7 +70,7 @@ class _UniqueKeyLoader(yaml.SafeLoader):
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen = set()
         for key_node, _ in node.value:
-            key = self.construct_object(key_node, deep=True)  # type: ignore[no-untyped-call]
+            key = self.construct_object(key_node, deep=True)
             if key in seen:
                 line = key_node.start_mark.line + 1
                 raise SettingsError(f"key {key!r} is given twice (again in line {line})")
@@ -219,7 +219,9 @@ def _limits(field: FieldInfo) -> str:
             bound = getattr(rule, attribute, None)
             if bound is not None:
                 words.append(f"{sign} {bound}")
-    choices = [c for kind in (field.annotation, *get_args(field.annotation)) for c in _choices(kind)]
+    choices = [
+        c for kind in (field.annotation, *get_args(field.annotation)) for c in _choices(kind)
+    ]
     if choices:
         words.append("one of " + ", ".join(choices))
     return f" [{', '.join(words)}]" if words else ""

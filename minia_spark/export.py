@@ -27,6 +27,7 @@ __all__ = ["export"]
 def export(
     what: str,
     out: Path,
+    *,
     warehouse: Warehouse,
     batch: str | None,
     settings: Settings,

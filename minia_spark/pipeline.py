@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pyspark.sql import SparkSession
 
 from minia_spark import __version__
-from minia_spark.atlas.stage import PAGE
+from minia_spark.atlas.report import ABOVE
 from minia_spark.atlas.stage import STAGE as REPORT
 from minia_spark.codebook.stage import STAGE as VOCABULARY
 from minia_spark.config import Settings
@@ -30,7 +30,7 @@ from minia_spark.structures.stage import STAGE as STRUCTURES
 from minia_spark.warehouse import Catalogue, Entry, RunRecord, StepRecord, Warehouse, now
 from minia_spark.words.stage import STAGE as WORDS
 
-__all__ = ["STAGES", "Plan", "Request", "Step", "execute", "make_plan", "publish_page"]
+__all__ = ["PAGE", "STAGES", "Plan", "Request", "Step", "execute", "make_plan", "publish_page"]
 
 STAGES: tuple[Stage, ...] = (
     INGEST,
@@ -43,7 +43,11 @@ STAGES: tuple[Stage, ...] = (
     REPORT,
 )
 
+PAGE = "report/index.html"
 _UNKNOWN = "?"
+_PAST = {"skip": "skipped", "reuse": "reused", "run": "done"}
+
+Unpublished = dict[tuple[str, str | None, str], tuple[Entry, ...]]
 
 
 @dataclass(frozen=True)
@@ -120,14 +124,15 @@ def make_plan(request: Request, settings: Settings, warehouse: Warehouse) -> Pla
         pending = [
             name
             for name in stage.after
-            if (name, batch) in redone or any(n == name for n, _ in redone) and not stage.per_batch
+            if (name, batch) in redone
+            or (any(n == name for n, _ in redone) and not stage.per_batch)
             or (name, None) in redone
         ]
         if pending and not stage.frozen:
             step = Step(stage, batch, "run", f"after {', '.join(pending)}", _UNKNOWN)
         else:
             wanted = _fingerprint_of(stage, batch, settings, base, request)
-            step = _decide(stage, batch, wanted, base, unpublished, bool(pending))
+            step = _decide(stage, batch, wanted, base, unpublished)
         if step.action != "skip":
             redone.add((stage.name, batch))
         steps.append(step)
@@ -151,17 +156,12 @@ def _steps_of(request: Request, base: Catalogue) -> Iterator[tuple[Stage, str | 
 
 
 def _decide(
-    stage: Stage,
-    batch: str | None,
-    wanted: str,
-    base: Catalogue,
-    unpublished: dict[tuple[str, str | None, str], tuple[Entry, ...]],
-    inputs_run: bool,
+    stage: Stage, batch: str | None, wanted: str, base: Catalogue, unpublished: Unpublished
 ) -> Step:
     existing = base.of_step(stage.name, batch)
     if existing and all(e.fingerprint == wanted for e in existing):
         return Step(stage, batch, "skip", "up to date", wanted)
-    if (stage.name, batch, wanted) in unpublished and not inputs_run:
+    if (stage.name, batch, wanted) in unpublished:
         return Step(stage, batch, "reuse", "made by a run that broke off", wanted)
     why = "settings, code or input changed" if existing else "not made yet"
     return Step(stage, batch, "run", why, wanted)
@@ -187,7 +187,7 @@ def _require_inputs(steps: Sequence[Step], base: Catalogue) -> None:
 def _fingerprint_of(
     stage: Stage, batch: str | None, settings: Settings, view: Catalogue, request: Request
 ) -> str:
-    inputs: list[object] = []
+    inputs: Sequence[object] = []
     if stage is INGEST:
         assert request.source is not None
         inputs = [source_digest(request.source, settings.ingest)]
@@ -235,9 +235,10 @@ def execute(
         try:
             if plan.is_empty:
                 return _nothing_to_do(record, plan, warehouse)
-            record = _run_steps(
-                record, plan, request, settings, warehouse, progress, open_session
+            running = _Execution(
+                request, settings, warehouse, progress, open_session, record, plan.base
             )
+            record = running.run(plan)
         except BaseException as error:
             text = str(error).strip() or type(error).__name__
             failed = {"state": "failed", "ended_at": now(), "error": text[:4000]}
@@ -262,76 +263,82 @@ def _nothing_to_do(record: RunRecord, plan: Plan, warehouse: Warehouse) -> RunRe
     return record
 
 
-def _run_steps(
-    record: RunRecord,
-    plan: Plan,
-    request: Request,
-    settings: Settings,
-    warehouse: Warehouse,
-    progress: Progress,
-    open_session: Callable[[], SparkSession],
-) -> RunRecord:
-    view = plan.base
-    unpublished = warehouse.unpublished()
+@dataclass
+class _Execution:
+    """A run that is under way."""
+
+    request: Request
+    settings: Settings
+    warehouse: Warehouse
+    progress: Progress
+    open_session: Callable[[], SparkSession]
+    record: RunRecord
+    view: Catalogue
     spark: SparkSession | None = None
-    planned = {(step.stage.name, step.batch): step for step in plan.steps}
-    for stage, batch in _steps_of(request, plan.base):
-        wanted = planned[stage.name, batch].fingerprint
-        if wanted == _UNKNOWN or stage is not INGEST:
-            wanted = _fingerprint_of(stage, batch, settings, view, request)
-        step = _decide(stage, batch, wanted, view, unpublished, inputs_run=False)
-        name = stage.name + (f" {batch}" if batch else "")
-        started = time.monotonic()
-        counts: dict[str, float] = {}
-        if step.action == "skip":
-            action, entries = "skipped", ()
-            progress.say(f"{name}: {step.why}")
-        elif step.action == "reuse":
-            action, entries = "reused", unpublished[stage.name, batch, wanted]
-            progress.say(f"{name}: taken over from a run that broke off")
-        else:
-            if spark is None:
-                spark = open_session()
-            context = StageContext(
-                spark=spark,
-                settings=settings,
-                warehouse=warehouse,
-                progress=progress,
-                stage=stage.name,
-                batch=batch,
-                fingerprint=wanted,
-                run=record.run,
-                view=view,
-                source=request.source,
-                steps=record.steps,
+
+    def run(self, plan: Plan) -> RunRecord:
+        """Do the steps, publish their outputs and return the ledger's page."""
+        unpublished = self.warehouse.unpublished()
+        fixed = {(s.stage.name, s.batch): s.fingerprint for s in plan.steps if s.stage is INGEST}
+        for stage, batch in _steps_of(self.request, plan.base):
+            wanted = fixed.get((stage.name, batch)) or _fingerprint_of(
+                stage, batch, self.settings, self.view, self.request
             )
-            progress.say(f"{name}: {step.why}")
-            stage.run(context)
-            action, entries, counts = "done", tuple(context.entries), context.counts
-        seconds = round(time.monotonic() - started, 3)
-        if action == "done":
-            told = ", ".join(f"{k} {v:,.10g}" for k, v in counts.items())
-            progress.say(f"{name}: done in {seconds:.1f} s; {told}")
-        done = StepRecord(
-            stage=stage.name,
-            batch=batch,
-            action=action,
-            why=step.why,
-            seconds=seconds,
-            counts=counts,
-            entries=entries,
+            step = _decide(stage, batch, wanted, self.view, unpublished)
+            self._note(self._do(step, unpublished))
+        _check_complete(self.view, self.warehouse)
+        state = self.warehouse.commit(
+            plan.base, self.record.run, self.view.entries, self.request.command
         )
-        record = record.model_copy(update={"steps": (*record.steps, done)})
-        warehouse.save_run(record)
-        view = view.model_copy(update={"entries": view.with_entries(entries)})
-    _check_complete(view, warehouse)
-    state = warehouse.commit(plan.base, record.run, view.entries, request.command)
-    publish_page(state, warehouse)
-    record = record.model_copy(
-        update={"state": "done", "ended_at": now(), "catalogue": state.version}
-    )
-    warehouse.save_run(record)
-    return record
+        publish_page(state, self.warehouse)
+        ended = {"state": "done", "ended_at": now(), "catalogue": state.version}
+        self.record = self.record.model_copy(update=ended)
+        self.warehouse.save_run(self.record)
+        return self.record
+
+    def _do(self, step: Step, unpublished: Unpublished) -> StepRecord:
+        name = step.stage.name + (f" {step.batch}" if step.batch else "")
+        self.progress.say(f"{name}: {step.why}")
+        done = StepRecord(
+            stage=step.stage.name, batch=step.batch, action=_PAST[step.action], why=step.why
+        )
+        if step.action == "skip":
+            return done
+        if step.action == "reuse":
+            entries = unpublished[step.stage.name, step.batch, step.fingerprint]
+            return done.model_copy(update={"entries": entries})
+        started = time.monotonic()
+        context = self._context(step)
+        step.stage.run(context)
+        seconds = round(time.monotonic() - started, 3)
+        told = ", ".join(f"{k} {v:,.10g}" for k, v in context.counts.items())
+        self.progress.say(f"{name}: done in {seconds:.1f} s; {told}")
+        found = {"seconds": seconds, "counts": context.counts, "entries": tuple(context.entries)}
+        return done.model_copy(update=found)
+
+    def _context(self, step: Step) -> StageContext:
+        if self.spark is None:
+            self.spark = self.open_session()
+        return StageContext(
+            spark=self.spark,
+            settings=self.settings,
+            warehouse=self.warehouse,
+            progress=self.progress,
+            stage=step.stage.name,
+            batch=step.batch,
+            fingerprint=step.fingerprint,
+            run=self.record.run,
+            view=self.view,
+            source=self.request.source,
+            steps=self.record.steps,
+        )
+
+    def _note(self, step: StepRecord) -> None:
+        """Write a finished step into the ledger: from now on a crash does not lose it."""
+        self.record = self.record.model_copy(update={"steps": (*self.record.steps, step)})
+        self.warehouse.save_run(self.record)
+        entries = self.view.with_entries(step.entries)
+        self.view = self.view.model_copy(update={"entries": entries})
 
 
 def _check_complete(view: Catalogue, warehouse: Warehouse) -> None:
@@ -347,7 +354,6 @@ def _check_complete(view: Catalogue, warehouse: Warehouse) -> None:
 def publish_page(state: Catalogue, warehouse: Warehouse) -> None:
     """Make ``report/index.html`` the page of the given state; does nothing when it already is."""
     for entry in state.of_table("report"):
-        page = warehouse.storage.read(f"{entry.path}/{PAGE}")
-        target = f"report/{PAGE}"
-        if not warehouse.storage.exists(target) or warehouse.storage.read(target) != page:
-            warehouse.storage.replace(target, page)
+        page = warehouse.storage.read(f"{entry.path}/{ABOVE}")
+        if not warehouse.storage.exists(PAGE) or warehouse.storage.read(PAGE) != page:
+            warehouse.storage.replace(PAGE, page)

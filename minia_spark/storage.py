@@ -129,34 +129,36 @@ class Storage:
         the check and the upload are two steps: there the warehouse's lock keeps writers apart.
         """
         if self.local is not None:
-            temporary = self._write_temporary(path, data)
-            target = self.local / path
-            try:
-                os.link(temporary, target)
-            except FileExistsError:
-                return False
-            except OSError:  # a file system without hard links; the lock keeps writers apart
-                if target.exists():
-                    return False
-                temporary.replace(target)
-            finally:
-                temporary.unlink(missing_ok=True)
-            _sync_folder(target.parent)
-            return True
+            return self._create_local(self.local / path, self._write_temporary(path, data))
         if self.exists(path):
             return False
         if self._fs.type_name == "s3":
             self._put(path, data)
             return True
-        temporary_name = f"{path}.{uuid.uuid4().hex}.tmp"
-        self._put(temporary_name, data)
+        temporary = f"{path}.{uuid.uuid4().hex}.tmp"
+        self._put(temporary, data)
         try:
-            self._fs.move(self.full(temporary_name), self.full(path))
+            self._fs.move(self.full(temporary), self.full(path))
         except OSError:
-            self.remove_file(temporary_name)
-            if self.exists(path):
+            self.remove_file(temporary)
+            if not self.exists(path):
+                raise
+            return False
+        return True
+
+    @staticmethod
+    def _create_local(target: Path, temporary: Path) -> bool:
+        try:
+            os.link(temporary, target)
+        except FileExistsError:
+            return False
+        except OSError:  # a file system without hard links; the lock keeps writers apart
+            if target.exists():
                 return False
-            raise
+            temporary.replace(target)
+        finally:
+            temporary.unlink(missing_ok=True)
+        _sync_folder(target.parent)
         return True
 
     def _put(self, path: str, data: bytes) -> None:

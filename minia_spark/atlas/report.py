@@ -39,7 +39,9 @@ from minia_spark.atlas.plots import (
 )
 from minia_spark.errors import MiniaError, Rejected
 
-__all__ = ["OpenImage", "Rendered", "render"]
+__all__ = ["ABOVE", "OpenImage", "Rendered", "render"]
+
+ABOVE = "index-above.html"
 
 OpenImage = Callable[[str], NDArray[np.uint8]]
 
@@ -122,6 +124,7 @@ def render(
     images_per_structure: int = 12,
     thumbnail_px: int = 360,
     threads: int = 4,
+    seen_from_above: bool = False,
 ) -> Rendered:
     """Write the report into a folder.
 
@@ -143,6 +146,9 @@ def render(
         Longer side of a drawn image in pixels.
     threads : int
         How many images are opened and drawn at the same time; the memory is theirs.
+    seen_from_above : bool
+        Also write `ABOVE`: the first page as it must be when it stands in the folder above, to be
+        put there once the whole site is complete.
 
     Returns
     -------
@@ -168,6 +174,9 @@ def render(
         )
         plots = _plot(data.vocabulary, assets)
         _write_pages(data, pages, plots, folder)
+        if seen_from_above:
+            above = _index(data, pages, plots, here=f"{folder.name}/")
+            (folder / ABOVE).write_text(above, encoding="utf-8")
     except OSError as error:
         raise MiniaError(f"report: {folder} cannot be written: {error}") from error
     shown = [one for page in pages for one in page.shown]
@@ -314,15 +323,7 @@ def _plot(vocabulary: VocabularyData | None, assets: Path) -> list[_Plot]:
 def _write_pages(
     data: ReportData, pages: Sequence[_Page], plots: Sequence[_Plot], folder: Path
 ) -> None:
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("minia_spark.atlas"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        finalize=_visible,  # before escaping, so that no template can forget it
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters.update(text.FILTERS)
+    environment = _environment(here="")
     colours = [f"#{r:02x}{g:02x}{b:02x}" for r, g, b in (*PALETTE, OTHER_COLOUR)]
 
     def write(template: str, target: str, **values: Any) -> None:
@@ -330,19 +331,7 @@ def _write_pages(
         (folder / target).write_text(page, encoding="utf-8")
 
     write("style.css", "assets/style.css", colours=colours)
-    write(
-        "index.html",
-        "index.html",
-        data=data,
-        run=data.run,
-        pages=pages,
-        plots=plots,
-        strip=_STRIP,
-        counts=_counts(data.run),
-        times=_times(data.run),
-        settings=list(_flat(data.run.settings)),
-        rejected=sum(row.records for row in data.run.rejects),
-    )
+    (folder / "index.html").write_text(_index(data, pages, plots, here=""), encoding="utf-8")
     for i, page in enumerate(pages):
         write(
             "structure.html",
@@ -353,6 +342,39 @@ def _write_pages(
             after=pages[i + 1] if i + 1 < len(pages) else None,
             palette=len(PALETTE),
         )
+
+
+def _index(data: ReportData, pages: Sequence[_Page], plots: Sequence[_Plot], *, here: str) -> str:
+    return (
+        _environment(here=here)
+        .get_template("index.html")
+        .render(
+            data=data,
+            run=data.run,
+            pages=pages,
+            plots=plots,
+            strip=_STRIP,
+            counts=_counts(data.run),
+            times=_times(data.run),
+            settings=list(_flat(data.run.settings)),
+            rejected=sum(row.records for row in data.run.rejects),
+        )
+    )
+
+
+def _environment(*, here: str) -> jinja2.Environment:
+    """Return the templates; `here` goes before the name of every file of the site."""
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("minia_spark.atlas"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        finalize=_visible,  # before escaping, so that no template can forget it
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(text.FILTERS)
+    environment.globals["here"] = here
+    return environment
 
 
 def _visible(value: Any) -> Any:

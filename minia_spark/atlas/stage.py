@@ -35,9 +35,7 @@ from minia_spark.mining.stage import word_occurrences
 from minia_spark.stage import Stage, StageContext
 from minia_spark.warehouse import now
 
-__all__ = ["PAGE", "STAGE"]
-
-PAGE = "index.html"
+__all__ = ["STAGE"]
 
 
 def _run(context: StageContext) -> None:
@@ -57,7 +55,11 @@ def _run(context: StageContext) -> None:
             return decode(reader.read(uri), **options).pixels
 
     with tempfile.TemporaryDirectory() as scratch:
-        target = storage.local / folder if storage.local is not None else Path(scratch)
+        target = (
+            storage.local / folder
+            if storage.local is not None
+            else Path(scratch) / Path(folder).name
+        )
         rendered = render(
             data,
             target,
@@ -65,6 +67,7 @@ def _run(context: StageContext) -> None:
             structures=settings.structures,
             images_per_structure=settings.images_per_structure,
             thumbnail_px=settings.thumbnail_px,
+            seen_from_above=True,
         )
         if storage.local is None:
             pafs.copy_files(
@@ -177,7 +180,7 @@ def _cards(context: StageContext) -> list[StructureCard]:
             histograms[row["structure_id"]][row["label"]] = row["count"]
     return [
         StructureCard(
-            structure=str(row["structure_id"]),
+            structure=f"s{row['structure_id']:04d}",
             words=row["words"],
             frequencies=row["frequencies"],
             sets=row["sets"],

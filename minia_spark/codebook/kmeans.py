@@ -101,9 +101,7 @@ class NearestCentre:
         self._weights = np.vstack([wide.T.astype(np.float64), -norms / 2.0])
         self._weights32 = self._weights.astype(np.float32)
 
-    def find(
-        self, descriptors: NDArray[np.generic]
-    ) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+    def find(self, descriptors: NDArray[np.generic]) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
         """Return the nearest centre of every descriptor and its squared distance.
 
         Parameters
@@ -180,9 +178,7 @@ def empty_sums(size: int, dim: int) -> ClusterSums:
 
 def add_sums(left: ClusterSums, right: ClusterSums) -> ClusterSums:
     """Return the sums of the descriptors of both."""
-    return ClusterSums(
-        left.sums + right.sums, left.counts + right.counts, left.cost + right.cost
-    )
+    return ClusterSums(left.sums + right.sums, left.counts + right.counts, left.cost + right.cost)
 
 
 def updated_centres(centres: Grid, found: ClusterSums) -> tuple[Grid, int]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from minia_spark.settings import StageSettings
 
@@ -36,3 +36,12 @@ class CodebookSettings(StageSettings):
         description="Refinement stops when the cost falls by less than this share.",
     )
     seed: int = Field(1, ge=0, le=2**31 - 1, description="Seed of the sample and of MLlib.")
+
+    @model_validator(mode="after")
+    def _sample_holds_the_words(self) -> CodebookSettings:
+        if self.sample_size < self.size:
+            raise ValueError(
+                f"sample_size {self.sample_size} is smaller than size {self.size}: "
+                "every word needs at least one descriptor to start from"
+            )
+        return self

@@ -22,7 +22,7 @@ from pyspark.ml.clustering import KMeans, KMeansModel
 from pyspark.ml.functions import array_to_vector
 from pyspark.mllib.common import _py2java
 from pyspark.mllib.linalg import Vectors
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql.types import (
     ArrayType,
@@ -117,7 +117,6 @@ def _run(context: StageContext) -> None:
     settings = context.settings.codebook
     features = context.read("features").select("image_id", "n_features", "descriptors")
     layout = features.schema["descriptors"].metadata
-    dtype, dim = np.dtype(layout["dtype"]), int(layout["dimension"])
     row = features.agg(F.sum("n_features")).first()
     total = int(row[0] or 0) if row else 0
     if total < settings.size:
@@ -125,13 +124,20 @@ def _run(context: StageContext) -> None:
             f"{total} descriptors were extracted, fewer than the {settings.size} words asked for; "
             "set codebook.size lower, give more images, or lower the extractor's threshold"
         )
-    scale = grid_scale(_largest_norm(features, dtype, dim), whole_numbers=dtype.kind in "iu")
-    centres = to_grid(_mllib_centres(context, features, dtype, dim, total), scale)
+    dtype, dim = np.dtype(layout["dtype"]), int(layout["dimension"])
+    norm = _largest_norm(features, dtype, dim)
+    scale = grid_scale(norm, whole_numbers=dtype.kind in "iu")
+    descriptors = _Descriptors(features.select("descriptors"), dtype, dim, scale)
+    centres = to_grid(_mllib_centres(context, features, total), scale)
     context.counts |= {"descriptors": total, "words": settings.size}
-    history, centres, found = _refine(context, features, dtype, dim, scale, centres)
+    history, centres, found = _refine(context, descriptors, centres)
     extractor = layout["extractor"]
     version = fingerprint("codebook", extractor, scale, centres.tolist())
-    frame = _to_frame(context.spark, centres, found, scale, extractor, version, history)
+    rows = [
+        (version, word, (centre / scale).tolist(), int(n), bool(n == 0), scale, extractor, history)
+        for word, (centre, n) in enumerate(zip(centres, found.counts, strict=True))
+    ]
+    frame = context.spark.createDataFrame(rows, CODEBOOKS).coalesce(1)
     context.write("codebooks", frame, CODEBOOKS, within="words", digest=version)
     _save_mllib_model(context, centres / scale)
     dead = int((found.counts == 0).sum())
@@ -143,20 +149,30 @@ def _run(context: StageContext) -> None:
         )
 
 
-def _vectors(dtype: np.dtype[np.generic], dim: int) -> Callable[[pa.RecordBatch], NDArray[np.generic]]:
-    return lambda batch: binary_block(batch["descriptors"], dtype, dim)[0]
+@dataclass(frozen=True)
+class _Descriptors:
+    """All descriptors, and how their blocks are read and put on the grid."""
+
+    frame: DataFrame
+    dtype: np.dtype[np.generic]
+    dim: int
+    scale: float
+
+    def on_grid(self) -> Callable[[pa.RecordBatch], NDArray[np.int32]]:
+        """Return the reader of a batch; it holds no DataFrame, so that it can be sent."""
+        dtype, dim, scale = self.dtype, self.dim, self.scale
+        return lambda batch: to_grid(binary_block(batch["descriptors"], dtype, dim)[0], scale)
 
 
 def _largest_norm(features: DataFrame, dtype: np.dtype[np.generic], dim: int) -> float:
     """Return the largest norm of a descriptor; a maximum, so no order can change it."""
     if dtype.kind in "iu":
         return 0.0
-    vectors = _vectors(dtype, dim)
 
     def largest(batches: Batches) -> Batches:
         best = 0.0
         for batch in batches:
-            wide = vectors(batch).astype(np.float64)
+            wide = binary_block(batch["descriptors"], dtype, dim)[0].astype(np.float64)
             best = max(best, float(np.sqrt(np.einsum("nd,nd->n", wide, wide)).max(initial=0)))
         yield pa.RecordBatch.from_pydict({"norm": [best]})
 
@@ -246,13 +262,11 @@ def _sample_batch(
     )
 
 
-def _mllib_centres(
-    context: StageContext, features: DataFrame, dtype: np.dtype[np.generic], dim: int, total: int
-) -> NDArray[np.float64]:
+def _mllib_centres(context: StageContext, features: DataFrame, total: int) -> NDArray[np.float64]:
     settings = context.settings.codebook
     sample = descriptor_sample(
         features, settings.sample_size, total, settings.seed, distinct=True
-    ).select(array_to_vector("descriptor").alias("features"))
+    ).select(array_to_vector(F.col("descriptor")).alias("features"))
     sample = sample.persist()
     try:
         with context.progress.spark_jobs(context.spark.sparkContext, f"{context.title}: sample"):
@@ -282,21 +296,16 @@ def _mllib_centres(
 
 
 def _refine(
-    context: StageContext,
-    features: DataFrame,
-    dtype: np.dtype[np.generic],
-    dim: int,
-    scale: float,
-    centres: NDArray[np.int32],
+    context: StageContext, descriptors: _Descriptors, centres: NDArray[np.int32]
 ) -> tuple[list[float], NDArray[np.int32], ClusterSums]:
     """Return (cost per descriptor before each update and at the end, centres, last sums)."""
     settings = context.settings.codebook
     history: list[float] = []
     passes = settings.refine_iterations
     while True:
-        found = _pass(context, features, dtype, dim, scale, centres)
+        found = _pass(context, descriptors, centres)
         count = int(found.counts.sum())
-        history.append(found.cost / scale**2 / count)
+        history.append(found.cost / descriptors.scale**2 / count)
         number = len(history) - 1
         dead = int((found.counts == 0).sum())
         context.say(
@@ -318,22 +327,17 @@ def _has_converged(history: list[float], tolerance: float) -> bool:
 
 
 def _pass(
-    context: StageContext,
-    features: DataFrame,
-    dtype: np.dtype[np.generic],
-    dim: int,
-    scale: float,
-    centres: NDArray[np.int32],
+    context: StageContext, descriptors: _Descriptors, centres: NDArray[np.int32]
 ) -> ClusterSums:
-    size = len(centres)
+    size, dim = centres.shape
     shared = context.spark.sparkContext.broadcast(centres)
-    vectors = _vectors(dtype, dim)
+    on_grid = descriptors.on_grid()
 
     def assign(batches: Batches) -> Batches:
         kernel = NearestCentre(shared.value)
         total = empty_sums(size, dim)
         for batch in batches:
-            total = add_sums(total, kernel.sums(to_grid(vectors(batch), scale)))
+            total = add_sums(total, kernel.sums(on_grid(batch)))
         yield _sums_to_batch(total)
 
     def merge(batches: Batches) -> Batches:
@@ -344,7 +348,7 @@ def _pass(
         yield _sums_to_batch(total)
 
     schema = "sums binary, counts binary, cost string"
-    partial = features.select("descriptors").mapInArrow(assign, schema)
+    partial = descriptors.frame.mapInArrow(assign, schema)
     partitions = partial.rdd.getNumPartitions()
     while partitions > _MERGE_FROM_PARTITIONS:  # a tree: no task, nor the driver, adds up many
         partitions = -(-partitions // _MERGE_FROM_PARTITIONS)
@@ -377,22 +381,6 @@ def _batch_to_sums(batch: pa.RecordBatch, size: int, dim: int) -> Iterator[Clust
             np.frombuffer(row["counts"], np.int64),
             int(row["cost"]),
         )
-
-
-def _to_frame(
-    spark: SparkSession,
-    centres: NDArray[np.int32],
-    found: ClusterSums,
-    scale: float,
-    extractor: str,
-    version: str,
-    history: list[float],
-) -> DataFrame:
-    rows = [
-        (version, word, (centre / scale).tolist(), int(count), bool(count == 0), scale, extractor, history)
-        for word, (centre, count) in enumerate(zip(centres, found.counts, strict=True))
-    ]
-    return spark.createDataFrame(rows, CODEBOOKS).coalesce(1)
 
 
 def _save_mllib_model(context: StageContext, centres: NDArray[np.float64]) -> None:

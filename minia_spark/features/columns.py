@@ -36,7 +36,9 @@ def feature_columns(results: Sequence[Features | Rejected]) -> dict[str, pa.Arra
     good = [r for r in results if not isinstance(r, Rejected)]
     columns: dict[str, pa.Array] = {
         "n_features": pa.array(counts, pa.int32()),
-        "n_found": pa.array([0 if isinstance(r, Rejected) else r.found for r in results], pa.int32()),
+        "n_found": pa.array(
+            [0 if isinstance(r, Rejected) else r.found for r in results], pa.int32()
+        ),
     }
     for name in LISTS:
         columns[name] = from_lists(_joined([getattr(r, name) for r in good]), offsets)

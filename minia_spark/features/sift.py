@@ -98,8 +98,10 @@ class SiftExtractor:
         try:
             keypoints, descriptors = self._sift.detectAndCompute(self._prepare(pixels), None)
         except cv2.error as error:
+            if error.code == cv2.Error.StsNoMem:  # says nothing about the image: fail the task
+                raise MemoryError(sentence(error)) from error
             raise Reason.EXTRACTION_FAILED.reject(
-                f"OpenCV cannot extract SIFT from {width} x {height} pixels: {sentence(error)}"
+                f"OpenCV cannot extract SIFT from {width} x {height} pixels: {error.err}"
             ) from error
         return strongest(ordered(_features(keypoints, descriptors)), self._max_features)
 

@@ -83,10 +83,14 @@ def _run(context: StageContext) -> None:
             for batch in batches:
                 held: list[Features | Rejected] = []
                 first = size_bytes = 0
-                places = zip(batch["uri"].to_pylist(), batch["content_hash"].to_pylist(), strict=True)
+                places = zip(
+                    batch["uri"].to_pylist(), batch["content_hash"].to_pylist(), strict=True
+                )
                 for row, (uri, hashed) in enumerate(places):
                     held.append(one(uri, hashed))
-                    size_bytes += 0 if isinstance(held[-1], Rejected) else held[-1].descriptors.nbytes
+                    size_bytes += (
+                        0 if isinstance(held[-1], Rejected) else held[-1].descriptors.nbytes
+                    )
                     full = size_bytes >= _BATCH_BYTES or len(held) >= _BATCH_IMAGES
                     if full or row == batch.num_rows - 1:
                         names = batch.select(["batch", "image_id"]).slice(first, len(held))
@@ -102,7 +106,9 @@ def _run(context: StageContext) -> None:
         F.regexp_extract("uri", "row_group=([0-9]+)", 1).try_cast("int"),
         F.regexp_extract("uri", "row=([0-9]+)$", 1).try_cast("long"),
     ]
-    ordered = images.repartitionByRange(context.partitions(count), *place).sortWithinPartitions(*place)
+    ordered = images.repartitionByRange(context.partitions(count), *place).sortWithinPartitions(
+        *place
+    )
     frame = ordered.select("batch", "image_id", "uri", "content_hash").mapInArrow(extract, schema)
     written = context.write("features", frame, schema)
     context.check_counts("images", count, context.entries[-1].rows)

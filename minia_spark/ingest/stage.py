@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 from pyspark.sql.types import (
+    DataType,
     DoubleType,
     IntegerType,
     LongType,
@@ -36,7 +37,7 @@ from minia_spark.ingest.settings import IngestSettings
 from minia_spark.stage import Source, Stage, StageContext
 from minia_spark.storage import Storage
 
-__all__ = ["IMAGES", "REJECTS", "STAGE", "source_digest"]
+__all__ = ["IMAGES", "REJECTS", "STAGE", "count_of_source_digest", "source_digest"]
 
 IMAGES = StructType(
     [
@@ -105,6 +106,11 @@ def source_digest(source: Source, settings: IngestSettings) -> str:
         )
     root = hashlib.sha256(os.fsencode(source.images.resolve())).hexdigest()
     return f"{root}:{digest.hexdigest()}:{_labels_digest(settings)}"
+
+
+def count_of_source_digest(digest: str) -> int:
+    """Return how many entries the folder had that a digest is of."""
+    return int(digest.split(":")[1].rpartition("-")[2])
 
 
 def _labels_digest(settings: IngestSettings) -> str:
@@ -210,7 +216,7 @@ def _read_images(context: StageContext, listed: DataFrame, files: int) -> DataFr
                 yield row
 
     def read(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        types = {
+        types: dict[DataType, pa.DataType] = {
             StringType(): pa.string(),
             IntegerType(): pa.int32(),
             LongType(): pa.int64(),

@@ -87,12 +87,14 @@ def merge_sorted_rows(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBa
         parts = [held, batch] if held is not None else [batch]
         items = np.concatenate([p["item"].to_numpy() for p in parts])
         starts = np.flatnonzero(np.diff(items, prepend=items[0] - 1))
+        documents, occurrences = (
+            np.add.reduceat(np.concatenate([p[name].to_numpy() for p in parts]), starts)
+            for name in ("documents", "occurrences")
+        )
         merged = _signature_batch(
             items[starts],
-            *(
-                np.add.reduceat(np.concatenate([p[name].to_numpy() for p in parts]), starts)
-                for name in ("documents", "occurrences")
-            ),
+            documents,
+            occurrences,
             np.minimum.reduceat(np.concatenate([_minima(p, width) for p in parts]), starts),
         )
         # the last item may go on in the next batch

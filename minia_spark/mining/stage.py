@@ -9,6 +9,7 @@ brings documents to the driver.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -178,7 +179,7 @@ def word_occurrences(context: StageContext) -> NDArray[np.int64]:
 
 def _ranges(total: int, parts: int) -> list[tuple[int, int]]:
     bounds = np.linspace(0, total, min(total, parts) + 1).astype(int).tolist()
-    return list(zip(bounds[:-1], bounds[1:], strict=True))
+    return list(itertools.pairwise(bounds))
 
 
 def _mined_sets(context: StageContext, signatures: DataFrame) -> SetList:

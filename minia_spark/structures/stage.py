@@ -77,7 +77,9 @@ def _run(context: StageContext) -> None:
                             structures.items[structures.offsets[s] : structures.offsets[s + 1]],
                         )
                     ).astype(np.int32)
-                    for image, s in zip(matches.images[pairs], matches.structures[pairs], strict=True)
+                    for image, s in zip(
+                        matches.images[pairs], matches.structures[pairs], strict=True
+                    )
                 ]
                 counts = np.cumsum([0, *map(len, matched)]).astype(np.int64)
                 rows = pa.array(matches.images[pairs])

@@ -64,7 +64,7 @@ def _run(context: StageContext) -> None:
         for batch in batches:
             vectors, offsets = binary_block(batch["descriptors"], dtype, dim)
             nearest, squared = kernel.find(to_grid(vectors, scale))
-            sizes, _ = to_lists(batch["size"])
+            sizes = to_lists(batch["size"])[0].astype(np.float32)
             bags = bag_words(nearest, sizes, offsets)
             totals = np.add.reduceat(np.append(squared, 0), offsets[:-1])
             counts = np.diff(offsets)

@@ -1,0 +1,202 @@
+"""What a run would need: partitions, bytes on disk, memory of a task; printed by ``minia plan``.
+
+The formulas are the memory laws of the stages, not measurements; where a number is not known yet
+(features an image, before any image was seen) a stated assumption stands in.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from dataclasses import asdict, dataclass
+
+from minia_spark.config import Settings
+from minia_spark.errors import SettingsError
+from minia_spark.features.extractor import create
+from minia_spark.ingest.stage import count_of_source_digest, source_digest
+from minia_spark.pipeline import Plan, Request
+from minia_spark.session import default_partitions
+from minia_spark.warehouse import Warehouse
+
+__all__ = ["Estimate", "check_memory", "estimate", "print_plan"]
+
+_ASSUMED_FEATURES = 100
+_FEATURE_NUMBERS_BYTES = 5 * 4  # x, y, size, angle, response
+_SIFT_BYTES_A_PIXEL = 230
+_WORKER_BYTES = 150 << 20  # interpreter and libraries of one Python worker
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a run would need; sizes in bytes.
+
+    Attributes
+    ----------
+    images : int
+        In the collection after the run.
+    new_images : int
+        At most so many are in the folder that was given.
+    features_per_image : float
+    features_are_measured : bool
+        False: nothing was extracted yet, and the number is an assumption.
+    cores : int or None
+        Tasks at the same time; None when only the cluster knows.
+    partitions : int or None
+        Of a pass over the new images (over all, when none are new).
+    features_bytes : int
+        On disk, before compression.
+    codebook_bytes : int
+        Sent to every worker.
+    signatures_bytes : int
+        Of one batch: words x tuple_size x tables x 4; also what a task of its sketch holds.
+    task_bytes : int
+        Most memory of one Python worker in any stage.
+    """
+
+    images: int
+    new_images: int
+    features_per_image: float
+    features_are_measured: bool
+    cores: int | None
+    partitions: int | None
+    features_bytes: int
+    codebook_bytes: int
+    signatures_bytes: int
+    task_bytes: int
+
+
+def estimate(plan: Plan, request: Request, settings: Settings, warehouse: Warehouse) -> Estimate:
+    """Return what a run would need."""
+    new_images = 0
+    if request.source is not None:
+        new_images = count_of_source_digest(source_digest(request.source, settings.ingest))
+    others = sum(e.rows for e in plan.base.of_table("images") if e.batch != request.batch)
+    measured = _features_per_image(plan, warehouse)
+    per_image = measured if measured is not None else float(_ASSUMED_FEATURES)
+    extractor = create(settings.features)
+    width = extractor.descriptor_dim
+    cores = _local_cores(settings.spark.master)
+    images = others + (
+        new_images or sum(e.rows for e in plan.base.of_table("images", request.batch or ""))
+    )
+    signatures = _signatures_bytes(settings)
+    codebook = settings.codebook.size * width * 4
+    features_task = settings.features.max_pixels * _SIFT_BYTES_A_PIXEL
+    return Estimate(
+        images=images,
+        new_images=new_images,
+        features_per_image=round(per_image, 1),
+        features_are_measured=measured is not None,
+        cores=cores,
+        partitions=None
+        if cores is None
+        else default_partitions(new_images or images, cores, settings.spark.partitions),
+        features_bytes=int(
+            images
+            * per_image
+            * (width * extractor.descriptor_dtype.itemsize + _FEATURE_NUMBERS_BYTES)
+        ),
+        codebook_bytes=codebook,
+        signatures_bytes=signatures,
+        # sums and counts of a k-means pass are 64-bit and exist twice while they are added
+        task_bytes=_WORKER_BYTES + max(features_task, 3 * signatures, 5 * codebook),
+    )
+
+
+def check_memory(settings: Settings) -> None:
+    """Refuse, before anything starts, what this machine's memory cannot hold.
+
+    Only in local mode, where the machine is known. The largest image allowed is not counted: it is
+    a limit, not what the images are.
+
+    Raises
+    ------
+    SettingsError
+        Naming the settings to lower.
+    """
+    cores = _local_cores(settings.spark.master)
+    if cores is None:
+        return
+    signatures = _signatures_bytes(settings)
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    wanted = cores * (_WORKER_BYTES + 3 * signatures)
+    if wanted > memory:
+        raise SettingsError(
+            f"{cores} tasks would need {_size(wanted)} of memory and this machine has "
+            f"{_size(memory)}: signatures of a batch are codebook.size x mining.tuple_size x "
+            f"mining.tables x 4 = {_size(signatures)}; lower one of these, or the "
+            "cores in spark.master"
+        )
+
+
+def _signatures_bytes(settings: Settings) -> int:
+    return settings.codebook.size * settings.mining.tuple_size * settings.mining.tables * 4
+
+
+def _features_per_image(plan: Plan, warehouse: Warehouse) -> float | None:
+    runs = {e.run for e in plan.base.of_table("features")}
+    for record in warehouse.runs():
+        for step in record.steps:
+            images = step.counts.get("images", 0)
+            if record.run in runs and step.stage == "features" and images:
+                return step.counts["features"] / images
+    return None
+
+
+def _local_cores(master: str) -> int | None:
+    """Return the tasks at a time of a local master; None for a cluster.
+
+    Raises
+    ------
+    SettingsError
+        A local master with a number of cores that cannot be.
+    """
+    if master == "local":
+        return 1
+    found = re.fullmatch(r"local\[(\*|[0-9]+)(?:, *[0-9]+)?\]", master)
+    if found is None:
+        return None
+    cores = os.cpu_count() or 1 if found[1] == "*" else int(found[1])
+    if cores < 1:
+        raise SettingsError(f"spark.master {master!r} leaves no core to work with")
+    return cores
+
+
+def print_plan(plan: Plan, needs: Estimate, *, as_json: bool) -> None:
+    """Print the steps of a plan and what they would need."""
+    if as_json:
+        steps = [
+            {"stage": s.stage.name, "batch": s.batch, "action": s.action, "why": s.why}
+            for s in plan.steps
+        ]
+        print(
+            json.dumps(
+                {"state": plan.base.version, "steps": steps, "needs": asdict(needs)}, indent=1
+            )
+        )
+        return
+    print("stage        batch             action  why")
+    for step in plan.steps:
+        print(f"{step.stage.name:<12} {step.batch or '':<16}  {step.action:<6}  {step.why}")
+    if plan.is_empty:
+        print("\nnothing to do")
+        return
+    known = "measured" if needs.features_are_measured else "assumed"
+    print(f"\nimages            {needs.images:,} ({needs.new_images:,} listed in the given folder)")
+    print(f"features an image {needs.features_per_image:,} ({known})")
+    where = f"{needs.cores} cores" if needs.cores else "the cluster's cores"
+    parts = f"{needs.partitions}" if needs.partitions else "by the cluster's cores"
+    print(f"partitions        {parts}, on {where}")
+    print(f"features on disk  {_size(needs.features_bytes)} before compression")
+    print(f"codebook          {_size(needs.codebook_bytes)}, sent to every worker")
+    print(f"signatures        {_size(needs.signatures_bytes)} a batch")
+    print(f"memory of a task  up to {_size(needs.task_bytes)} (for the largest image allowed)")
+
+
+def _size(size_bytes: float) -> str:
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if size_bytes < 1024:
+            return f"{size_bytes:,.4g} {unit}"
+        size_bytes /= 1024
+    return f"{size_bytes:,.4g} TiB"

@@ -1,0 +1,380 @@
+"""Which structures are more than chance: expected support, lift, decoys, q-values, stability.
+
+Chance is a collection in which every word keeps its number of images and every image its number
+of words, and nothing else is kept. It is used twice: as probabilities (:func:`fit_chance`,
+:func:`expected_support`), and as collections to mine (:func:`shuffled`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import expit, ndtr
+from scipy.stats import poisson
+
+from minia_spark.errors import SettingsError
+from minia_spark.mining.arrays import MalformedError
+from minia_spark.mining.model import ItemRows, best_matches
+from minia_spark.mining.ragged import row_numbers
+from minia_spark.words.formats import Bags
+
+__all__ = [
+    "Chance",
+    "expected_support",
+    "fit_chance",
+    "lift",
+    "q_values",
+    "shuffled",
+    "stability",
+    "surprise",
+]
+
+_EXACT_WORDS = 1000
+"""Above this number of words the distribution of how many are held is taken as normal."""
+_LARGEST_LOGIT = 40.0
+"""Of a word that is in every image, or an image that holds every word."""
+
+
+@dataclass(frozen=True, eq=False)
+class Chance:
+    """Probability that an image holds a word when only totals matter.
+
+    Images with the same number of words, and words with the same number of images, are alike:
+    ``p = 1 / (1 + exp(-(image_logits[size] + word_logits[word])))``, independent for all pairs.
+
+    Parameters
+    ----------
+    words : uint32 array, shape (v,)
+        Ascending.
+    word_logits : float64 array, shape (v,)
+    image_logits : float64 array, shape (d,)
+        One a distinct image size.
+    image_counts : int64 array, shape (d,)
+        Number of images of that size.
+    error : float
+        Largest relative difference between a total and its expectation.
+    """
+
+    words: NDArray[np.uint32]
+    word_logits: NDArray[np.float64]
+    image_logits: NDArray[np.float64]
+    image_counts: NDArray[np.int64]
+    error: float
+
+
+def fit_chance(
+    words: NDArray[np.uint32],
+    word_images: NDArray[np.int64],
+    image_sizes: NDArray[np.int64],
+    image_counts: NDArray[np.int64],
+    *,
+    tolerance: float = 1e-6,
+    max_rounds: int = 2000,
+) -> Chance:
+    """Fit the distribution of largest entropy that has the given totals as expectations.
+
+    Parameters
+    ----------
+    words : uint32 array, shape (v,)
+        Ascending; words that occur.
+    word_images : int64 array, shape (v,)
+        In how many images each word is, >= 1.
+    image_sizes : int64 array, shape (d,)
+        Distinct numbers of different words, >= 1. Images without words are left out: they can
+        hold nothing.
+    image_counts : int64 array, shape (d,)
+        Number of images of each size, >= 1.
+    tolerance : float
+        Largest relative error of an expected total at which the iteration ends.
+    max_rounds : int
+        Rounds after which it ends in any case; the result says how good it is.
+
+    Returns
+    -------
+    Chance
+
+    Raises
+    ------
+    MalformedError
+        When the totals contradict each other, or no matrix of zeros and ones can have them
+        because one is too large.
+
+    Notes
+    -----
+    The bipartite configuration model: F. Saracco et al., "Randomizing bipartite networks: the case
+    of the World Trade Web", Scientific Reports 5 (2015) 10595, equations 6-8, solved by their
+    fixed-point iteration. Words with equal totals are solved once.
+    """
+    totals, alike = np.unique(word_images, return_inverse=True)
+    number = np.bincount(alike, minlength=len(totals))
+    _check_totals(totals, number, image_sizes, image_counts)
+    if len(words) == 0:
+        none = np.zeros(0, dtype=np.float64)
+        return Chance(words, none, none, image_counts, 0.0)
+    entries = float(np.sqrt(image_sizes @ image_counts))
+    of_words, of_images = np.log(totals / entries), np.log(image_sizes / entries)
+    error = np.inf
+    for _ in range(max_rounds):
+        held = expit(of_images[:, None] + of_words[None, :])
+        expected_sizes, expected_totals = held @ number, image_counts @ held
+        error = max(
+            float(np.max(np.abs(expected_sizes / image_sizes - 1))),
+            float(np.max(np.abs(expected_totals / totals - 1))),
+        )
+        if error <= tolerance:
+            break
+        of_images = _bounded(of_images + np.log(image_sizes / expected_sizes))
+        held = expit(of_images[:, None] + of_words[None, :])
+        of_words = _bounded(of_words + np.log(totals / (image_counts @ held)))
+    return Chance(words, of_words[alike], of_images, image_counts, error)
+
+
+def _bounded(logits: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.clip(logits, -_LARGEST_LOGIT, _LARGEST_LOGIT)
+
+
+def _check_totals(
+    totals: NDArray[np.int64],
+    number: NDArray[np.int64],
+    image_sizes: NDArray[np.int64],
+    image_counts: NDArray[np.int64],
+) -> None:
+    if len(image_sizes) != len(image_counts):
+        raise MalformedError(f"{len(image_sizes)} image sizes for {len(image_counts)} counts")
+    for name, values in (("words", totals), ("sizes", image_sizes), ("counts", image_counts)):
+        if values.min(initial=1) < 1:
+            raise MalformedError(f"totals of {name} must be at least 1, got {values.min()}")
+    by_words, by_images = int(totals @ number), int(image_sizes @ image_counts)
+    if by_words != by_images:
+        raise MalformedError(f"words occur in {by_words} images, images hold {by_images} words")
+    if totals.max(initial=0) > image_counts.sum() or image_sizes.max(initial=0) > number.sum():
+        raise MalformedError("a word is in more images, or an image holds more words, than exist")
+
+
+def expected_support(structures: ItemRows, chance: Chance) -> NDArray[np.float64]:
+    """Number of images that would hold more than half of a structure's words by chance.
+
+    Parameters
+    ----------
+    structures : ItemRows
+        k structures; words that occur in no image are never held.
+    chance : Chance
+
+    Returns
+    -------
+    float64 array, shape (k,)
+        Comparable with :attr:`minia_spark.mining.overlap.Matches.support`.
+
+    Notes
+    -----
+    The number of a structure's words in an image is Poisson-binomial; its tail is summed exactly
+    for up to 1,000 words, and taken from the normal distribution with continuity correction above.
+    """
+    known = np.isin(structures.items, chance.words)
+    at = np.searchsorted(chance.words, structures.items[known])
+    logits = np.full(len(structures.items), -np.inf)
+    logits[known] = chance.word_logits[at]
+    result = np.zeros(len(structures.offsets) - 1, dtype=np.float64)
+    for row, (start, end) in enumerate(
+        zip(structures.offsets[:-1].tolist(), structures.offsets[1:].tolist(), strict=True)
+    ):
+        held = expit(chance.image_logits[:, None] + logits[None, start:end])
+        result[row] = _more_than_half(held) @ chance.image_counts
+    return result
+
+
+def _more_than_half(held: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Probability of more than n / 2 successes of n independent trials: (d, n) to (d,)."""
+    rows, words = held.shape
+    needed = words // 2 + 1
+    if words > _EXACT_WORDS:
+        deviation = np.sqrt(np.sum(held * (1 - held), axis=1))
+        above = held.sum(axis=1) - (needed - 0.5)
+        certain = np.where(above > 0, np.inf, -np.inf)
+        return np.asarray(ndtr(np.divide(above, deviation, out=certain, where=deviation > 0)))
+    # states 0 .. needed successes, the last one absorbing; only sums of positive terms, so small
+    # probabilities keep their relative precision
+    states = np.zeros((rows, needed + 1))
+    states[:, 0] = 1.0
+    for word in range(words):
+        success = held[:, word, None]
+        moved = states[:, :-1] * success
+        states[:, :-1] *= 1 - success
+        states[:, 1:] += moved
+    return states[:, -1]
+
+
+def lift(support: NDArray[np.integer], expected: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Support over expected support: float64 array, shape (k,).
+
+    NaN where both are 0, infinite where only the expectation is.
+    """
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratio: NDArray[np.float64] = np.asarray(support, dtype=np.float64) / expected
+    return ratio
+
+
+def surprise(support: NDArray[np.integer], expected: NDArray[np.float64]) -> NDArray[np.float64]:
+    """How improbable a support is by chance; a score for :func:`q_values`.
+
+    Parameters
+    ----------
+    support : integer array, shape (k,)
+    expected : float64 array, shape (k,)
+
+    Returns
+    -------
+    float64 array, shape (k,)
+        ``-log10 P(X >= support)`` for a Poisson-distributed X, >= 0; infinite when the
+        expectation is 0 and the support is not.
+    """
+    tail = poisson.logsf(np.asarray(support) - 1, expected)
+    score: NDArray[np.float64] = np.abs(tail / np.log(10))
+    return score
+
+
+def shuffled(images: Bags, *, seed: int, rounds: int = 40) -> Bags:
+    """Make a decoy: exchange words between images and keep all totals.
+
+    Parameters
+    ----------
+    images : Bags
+        n images; words distinct within an image.
+    seed : int
+        0 to 2**64 - 1; the decoy depends on it and on the images in their order.
+    rounds : int
+        In a round every occurrence of a word is tried for an exchange with probability 1/2.
+
+    Returns
+    -------
+    Bags
+        Same number of words in every image and of images of every word; words ascend. A word's
+        count stays with the word.
+
+    Raises
+    ------
+    SettingsError
+        When `rounds` is negative.
+
+    Notes
+    -----
+    Occurrences are paired at random; of a pair (image a, word u), (image b, word v) the words
+    change places, unless (a, v) or (b, u) is there already, is asked for by another pair too, or
+    one of the pair's own occurrences is asked for by another pair. With this last condition
+    every round can be undone by an equally probable one, so the chain is symmetric and tends to
+    the uniform distribution over all matrices with these totals. A collection in pieces (e.g.
+    partitions by a hash of the image's name) can be shuffled piece by piece: totals are kept in
+    each.
+    """
+    if rounds < 0:
+        raise SettingsError(f"rounds must not be negative, got {rounds}")
+    random = np.random.default_rng(seed)
+    owners = row_numbers(images.offsets).astype(np.uint64)
+    words, counts = images.items.astype(np.uint64), images.counts.copy()
+    half = len(words) // 2
+    for _ in range(rounds):
+        order = random.permutation(len(words))
+        tried = random.random(half) < 0.5
+        left, right = order[:half][tried], order[half : 2 * half][tried]
+        accepted = _exchanges(owners, words, left, right)
+        left, right = left[accepted], right[accepted]
+        words[left], words[right] = words[right], words[left]
+        counts[left], counts[right] = counts[right], counts[left]
+    order = np.lexsort((words, owners))
+    return Bags(images.offsets, words[order].astype(np.uint32), counts[order])
+
+
+def _exchanges(
+    owners: NDArray[np.uint64],
+    words: NDArray[np.uint64],
+    left: NDArray[np.int64],
+    right: NDArray[np.int64],
+) -> NDArray[np.bool_]:
+    """Tell which pairs of occurrences may exchange their words."""
+    shift = np.uint64(32)
+    present = (owners << shift) | words
+    asked = np.concatenate(
+        [(owners[left] << shift) | words[right], (owners[right] << shift) | words[left]]
+    )
+    _, places, times = np.unique(asked, return_inverse=True, return_counts=True)
+    free = (times[places] == 1) & ~np.isin(asked, present)
+    own = np.concatenate([present[left], present[right]])
+    wanted = np.isin(own, asked)
+    pairs = len(left)
+    allowed: NDArray[np.bool_] = free[:pairs] & free[pairs:] & ~wanted[:pairs] & ~wanted[pairs:]
+    return allowed
+
+
+def q_values(
+    scores: NDArray[np.float64], decoys: Sequence[NDArray[np.float64]]
+) -> NDArray[np.float64]:
+    """Estimate the false discovery rate at each score from decoys.
+
+    Parameters
+    ----------
+    scores : float64 array, shape (k,)
+        Larger is better; not NaN.
+    decoys : sequence of float64 arrays
+        The scores of what was found in each decoy collection with the same settings; at least
+        one collection, each of any length.
+
+    Returns
+    -------
+    float64 array, shape (k,)
+        The smallest estimated rate at which a score is still reported, 0 to 1.
+
+    Raises
+    ------
+    SettingsError
+        When there is no decoy collection.
+    MalformedError
+        When a score is NaN.
+
+    Notes
+    -----
+    At a threshold t the estimate is ``(D + 1) / R / T``, with D decoys of R collections and T
+    targets at t or above. The added 1 keeps it from being 0 for want of decoys; so k structures
+    can reach a q of at least ``1 / (R * k)``.
+    """
+    if not decoys:
+        raise SettingsError("q-values need at least one decoy collection")
+    against = np.sort(np.concatenate(decoys))
+    if np.isnan(scores).any() or np.isnan(against).any():
+        raise MalformedError("a score is not a number")
+    order = np.argsort(-scores, kind="stable")
+    ranked = scores[order]
+    above = len(against) - np.searchsorted(against, ranked, side="left")
+    targets = len(scores) - np.searchsorted(np.sort(scores), ranked, side="left")
+    rates = np.minimum(1.0, (above + 1) / len(decoys) / targets)
+    result = np.empty(len(scores), dtype=np.float64)
+    result[order] = np.minimum.accumulate(rates[::-1])[::-1]
+    return result
+
+
+def stability(
+    structures: ItemRows, others: Sequence[ItemRows], *, jaccard: float = 0.5
+) -> NDArray[np.float64]:
+    """Share of other runs in which each structure reappears.
+
+    Parameters
+    ----------
+    structures : ItemRows
+        k structures.
+    others : sequence of ItemRows
+        What the same collection gave under other seeds.
+    jaccard : float
+        Similarity from which on a structure counts as the same.
+
+    Returns
+    -------
+    float64 array, shape (k,)
+        0 to 1; NaN when there is no other run.
+    """
+    if not others:
+        return np.full(len(structures.offsets) - 1, np.nan)
+    found = [best_matches(structures, other)[1] >= jaccard for other in others]
+    share: NDArray[np.float64] = np.mean(found, axis=0)
+    return share
