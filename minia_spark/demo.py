@@ -27,10 +27,9 @@ __all__ = ["planted_matches", "run_demo"]
 _DEMO_SETTINGS = (
     "codebook.size=300",
     "codebook.sample_size=6000",
-    "mining.tuple_size=3",
-    "mining.tables=1500",
+    "mining.tuple_size=5",
+    "mining.tables=300",
     "structures.structure_counts=ones",
-    "structures.min_overlap=0.3",
 )
 _SURVEY_IMAGES = 400
 _DEEP_FIELD_IMAGES = 200

@@ -182,7 +182,8 @@ def _pixels(image: ImageFile.ImageFile, kind: str) -> NDArray[Any]:
     if picture.has_transparency_data:
         black = Image.new("RGBA", picture.size, (0, 0, 0, 255))
         picture = Image.alpha_composite(black, picture.convert("RGBA"))
-    return np.asarray(picture.convert("L" if grey else "RGB"))
+    wanted = "L" if grey else "RGB"
+    return np.asarray(picture if picture.mode == wanted else picture.convert(wanted))
 
 
 def _orientation(image: ImageFile.ImageFile) -> Any:
