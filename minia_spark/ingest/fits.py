@@ -7,6 +7,7 @@ Row 0 of the array is the first row of the file, so that a position (x, y) is th
 from __future__ import annotations
 
 import bz2
+import gzip
 import io
 import math
 import warnings
@@ -22,8 +23,6 @@ from minia_spark.ingest.reasons import Reason
 from minia_spark.ingest.sniff import ACCEPTED
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from numpy.typing import NDArray
 
 __all__ = ["read_fits", "unpack"]
@@ -48,31 +47,24 @@ def unpack(data: bytes, kind: str, *, max_bytes: int) -> bytes:
     Rejected
         ``file_limit``, ``truncated``, ``corrupt``, or ``unsupported_format`` if it is not FITS.
     """
-    opener: Callable[[], Any] = (
-        bz2.BZ2Decompressor if kind == "bzip2" else lambda: zlib.decompressobj(wbits=31)
-    )
-    parts: list[bytes] = []
-    room = max_bytes + 1
+    opener = bz2.open if kind == "bzip2" else gzip.open
     try:
-        while data and room > 0:
-            member = opener()
-            part = member.decompress(data, room)
-            if not parts and not part.startswith(_START[: len(part)]):
+        with opener(io.BytesIO(data), "rb") as file:
+            start = file.read(len(_START))
+            if start != _START:
                 raise Reason.UNSUPPORTED_FORMAT.reject(
                     f"The {kind} file holds something other than FITS; {ACCEPTED}."
                 )
-            parts.append(part)
-            room -= len(part)
-            if not member.eof and room > 0:
-                raise Reason.TRUNCATED.reject(f"The {kind} stream ends early.")
-            data = member.unused_data.lstrip(b"\0")
+            content = start + file.read(max_bytes + 1 - len(start))
+    except EOFError as error:
+        raise Reason.TRUNCATED.reject(f"The {kind} stream ends early.") from error
     except (zlib.error, OSError, ValueError) as error:
         raise Reason.CORRUPT.reject(f"The {kind} stream is damaged: {sentence(error)}") from error
-    if room <= 0:
+    if len(content) > max_bytes:
         raise Reason.FILE_LIMIT.reject(
             f"The {kind} file unpacks to more than {max_bytes} bytes (ingest.max_file_mib)."
         )
-    return b"".join(parts)
+    return content
 
 
 def read_fits(data: bytes, *, max_pixels: int) -> NDArray[Any]:

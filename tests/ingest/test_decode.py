@@ -300,6 +300,13 @@ def test_gzip_that_unpacks_beyond_the_limit_stops_there():
         decode(bomb, max_bytes=1_000_000)
 
 
+def test_many_small_gzip_members_do_not_take_forever():
+    plain = fits_bytes(counts())
+    small = b"".join(gzip.compress(plain[i : i + 4]) for i in range(0, len(plain), 4))
+    padded = small + gzip.compress(b"") * 100_000  # 2 MB of nothing
+    np.testing.assert_array_equal(decode(padded).pixels, decode(plain).pixels)
+
+
 def test_giant_tiles_and_previews_of_tiff_are_refused():
     tiff = saved(picture(), "TIFF")
     with pytest.raises(Rejected, match=r"unsupported_format: The first page .* is a preview"):
