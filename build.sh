@@ -6,6 +6,7 @@ set -euo pipefail
 
 readonly min_python=11 min_java=17     # Python 3.x; both are what Spark 4.3 asks for
 readonly lock=requirements-dev.lock    # .venv holds everything that any verb needs
+jvms=/usr/lib/jvm                      # where Debian and Ubuntu install every Java
 caller=$PWD
 cd -P -- "$(dirname -- "${BASH_SOURCE[0]}")"
 root=$PWD
@@ -61,7 +62,7 @@ find_java() {  # prints a home: JAVA_HOME, else the one on PATH, else the newest
     read -r major home <<<"$(java_facts "$program")"
     if (( ${major:-0} >= min_java )); then echo "$home"; return; fi
   done
-  for program in /usr/lib/jvm/*/bin/java; do
+  for program in "$jvms"/*/bin/java; do
     read -r major home <<<"$(java_facts "$program")"
     if (( ${major:-0} > best )); then best=$major best_home=$home; fi
   done
@@ -103,6 +104,8 @@ package_of() {  # prints the Debian or Ubuntu package for a missing thing
   esac
 }
 
+is_root() { (( EUID == 0 )); }
+
 need() {  # need THING...: returns when the system has all of them, or ends with what to do
   local thing missing=() titles='' packages sudo=()
   for thing in "$@"; do
@@ -113,7 +116,7 @@ need() {  # need THING...: returns when the system has all of them, or ends with
   if ! command -v apt-get >/dev/null; then
     die "missing: $titles" "install it with this system's package manager, then run this again"
   fi
-  if (( EUID != 0 )); then
+  if ! is_root; then
     packages=$(for thing in "${missing[@]}"; do package_of "$thing"; done | xargs)
     sudo -n true 2>/dev/null || die "missing: $titles" \
       "install with: sudo apt-get update && sudo apt-get install -y $packages"
@@ -142,8 +145,8 @@ alone() {  # runs a command while no other build.sh of this checkout sets up
 pip() { .venv/bin/python -m pip --disable-pip-version-check "$@"; }
 
 setup_python() {
-  local quiet=-q
-  if [[ -t 1 ]]; then quiet=; fi
+  local quiet=(-qq)   # a terminal sees pip's progress, a log only errors
+  if [[ -t 1 ]]; then quiet=(); fi
   if ! venv_works; then
     say "new environment .venv with $(find_python)"
     rm -rf .venv
@@ -152,12 +155,13 @@ setup_python() {
   if ! cmp -s "$lock" ".venv/$lock"; then
     say "installing $lock into .venv (Spark alone is 450 MB; takes minutes)"
     # only Spark comes as source: anything else without a wheel should fail by name, not in gcc
-    pip install $quiet --require-hashes --only-binary :all: --no-binary pyspark -r "$lock"
+    PIP_USE_PEP517=1 pip install ${quiet[@]+"${quiet[@]}"} --require-hashes \
+      --only-binary :all: --no-binary pyspark -r "$lock"
     cp "$lock" ".venv/$lock"
   fi
   if ! cmp -s pyproject.toml .venv/pyproject.toml; then
     say "installing minia-spark itself into .venv (editable)"
-    pip install $quiet --no-deps --editable .
+    pip install ${quiet[@]+"${quiet[@]}"} --no-deps --editable .
     cp pyproject.toml .venv/pyproject.toml
   fi
 }
@@ -175,7 +179,7 @@ setup_java() {  # Spark's scripts read spark-env.sh: .venv/bin/minia then works 
   fi
 }
 
-setup_native() { make --no-print-directory -s -C native -j"$(getconf _NPROCESSORS_ONLN)" "$@"; }
+setup_native() { make --no-print-directory -s -C native -j"$(getconf _NPROCESSORS_ONLN)"; }
 
 setup() {
   need python java compiler
@@ -250,15 +254,18 @@ pack_code() {  # a wheel is a zip that --py-files takes; .zip is the ending that
   mkdir -p "$source" dist
   # from a copy: setuptools would put modules deleted long ago into the wheel from its own leftovers
   cp -R pyproject.toml README.md LICENSE minia_spark "$source"
-  pip wheel -q --no-deps --wheel-dir build/package "$source"
+  pip wheel -qq --no-deps --wheel-dir build/package "$source"
   version=$(.venv/bin/python -c 'import sys; print(sys.argv[1].split("-")[1])' build/package/*.whl)
   rm -f dist/minia_spark-*.zip
   cp build/package/minia_spark-*.whl "dist/minia_spark-$version.zip"
 }
 
 pack_native() {
-  setup_native static
+  setup_native
   cp native/build/smh dist/smh
+  if ldd dist/smh >/dev/null 2>&1; then
+    say "warning: this system has no static C library; smh runs only where it is as new as here"
+  fi
 }
 
 environment_launcher() {  # bin/python of the packed environment: finds the node's own Python
@@ -266,7 +273,7 @@ environment_launcher() {  # bin/python of the packed environment: finds the node
 #!/bin/sh
 # The packages beside this file under the node's own $python_name, which they were built for.
 # MINIA_PYTHON names it where it is not on PATH.
-root=\$(cd -P -- "\$(dirname -- "\$0")/.." && pwd) || exit 1
+root=\$(cd -P -- "\${0%/*}/.." && pwd) || exit 1
 for python in "\${MINIA_PYTHON:-}" $python_name /usr/bin/$python_name /usr/local/bin/$python_name; do
   if command -v "\$python" >/dev/null 2>&1; then
     PYTHONPATH="\$root/lib/$python_name/site-packages\${PYTHONPATH:+:\$PYTHONPATH}"
@@ -286,7 +293,7 @@ make_environment() {  # build/environment: requirements.lock without Spark, whic
   rm -rf "$place"
   mkdir -p "$place/bin"
   awk '/^[a-z]/ { skip = /^(pyspark|py4j)==/ } !skip' requirements.lock >build/environment.lock
-  pip install -q --require-hashes --only-binary :all: --no-deps --no-compile \
+  pip install -qq --require-hashes --only-binary :all: --no-deps --no-compile \
     --target "$packages" -r build/environment.lock
   environment_launcher >"$place/bin/python"
   chmod +x "$place/bin/python"
@@ -333,6 +340,14 @@ package() {
   mkdir dist/jobs
   cp jobs/*.py dist/jobs
   cp -R conf dist/conf
+  cat >>dist/conf/spark-defaults.conf <<TEXT
+
+# The files beside, made by ./build.sh package; spark-submit is started in their folder.
+spark.submit.pyFiles                          minia_spark-$version.zip
+spark.archives                                environment.tar.gz#environment
+spark.files                                   smh
+spark.pyspark.python                          ./environment/bin/python
+TEXT
   sed "s/@VERSION@/$version/g; s/@PYTHON@/$python_name/g" jobs/README.md >dist/README.md
   say "done: dist/README.md has the spark-submit lines"
   du -sh dist/* | sed 's/^/   /'
