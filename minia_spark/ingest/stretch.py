@@ -104,9 +104,8 @@ def _block_to_uint8(
 
 
 def _limits(image: NDArray[Any], interval: str) -> tuple[float, float]:
-    finite = image[np.isfinite(image)]
-    if finite.size == 0:
+    if not np.isfinite(image).any():
         raise Reason.NOT_FINITE.reject("Every pixel is NaN or infinite.")
     with np.errstate(all="ignore"):
-        low, high = INTERVALS[interval].get_limits(finite)
+        low, high = INTERVALS[interval].get_limits(image)  # of the finite ones
     return float(low), float(high)
