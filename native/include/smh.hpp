@@ -128,8 +128,9 @@ struct SketchOptions {
 Signatures sketch(const Documents& documents, const SketchOptions& options);
 
 // The same from an inverted file (row = item), where a document's key is its number. `weights`
-// holds one weight a document, or nothing; documents of weight 0 are left out.
-Signatures sketch(const Rows& inverted, const std::vector<double>& weights,
+// holds one weight a document, or nothing; documents of weight 0 are left out. Counts are needed
+// with expansion only. Moving the rows in saves a copy.
+Signatures sketch(Rows inverted, const std::vector<double>& weights,
                   const SketchOptions& options);
 
 // Element-wise minimum; counts add up.
@@ -198,8 +199,10 @@ std::unique_ptr<Source> memory_source(const void* bytes, std::size_t size);
 std::unique_ptr<Sink> open_sink(const std::string& path);
 std::unique_ptr<Sink> memory_sink(std::string& bytes);
 
-// Text: one line a row, `SIZE id:count id:count ...`. `name` is used in messages.
-Rows read_rows(Source& source, const std::string& name);
+// Text: one line a row, `SIZE id:count id:count ...`. `name` is used in messages. Counts may be
+// left out, where they are not needed; they are checked all the same.
+Rows read_rows(Source& source, const std::string& name, bool with_counts = true,
+               unsigned threads = 1);
 void write_rows(Sink& sink, const Rows& rows);
 std::vector<double> read_weights(Source& source, const std::string& name);
 void write_weights(Sink& sink, const std::vector<double>& weights);

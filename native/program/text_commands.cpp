@@ -116,13 +116,14 @@ void discover(const Arguments& arguments) {
     const auto& paths = arguments.operands();
     smh::Signatures signatures;
     {
-        const smh::Rows inverted = read_rows_of(paths[0]);
+        smh::Rows inverted = smh::read_rows(*smh::open_source(paths[0]), paths[0],
+                                            settled.sketch.expand, settled.sketch.threads);
         std::vector<double> read;
         if (!settled.weights.empty()) read = read_weights_of(settled.weights, inverted);
         std::fprintf(stderr, "discover: %zu items, %zu entries\n", inverted.size(),
                      inverted.ids.size());
         try {
-            signatures = smh::sketch(inverted, read, settled.sketch);
+            signatures = smh::sketch(std::move(inverted), read, settled.sketch);
         } catch (const smh::Error& error) {
             throw smh::Error(paths[0] + ": " + error.what());
         }

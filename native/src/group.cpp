@@ -8,7 +8,6 @@ namespace {
 constexpr std::uint64_t multiplier = 0x9E3779B97F4A7C15ULL;
 constexpr std::size_t part_rows = 1024;
 constexpr unsigned most_part_bits = 12;
-constexpr std::uint32_t too_small = UINT32_MAX;
 
 inline std::uint32_t hash_tuple(const std::uint32_t* tuple, std::uint32_t size) {
     std::uint64_t hash = 0;
@@ -87,46 +86,56 @@ void Grouper::find_candidates(std::size_t begin, std::size_t end, const std::uin
         __builtin_prefetch(values + row_of(candidates_[i]) * stride);
 }
 
+// Whether a row opens a group, and whether that group is large enough, is as good as random: both
+// are computed without branches.
 void Grouper::group_candidates(const std::uint32_t* values, std::size_t stride, std::uint32_t size,
                                std::size_t min_count) {
-    slots_.assign(power_of_two(4 * candidate_count_), 0);
+    const std::size_t count = candidate_count_;
+    slots_.assign(power_of_two(4 * count), 0);
+    groups_.resize(count);
+    firsts_.resize(count + 1);  // groups are numbered from 1
+    cursors_.assign(count + 1, 0);
+    starts_.resize(count + 1);
+    members_.resize(2 * count);
     const std::size_t mask = slots_.size() - 1;
-    groups_.resize(candidate_count_);
-    firsts_.clear();
-    cursors_.clear();
-    const auto equals = [&](std::uint64_t a, std::uint64_t b) {
-        if (hash_of(a) != hash_of(b)) return false;
-        const std::uint32_t* left = values + row_of(a) * stride;
-        const std::uint32_t* right = values + row_of(b) * stride;
-        for (std::uint32_t i = 0; i < size; ++i)
-            if (left[i] != right[i]) return false;
-        return true;
-    };
-    for (std::size_t i = 0; i < candidate_count_; ++i) {
+    std::uint32_t group_count = 0;
+    for (std::size_t i = 0; i < count; ++i) {
         const std::uint64_t record = candidates_[i];
         std::size_t slot = hash_of(record) & mask;
-        while (slots_[slot] != 0 && !equals(firsts_[slots_[slot] - 1], record))
-            slot = (slot + 1) & mask;
-        if (slots_[slot] == 0) {
-            firsts_.push_back(record);
-            cursors_.push_back(0);
-            slots_[slot] = static_cast<std::uint32_t>(firsts_.size());
+        for (;; slot = (slot + 1) & mask) {
+            const std::uint32_t known = slots_[slot];
+            const bool opens = known == 0;
+            const std::uint64_t first = opens ? record : firsts_[known];
+            const std::uint32_t* left = values + row_of(first) * stride;
+            const std::uint32_t* right = values + row_of(record) * stride;
+            std::uint32_t difference = hash_of(first) ^ hash_of(record);
+            for (std::uint32_t k = 0; k < size; ++k) difference |= left[k] ^ right[k];
+            if (difference != 0) continue;
+            group_count += opens;
+            const std::uint32_t group = opens ? group_count : known;
+            slots_[slot] = group;
+            firsts_[group] = first;
+            groups_[i] = group;
+            ++cursors_[group];
+            break;
         }
-        groups_[i] = slots_[slot] - 1;
-        ++cursors_[groups_[i]];
     }
-    starts_.assign(1, 0);
-    for (std::uint32_t& cursor : cursors_) {
-        const bool large = cursor >= min_count;
-        const std::size_t start = starts_.back();
-        if (large) starts_.push_back(start + cursor);
-        cursor = large ? static_cast<std::uint32_t>(start) : too_small;
+    // rows of groups that are too small go behind all others and are forgotten
+    std::size_t large = 0, end = 0, behind = count;
+    for (std::uint32_t group = 1; group <= group_count; ++group) {
+        const std::uint32_t rows = cursors_[group];
+        const bool enough = rows >= min_count;
+        cursors_[group] = static_cast<std::uint32_t>(enough ? end : behind);
+        starts_[large] = end;
+        large += enough;
+        end += enough ? rows : 0;
+        behind += enough ? 0 : rows;
     }
-    members_.resize(starts_.back());
-    for (std::size_t i = 0; i < candidate_count_; ++i) {
-        std::uint32_t& next = cursors_[groups_[i]];
-        if (next != too_small) members_[next++] = row_of(candidates_[i]);
-    }
+    for (std::size_t i = 0; i < count; ++i)
+        members_[cursors_[groups_[i]]++] = row_of(candidates_[i]);
+    starts_.resize(large + 1);
+    starts_[large] = end;
+    members_.resize(end);
 }
 
 }  // namespace smh

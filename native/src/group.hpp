@@ -48,7 +48,7 @@ class Grouper {
     std::vector<std::uint8_t> seen_;         // how often a hash was seen, up to a bound
     std::vector<std::uint64_t> candidates_;  // records of the part that may not be alone
     std::size_t candidate_count_ = 0;
-    std::vector<std::uint32_t> slots_;    // one more than a group's number; 0 is empty
+    std::vector<std::uint32_t> slots_;    // number of a group; 0 is empty
     std::vector<std::uint32_t> groups_;   // of each candidate
     std::vector<std::uint64_t> firsts_;   // first record of each group
     std::vector<std::uint32_t> cursors_;  // rows of each group, then where its next one goes

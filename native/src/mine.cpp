@@ -34,7 +34,7 @@ Sets mine(const Signatures& signatures, const MineOptions& options) {
         pools[0].add(pools[thread]);
         pools[thread] = SetPool();
     }
-    return pools[0].canonical(signatures.items);
+    return pools[0].canonical(signatures.items, options.threads);
 }
 
 }  // namespace smh

@@ -55,6 +55,23 @@ inline std::size_t useful_threads(unsigned wanted, std::size_t pieces) {
     return std::max<std::size_t>(1, std::min<std::size_t>(wanted, pieces));
 }
 
+// std::sort by several threads; `before` must order all elements strictly.
+template <class Element, class Before>
+void sort_parallel(std::vector<Element>& elements, Before before, std::size_t threads) {
+    threads = useful_threads(static_cast<unsigned>(threads), elements.size() / 4096);
+    const auto at = [&](std::size_t place) {
+        return elements.begin() + static_cast<std::ptrdiff_t>(place);
+    };
+    run_threads(threads, [&](std::size_t thread) {
+        const Share share = share_of(elements.size(), thread, threads);
+        std::sort(at(share.begin), at(share.end), before);
+    });
+    for (std::size_t thread = 1; thread < threads; ++thread) {
+        const Share share = share_of(elements.size(), thread, threads);
+        std::inplace_merge(elements.begin(), at(share.begin), at(share.end), before);
+    }
+}
+
 }  // namespace smh
 
 #endif

@@ -1,7 +1,8 @@
 #include "set_pool.hpp"
 
 #include <algorithm>
-#include <numeric>
+
+#include "parallel.hpp"
 
 namespace smh {
 namespace {
@@ -61,28 +62,45 @@ void SetPool::add(const SetPool& other) {
                other.sets_.multiplicities[set]);
 }
 
-Sets SetPool::canonical(const std::vector<std::uint32_t>& items) const {
-    const auto size_of = [&](std::uint32_t set) {
-        return sets_.offsets[set + 1] - sets_.offsets[set];
+Sets SetPool::canonical(const std::vector<std::uint32_t>& items, unsigned threads) const {
+    // Size and the first two items decide nearly all comparisons without a look at the sets.
+    struct Key {
+        std::uint64_t size;
+        std::uint64_t head;
+        std::uint32_t set;
     };
-    std::vector<std::uint32_t> order(sets_.size());
-    std::iota(order.begin(), order.end(), 0U);
-    std::sort(order.begin(), order.end(), [&](std::uint32_t a, std::uint32_t b) {
-        if (size_of(a) != size_of(b)) return size_of(a) > size_of(b);
-        const auto* left = sets_.items.data() + sets_.offsets[a];
-        const auto* right = sets_.items.data() + sets_.offsets[b];
-        return std::lexicographical_compare(left, left + size_of(a), right, right + size_of(b));
-    });
-    Sets result;
-    result.items.reserve(sets_.items.size());
-    result.offsets.reserve(order.size() + 1);
-    result.multiplicities.reserve(order.size());
-    for (const std::uint32_t set : order) {
-        for (std::uint64_t at = sets_.offsets[set]; at < sets_.offsets[set + 1]; ++at)
-            result.items.push_back(items[sets_.items[at]]);
-        result.offsets.push_back(result.items.size());
-        result.multiplicities.push_back(sets_.multiplicities[set]);
+    const auto items_of = [&](std::uint32_t set) {
+        return sets_.items.data() + sets_.offsets[set];
+    };
+    std::vector<Key> order(sets_.size());
+    for (std::uint32_t set = 0; set < order.size(); ++set) {
+        const std::uint64_t size = sets_.offsets[set + 1] - sets_.offsets[set];
+        const std::uint64_t second = size > 1 ? items_of(set)[1] : 0;
+        order[set] = {size, std::uint64_t{items_of(set)[0]} << 32U | second, set};
     }
+    const auto before = [&](const Key& a, const Key& b) {
+        if (a.size != b.size) return a.size > b.size;
+        if (a.head != b.head) return a.head < b.head;
+        return std::lexicographical_compare(items_of(a.set), items_of(a.set) + a.size,
+                                            items_of(b.set), items_of(b.set) + b.size);
+    };
+    sort_parallel(order, before, threads);
+    Sets result;
+    result.items.resize(sets_.items.size());
+    result.offsets.resize(order.size() + 1);
+    result.multiplicities.resize(order.size());
+    for (std::size_t to = 0; to < order.size(); ++to)
+        result.offsets[to + 1] = result.offsets[to] + order[to].size;
+    const std::size_t used = useful_threads(threads, order.size());
+    run_threads(used, [&](std::size_t thread) {
+        const Share share = share_of(order.size(), thread, used);
+        for (std::size_t to = share.begin; to < share.end; ++to) {
+            const std::uint32_t* from = items_of(order[to].set);
+            for (std::uint64_t i = 0; i < order[to].size; ++i)
+                result.items[result.offsets[to] + i] = items[from[i]];
+            result.multiplicities[to] = sets_.multiplicities[order[to].set];
+        }
+    });
     return result;
 }
 

@@ -16,7 +16,7 @@ class SetPool {
     void add(const SetPool& other);
 
     // The sets in canonical order; `items` gives the items for what was added.
-    Sets canonical(const std::vector<std::uint32_t>& items) const;
+    Sets canonical(const std::vector<std::uint32_t>& items, unsigned threads) const;
 
   private:
     void grow();

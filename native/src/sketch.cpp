@@ -132,16 +132,18 @@ void order_by_frequency(ByDocument& postings) {
     }
 }
 
-void check_frequency(std::uint32_t frequency, const std::string& where) {
-    if (frequency == 0) throw Error(where + " has frequency 0");
-    if (frequency > max_expanded_frequency)
-        throw Error(where + " has frequency " + std::to_string(frequency) +
-                    "; with expansion the limit is " + std::to_string(max_expanded_frequency));
-}
-
 std::string place(const char* row_name, std::size_t row, const char* id_name, std::uint32_t id) {
     return std::string(row_name) + " " + std::to_string(row) + ", " + id_name + " " +
            std::to_string(id);
+}
+
+void check_frequency(std::uint32_t frequency, const char* row_name, std::size_t row,
+                     const char* id_name, std::uint32_t id) {
+    if (frequency == 0) throw Error(place(row_name, row, id_name, id) + " has frequency 0");
+    if (frequency > max_expanded_frequency)
+        throw Error(place(row_name, row, id_name, id) + " has frequency " +
+                    std::to_string(frequency) + "; with expansion the limit is " +
+                    std::to_string(max_expanded_frequency));
 }
 
 // Counts documents and occurrences of each row.
@@ -156,8 +158,8 @@ void count_postings(const Documents& documents, const std::vector<std::uint32_t>
                             " is listed twice");
             last[row] = static_cast<std::uint32_t>(d);
             if (expand)
-                check_frequency(documents.rows.counts[p],
-                                place("document", d, "item", documents.rows.ids[p]));
+                check_frequency(documents.rows.counts[p], "document", d, "item",
+                                documents.rows.ids[p]);
             ++result.documents[row];
             result.occurrences[row] += expand ? documents.rows.counts[p] : 1;
         }
@@ -230,57 +232,61 @@ Signatures sketch(const Documents& documents, const SketchOptions& options) {
 
 namespace {
 
-// Signature rows of an inverted file: the items that occur. Postings of documents of weight 0 are
-// taken out.
-Rows occurring(const Rows& inverted, const std::vector<double>& weights, bool expand,
-               Signatures& result) {
-    Rows kept;
-    kept.ids.reserve(inverted.ids.size());
-    if (expand) kept.counts.reserve(inverted.ids.size());
+// Leaves the rows of items that occur, without the documents of weight 0, and enters these items
+// into the signatures.
+void keep_occurring(Rows& inverted, const std::vector<double>& weights, bool expand,
+                    Signatures& result) {
+    std::uint64_t kept = 0, row_begin = 0;
+    std::size_t rows = 0;
     for (std::size_t item = 0; item < inverted.size(); ++item) {
+        const std::uint64_t begin = row_begin, kept_before = kept;
+        row_begin = inverted.offsets[item + 1];  // offsets are overwritten behind this place
         std::uint64_t occurrences = 0;
-        for (std::uint64_t p = inverted.offsets[item]; p < inverted.offsets[item + 1]; ++p) {
+        for (std::uint64_t p = begin; p < row_begin; ++p) {
             const std::uint32_t document = inverted.ids[p];
             if (expand)
-                check_frequency(inverted.counts[p], place("item", item, "document", document));
+                check_frequency(inverted.counts[p], "item", item, "document", document);
             if (!weights.empty()) {
                 if (document >= weights.size())
                     throw Error(place("item", item, "document", document) +
                                 " has no weight: there are " + std::to_string(weights.size()));
                 if (weights[document] == 0) continue;
             }
-            kept.ids.push_back(document);
-            if (expand) kept.counts.push_back(inverted.counts[p]);
             occurrences += expand ? inverted.counts[p] : 1;
+            inverted.ids[kept] = document;
+            if (expand) inverted.counts[kept] = inverted.counts[p];
+            ++kept;
         }
-        const std::uint64_t found = kept.ids.size() - kept.offsets.back();
-        if (found == 0) continue;
-        kept.offsets.push_back(kept.ids.size());
+        if (kept == kept_before) continue;
+        inverted.offsets[++rows] = kept;
         result.items.push_back(static_cast<std::uint32_t>(item));
-        result.documents.push_back(static_cast<std::uint32_t>(found));
+        result.documents.push_back(static_cast<std::uint32_t>(kept - kept_before));
         result.occurrences.push_back(occurrences);
     }
-    return kept;
+    inverted.offsets.resize(rows + 1);
+    inverted.ids.resize(kept);
+    inverted.counts.resize(expand ? kept : 0);
 }
 
 }  // namespace
 
-Signatures sketch(const Rows& inverted, const std::vector<double>& weights,
+Signatures sketch(Rows inverted, const std::vector<double>& weights,
                   const SketchOptions& options) {
     check(options);
+    if (options.expand && inverted.counts.size() != inverted.ids.size())
+        throw Error("sketch: expansion needs the frequencies of the items");
     for (std::size_t d = 0; d < weights.size(); ++d)
         check_weight(weights[d], 0.0, "document " + std::to_string(d));
     Signatures result = empty_signatures(options, !weights.empty());
-    Rows kept = occurring(inverted, weights, options.expand, result);
+    keep_occurring(inverted, weights, options.expand, result);
     result.values.assign(result.items.size() * result.width(), UINT32_MAX);
     if (weights.empty() && !options.expand) {
-        ByItem postings;
-        postings.offsets = std::move(kept.offsets);
-        postings.mixed = std::move(kept.ids);
+        ByItem postings{std::move(inverted.offsets), std::move(inverted.ids)};
         for (auto& key : postings.mixed) key = mix(key);
         fill_by_item(postings, options, result);
         return result;
     }
+    const Rows& kept = inverted;
     const Ranks documents(kept.ids);
     std::vector<std::uint64_t> next(documents.size() + 1, 0);
     for (const auto id : kept.ids) ++next[documents[id] + 1];

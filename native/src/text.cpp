@@ -1,135 +1,164 @@
 // The reference's text files: corpora, inverted files, models, weights.
+#include <algorithm>
 #include <charconv>
 #include <cstdio>
+#include <optional>
+#include <string_view>
 #include <system_error>
 
 #include "buffer.hpp"
+#include "options.hpp"
+#include "parallel.hpp"
 #include "repeats.hpp"
 
 namespace smh {
 namespace {
 
+// What is wrong with a line of a block; lines count from 0.
+struct LineError {
+    std::uint64_t line;
+    std::string what;
+};
+
+// Blocks of whole lines: memory is a block, or the longest line where that is longer.
+class Lines {
+  public:
+    Lines(Source& source, std::size_t block) : source_(source), buffer_(block) {}
+
+    // The next block is [begin(), end()); false when there is none.
+    bool next() {
+        std::copy(buffer_.begin() + at(end_), buffer_.begin() + at(filled_), buffer_.begin());
+        filled_ -= end_;
+        end_ = 0;
+        std::size_t searched = 0;
+        for (;;) {
+            if (filled_ == buffer_.size()) {  // no line end yet, or just a full block
+                if (end_ > 0) return true;
+                buffer_.resize(2 * buffer_.size());
+            }
+            const std::size_t got = source_.read(buffer_.data() + filled_, buffer_.size() - filled_);
+            filled_ += got;
+            if (got == 0) {
+                end_ = filled_;
+                return end_ > 0;
+            }
+            const auto last = std::find(buffer_.rbegin() + at(buffer_.size() - filled_),
+                                        buffer_.rend() - at(searched), '\n');
+            if (last != buffer_.rend() - at(searched))
+                end_ = static_cast<std::size_t>(buffer_.rend() - last);
+            searched = filled_;
+        }
+    }
+
+    const char* begin() const noexcept { return buffer_.data(); }
+    const char* end() const noexcept { return buffer_.data() + end_; }
+
+  private:
+    static std::ptrdiff_t at(std::size_t place) { return static_cast<std::ptrdiff_t>(place); }
+
+    Source& source_;
+    std::vector<char> buffer_;
+    std::size_t end_ = 0;     // of the block's last line
+    std::size_t filled_ = 0;  // what has been read
+};
+
+constexpr std::size_t block_size = std::size_t{1} << 22U;
+
+// Goes through the lines of a block.
 class Text {
   public:
-    Text(Source& source, const std::string& name) : input_(source), name_(name) {}
+    Text(const char* begin, const char* end) : at_(begin), end_(end) {}
 
-    // Goes to the next line; false at the end of the file.
-    bool next_line() {
-        if (input_.peek() < 0) return false;
-        ++line_;
-        return true;
-    }
+    bool at_end() const { return at_ == end_; }
+    bool at_line_end() const { return at_end() || *at_ == '\n' || *at_ == '\r'; }
+    bool at_blank() const { return !at_end() && (*at_ == ' ' || *at_ == '\t'); }
+    bool at_digit() const { return !at_end() && *at_ >= '0' && *at_ <= '9'; }
 
-    bool at_line_end() {
-        const int byte = input_.peek();
-        return byte < 0 || byte == '\n' || byte == '\r';
-    }
-
-    // Takes the end of the line: "\n", "\r\n" or the end of the file.
+    // Takes the end of the line: "\n", "\r\n" or the end of the block.
     void end_line() {
-        if (input_.peek() == '\r') {
-            input_.skip();
-            if (input_.peek() != '\n') fail("a carriage return without a line feed");
+        if (!at_end() && *at_ == '\r') {
+            ++at_;
+            if (!at_end() && *at_ != '\n') fail("a carriage return without a line feed");
         }
-        if (input_.peek() < 0) return;
-        if (input_.peek() != '\n') fail("expected the end of the line, found " + found());
-        input_.skip();
+        if (!at_end() && *at_ != '\n') fail("expected the end of the line, found " + found());
+        if (!at_end()) ++at_;
+        ++line_;
     }
-
-    bool at_blank() { return input_.peek() == ' ' || input_.peek() == '\t'; }
 
     void skip_blanks() {
-        while (at_blank()) input_.skip();
+        while (at_blank()) ++at_;
     }
 
     std::uint32_t number(const char* what) {
-        if (!is_digit(input_.peek()))
-            fail(std::string("expected ") + what + ", found " + found());
+        if (!at_digit()) fail(std::string("expected ") + what + ", found " + found());
+        const char* begin = at_;
         std::uint64_t value = 0;
-        for (int byte = input_.peek(); is_digit(byte); byte = input_.peek()) {
-            value = value * 10 + static_cast<std::uint64_t>(byte - '0');
-            if (value > UINT32_MAX)
-                fail(std::string(what) + " " + digits(value) + " is above the limit of 4294967295");
-            input_.skip();
+        for (; at_digit(); ++at_) {
+            value = value * 10 + static_cast<std::uint64_t>(*at_ - '0');
+            if (value > UINT32_MAX) fail_above(what, begin);
         }
         return static_cast<std::uint32_t>(value);
     }
 
     void expect(char byte, const char* after) {
-        if (input_.peek() != byte)
+        if (at_end() || *at_ != byte)
             fail(std::string("expected '") + byte + "' after " + after + ", found " + found());
-        input_.skip();
+        ++at_;
     }
 
-    // The characters up to the next blank or line end, `most` at most.
-    std::string word(std::size_t most) {
-        std::string text;
-        while (!at_line_end() && !at_blank() && text.size() < most) {
-            text.push_back(static_cast<char>(input_.peek()));
-            input_.skip();
-        }
-        return text;
+    void expect_separated(const char* after) const {
+        if (!at_blank() && !at_line_end())
+            fail(std::string("expected a blank after ") + after + ", found " + found());
     }
 
-    [[noreturn]] void fail(const std::string& what) const {
-        throw Error(name_ + ": line " + std::to_string(line_) + ": " + what);
+    // The characters up to the next blank or line end.
+    std::string_view word() {
+        const char* begin = at_;
+        while (!at_line_end() && !at_blank()) ++at_;
+        return {begin, static_cast<std::size_t>(at_ - begin)};
     }
 
-    std::string found() {
-        const int byte = input_.peek();
-        if (byte < 0) return "the end of the file";
-        if (byte == '\n' || byte == '\r') return "the end of the line";
+    [[noreturn]] void fail(const std::string& what) const { throw LineError{line_, what}; }
+
+    std::string found() const {
+        if (at_end()) return "the end of the file";
+        if (at_line_end()) return "the end of the line";
+        const auto byte = static_cast<unsigned char>(*at_);
         char text[16];
         std::snprintf(text, sizeof text, byte > 32 && byte < 127 ? "'%c'" : "byte 0x%02x", byte);
         return text;
     }
 
   private:
-    static bool is_digit(int byte) { return byte >= '0' && byte <= '9'; }
-
-    // The number as it is written, as far as a message needs it.
-    std::string digits(std::uint64_t begun) {
-        std::string text = std::to_string(begun);
-        input_.skip();
-        for (; is_digit(input_.peek()) && text.size() < 24; input_.skip())
-            text.push_back(static_cast<char>(input_.peek()));
-        return is_digit(input_.peek()) ? text + "..." : text;
+    [[noreturn]] void fail_above(const char* what, const char* begin) {
+        while (at_digit()) ++at_;
+        const std::string digits(begin, std::min(at_, begin + 24));
+        fail(std::string(what) + " " + digits + (at_ - begin > 24 ? "..." : "") +
+             " is above the limit of 4294967295");
     }
 
-    Input input_;
-    const std::string& name_;
+    const char* at_;
+    const char* end_;
     std::uint64_t line_ = 0;
 };
 
-std::string quoted(const std::string& word) {
-    std::string text = "'";
-    for (const char byte : word.substr(0, 40)) text.push_back(byte >= 32 && byte < 127 ? byte : '?');
-    return text + (word.size() > 40 ? "...'" : "'");
-}
-
-}  // namespace
-
-Rows read_rows(Source& source, const std::string& name) {
-    Text text(source, name);
-    Rows rows;
-    RepeatFinder repeats;
-    while (text.next_line()) {
+void read_lines(Text text, Rows& rows, bool with_counts, RepeatFinder& repeats) {
+    while (!text.at_end()) {
         text.skip_blanks();
         const std::uint32_t size = text.number("the number of entries");
-        if (!text.at_blank() && !text.at_line_end())
-            text.fail("expected a blank after the number of entries, found " + text.found());
+        text.expect_separated("the number of entries");
         const std::size_t begin = rows.ids.size();
         for (text.skip_blanks(); !text.at_line_end(); text.skip_blanks()) {
             if (rows.ids.size() - begin == size)
                 text.fail("more entries than the " + std::to_string(size) + " announced");
             rows.ids.push_back(text.number("an id"));
             text.expect(':', "an id");
-            rows.counts.push_back(text.number("a frequency"));
-            if (rows.counts.back() == 0)
+            const std::uint32_t count = text.number("a frequency");
+            if (count == 0)
                 text.fail("id " + std::to_string(rows.ids.back()) +
                           " has frequency 0; it must be at least 1");
-            if (!text.at_blank() && !text.at_line_end())
-                text.fail("expected a blank after an entry, found " + text.found());
+            if (with_counts) rows.counts.push_back(count);
+            text.expect_separated("an entry");
         }
         if (rows.ids.size() - begin != size)
             text.fail("announces " + std::to_string(size) + " entries and has " +
@@ -138,6 +167,93 @@ Rows read_rows(Source& source, const std::string& name) {
             text.fail("id " + std::to_string(*twice) + " is listed twice");
         text.end_line();
         rows.offsets.push_back(rows.ids.size());
+    }
+}
+
+void append(Rows& rows, const Rows& more) {
+    const std::uint64_t before = rows.ids.size();
+    rows.ids.insert(rows.ids.end(), more.ids.begin(), more.ids.end());
+    rows.counts.insert(rows.counts.end(), more.counts.begin(), more.counts.end());
+    for (std::size_t row = 1; row < more.offsets.size(); ++row)
+        rows.offsets.push_back(before + more.offsets[row]);
+}
+
+// A part of a block for each thread, and what came of it.
+struct Piece {
+    const char* begin = nullptr;
+    const char* end = nullptr;
+    Rows rows = {};
+    RepeatFinder repeats = {};
+    std::optional<LineError> error = {};
+};
+
+// Cuts a block of lines at line ends.
+void cut(const char* begin, const char* end, std::vector<Piece>& pieces) {
+    const char* from = begin;
+    for (std::size_t i = 0; i < pieces.size(); ++i) {
+        const char* to = begin + (end - begin) * static_cast<std::ptrdiff_t>(i + 1) /
+                                     static_cast<std::ptrdiff_t>(pieces.size());
+        to = i + 1 == pieces.size() ? end : std::find(std::max(from, to), end, '\n');
+        if (to != end) ++to;
+        pieces[i].begin = from;
+        pieces[i].end = from = to;
+    }
+}
+
+[[noreturn]] void fail(const std::string& name, std::uint64_t lines_before,
+                       const LineError& error) {
+    throw Error(name + ": line " + std::to_string(lines_before + error.line + 1) + ": " +
+                error.what);
+}
+
+std::string quoted(std::string_view word) {
+    std::string text = "'";
+    for (const char byte : word.substr(0, 40))
+        text.push_back(byte >= 32 && byte < 127 ? byte : '?');
+    return text + (word.size() > 40 ? "...'" : "'");
+}
+
+double read_weight(Text& text) {
+    text.skip_blanks();
+    const std::string_view word = text.word();
+    double weight = 0;
+    const char* end = word.data() + word.size();
+    const auto [stop, error] = std::from_chars(word.data(), end, weight);
+    if (word.empty() || stop != end || error == std::errc::invalid_argument)
+        text.fail("expected a decimal number, found " +
+                  (word.empty() ? text.found() : quoted(word)));
+    const bool allowed = weight == 0 || (weight >= min_weight && weight <= max_weight);
+    if (error != std::errc() || !allowed)
+        text.fail("weight " + quoted(word) + " is neither 0 nor within [1e-30, 1e+30]");
+    text.skip_blanks();
+    text.end_line();
+    return weight;
+}
+
+}  // namespace
+
+Rows read_rows(Source& source, const std::string& name, bool with_counts, unsigned threads) {
+    check_threads(threads);
+    Rows rows;
+    std::vector<Piece> pieces(threads);
+    Lines lines(source, block_size * threads);
+    while (lines.next()) {
+        cut(lines.begin(), lines.end(), pieces);
+        run_threads(threads, [&](std::size_t thread) {
+            Piece& piece = pieces[thread];
+            piece.rows.offsets.assign(1, 0);
+            piece.rows.ids.clear();
+            piece.rows.counts.clear();
+            try {
+                read_lines({piece.begin, piece.end}, piece.rows, with_counts, piece.repeats);
+            } catch (const LineError& error) {
+                piece.error = error;
+            }
+        });
+        for (const Piece& piece : pieces) {
+            if (piece.error) fail(name, rows.size(), *piece.error);
+            append(rows, piece.rows);
+        }
     }
     return rows;
 }
@@ -158,24 +274,16 @@ void write_rows(Sink& sink, const Rows& rows) {
 }
 
 std::vector<double> read_weights(Source& source, const std::string& name) {
-    constexpr std::size_t longest = 400;  // characters of a decimal number, generously
-    Text text(source, name);
     std::vector<double> weights;
-    while (text.next_line()) {
-        text.skip_blanks();
-        const std::string word = text.word(longest);
-        double weight = 0;
-        const char* end = word.data() + word.size();
-        const auto [stop, error] = std::from_chars(word.data(), end, weight);
-        if (word.empty() || stop != end || error == std::errc::invalid_argument)
-            text.fail("expected a decimal number, found " +
-                      (word.empty() ? text.found() : quoted(word)));
-        const bool allowed = weight == 0 || (weight >= min_weight && weight <= max_weight);
-        if (error != std::errc() || !allowed)
-            text.fail("weight " + quoted(word) + " is neither 0 nor within [1e-30, 1e+30]");
-        weights.push_back(weight);
-        text.skip_blanks();
-        text.end_line();
+    Lines lines(source, block_size);
+    while (lines.next()) {
+        Text text(lines.begin(), lines.end());
+        const std::uint64_t before = weights.size();
+        try {
+            while (!text.at_end()) weights.push_back(read_weight(text));
+        } catch (const LineError& error) {
+            fail(name, before, error);
+        }
     }
     return weights;
 }

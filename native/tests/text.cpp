@@ -90,3 +90,46 @@ TEST(weights_are_read_as_written) {
     CHECK_THROWS("weight '1e-400' is neither", weights("1e-400\n"));
     CHECK_THROWS("expected the end of the line, found '2'", weights("1 2\n"));
 }
+
+TEST(long_files_are_read_in_blocks_by_any_number_of_threads) {
+    std::string text;  // about 12 MB, one row of it longer than a block
+    for (int row = 0; row < 60000; ++row) {
+        text += std::to_string(row % 13);
+        for (int id = 0; id < row % 13; ++id) text += " " + std::to_string(id * 7) + ":1";
+        text += row % 2 == 0 ? "\n" : "\r\n";
+    }
+    text += "700000";
+    for (int id = 0; id < 700000; ++id) text += " " + std::to_string(id) + ":2";
+    text += "\n1 5:1\n";
+    const auto expected = parse(text);
+    CHECK(expected.size() == 60002 && expected.ids.back() == 5);
+    CHECK(expected.offsets[60001] - expected.offsets[60000] == 700000);
+    for (const unsigned threads : {2U, 3U}) {
+        const auto found =
+            smh::read_rows(*smh::memory_source(text.data(), text.size()), "t", false, threads);
+        CHECK(found.offsets == expected.offsets && found.ids == expected.ids);
+        CHECK(found.counts.empty());
+    }
+    const std::string bad = text + "1 1:1\n1 1:0\n";
+    for (const unsigned threads : {1U, 3U})
+        CHECK_THROWS("t: line 60004: id 1 has frequency 0",
+                     smh::read_rows(*smh::memory_source(bad.data(), bad.size()), "t", false, threads));
+}
+
+TEST(a_source_may_give_one_byte_at_a_time) {
+    class Dripping : public smh::Source {
+      public:
+        explicit Dripping(std::string text) : text_(std::move(text)) {}
+        std::size_t read(char* buffer, std::size_t) override {
+            if (at_ == text_.size()) return 0;
+            *buffer = text_[at_++];
+            return 1;
+        }
+
+      private:
+        std::string text_;
+        std::size_t at_ = 0;
+    };
+    Dripping source("2 7:3 0:1\n0\n1 5:5");
+    CHECK(printed(smh::read_rows(source, "t")) == "2 7:3 0:1\n0\n1 5:5\n");
+}
