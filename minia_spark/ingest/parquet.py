@@ -1,5 +1,9 @@
 """Images inside a Parquet file: a struct column ``image`` of ``bytes`` and ``path``, or flat
-columns of those dotted names, read in bounded pieces and forward only."""
+columns of those dotted names, read forward only and in pieces.
+
+A piece is 16 rows, but a page of the file is unpacked whole: reading takes up to twice the largest
+page. Writers that check the page size only every 1,024 rows make pages of up to that many images.
+"""
 
 from __future__ import annotations
 
@@ -80,7 +84,7 @@ class ParquetImages:
         return len(self._first_rows)
 
     def rows(self, row_group: int) -> Iterator[ParquetRow]:
-        """Yield the images of a row group in order, holding at most 16 in memory.
+        """Yield the images of a row group in order, at most 16 and the page at hand in memory.
 
         Raises
         ------

@@ -189,6 +189,25 @@ def test_rows_in_order_cost_one_pass(tmp_path, monkeypatch):
     assert passes == {0: 1, 1: 1, 2: 1, 3: 1}
 
 
+def test_a_row_group_is_not_held_whole(tmp_path):
+    rows = [(os.urandom(100_000), str(i)) for i in range(200)]
+    column = pa.array([{"bytes": d, "path": p} for d, p in rows], type=IMAGE)
+    pq.write_table(
+        pa.table({"image": column}),
+        tmp_path / "c.parquet",
+        write_batch_size=1,
+        use_dictionary=False,
+    )
+    del column
+    before, most = pa.total_allocated_bytes(), 0
+    for found, (data, _) in zip(
+        images_of_file(os.fsencode(tmp_path), b"c.parquet", max_bytes=10**6), rows, strict=True
+    ):
+        assert found.data == data
+        most = max(most, pa.total_allocated_bytes() - before)
+    assert most < 10_000_000  # of 20 MB
+
+
 def test_reader_changes_between_files(tmp_path):
     for name in "ab":
         write_struct(tmp_path / name, [(f"{name}{i}".encode(), None) for i in range(3)])
