@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import warnings
+from pathlib import Path
 
 from pyspark import SparkConf
 from pyspark.sql import SparkSession
@@ -13,6 +14,8 @@ from minia_spark.config import SparkSettings
 from minia_spark.errors import MiniaError
 
 __all__ = ["default_partitions", "open_session"]
+
+_LOGGING = Path(__file__).with_name("log4j2.properties")
 
 # One thread a task: Spark runs a task a core, and libraries that start their own threads on every
 # core only get in each other's way.
@@ -48,6 +51,7 @@ def open_session(settings: SparkSettings, app_name: str = "minia") -> SparkSessi
     wanted = _wanted(settings)
     if submitted:
         wanted.pop("spark.driver.memory")  # that process already runs
+        wanted.pop("spark.driver.extraJavaOptions")
         wanted.pop("spark.master")
     for key, value in wanted.items():
         conf.setIfMissing(key, value)
@@ -63,7 +67,6 @@ def open_session(settings: SparkSettings, app_name: str = "minia") -> SparkSessi
             "(Debian and Ubuntu: apt-get install default-jre-headless) and a reachable master "
             f"(here: {conf.get('spark.master')})"
         ) from error
-    spark.sparkContext.setLogLevel(conf.get("spark.log.level", "ERROR") or "ERROR")
     return spark
 
 
@@ -73,7 +76,6 @@ def _wanted(settings: SparkSettings) -> dict[str, str]:
         "spark.driver.memory": settings.driver_memory,
         "spark.ui.enabled": "false",
         "spark.ui.showConsoleProgress": "false",  # we print our own
-        "spark.log.level": "ERROR",
         "spark.sql.execution.arrow.validateSchema.enabled": "true",
         "spark.sql.session.timeZone": "UTC",
         # Feature rows are large; a small batch keeps a Python worker's memory small.
@@ -85,8 +87,11 @@ def _wanted(settings: SparkSettings) -> dict[str, str]:
     }
     conf |= {f"spark.executorEnv.{variable}": "1" for variable in _THREAD_VARIABLES}
     if settings.master.startswith("local") and "cluster" not in settings.master:
+        # One process: shuffles of metadata need no 200 partitions, and nobody else is to connect.
+        conf["spark.sql.shuffle.partitions"] = "16"
         conf["spark.driver.bindAddress"] = "127.0.0.1"
         conf["spark.driver.host"] = "127.0.0.1"
+    conf["spark.driver.extraJavaOptions"] = f"-Dlog4j2.configurationFile={_LOGGING.as_uri()}"
     conf.update(settings.conf)
     return conf
 

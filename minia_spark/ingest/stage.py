@@ -67,9 +67,10 @@ REJECTS = StructType(
     ]
 )
 
-_LISTED = pa.schema(
+_LISTED_ARROW = pa.schema(
     [("path", pa.binary()), ("uri", pa.string()), ("reason", pa.string()), ("detail", pa.string())]
 )
+_LISTED = "path binary, uri string, reason string, detail string"
 
 _READ_ONLY = StructType(
     [
@@ -128,54 +129,64 @@ def _run(context: StageContext) -> None:
     assert context.batch is not None
     batch = context.batch
     scratch = context.folder("files")
-    listed = _write_listing(context, f"{scratch}/listed")
-    frame = context.spark.read.parquet(context.uri(f"{scratch}/listed"))
+    listed, refused = _write_listing(context, f"{scratch}/listed")
+    frame = context.spark.read.schema(_LISTED).parquet(context.uri(f"{scratch}/listed"))
     read = _read_images(context, frame.where("reason is null"), listed)
-    read.write.mode("overwrite").parquet(context.uri(f"{scratch}/read"))
+    with context.progress.spark_jobs(context.spark.sparkContext, f"{context.title}: reading"):
+        read.write.mode("overwrite").parquet(context.uri(f"{scratch}/read"))
     read = context.spark.read.schema(read.schema).parquet(context.uri(f"{scratch}/read"))
 
     # Two rows of one Parquet file, or of two, may claim the same name: the first by place stays.
     order = F.row_number().over(Window.partitionBy("image_id").orderBy("uri"))
     numbered = read.where("reason is null").withColumn("number", order)
     images = numbered.where("number = 1").withColumn("batch", F.lit(batch))
+    conflict = F.concat(F.lit(Reason.ID_CONFLICT.meaning + " "), F.col("image_id"))
     rejects = _rejects(
         batch,
         frame.where("reason is not null"),
         read.where("reason is not null"),
         numbered.where("number > 1")
         .withColumn("reason", F.lit(Reason.ID_CONFLICT.value))
-        .withColumn("detail", F.concat(F.lit(Reason.ID_CONFLICT.meaning + " "), F.col("image_id"))),
+        .withColumn("detail", conflict),
     )
-    context.write("rejects", rejects, REJECTS)
+    rejects = context.write("rejects", rejects, REJECTS)
     rejected = context.entries[-1].rows
-    _require_some_images(context, read.count() - rejected, rejects)
+    entries = read.count() + refused
+    if entries == rejected:
+        raise _nothing_readable(context, rejects)
     labelled = _with_labels(context, images, f"{scratch}/labels")
     written = context.write("images", labelled, IMAGES, digest=_content_digest)
     found = context.entries[-1].rows
-    entries = read.count() + frame.where("reason is not null").count()
     context.check_counts("entries", entries, found, rejected)
     context.counts |= {"listed": listed, "images": found, "rejects": rejected}
     if context.settings.ingest.labels.file is not None:
         context.counts["labelled"] = written.where("label is not null").count()
-    _tell_rejects(context, rejects, rejected)
+    if rejected:
+        context.progress.warn(
+            f"{context.title}: {rejected:,} files were rejected: {_reasons(rejects)}; "
+            "table rejects names each with its reason"
+        )
     context.warehouse.storage.remove_folder(scratch)
 
 
-def _write_listing(context: StageContext, path: str) -> int:
-    """Write the names of all files as Parquet while they are listed; return how many."""
+def _write_listing(context: StageContext, path: str) -> tuple[int, int]:
+    """Write the names of all files while they are listed; return how many, how many refused."""
     assert context.source is not None
     root = os.path.realpath(os.fsencode(context.source.images))
     listing = list_folder(root, follow_links_outside=context.settings.ingest.follow_links_outside)
-    rows = (
-        (
-            entry.path,
-            uri_of(root.rstrip(b"/") + b"/" + entry.path),
-            entry.rejected.reason if entry.rejected else None,
-            entry.rejected.detail if entry.rejected else None,
-        )
-        for entry in listing
-    )
-    return _write_rows(context.warehouse.storage, path, _LISTED, rows)
+    refused = 0
+
+    def rows() -> Iterator[tuple[object, ...]]:
+        nonlocal refused
+        for entry in listing:
+            reason, detail = None, None
+            if entry.rejected is not None:
+                refused += 1
+                reason, detail = entry.rejected.reason, entry.rejected.detail
+            yield entry.path, uri_of(root.rstrip(b"/") + b"/" + entry.path), reason, detail
+
+    listed = _write_rows(context.warehouse.storage, path, _LISTED_ARROW, rows())
+    return listed, refused
 
 
 def _write_rows(
@@ -244,24 +255,14 @@ def _reasons(rejects: DataFrame) -> str:
     return ", ".join(f"{row['reason']} {row['count']:,}" for row in rows)
 
 
-def _require_some_images(context: StageContext, images: int, rejects: DataFrame) -> None:
-    if images > 0:
-        return
+def _nothing_readable(context: StageContext, rejects: DataFrame) -> InputError:
     assert context.source is not None
     first = rejects.orderBy("uri").first()
-    example = f"; e.g. {first['uri']}: {first['detail']}" if first else ""
-    raise InputError(
+    example = f", e.g. {first['uri']}: {first['detail']}" if first else ""
+    return InputError(
         f"no image of {context.source.images} could be read ({_reasons(rejects)}){example} "
         "Nothing was published."
     )
-
-
-def _tell_rejects(context: StageContext, rejects: DataFrame, count: int) -> None:
-    if count:
-        context.progress.warn(
-            f"{context.title}: {count:,} files were rejected: {_reasons(rejects)}; "
-            "table rejects names each with its reason"
-        )
 
 
 def _content_digest(images: DataFrame) -> str:
