@@ -210,7 +210,7 @@ run_lint() {
   say "mypy"
   .venv/bin/mypy
   say "import rules"
-  .venv/bin/lint-imports
+  .venv/bin/lint-imports --no-logo
 }
 
 lint() {
