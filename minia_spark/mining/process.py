@@ -68,6 +68,8 @@ def stream_through(
     feeder = _Feeder(process, process.stdin, feed)
     messages = _Drain(process.stderr)
     try:
+        feeder.start()
+        messages.start()
         while chunk := process.stdout.read1(chunk_bytes):  # type: ignore[attr-defined]
             yield chunk
         process.wait()
@@ -77,8 +79,9 @@ def stream_through(
         process.kill()
         process.wait()
         process.stdout.close()
-        feeder.join(_JOIN_SECONDS)
-        messages.join(_JOIN_SECONDS)
+        for thread in (feeder, messages):
+            if thread.ident is not None:
+                thread.join(_JOIN_SECONDS)
     if feeder.error is not None:
         raise feeder.error
     if process.returncode != 0 or feeder.cut_off:
@@ -105,7 +108,6 @@ class _Feeder(threading.Thread):
         self._process, self._pipe, self._feed = process, pipe, feed
         self.error: BaseException | None = None
         self.cut_off = False
-        self.start()
 
     def run(self) -> None:
         try:
@@ -139,7 +141,6 @@ class _Drain(threading.Thread):
         super().__init__(daemon=True)
         self._pipe = pipe
         self._tail = b""
-        self.start()
 
     def run(self) -> None:
         with self._pipe:
