@@ -1,0 +1,126 @@
+"""k-means of 1,000,000 x 128 descriptors, K = 1,000, against FAISS and MLlib alone."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import faiss
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pyspark.ml.clustering import KMeans
+from pyspark.ml.functions import array_to_vector
+from pyspark.sql import functions as F
+
+from minia_spark.codebook.stage import STAGE
+from minia_spark.config import load_settings
+from minia_spark.features.stage import features_schema
+from minia_spark.progress import Progress
+from minia_spark.stage import StageContext
+from minia_spark.warehouse import Catalogue, Entry, Warehouse
+from tests.benchmarks.figures import Figure, session, sift_like, timed
+
+WORDS, PASSES = 1000, 10
+ROWS_AN_IMAGE = 100
+
+
+def write_features(spark, settings, vectors, folder: Path) -> None:
+    """Write descriptors as a features table, 100 an image."""
+    images = len(vectors) // ROWS_AN_IMAGE
+    blocks = vectors.reshape(images, -1)
+    names = [f"image-{i:07d}" for i in range(images)]
+    schema = features_schema(settings.features)
+    parts, sizes = 16, [4.0] * ROWS_AN_IMAGE
+    folder.mkdir(parents=True)
+    for part in range(parts):
+        rows = range(part, images, parts)
+        table = pa.table(
+            {
+                "image_id": [names[i] for i in rows],
+                "n_features": pa.array([ROWS_AN_IMAGE] * len(rows), pa.int32()),
+                "descriptors": [blocks[i].tobytes() for i in rows],
+                "size": pa.array([sizes] * len(rows), pa.list_(pa.float32())),
+                "batch": ["b1"] * len(rows),
+            }
+        )
+        pq.write_table(table, folder / f"part-{part}.parquet", compression="zstd")
+    # the column's metadata travels in Spark's own key of the file
+    frame = spark.read.schema(schema).parquet(str(folder))
+    frame.write.parquet(str(folder.with_name("features")))
+
+
+def run(scale: float) -> Iterator[Figure]:
+    """Yield the figures."""
+    count = int(1_000_000 * scale) // ROWS_AN_IMAGE * ROWS_AN_IMAGE
+    vectors = sift_like(count)
+    settings = load_settings(
+        None,
+        [f"codebook.size={WORDS}", f"codebook.refine_iterations={PASSES}", "codebook.tolerance=0"],
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        spark = session()
+        warehouse = Warehouse(folder)
+        write_features(spark, settings, vectors, Path(folder) / "raw")
+        entry = Entry(
+            table="features",
+            batch="b1",
+            stage="features",
+            run="r",
+            path="features",
+            rows=count // ROWS_AN_IMAGE,
+            fingerprint="f",
+            digest="f",
+        )
+        context = StageContext(
+            spark=spark,
+            settings=settings,
+            warehouse=warehouse,
+            progress=Progress(quiet=True),
+            stage="vocabulary",
+            batch=None,
+            fingerprint="f",
+            run="r",
+            view=Catalogue(entries=(entry,)),
+        )
+
+        faiss.omp_set_num_threads(2)
+        floats = vectors.astype(np.float32)
+        kmeans = faiss.Kmeans(
+            128, WORDS, niter=PASSES, seed=1, max_points_per_centroid=count, nredo=1
+        )
+        plain, _ = timed(lambda: kmeans.train(floats))
+        distances, _ = kmeans.index.search(floats, 1)
+        plain_cost = float(distances.mean())
+
+        ours, _ = timed(lambda: STAGE.run(context))
+        cost = context.counts["cost_per_descriptor"]
+        yield Figure("FAISS, seconds", plain)
+        yield Figure("minia, seconds (start, 10 passes, final cost, saved)", ours)
+        yield Figure("seconds / FAISS", ours / plain, at_most=3)
+        yield Figure("cost / FAISS", cost / plain_cost, at_most=1.01)
+
+        # MLlib alone, at a tenth of the size and of the iterations that would be fair to it
+        share, iterations = 10, 2
+        part = spark.createDataFrame(
+            pa.table(
+                {
+                    "d": pa.FixedSizeListArray.from_arrays(floats[::share].ravel(), 128).cast(
+                        pa.list_(pa.float32())
+                    )
+                }
+            )
+        ).repartition(2)
+        part = part.select(array_to_vector(F.col("d")).alias("features")).persist()
+        part.count()
+        mllib, _ = timed(
+            lambda: KMeans(k=WORDS, maxIter=iterations, seed=1, initMode="random").fit(part)
+        )
+        full, _ = timed(
+            lambda: KMeans(k=WORDS, maxIter=2 * iterations, seed=1, initMode="random").fit(part)
+        )
+        an_iteration = (full - mllib) / iterations * share
+        yield Figure("MLlib, seconds an iteration, scaled to the full size", an_iteration)
+        yield Figure("MLlib's 10 iterations / minia", 10 * an_iteration / ours, at_least=10)
+        spark.stop()

@@ -1,0 +1,98 @@
+"""Words through Spark on two cores against a plain float32 matrix product and argmin."""
+
+from __future__ import annotations
+
+import multiprocessing
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from minia_spark.codebook.stage import CODEBOOKS
+from minia_spark.config import load_settings
+from minia_spark.progress import Progress
+from minia_spark.stage import StageContext
+from minia_spark.warehouse import Catalogue, Entry, Warehouse
+from minia_spark.words.stage import STAGE
+from tests.benchmarks.figures import Figure, session, sift_like, timed
+from tests.benchmarks.vocabulary import ROWS_AN_IMAGE, WORDS, write_features
+
+BLOCK = 4096
+
+
+def plain(arguments: tuple[int, int]) -> int:
+    """Find the nearest centre of descriptors in memory: nothing read, nothing written."""
+    count, seed = arguments
+    vectors = sift_like(count, seed)
+    centres = vectors[:WORDS].astype(np.float32)
+    half = (centres * centres).sum(axis=1) / 2
+    transposed = np.ascontiguousarray(centres.T)
+
+    def work() -> int:
+        total = 0
+        for start in range(0, count, BLOCK):
+            block = vectors[start : start + BLOCK].astype(np.float32)
+            total += int((half - block @ transposed).argmin(axis=1).sum())
+        return total
+
+    work()
+    return timed(work)[0]
+
+
+def run(scale: float) -> Iterator[Figure]:
+    """Yield the figures."""
+    count = int(1_000_000 * scale) // ROWS_AN_IMAGE * ROWS_AN_IMAGE
+    vectors = sift_like(count)
+    settings = load_settings(None, [f"codebook.size={WORDS}"])
+    with tempfile.TemporaryDirectory() as folder:
+        spark = session()
+        warehouse = Warehouse(folder)
+        write_features(spark, settings, vectors, Path(folder) / "raw")
+        rows = [
+            ("v", i, c.astype(float).tolist(), 1, False, 1.0, "sift", [1.0])
+            for i, c in enumerate(vectors[:WORDS])
+        ]
+        spark.createDataFrame(rows, CODEBOOKS).write.parquet(f"{folder}/codebooks")
+        images = count // ROWS_AN_IMAGE
+
+        def entry(table: str, stage: str, batch: str | None, number: int) -> Entry:
+            return Entry(
+                table=table,
+                batch=batch,
+                stage=stage,
+                run="r",
+                path=table,
+                rows=number,
+                fingerprint="f",
+                digest="f",
+            )
+
+        view = Catalogue(
+            entries=(
+                entry("features", "features", "b1", images),
+                entry("images", "ingest", "b1", images),
+                entry("codebooks", "vocabulary", None, WORDS),
+            )
+        )
+        ratios = []
+        with multiprocessing.get_context("spawn").Pool(2) as pool:
+            for repeat in range(3):
+                seconds = max(pool.map(plain, [(count // 2, 1), (count // 2, 2)]))
+                context = StageContext(
+                    spark=spark,
+                    settings=settings,
+                    warehouse=warehouse,
+                    progress=Progress(quiet=True),
+                    stage="words",
+                    batch="b1",
+                    fingerprint="f",
+                    run=f"r{repeat}",
+                    view=view,
+                )
+                ours, _ = timed(lambda context=context: STAGE.run(context))
+                yield Figure("  plain product and argmin, two processes, seconds", seconds)
+                yield Figure("  through Spark: read, words, bags, counts, written, seconds", ours)
+                ratios.append(seconds / ours)
+        yield Figure("throughput / plain (median of 3 pairs)", sorted(ratios)[1], at_least=0.6)
+        spark.stop()
