@@ -2,7 +2,7 @@
 //
 // Candidates come from MinHash tables over the sets: the members of a bucket are compared with its
 // hub only, the first set in canonical order, which is the largest. What is joined already is not
-// compared again. A few tables are hashed at a time, so that memory stays at some 64 hashes a set.
+// compared again. A few tables are hashed at a time, so that memory stays at some 48 hashes a set.
 #include <algorithm>
 #include <string>
 
@@ -18,7 +18,7 @@
 namespace smh {
 namespace {
 
-constexpr std::size_t block_width = 64;  // hashes of a set kept at a time
+constexpr std::size_t block_width = 48;  // hashes of a set kept at a time; three AVX-512 vectors
 
 // Where a set's items are.
 struct Span {

@@ -11,6 +11,7 @@ Sets mine(const Signatures& signatures, const MineOptions& options) {
     const std::uint32_t end =
         checked_table_end(options.table_begin, options.table_end, signatures.tables);
     if (options.min_set_size == 0) throw Error("mine: the minimum set size must be at least 1");
+    if (signatures.items.empty()) return {};
     const std::size_t tables = end - options.table_begin;
     const std::size_t threads = useful_threads(options.threads, tables);
     std::vector<SetPool> pools(threads);

@@ -23,7 +23,8 @@ struct LineError {
 // Blocks of whole lines: memory is a block, or the longest line where that is longer.
 class Lines {
   public:
-    Lines(Source& source, std::size_t block) : source_(source), buffer_(block) {}
+    Lines(Source& source, std::size_t block)
+        : source_(source), buffer_(std::min<std::size_t>(block, 1U << 16U)), block_(block) {}
 
     // The next block is [begin(), end()); false when there is none.
     bool next() {
@@ -32,8 +33,8 @@ class Lines {
         end_ = 0;
         std::size_t searched = 0;
         for (;;) {
-            if (filled_ == buffer_.size()) {  // no line end yet, or just a full block
-                if (end_ > 0) return true;
+            if (filled_ == buffer_.size()) {
+                if (end_ > 0 && filled_ >= block_) return true;
                 buffer_.resize(2 * buffer_.size());
             }
             const std::size_t got = source_.read(buffer_.data() + filled_, buffer_.size() - filled_);
@@ -58,6 +59,7 @@ class Lines {
 
     Source& source_;
     std::vector<char> buffer_;
+    std::size_t block_;
     std::size_t end_ = 0;     // of the block's last line
     std::size_t filled_ = 0;  // what has been read
 };
