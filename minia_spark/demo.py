@@ -49,7 +49,7 @@ def run_demo(location: str, config: str | None, overrides: list[str], *, quiet: 
     Raises
     ------
     SettingsError
-        The location is not local.
+        The location is not local, or the folder for the images is somebody else's.
     """
     settings = load_settings(config, [*_DEMO_SETTINGS, *overrides])
     warehouse = Warehouse(location)
@@ -72,11 +72,18 @@ def run_demo(location: str, config: str | None, overrides: list[str], *, quiet: 
 
 def _make_images(folder: Path, progress: Progress) -> tuple[Path, Path, Path]:
     """Write the images once; return the folders of both batches and the file with the truth."""
-    done = folder / "complete"
+    done, ours = folder / "complete", folder / "made-by-minia-demo"
     survey = folder / "survey"
     if not done.exists():
+        if folder.exists() and not ours.exists():
+            raise SettingsError(
+                f"the demo would write its images to {folder}, but somebody else made that; "
+                "give another --warehouse"
+            )
         progress.say(f"making images in {folder}")
         shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        ours.touch()
         cutouts = write_cutouts(folder / "deepfield", limit=_DEEP_FIELD_IMAGES)
         progress.say(f"{cutouts.count} sources cut out of the Hubble deep field")
         written = write_survey(survey, Survey(), _SURVEY_IMAGES)
@@ -123,7 +130,7 @@ def _print_result(
     with truth_file.open(encoding="utf-8", newline="") as file:
         for row in csv.DictReader(file):
             truth[row["pattern"]].add(row["image_id"])
-    folders = warehouse.folders("structure_images")
+    folders = [warehouse.storage.pattern(e.path) for e in warehouse.entries("structure_images")]
     rows = (
         spark.read.parquet(*folders)
         .where("batch = 'survey'")

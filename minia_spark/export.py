@@ -16,7 +16,7 @@ from pyspark.sql import DataFrame, Row, SparkSession, Window
 from pyspark.sql import functions as F
 
 from minia_spark.config import Settings
-from minia_spark.errors import MiniaError
+from minia_spark.errors import MiniaError, SettingsError
 from minia_spark.progress import Progress
 from minia_spark.storage import whole_file
 from minia_spark.warehouse import Warehouse
@@ -45,7 +45,7 @@ def export(
         OUT.descriptors.
     warehouse : Warehouse
     batch : str or None
-        Only this batch; None for all. Structures belong to no batch.
+        Only this batch; None for all.
     settings : Settings
         ``words.weight`` chooses counts or sizes.
     spark : SparkSession
@@ -54,14 +54,19 @@ def export(
     Raises
     ------
     InputError
-        The table is not there yet.
+        The table, or the batch in it, is not there.
+    SettingsError
+        Structures were asked for of one batch: they belong to none.
     MiniaError
         A file cannot be written.
     """
 
+    if what == "structures" and batch is not None:
+        raise SettingsError("structures belong to the whole collection; leave out --batch")
+
     def read(table: str) -> DataFrame:
-        folders = warehouse.folders(table, None if table == "structures" else batch)
-        return spark.read.parquet(*[str(f) for f in folders])
+        entries = warehouse.entries(table, batch)
+        return spark.read.parquet(*[warehouse.storage.pattern(e.path) for e in entries])
 
     writers: dict[str, Callable[[], list[Path]]] = {
         "words": lambda: _words(_documents(read, settings), out),

@@ -102,14 +102,14 @@ def history(options: argparse.Namespace) -> int:
         }
         print(json.dumps(facts, indent=1))
         return 0
-    print("state  published                  run                     what")
+    print(f"state  {'published':<25}  {'run':<29}  what")
     for state in states:
-        print(f"{state.version:>5}  {state.committed_at:<25}  {state.run:<22}  {state.note}")
-    print("\nrun                     started                    seconds  command: outcome")
+        print(f"{state.version:>5}  {state.committed_at:<25}  {state.run:<29}  {state.note}")
+    print(f"\n{'run':<29}  {'started':<25}  seconds  command: outcome")
     for record in runs:
         seconds = sum(step.seconds for step in record.steps)
         print(
-            f"{record.run:<22}  {record.started_at:<25}  {seconds:>7.1f}  "
+            f"{record.run:<29}  {record.started_at:<25}  {seconds:>7.1f}  "
             f"{record.command}: {record.state}{_reason(record)}"
         )
     return 0

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import unquote, urlsplit
 
 import pyarrow as pa
 import pyarrow.fs as pafs
@@ -20,6 +21,8 @@ import pyarrow.fs as pafs
 from minia_spark.errors import SettingsError
 
 __all__ = ["Storage", "whole_file"]
+
+_GLOB = re.compile(r"[\[\]{}*?\\]")
 
 
 class Storage:
@@ -43,7 +46,7 @@ class Storage:
             self.local: Path | None = Path(path).expanduser().absolute()
             self._fs: pafs.FileSystem = pafs.LocalFileSystem()
             self._base = str(self.local)
-            self.location = "file://" + quote(self._base)
+            self.location = f"file://{self._base}"
         else:
             self.local = None
             try:
@@ -51,15 +54,23 @@ class Storage:
             except (pa.ArrowInvalid, OSError) as error:
                 raise SettingsError(f"warehouse {location} cannot be reached: {error}") from None
             self._base = base.rstrip("/")
-            self.location = location.rstrip("/")
+            parts = urlsplit(location)
+            self.location = f"{scheme}://{parts.netloc}{unquote(parts.path)}".rstrip("/")
 
     def __str__(self) -> str:
         """Return what a person would type: the path when local, else the URI."""
         return str(self.local) if self.local is not None else self.location
 
     def uri(self, path: str) -> str:
-        """Return the full URI of a relative path, for Spark."""
-        return f"{self.location}/{quote(path, safe='/=')}" if path else self.location
+        """Return the full URI of a relative path, for Spark to write.
+
+        Nothing is percent-encoded: Hadoop takes the text after the scheme as it stands.
+        """
+        return f"{self.location}/{path}" if path else self.location
+
+    def pattern(self, path: str) -> str:
+        """Return the same for Spark's readers, which expand patterns: its own signs escaped."""
+        return _GLOB.sub(r"\\\g<0>", self.uri(path))
 
     def full(self, path: str) -> str:
         """Return the path as the file system below knows it."""
@@ -78,6 +89,12 @@ class Storage:
         """Return the sorted names in a folder; empty when it is not there."""
         selector = pafs.FileSelector(self.full(path), allow_not_found=True)
         return sorted(info.base_name for info in self._fs.get_file_info(selector))
+
+    def folder_names(self, path: str) -> list[str]:
+        """Return the sorted names of the folders in a folder; empty when it is not there."""
+        selector = pafs.FileSelector(self.full(path), allow_not_found=True)
+        found = self._fs.get_file_info(selector)
+        return sorted(i.base_name for i in found if i.type == pafs.FileType.Directory)
 
     def size_bytes(self, path: str) -> int:
         """Return the bytes of all files below a folder (0 when it is not there)."""
@@ -162,6 +179,8 @@ class Storage:
         return True
 
     def _put(self, path: str, data: bytes) -> None:
+        if self._fs.type_name != "s3":  # there folders are only a part of names
+            self._fs.create_dir(self.full(path).rpartition("/")[0], recursive=True)
         with self._fs.open_output_stream(self.full(path)) as stream:
             stream.write(data)
 

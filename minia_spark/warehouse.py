@@ -19,13 +19,15 @@ No Spark here: ``status``, ``history``, ``rollback`` and ``vacuum`` start at onc
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import getpass
+import hashlib
 import json
 import os
 import re
 import secrets
 import socket
-import time
+import tempfile
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -171,7 +173,7 @@ class Warehouse:
             if not versions:
                 return Catalogue()
             version = versions[-1]
-        path = f"{_CATALOGUE}/{version:012d}.json"
+        path = _state_file(version)
         try:
             return Catalogue.model_validate_json(self.storage.read(path))
         except FileNotFoundError:
@@ -207,10 +209,11 @@ class Warehouse:
             entries=tuple(entries),
         )
         data = (state.model_dump_json(indent=1) + "\n").encode()
-        if not self.storage.create(f"{_CATALOGUE}/{state.version:012d}.json", data):
+        newest = max(self.versions(), default=0)
+        if newest != base.version or not self.storage.create(_state_file(state.version), data):
             raise MiniaError(
-                f"another run published state {state.version} of {self.storage} in the meantime; "
-                "nothing of this run is visible; start it again"
+                f"another run published state {max(newest, state.version)} of {self.storage} in "
+                "the meantime; nothing of this run is visible; start it again"
             )
         return state
 
@@ -228,19 +231,19 @@ class Warehouse:
             There is no such state, or vacuum has removed data that it names.
         """
         current = self.require()
-        target = self.catalogue(current.parent if version is None else version)
-        if target.version == 0:
+        if version is None and current.parent == 0:
             raise InputError(f"{self.storage} has no state before {current.version}")
+        target = self.catalogue(current.parent if version is None else version)
         gone = [e.path for e in target.entries if not self.storage.exists(e.path)]
         if gone:
             raise InputError(
-                f"state {target.version} needs {gone[0]} and {len(gone) - 1} more folders "
-                "that vacuum has removed"
+                f"state {target.version} needs folders that are gone from {self.storage}, "
+                f"{len(gone)} in all: {', '.join(gone[:3])}"
             )
         return self.commit(current, target.run, target.entries, f"rollback to {target.version}")
 
-    def folders(self, table: str, batch: str | None = None) -> list[str]:
-        """Return the Parquet folders of a table's current state.
+    def entries(self, table: str, batch: str | None = None) -> list[Entry]:
+        """Return a table's entries in the current state, at least one.
 
         Raises
         ------
@@ -256,7 +259,11 @@ class Warehouse:
                 f"{what} is not in {self.storage}; tables: {', '.join(tables)}; "
                 f"batches: {', '.join(catalogue.batches)}"
             )
-        return [self.path_of(entry) for entry in entries]
+        return entries
+
+    def folders(self, table: str, batch: str | None = None) -> list[str]:
+        """Return the Parquet folders of a table's current state; raises as :meth:`entries`."""
+        return [self.path_of(entry) for entry in self.entries(table, batch)]
 
     def path_of(self, entry: Entry) -> str:
         """Return where an entry's files are: a plain path when local, else a URI."""
@@ -267,7 +274,8 @@ class Warehouse:
 
     def new_run(self, command: str, version: str, settings: dict[str, Any]) -> RunRecord:
         """Write the ledger's first line of a run and return it."""
-        stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S")
+        # to the microsecond, so that names sort as the runs came
+        stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%f")
         record = RunRecord(
             run=f"{stamp}-{secrets.token_hex(3)}",
             command=command,
@@ -288,8 +296,18 @@ class Warehouse:
         self.storage.replace(f"{_RUNS}/{record.run}.json", data)
 
     def run(self, run: str) -> RunRecord:
-        """Return the ledger's page of one run."""
-        return RunRecord.model_validate_json(self.storage.read(f"{_RUNS}/{run}.json"))
+        """Return the ledger's page of one run.
+
+        Raises
+        ------
+        InputError
+            Its file cannot be understood.
+        """
+        path = f"{_RUNS}/{run}.json"
+        try:
+            return RunRecord.model_validate_json(self.storage.read(path))
+        except ValidationError as error:
+            raise InputError(f"{self.storage}/{path} cannot be understood: {error}") from None
 
     def runs(self) -> Iterator[RunRecord]:
         """Yield the ledger's pages, newest first."""
@@ -321,6 +339,9 @@ class Warehouse:
     def vacuum(self, keep: int, *, dry_run: bool = False) -> tuple[list[str], int]:
         """Remove states but the newest `keep`, and run folders that no kept state names.
 
+        States and the ledger's notes of unpublished outputs go before the folders: when this
+        breaks off, nothing names a folder that is half gone, and the next call removes the rest.
+
         Returns
         -------
         paths : list of str
@@ -332,22 +353,35 @@ class Warehouse:
         versions = self.versions()
         kept, dropped = versions[-keep:], versions[:-keep]
         needed = {e.path for v in kept for e in self.catalogue(v).entries}
-        tables = [n for n in self.storage.names("") if n not in (_CATALOGUE, _RUNS, _LOCK)]
-        removed, size_bytes = [], 0
-        for table in tables:
-            for run in self.storage.names(table):
-                folder = f"{table}/{run}"
-                if not run.startswith("run=") or any(_is_within(p, folder) for p in needed):
-                    continue
-                removed.append(folder)
-                size_bytes += self.storage.size_bytes(folder)
-                if not dry_run:
-                    self.storage.remove_folder(folder)
-        for version in dropped:
-            removed.append(f"{_CATALOGUE}/{version:012d}.json")
-            if not dry_run:
-                self.storage.remove_file(removed[-1])
-        return removed, size_bytes
+        tables = [n for n in self.storage.folder_names("") if n not in (_CATALOGUE, _RUNS)]
+        folders = [
+            f"{table}/{run}"
+            for table in tables
+            for run in self.storage.folder_names(table)
+            if run.startswith("run=")
+        ]
+        folders = [f for f in folders if not any(_is_within(path, f) for path in needed)]
+        states = [_state_file(version) for version in dropped]
+        size_bytes = sum(self.storage.size_bytes(folder) for folder in folders)
+        if not dry_run:
+            for state in states:
+                self.storage.remove_file(state)
+            self._forget(set(folders))
+            for folder in folders:
+                self.storage.remove_folder(folder)
+        return [*folders, *states], size_bytes
+
+    def _forget(self, folders: set[str]) -> None:
+        """Take unpublished outputs in these folders from the ledger: no run may take them over."""
+
+        def cut(step: StepRecord) -> StepRecord:
+            gone = any("/".join(e.path.split("/")[:2]) in folders for e in step.entries)
+            return step.model_copy(update={"entries": ()}) if gone else step
+
+        for record in list(self.runs()):
+            steps = tuple(map(cut, record.steps))
+            if steps != record.steps and not record.catalogue:
+                self.save_run(record.model_copy(update={"steps": steps}))
 
     # -- lock -----------------------------------------------------------------------------------
 
@@ -373,7 +407,8 @@ class Warehouse:
         try:
             self.storage.make_folder("")
             while not self.storage.create(_LOCK, data):
-                self._take_over()
+                with self._alone_on_this_host():
+                    self._remove_dead_lock()
         except OSError as error:
             raise MiniaError(f"warehouse {self.storage} cannot be written: {error}") from None
         try:
@@ -383,7 +418,21 @@ class Warehouse:
                 if json.loads(self.storage.read(_LOCK)).get("token") == holder["token"]:
                     self.storage.remove_file(_LOCK)
 
-    def _take_over(self) -> None:
+    @contextlib.contextmanager
+    def _alone_on_this_host(self) -> Iterator[None]:
+        """Let one process at a time judge the holder: two could remove each other's new lock.
+
+        Only processes of the holder's host can see that it is dead, so the kernel's own lock on a
+        file of this host is enough; it goes with the process.
+        """
+        local = self.storage.local
+        name = hashlib.sha256(self.storage.location.encode()).hexdigest()[:16]
+        place = local / ".takeover" if local else Path(tempfile.gettempdir()) / f"minia-{name}"
+        with place.open("ab") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield
+
+    def _remove_dead_lock(self) -> None:
         try:
             holder = json.loads(self.storage.read(_LOCK))
         except FileNotFoundError:
@@ -394,13 +443,16 @@ class Warehouse:
             started = _process_start(holder["pid"])
             if started is None or started != holder.get("started"):
                 self.storage.remove_file(_LOCK)
-                time.sleep(0.01)
                 return
         raise MiniaError(
             f"warehouse {self.storage} is in use by process {holder.get('pid')} on host "
             f"{holder.get('host')} since {holder.get('since')} ({holder.get('command')}); wait "
             f"for it, or, if that process is gone, remove {self.storage}/{_LOCK}"
         )
+
+
+def _state_file(version: int) -> str:
+    return f"{_CATALOGUE}/{version:012d}.json"
 
 
 def _is_within(path: str, folder: str) -> bool:
@@ -410,8 +462,9 @@ def _is_within(path: str, folder: str) -> bool:
 def _process_start(pid: int) -> str | None:
     """Return something that tells a process from a later one with its number; None: not alive."""
     try:
-        # field 22, counted after the command name, which may hold spaces and brackets
-        return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[19]
+        # fields 3 (state) and 22, counted after the name, which may hold spaces and brackets
+        fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+        return None if fields[0] in "ZX" else fields[19]  # a zombie only waits for its parent
     except FileNotFoundError:
         if Path("/proc/self/stat").exists():
             return None
