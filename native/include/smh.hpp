@@ -121,6 +121,8 @@ struct SketchOptions {
     std::uint32_t tables = 255;
     std::uint32_t seed = default_seed;
     bool expand = false;  // an item of frequency f counts as f elements of the document
+    std::uint32_t table_begin = 0;         // a range of the tables, for signatures that would not
+    std::uint32_t table_end = UINT32_MAX;  // fit at once; at most the number of tables
     unsigned threads = 1;
 };
 

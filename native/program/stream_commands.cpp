@@ -39,6 +39,9 @@ void sketch(const Arguments& arguments) {
     options.seed = arguments.number("seed", smh::default_seed, 0, UINT32_MAX);
     options.expand = arguments.has("expand");
     options.threads = arguments.number("threads", 1, 1, smh::max_threads);
+    const Tables range = range_of(arguments);
+    options.table_begin = range.begin;
+    options.table_end = range.end;
     const bool weighted = arguments.has("weights");
     smh::Documents documents =
         smh::read_documents(*smh::open_source("-"), name_of("-"), options.expand, weighted);
@@ -96,13 +99,16 @@ std::vector<Command> stream_commands() {
         {"sketch", "< DOCUMENTS > SMHS", 0, 0, "Computes the MinHash minima of items.",
          "Reads documents, little endian, one after the other: u32 key, u32 n, [f64 weight,]\n"
          "u32 item[n] [, u32 frequency[n]]. Writes an SMHS stream: the minima of these documents.\n"
-         "Streams of parts merge into what the whole would have given (smh merge).",
+         "Streams of parts merge into what the whole would have given (smh merge). A stream of a\n"
+         "range of tables has only these, numbered from 0 again.",
          {{'r', "tuple-size", "R", "MinHashes in a tuple. Must be given."},
           {'l', "tables", "L", "Number of tuples. Must be given."},
           seed,
           {'e', "expand", "",
            "Documents carry frequencies, and an item of frequency\nf counts f times."},
           {'w', "weights", "", "Documents carry weights."},
+          begin,
+          end,
           threads},
          sketch},
         {"merge", "FILE...", 1, SIZE_MAX, "Merges SMHS streams into one on standard output.",

@@ -34,22 +34,35 @@ struct ByItem {
     std::vector<std::uint32_t> mixed;
 };
 
-void check(const SketchOptions& options) {
+// Checks the options; the result has no items yet.
+Signatures empty_signatures(const SketchOptions& options, bool weighted) {
     check_tuples(options.tuple_size, options.tables, "sketch");
     check_threads(options.threads);
-}
-
-Signatures empty_signatures(const SketchOptions& options, bool weighted) {
+    const std::uint32_t end =
+        checked_table_end(options.table_begin, options.table_end, options.tables);
+    if (options.table_begin == end) throw Error("sketch: the range of tables is empty");
     Signatures result;
     result.kind = weighted ? Kind::weighted : Kind::minima;
     result.tuple_size = options.tuple_size;
-    result.tables = options.tables;
+    result.tables = end - options.table_begin;
     return result;
+}
+
+// The permutations of the range of tables.
+Permutations draw_range(const SketchOptions& options, std::size_t width) {
+    auto drawn =
+        draw_permutations(options.seed, std::size_t{options.tuple_size} * options.tables);
+    const std::size_t begin = std::size_t{options.tuple_size} * options.table_begin;
+    for (auto* numbers : {&drawn.factor, &drawn.summand}) {
+        numbers->erase(numbers->begin(), numbers->begin() + static_cast<std::ptrdiff_t>(begin));
+        numbers->resize(width);
+    }
+    return drawn;
 }
 
 void fill_by_item(const ByItem& postings, const SketchOptions& options, Signatures& result) {
     const std::size_t width = result.width();
-    const auto drawn = draw_permutations(options.seed, width);
+    const auto drawn = draw_range(options, width);
     const auto& run = kernels();
     const std::size_t threads = useful_threads(options.threads, (width + grain - 1) / grain);
     constexpr std::size_t tile = 4096;  // hashes that stay in the first-level cache
@@ -88,7 +101,7 @@ void fold_replicas(const Kernels& run, const std::uint32_t* factor, const std::u
 void fill_by_document(const ByDocument& postings, const SketchOptions& options,
                       Signatures& result) {
     const std::size_t width = result.width();
-    const auto drawn = draw_permutations(options.seed, width);
+    const auto drawn = draw_range(options, width);
     const auto& run = kernels();
     const std::size_t threads = useful_threads(options.threads, (width + grain - 1) / grain);
     constexpr std::size_t block = 4 * grain;
@@ -193,7 +206,7 @@ void check_weight(double weight, double least, const std::string& where) {
 }  // namespace
 
 Signatures sketch(const Documents& documents, const SketchOptions& options) {
-    check(options);
+    Signatures result = empty_signatures(options, !documents.weights.empty());
     if (options.expand && documents.rows.counts.size() != documents.rows.ids.size())
         throw Error("sketch: expansion needs the frequencies of the items");
     if (documents.rows.size() >= UINT32_MAX)
@@ -201,7 +214,6 @@ Signatures sketch(const Documents& documents, const SketchOptions& options) {
     for (std::size_t d = 0; d < documents.weights.size(); ++d)
         check_weight(documents.weights[d], min_weight, "document " + std::to_string(d));
 
-    Signatures result = empty_signatures(options, !documents.weights.empty());
     std::vector<std::uint32_t> rows(documents.rows.ids.size());
     {
         const Ranks ranks(documents.rows.ids);
@@ -272,12 +284,11 @@ void keep_occurring(Rows& inverted, const std::vector<double>& weights, bool exp
 
 Signatures sketch(Rows inverted, const std::vector<double>& weights,
                   const SketchOptions& options) {
-    check(options);
+    Signatures result = empty_signatures(options, !weights.empty());
     if (options.expand && inverted.counts.size() != inverted.ids.size())
         throw Error("sketch: expansion needs the frequencies of the items");
     for (std::size_t d = 0; d < weights.size(); ++d)
         check_weight(weights[d], 0.0, "document " + std::to_string(d));
-    Signatures result = empty_signatures(options, !weights.empty());
     keep_occurring(inverted, weights, options.expand, result);
     result.values.assign(result.items.size() * result.width(), UINT32_MAX);
     if (weights.empty() && !options.expand) {

@@ -136,6 +136,26 @@ TEST(counts_are_documents_and_occurrences) {
     CHECK((plain.occurrences == std::vector<std::uint64_t>{2, 1}));
 }
 
+TEST(a_range_of_tables_has_the_columns_of_the_whole) {
+    for (const bool expand : {false, true}) {
+        const auto documents = twin::corpus(8, 40, 31, expand, false);
+        smh::SketchOptions options;
+        options.tuple_size = 2;
+        options.tables = 9;
+        options.expand = expand;
+        const auto whole = smh::sketch(documents, options);
+        options.table_begin = 3;
+        options.table_end = 7;
+        const auto range = smh::sketch(documents, options);
+        CHECK(range.tables == 4 && range.items == whole.items);
+        for (std::size_t row = 0; row < whole.items.size(); ++row)
+            CHECK(std::equal(range.values.data() + row * 8, range.values.data() + row * 8 + 8,
+                             whole.values.data() + row * 18 + 6));
+        options.table_begin = 7;
+        CHECK_THROWS("the range of tables is empty", smh::sketch(documents, options));
+    }
+}
+
 TEST(merged_parts_are_the_whole) {
     for (const bool weighted : {false, true}) {
         const auto documents = twin::corpus(11, 50, 31, false, weighted);
