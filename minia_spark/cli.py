@@ -53,7 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     handler: Handler = options.handler
     try:
         code = handler(options)
-        sys.stdout.flush()
+        _flush()
         return code
     except MiniaError as error:
         print(f"minia {options.command}: {error}", file=sys.stderr)
@@ -61,9 +61,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print(f"minia {options.command}: interrupted; the next run goes on", file=sys.stderr)
         return 1
-    except BrokenPipeError:
-        # the reader of our output went away; keep Python from failing again while it ends
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except BrokenPipeError:  # the reader of our output went away
+        _discard_output()
         return 1
     except Exception as error:
         if os.environ.get("MINIA_TRACEBACK"):
@@ -75,6 +74,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
             file=sys.stderr,
         )
         return 1
+
+
+def _flush() -> None:
+    """Write what is left of the output; MiniaError when that fails, as on a full disk."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        _discard_output()
+        raise MiniaError(f"the output cannot be written: {error.strerror}") from None
+
+
+def _discard_output() -> None:
+    """Keep Python from failing once more, over the same output, while it ends."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _root_cause(error: Exception) -> str:
@@ -141,7 +156,7 @@ def _parser() -> argparse.ArgumentParser:
         )
         if name == "ingest":
             _add_source(stage, required=True)
-        else:
+        elif name in ("features", "words"):
             stage.add_argument("--batch", metavar="NAME", help="only this batch (default: all)")
         if name == "mine":
             _add_corpus(stage)
@@ -274,8 +289,14 @@ def _add_warehouse_commands(
     export.add_argument("out", type=Path, metavar="OUT")
     export.add_argument("--batch", metavar="NAME", help="only this batch (default: all)")
     _add_settings(export)
-    settings = commands.add_parser("settings", help="print every setting, commented, as YAML")
-    settings.set_defaults(handler=_settings)
+    settings = _command(
+        commands,
+        "settings",
+        _settings,
+        "print every setting, commented, as YAML",
+        examples="  minia settings > minia.yaml\n  minia settings --config minia.yaml",
+        warehouse=False,
+    )
     settings.add_argument("--config", metavar="FILE", help="fill in the values of this file")
     settings.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
     demo = _command(
@@ -360,17 +381,18 @@ def _request(options: argparse.Namespace, stages: tuple[str, ...]):  # type: ign
 
     images = getattr(options, "images", None)
     labels = getattr(options, "labels", None)
-    if options.batch is not None:
-        check_batch_name(options.batch)
-    if images is not None and options.batch is None:
+    batch = getattr(options, "batch", None)
+    if batch is not None:
+        check_batch_name(batch)
+    if images is not None and batch is None:
         raise SettingsError("--images needs --batch NAME: what shall the batch be called?")
     if labels is not None and images is None:
         raise SettingsError("--labels needs --images DIR: labels are read with their images")
     if images is not None and not images.is_dir():
         raise InputError(f"--images {images} is not a folder that can be read")
     source = Source(images) if images is not None else None
-    words = [options.command, *(["--batch", options.batch] if options.batch else [])]
-    return Request("minia " + " ".join(words), stages, options.batch, source)
+    words = [options.command, *(["--batch", batch] if batch else [])]
+    return Request("minia " + " ".join(words), stages, batch, source)
 
 
 def _plan(options: argparse.Namespace) -> int:

@@ -70,7 +70,9 @@ class _UniqueKeyLoader(yaml.SafeLoader):
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen = set()
         for key_node, _ in node.value:
-            key = self.construct_object(key_node, deep=True)
+            if not isinstance(key_node, yaml.ScalarNode):
+                raise SettingsError(f"line {key_node.start_mark.line + 1}: a key must be a name")
+            key = key_node.value
             if key in seen:
                 line = key_node.start_mark.line + 1
                 raise SettingsError(f"key {key!r} is given twice (again in line {line})")

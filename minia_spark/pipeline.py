@@ -8,6 +8,7 @@ of a run become visible at once, by one new state of the catalogue.
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -119,6 +120,7 @@ def make_plan(request: Request, settings: Settings, warehouse: Warehouse) -> Pla
     base = warehouse.catalogue()
     unpublished = warehouse.unpublished()
     redone: set[tuple[str, str | None]] = set()
+    view = base  # with what earlier runs left over
     steps = []
     for stage, batch in _steps_of(request, base):
         pending = [
@@ -131,13 +133,19 @@ def make_plan(request: Request, settings: Settings, warehouse: Warehouse) -> Pla
         if pending and not stage.frozen:
             step = Step(stage, batch, "run", f"after {', '.join(pending)}", _UNKNOWN)
         else:
-            wanted = _fingerprint_of(stage, batch, settings, base, request)
-            step = _decide(stage, batch, wanted, base, unpublished)
-        if step.action != "skip":
+            wanted = _fingerprint_of(stage, batch, settings, view, request)
+            step = _decide(stage, batch, wanted, view, unpublished)
+        if step.action == "reuse":
+            view = _with(view, unpublished[stage.name, batch, step.fingerprint])
+        elif step.action == "run":
             redone.add((stage.name, batch))
         steps.append(step)
     _require_inputs(steps, base)
     return Plan(base, tuple(steps))
+
+
+def _with(view: Catalogue, entries: Sequence[Entry]) -> Catalogue:
+    return view.model_copy(update={"entries": view.with_entries(entries)})
 
 
 def _steps_of(request: Request, base: Catalogue) -> Iterator[tuple[Stage, str | None]]:
@@ -242,7 +250,8 @@ def execute(
         except BaseException as error:
             text = str(error).strip() or type(error).__name__
             failed = {"state": "failed", "ended_at": now(), "error": text[:4000]}
-            warehouse.save_run(warehouse.run(record.run).model_copy(update=failed))
+            with contextlib.suppress(OSError):  # a full disk: what happened is more than the note
+                warehouse.save_run(warehouse.run(record.run).model_copy(update=failed))
             raise
         return record
 
@@ -290,10 +299,10 @@ class _Execution:
         state = self.warehouse.commit(
             plan.base, self.record.run, self.view.entries, self.request.command
         )
-        publish_page(state, self.warehouse)
         ended = {"state": "done", "ended_at": now(), "catalogue": state.version}
         self.record = self.record.model_copy(update=ended)
         self.warehouse.save_run(self.record)
+        publish_page(state, self.warehouse)  # when it fails, the next run does it
         return self.record
 
     def _do(self, step: Step, unpublished: Unpublished) -> StepRecord:
@@ -337,8 +346,7 @@ class _Execution:
         """Write a finished step into the ledger: from now on a crash does not lose it."""
         self.record = self.record.model_copy(update={"steps": (*self.record.steps, step)})
         self.warehouse.save_run(self.record)
-        entries = self.view.with_entries(step.entries)
-        self.view = self.view.model_copy(update={"entries": entries})
+        self.view = _with(self.view, step.entries)
 
 
 def _check_complete(view: Catalogue, warehouse: Warehouse) -> None:

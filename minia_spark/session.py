@@ -91,8 +91,9 @@ def _wanted(settings: SparkSettings) -> dict[str, str]:
         conf["spark.sql.shuffle.partitions"] = "16"
         conf["spark.driver.bindAddress"] = "127.0.0.1"
         conf["spark.driver.host"] = "127.0.0.1"
-    conf["spark.driver.extraJavaOptions"] = f"-Dlog4j2.configurationFile={_LOGGING.as_uri()}"
     conf.update(settings.conf)
+    java = "spark.driver.extraJavaOptions"
+    conf[java] = f"-Dlog4j2.configurationFile={_LOGGING.as_uri()} {conf.get(java, '')}".strip()
     return conf
 
 

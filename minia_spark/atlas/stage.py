@@ -235,7 +235,8 @@ STAGE = Stage(
     per_batch=False,
     after=("ingest", "features", "vocabulary", "words", "mine", "structures"),
     revision=1,
-    settings=lambda s: s.report.model_dump(mode="json"),
+    # the bounds of outliers are drawn also where outliers are kept
+    settings=lambda s: {k: getattr(s, k).model_dump(mode="json") for k in ("report", "words")},
     run=_run,
     exact=True,
 )
