@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import Column, DataFrame, SparkSession
+from pyspark.sql import functions as F
 from pyspark.sql.types import StructType
 
 from minia_spark.config import Settings
@@ -126,11 +127,15 @@ class StageContext:
             entries = [e for e in entries if e.stage == stage]
         if not entries:
             raise MiniaError(f"{self.title}: table {table!r} is not there yet")
-        return self.spark.read.parquet(*[self.uri(e.path) for e in entries])
+        return self.spark.read.parquet(*[self.pattern(e.path) for e in entries])
 
     def uri(self, path: str) -> str:
-        """Return a relative path of the warehouse as Spark wants it."""
+        """Return a relative path of the warehouse as Spark's writers want it."""
         return self.warehouse.storage.uri(path)
+
+    def pattern(self, path: str) -> str:
+        """Return a relative path of the warehouse as Spark's readers want it."""
+        return self.warehouse.storage.pattern(path)
 
     def folder(self, table: str) -> str:
         """Return the folder, relative to the warehouse, that this step may write for a table."""
@@ -146,7 +151,8 @@ class StageContext:
         schema: StructType,
         *,
         within: str = "",
-        digest: Callable[[DataFrame], str] | str | None = None,
+        digest: Column | str | None = None,
+        measures: Mapping[str, Column] | None = None,
     ) -> DataFrame:
         """Write a table's Parquet files and return them, read back.
 
@@ -159,8 +165,11 @@ class StageContext:
             error.
         within : str
             Folder below the step's own, for steps that write something else beside the rows.
-        digest : callable or str or None
-            What later fingerprints are made from; by default this step's own fingerprint.
+        digest : Column or str or None
+            What later fingerprints are made from, given or aggregated from the rows; by default
+            this step's own fingerprint.
+        measures : mapping, optional
+            Aggregates of the written rows that go into `counts` under their names.
 
         Raises
         ------
@@ -177,23 +186,20 @@ class StageContext:
         path = self.folder(table) + (f"/{within}" if within else "")
         with self.progress.spark_jobs(self.spark.sparkContext, f"{self.title}: {table}"):
             selected.write.mode("overwrite").parquet(self.uri(path))
-        written = self.spark.read.schema(schema).parquet(self.uri(path))
-        self.publish(table, path, rows=written.count(), digest=digest, frame=written)
+        written = self.spark.read.schema(schema).parquet(self.pattern(path))
+        asked = dict(measures or {})
+        told = written.agg(
+            F.count("*").alias("rows"),
+            (digest if isinstance(digest, Column) else F.lit(digest)).alias("digest"),
+            *(column.alias(f"of_{name}") for name, column in asked.items()),
+        ).first()
+        assert told is not None
+        self.counts |= {name: told[f"of_{name}"] or 0 for name in asked}
+        self.publish(table, path, rows=told["rows"], digest=told["digest"])
         return written
 
-    def publish(
-        self,
-        table: str,
-        path: str,
-        *,
-        rows: int,
-        digest: Callable[[DataFrame], str] | str | None = None,
-        frame: DataFrame | None = None,
-    ) -> None:
+    def publish(self, table: str, path: str, *, rows: int, digest: str | None = None) -> None:
         """Note a complete folder for the catalogue; it becomes visible when the run commits."""
-        if callable(digest):
-            assert frame is not None
-            digest = digest(frame)
         self.entries.append(
             Entry(
                 table=table,

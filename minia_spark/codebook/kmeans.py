@@ -12,6 +12,7 @@ Lloyd's algorithm: Lloyd 1982, IEEE Trans. Inf. Theory 28:129. The nearest centr
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,13 +29,13 @@ __all__ = [
     "updated_centres",
 ]
 
-_BLOCK_ROWS = 4096
-# 3 * R^2 half-units stay whole numbers in a float's significand when R is at most this.
-_FLOAT32_MAX_NORM_SQUARED = (1 << 24) // 3
-_FLOAT64_MAX_NORM_SQUARED = (1 << 53) // 3
+# Scores of a block (rows x K float32) stay in the cache between the product and the search in it.
+_BLOCK_ROWS = 1024
+# 3 R^2 half-units, R the largest norm: what a float's significand must hold exactly.
+_EXACT = {np.float32: 1 << 24, np.float64: 1 << 53}
 _GRID_MAX_NORM = 2048.0
 
-Grid = NDArray[np.int32]
+Grid = NDArray[np.integer]
 
 
 @dataclass(frozen=True)
@@ -75,10 +76,13 @@ def grid_scale(largest_norm: float, *, whole_numbers: bool) -> float:
     return float(2.0 ** np.floor(np.log2(_GRID_MAX_NORM / largest_norm)))
 
 
-def to_grid(descriptors: NDArray[np.generic], scale: float) -> Grid:
-    """Return descriptors (n, D), any dtype, in whole grid units, halves rounded up."""
-    if scale == 1.0 and descriptors.dtype.kind in "iu":
-        return descriptors.astype(np.int32)
+def to_grid(descriptors: NDArray[np.generic], scale: float) -> NDArray[np.integer]:
+    """Return descriptors (n, D), any dtype, in whole grid units, halves rounded up.
+
+    Whole numbers at scale 1 are returned as they are, not copied.
+    """
+    if scale == 1.0 and np.issubdtype(descriptors.dtype, np.integer):
+        return descriptors  # type: ignore[return-value]
     scaled = descriptors.astype(np.float64) * scale
     return np.asarray(np.floor(scaled + 0.5), dtype=np.int32)
 
@@ -93,15 +97,15 @@ class NearestCentre:
     """
 
     def __init__(self, centres: Grid) -> None:
-        wide = centres.astype(np.int64)
+        wide = centres.astype(np.float64)
         norms = np.einsum("kd,kd->k", wide, wide)
         self.size, self.dim = centres.shape
-        self._largest = int(norms.max(initial=0))
+        self._largest = float(norms.max(initial=0))
         # One more column carries -|c|^2 / 2 against a 1 in every descriptor.
-        self._weights = np.vstack([wide.T.astype(np.float64), -norms / 2.0])
-        self._weights32 = self._weights.astype(np.float32)
+        weights = np.vstack([wide.T, -norms / 2.0])
+        self._weights = {np.float64: weights, np.float32: weights.astype(np.float32)}
 
-    def find(self, descriptors: NDArray[np.generic]) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+    def find(self, descriptors: NDArray[np.integer]) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
         """Return the nearest centre of every descriptor and its squared distance.
 
         Parameters
@@ -122,53 +126,75 @@ class NearestCentre:
         OverflowError
             Values so large that float64 cannot hold a dot product exactly.
         """
-        if descriptors.ndim != 2 or descriptors.shape[1] != self.dim:
-            raise ValueError(f"descriptors {descriptors.shape} for centres of {self.dim} numbers")
-        count = len(descriptors)
-        nearest = np.empty(count, dtype=np.int32)
-        squared = np.empty(count, dtype=np.int64)
-        for start in range(0, count, _BLOCK_ROWS):
-            block = descriptors[start : start + _BLOCK_ROWS]
-            stop = start + len(block)
-            nearest[start:stop], squared[start:stop] = self._find_block(block)
+        nearest = np.empty(len(descriptors), dtype=np.int32)
+        squared = np.empty(len(descriptors), dtype=np.int64)
+        stop = 0
+        for block in self._blocks(descriptors):
+            start, stop = stop, stop + len(block.nearest)
+            nearest[start:stop] = block.nearest
+            squared[start:stop] = block.squared
         return nearest, squared
 
-    def _find_block(
-        self, block: NDArray[np.generic]
-    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        wide = block.astype(np.int32)
-        norms = np.einsum("nd,nd->n", wide, wide, dtype=np.int64)
-        bound = max(self._largest, int(norms.max(initial=0)))
-        if bound <= _FLOAT32_MAX_NORM_SQUARED:
-            weights = self._weights32
-        elif bound <= _FLOAT64_MAX_NORM_SQUARED:
-            weights = self._weights
-        else:
-            raise OverflowError(f"squared norm {bound} is too large for exact distances")
-        extended = np.ones((len(block), self.dim + 1), dtype=weights.dtype)
-        extended[:, : self.dim] = wide
-        scores = extended @ weights
+    def sums(self, descriptors: NDArray[np.integer]) -> ClusterSums:
+        """Return the sums of one Lloyd pass over the descriptors, shape (n, D), n >= 0.
+
+        Errors as in :meth:`find`.
+        """
+        sums = np.zeros((self.size, self.dim), dtype=np.int64)
+        counts = np.zeros(self.size, dtype=np.int64)
+        cost = 0
+        for block in self._blocks(descriptors):
+            rows = len(block.nearest)
+            # Sums of 1,024 values: exact in float32 up to 2^14 each, in float64 always.
+            values = block.values if block.largest * rows <= 1 << 24 else block.values.astype("f8")
+            members = sp.csc_matrix(
+                (np.ones(rows, values.dtype), block.nearest, np.arange(rows + 1)),
+                shape=(self.size, rows),
+            )
+            sums += (members @ values).astype(np.int64)
+            counts += np.bincount(block.nearest, minlength=self.size)
+            cost += int(block.squared.sum())
+        return ClusterSums(sums, counts, cost)
+
+    def _blocks(self, descriptors: NDArray[np.integer]) -> Iterator[_Block]:
+        if descriptors.ndim != 2 or descriptors.shape[1] != self.dim:
+            raise ValueError(f"descriptors {descriptors.shape} for centres of {self.dim} numbers")
+        for start in range(0, len(descriptors), _BLOCK_ROWS):
+            yield self._assign(descriptors[start : start + _BLOCK_ROWS])
+
+    def _assign(self, block: NDArray[np.integer]) -> _Block:
+        largest = max(int(block.max()), -int(block.min()))
+        kind = self._exact_kind(self.dim * largest**2)
+        extended = np.ones((len(block), self.dim + 1), dtype=kind)
+        values = extended[:, : self.dim]
+        values[:] = block
+        norms = np.einsum("nd,nd->n", values, values)
+        wanted = self._exact_kind(3 * max(self._largest, float(norms.max())))
+        if wanted is not kind:
+            extended = extended.astype(wanted)
+        scores = extended @ self._weights[wanted]
         nearest = scores.argmax(axis=1)
         best = scores[np.arange(len(block)), nearest].astype(np.float64)
-        return nearest, norms - np.rint(2.0 * best).astype(np.int64)
+        squared = (norms - 2.0 * best).astype(np.int64)
+        return _Block(extended[:, : self.dim], nearest, squared, largest)
 
-    def sums(self, descriptors: NDArray[np.generic]) -> ClusterSums:
-        """Return the sums of one Lloyd pass over the descriptors, shape (n, D), n >= 0."""
-        nearest, squared = self.find(descriptors)
-        sums = np.zeros((self.size, self.dim), dtype=np.int64)
-        for start in range(0, len(descriptors), _BLOCK_ROWS):
-            block = descriptors[start : start + _BLOCK_ROWS]
-            labels = nearest[start : start + _BLOCK_ROWS]
-            # 4,096 rows of values below 4,096 sum to below 2^24: exact in float32.
-            small = bool(np.abs(block.astype(np.int32)).max(initial=0) < (1 << 24) // _BLOCK_ROWS)
-            kind = np.float32 if small else np.float64
-            rows = np.arange(len(block) + 1)
-            members = sp.csc_matrix(
-                (np.ones(len(block), dtype=kind), labels, rows), shape=(self.size, len(block))
-            )
-            sums += np.rint(members @ block.astype(kind)).astype(np.int64)
-        counts = np.bincount(nearest, minlength=self.size).astype(np.int64)
-        return ClusterSums(sums, counts, int(squared.sum()))
+    @staticmethod
+    def _exact_kind(bound: float) -> type[np.float32] | type[np.float64]:
+        """Return the narrowest type that holds all whole numbers up to the bound."""
+        for kind in (np.float32, np.float64):
+            if bound <= _EXACT[kind]:
+                return kind
+        raise OverflowError(f"values up to {bound:g} are too large for exact distances")
+
+
+@dataclass(frozen=True)
+class _Block:
+    """Some descriptors, (rows, D) as floats, with their nearest centres."""
+
+    values: NDArray[np.floating]
+    nearest: NDArray[np.intp]
+    squared: NDArray[np.int64]
+    largest: int
 
 
 def empty_sums(size: int, dim: int) -> ClusterSums:

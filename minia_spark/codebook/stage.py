@@ -87,7 +87,7 @@ class Codebook:
     ----------
     version : str
         Hash of the centres, their scale and the extractor.
-    centres : int32 array, shape (K, D)
+    centres : int array, shape (K, D)
         In grid units.
     scale : float
         Grid units in a descriptor's unit.
@@ -95,7 +95,7 @@ class Codebook:
     """
 
     version: str
-    centres: NDArray[np.int32]
+    centres: NDArray[np.integer]
     scale: float
     extractor: str
 
@@ -158,7 +158,7 @@ class _Descriptors:
     dim: int
     scale: float
 
-    def on_grid(self) -> Callable[[pa.RecordBatch], NDArray[np.int32]]:
+    def on_grid(self) -> Callable[[pa.RecordBatch], NDArray[np.integer]]:
         """Return the reader of a batch; it holds no DataFrame, so that it can be sent."""
         dtype, dim, scale = self.dtype, self.dim, self.scale
         return lambda batch: to_grid(binary_block(batch["descriptors"], dtype, dim)[0], scale)
@@ -241,7 +241,7 @@ def descriptor_sample(
 def _sample_batch(
     hashes: NDArray[np.int64],
     image_ids: NDArray[np.object_],
-    numbers: NDArray[np.int32],
+    numbers: NDArray[np.integer],
     vectors: NDArray[np.float32],
 ) -> pa.RecordBatch:
     dim = vectors.shape[1]
@@ -296,8 +296,8 @@ def _mllib_centres(context: StageContext, features: DataFrame, total: int) -> ND
 
 
 def _refine(
-    context: StageContext, descriptors: _Descriptors, centres: NDArray[np.int32]
-) -> tuple[list[float], NDArray[np.int32], ClusterSums]:
+    context: StageContext, descriptors: _Descriptors, centres: NDArray[np.integer]
+) -> tuple[list[float], NDArray[np.integer], ClusterSums]:
     """Return (cost per descriptor before each update and at the end, centres, last sums)."""
     settings = context.settings.codebook
     history: list[float] = []
@@ -327,7 +327,7 @@ def _has_converged(history: list[float], tolerance: float) -> bool:
 
 
 def _pass(
-    context: StageContext, descriptors: _Descriptors, centres: NDArray[np.int32]
+    context: StageContext, descriptors: _Descriptors, centres: NDArray[np.integer]
 ) -> ClusterSums:
     size, dim = centres.shape
     shared = context.spark.sparkContext.broadcast(centres)

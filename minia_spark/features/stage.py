@@ -110,24 +110,34 @@ def _run(context: StageContext) -> None:
         *place
     )
     frame = ordered.select("batch", "image_id", "uri", "content_hash").mapInArrow(extract, schema)
-    written = context.write("features", frame, schema)
+    written = context.write(
+        "features",
+        frame,
+        schema,
+        measures={
+            "images": F.count("*"),
+            "features": F.sum("n_features"),
+            "left_out": F.sum("n_found") - F.sum("n_features"),
+            "rejects": F.count("reason"),
+        },
+    )
     context.check_counts("images", count, context.entries[-1].rows)
     bad = written.where("reason is not null").select("batch", "image_id", "reason", "detail")
-    rejects = bad.join(images.select("image_id", "uri"), "image_id").withColumn(
-        "stage", F.lit("features")
-    )
-    context.write("rejects", rejects.coalesce(1), REJECTS)
-    rejected = context.entries[-1].rows
-    totals = written.agg(F.sum("n_features"), F.sum("n_found")).first()
-    assert totals is not None
-    context.counts |= {"images": count, "features": totals[0] or 0, "rejects": rejected}
-    if rejected == count:
-        reason = bad.first()
-        raise InputError(f"no image of batch {context.batch} could be extracted: {reason}")
-    if (totals[1] or 0) > (totals[0] or 0):
+    if context.counts["rejects"] == count:
+        row = bad.orderBy("image_id").first()
+        assert row is not None
+        raise InputError(
+            f"no image of batch {context.batch} could be extracted, e.g. {row['image_id']}: "
+            f"{row['detail']} Nothing was published."
+        )
+    rejects = bad.join(images.select("image_id", "uri"), "image_id")
+    rejects = rejects.withColumn("stage", F.lit("features")).coalesce(1)
+    context.write("rejects", rejects, REJECTS)
+    context.check_counts("rejects", int(context.counts["rejects"]), context.entries[-1].rows)
+    if context.counts["left_out"]:
         context.progress.warn(
-            f"{context.title}: {totals[1] - totals[0]:,} features beyond features.max_features "
-            f"({settings.max_features:,}) an image were left out"
+            f"{context.title}: {context.counts['left_out']:,} features beyond "
+            f"features.max_features ({settings.max_features:,}) an image were left out"
         )
 
 

@@ -130,11 +130,11 @@ def _run(context: StageContext) -> None:
     batch = context.batch
     scratch = context.folder("files")
     listed, refused = _write_listing(context, f"{scratch}/listed")
-    frame = context.spark.read.schema(_LISTED).parquet(context.uri(f"{scratch}/listed"))
+    frame = context.spark.read.schema(_LISTED).parquet(context.pattern(f"{scratch}/listed"))
     read = _read_images(context, frame.where("reason is null"), listed)
     with context.progress.spark_jobs(context.spark.sparkContext, f"{context.title}: reading"):
         read.write.mode("overwrite").parquet(context.uri(f"{scratch}/read"))
-    read = context.spark.read.schema(read.schema).parquet(context.uri(f"{scratch}/read"))
+    read = context.spark.read.schema(read.schema).parquet(context.pattern(f"{scratch}/read"))
 
     # Two rows of one Parquet file, or of two, may claim the same name: the first by place stays.
     order = F.row_number().over(Window.partitionBy("image_id").orderBy("uri"))
@@ -155,12 +155,12 @@ def _run(context: StageContext) -> None:
     if entries == rejected:
         raise _nothing_readable(context, rejects)
     labelled = _with_labels(context, images, f"{scratch}/labels")
-    written = context.write("images", labelled, IMAGES, digest=_content_digest)
+    context.counts["listed"] = listed
+    measures = {"labelled": F.count("label")} if context.settings.ingest.labels.file else None
+    context.write("images", labelled, IMAGES, digest=_content_digest(), measures=measures)
     found = context.entries[-1].rows
     context.check_counts("entries", entries, found, rejected)
-    context.counts |= {"listed": listed, "images": found, "rejects": rejected}
-    if context.settings.ingest.labels.file is not None:
-        context.counts["labelled"] = written.where("label is not null").count()
+    context.counts |= {"images": found, "rejects": rejected}
     if rejected:
         context.progress.warn(
             f"{context.title}: {rejected:,} files were rejected: {_reasons(rejects)}; "
@@ -265,12 +265,10 @@ def _nothing_readable(context: StageContext, rejects: DataFrame) -> InputError:
     )
 
 
-def _content_digest(images: DataFrame) -> str:
-    """Return a digest of names and content that no order can change."""
+def _content_digest() -> Column:
+    """Return the digest of names and content; no order of rows can change it."""
     hashed = F.xxhash64("image_id", "content_hash")
-    row = images.agg(F.count("*"), F.bit_xor(hashed), F.sum(hashed.cast("decimal(38,0)"))).first()
-    assert row is not None
-    return ":".join(str(value) for value in row)
+    return F.concat_ws(":", F.count("*"), F.bit_xor(hashed), F.sum(hashed.cast("decimal(38,0)")))
 
 
 def _with_labels(context: StageContext, images: DataFrame, scratch: str) -> DataFrame:
@@ -288,7 +286,7 @@ def _with_labels(context: StageContext, images: DataFrame, scratch: str) -> Data
     )
     rows = (tuple(row.values()) for batch in batches for row in batch.to_pylist())
     _write_rows(context.warehouse.storage, scratch, LABELS_SCHEMA, rows)
-    labels = context.spark.read.parquet(context.uri(scratch))
+    labels = context.spark.read.parquet(context.pattern(scratch))
     matched = images
     for key in ("path", "name", "stem"):
         # All rows that a key could mean; whether they contradict each other is seen after the join

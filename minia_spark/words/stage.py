@@ -82,7 +82,8 @@ def _run(context: StageContext) -> None:
             )
 
     frame = features.select("batch", "image_id", "size", "descriptors").mapInArrow(assign, WORDS)
-    written = context.write("words", frame, WORDS)
+    empty = F.count_if(F.size("words") == 0)
+    written = context.write("words", frame, WORDS, measures={"without_words": empty})
     images = context.entries[-1].rows
     rejected = sum(
         e.rows for e in context.view.of_table("rejects", context.batch) if e.stage == "features"
@@ -94,8 +95,7 @@ def _run(context: StageContext) -> None:
     )
     counts = counts.withColumn("batch", F.lit(context.batch)).coalesce(1)
     context.write("word_counts", counts, WORD_COUNTS)
-    empty = written.where("size(words) = 0").count()
-    context.counts |= {"images": images, "without_words": empty}
+    context.counts["images"] = images
     shared.destroy()
 
 
