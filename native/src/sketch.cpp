@@ -107,9 +107,13 @@ void fill_by_document(const ByDocument& postings, const SketchOptions& options,
     constexpr std::size_t block = 4 * grain;
     run_threads(threads, [&](std::size_t thread) {
         const auto share = share_of(width, thread, threads, grain);
+        // The block's columns of all rows lie together here: rows come in any order, and those of
+        // the matrix are pages apart.
+        std::vector<std::uint32_t> minima(result.items.size() * block);
         std::uint32_t current[block];
         for (std::size_t begin = share.begin; begin < share.end; begin += block) {
             const std::size_t lanes = std::min(block, share.end - begin);
+            std::fill(minima.begin(), minima.end(), UINT32_MAX);
             for (std::size_t d = 0; d + 1 < postings.offsets.size(); ++d) {
                 const double* weight =
                     postings.weights->empty() ? nullptr : postings.weights->data() + d;
@@ -118,13 +122,17 @@ void fill_by_document(const ByDocument& postings, const SketchOptions& options,
                 for (std::uint64_t p = postings.offsets[d]; p < postings.offsets[d + 1]; ++p) {
                     const std::uint32_t wanted =
                         postings.frequencies.empty() ? 1 : postings.frequencies[p];
-                    fold_replicas(run, drawn.factor.data() + begin, drawn.summand.data() + begin,
-                                  lanes, (*postings.keys)[d], replicas, wanted, weight, current);
+                    if (wanted > replicas)
+                        fold_replicas(run, drawn.factor.data() + begin,
+                                      drawn.summand.data() + begin, lanes, (*postings.keys)[d],
+                                      replicas, wanted, weight, current);
                     replicas = wanted;
-                    run.fold(current, lanes,
-                             result.values.data() + postings.rows[p] * width + begin);
+                    run.fold(current, block, minima.data() + postings.rows[p] * block);
                 }
             }
+            for (std::size_t row = 0; row < result.items.size(); ++row)
+                std::copy_n(minima.data() + row * block, lanes,
+                            result.values.data() + row * width + begin);
         }
     });
 }
