@@ -123,14 +123,8 @@ def make_plan(request: Request, settings: Settings, warehouse: Warehouse) -> Pla
     view = base  # with what earlier runs left over
     steps = []
     for stage, batch in _steps_of(request, base):
-        pending = [
-            name
-            for name in stage.after
-            if (name, batch) in redone
-            or (any(n == name for n, _ in redone) and not stage.per_batch)
-            or (name, None) in redone
-        ]
-        if pending and not stage.frozen:
+        pending = [] if stage.frozen else _redone_before(stage, batch, redone)
+        if pending:
             step = Step(stage, batch, "run", f"after {', '.join(pending)}", _UNKNOWN)
         else:
             wanted = _fingerprint_of(stage, batch, settings, view, request)
@@ -142,6 +136,14 @@ def make_plan(request: Request, settings: Settings, warehouse: Warehouse) -> Pla
         steps.append(step)
     _require_inputs(steps, base)
     return Plan(base, tuple(steps))
+
+
+def _redone_before(
+    stage: Stage, batch: str | None, redone: set[tuple[str, str | None]]
+) -> list[str]:
+    """Return the names of the stages that this step reads and that have to run first."""
+    names = {name for name, other in redone if not stage.per_batch or other in (None, batch)}
+    return [name for name in stage.after if name in names]
 
 
 def _with(view: Catalogue, entries: Sequence[Entry]) -> Catalogue:
