@@ -199,6 +199,8 @@ std::unique_ptr<Source> memory_source(const void* bytes, std::size_t size);
 // A file, or standard output for "-". A regular file appears under its name only when finish()
 // succeeds and is left as it was otherwise; a device or a pipe is written directly.
 std::unique_ptr<Sink> open_sink(const std::string& path);
+// Throws where open_sink() would for lack of a folder or permission: before long work, not after.
+void check_sink(const std::string& path);
 std::unique_ptr<Sink> memory_sink(std::string& bytes);
 
 // Text: one line a row, `SIZE id:count id:count ...`. `name` is used in messages. Counts may be

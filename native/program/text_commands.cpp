@@ -12,6 +12,7 @@ smh::Rows read_rows_of(const std::string& path) {
 
 void ifindex(const Arguments& arguments) {
     const auto& paths = arguments.operands();
+    smh::check_sink(paths[1]);
     const smh::Rows corpus = read_rows_of(paths[0]);
     smh::Rows inverted;
     try {
@@ -30,6 +31,7 @@ void weights(const Arguments& arguments) {
     const std::string scheme = arguments.text("weights", "idf");
     if (scheme != "idf" && scheme != "ids")
         throw UsageError("--weights must be idf or ids, got '" + scheme + "'");
+    smh::check_sink(paths[2]);
     const smh::Rows corpus = read_rows_of(paths[0]);
     const smh::Rows inverted = read_rows_of(paths[1]);
     const auto weighed = smh::weigh(
@@ -114,6 +116,7 @@ std::vector<double> read_weights_of(const std::string& path, const smh::Rows& in
 void discover(const Arguments& arguments) {
     const Discovery settled = settle(arguments);
     const auto& paths = arguments.operands();
+    smh::check_sink(paths[1]);
     smh::Signatures signatures;
     {
         smh::Rows inverted = smh::read_rows(*smh::open_source(paths[0]), paths[0],

@@ -121,13 +121,17 @@ class MemorySink : public Sink {
     std::string& bytes_;
 };
 
+// Through symbolic links to the file itself, so that the links stay.
+std::string resolved(const std::string& path) {
+    char* found = ::realpath(path.c_str(), nullptr);
+    if (found == nullptr) return path;
+    std::string target = found;
+    std::free(found);
+    return target;
+}
+
 std::unique_ptr<Sink> open_replacing(const std::string& path, mode_t mode) {
-    // through a symbolic link to the file itself, so that the link stays
-    std::string target = path;
-    if (char* resolved = ::realpath(path.c_str(), nullptr)) {
-        target = resolved;
-        std::free(resolved);
-    }
+    const std::string target = resolved(path);
     const std::string beside = target + ".part" + std::to_string(::getpid());
     const int file = ::open(beside.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
     if (file < 0) throw Error(path + ": cannot be created: " + reason());
@@ -158,6 +162,21 @@ std::unique_ptr<Sink> open_sink(const std::string& path) {
     const int file = ::open(path.c_str(), O_WRONLY | O_CLOEXEC);
     if (file < 0) throw Error(path + ": cannot be written: " + reason());
     return std::make_unique<FileSink>(file, path);
+}
+
+void check_sink(const std::string& path) {
+    if (path == "-") return;
+    struct stat status {};
+    const bool exists = ::stat(path.c_str(), &status) == 0;
+    std::string place = path;
+    if (!exists || S_ISREG(status.st_mode)) {  // a file is written beside its name
+        place = resolved(path);
+        const std::size_t slash = place.rfind('/');
+        place = slash == std::string::npos ? "." : place.substr(0, slash + 1);
+    }
+    if (::access(place.c_str(), W_OK) != 0)
+        throw Error(path + ": cannot be written: " + reason());
+    if (exists && S_ISDIR(status.st_mode)) throw Error(path + ": is a directory");
 }
 
 std::unique_ptr<Sink> memory_sink(std::string& bytes) {

@@ -191,7 +191,9 @@ same "through a link" kept.model single.model
 )
 [ "$(cat code)" = 1 ] && grep -q "File too large" err || fail "over the limit: $(cat code err)"
 same "over the limit" kept.model single.model
-expect 1 "cannot be created" "$smh" ifindex single.words no/such/place
+expect 1 "no/such/place: cannot be written: No such file or directory" \
+    "$smh" ifindex single.words no/such/place
+expect 1 ".: is a directory" "$smh" discover single.ifs .
 [ -z "$(find . -name '*.part*')" ] || fail "temporary files are left"
 
 # the library's other program
