@@ -1,0 +1,123 @@
+"""What became of every structure from one run to another.
+
+Two structures are *related* when they share more than half of the words of the smaller one. Related
+structures are paired one to one, the most similar first (Jaccard; ties go to the earlier older and
+then to the earlier newer structure). A pair is one structure that went on. What is left without a
+partner was split from or merged into a related one, was born, or is gone.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from fractions import Fraction
+
+import numpy as np
+from numpy.typing import NDArray
+
+from minia_spark.mining.model import ItemRows, incidence
+
+__all__ = ["Event", "Fate", "trace"]
+
+
+class Event(StrEnum):
+    """What happened to a structure."""
+
+    BORN = "born"
+    SAME = "same"
+    GROWN = "grown"
+    SHRUNK = "shrunk"
+    CHANGED = "changed"
+    SPLIT = "split"
+    MERGED = "merged"
+    GONE = "gone"
+
+
+@dataclass(frozen=True)
+class Fate:
+    """What became of one structure.
+
+    Attributes
+    ----------
+    event : Event
+        ``same``, ``grown`` (words came), ``shrunk`` (words went), ``changed`` (both): it went on.
+        ``split``: a newer structure that came out of `older`, which went on as another one.
+        ``merged``: an older structure that ended in `newer`. ``born`` and ``gone``: no relation.
+    older, newer : int or None
+        Place in the older and in the newer list.
+    gained, lost : int
+        Words that came and went; of a structure without a partner, all of them.
+    """
+
+    event: Event
+    older: int | None
+    newer: int | None
+    gained: int
+    lost: int
+
+
+def trace(older: ItemRows, newer: ItemRows) -> list[Fate]:
+    """Tell what became of every structure.
+
+    Parameters
+    ----------
+    older, newer : Structures or other rows of items
+        Of the earlier and the later run, in words of the same vocabulary.
+
+    Returns
+    -------
+    list of Fate
+        One for every newer structure, in its order, then one for every older structure that did
+        not go on, in its order.
+    """
+    old_sizes, new_sizes = np.diff(older.offsets), np.diff(newer.offsets)
+    relations = _relations(older, newer)
+    partner_of_new: dict[int, tuple[int, int]] = {}
+    taken: set[int] = set()
+    nearest_old: dict[int, int] = {}
+    nearest_new: dict[int, int] = {}
+    for _, old, new, shared in relations:
+        nearest_old.setdefault(new, old)
+        nearest_new.setdefault(old, new)
+        if old not in taken and new not in partner_of_new:
+            taken.add(old)
+            partner_of_new[new] = old, shared
+    fates = []
+    for new, size in enumerate(new_sizes.tolist()):
+        if new in partner_of_new:
+            old, shared = partner_of_new[new]
+            gained, lost = size - shared, int(old_sizes[old]) - shared
+            fates.append(Fate(_change(gained, lost), old, new, gained, lost))
+        else:
+            event = Event.SPLIT if new in nearest_old else Event.BORN
+            fates.append(Fate(event, nearest_old.get(new), new, size, 0))
+    for old, size in enumerate(old_sizes.tolist()):
+        if old not in taken:
+            event = Event.MERGED if old in nearest_new else Event.GONE
+            fates.append(Fate(event, old, nearest_new.get(old), 0, size))
+    return fates
+
+
+def _change(gained: int, lost: int) -> Event:
+    if gained:
+        return Event.CHANGED if lost else Event.GROWN
+    return Event.SHRUNK if lost else Event.SAME
+
+
+def _relations(older: ItemRows, newer: ItemRows) -> list[tuple[Fraction, int, int, int]]:
+    """Return (1 - Jaccard, older, newer, shared words) of related pairs, most similar first."""
+    old_sizes, new_sizes = np.diff(older.offsets), np.diff(newer.offsets)
+    columns: NDArray[np.uint32] = np.unique(np.concatenate([older.items, newer.items]))
+    both = (incidence(older, columns) @ incidence(newer, columns).T).tocoo()
+    smaller = np.minimum(old_sizes[both.row], new_sizes[both.col])
+    related = 2 * both.data > smaller
+    found = []
+    for old, new, shared in zip(
+        both.row[related].tolist(),
+        both.col[related].tolist(),
+        both.data[related].tolist(),
+        strict=True,
+    ):
+        union = int(old_sizes[old] + new_sizes[new]) - shared
+        found.append((1 - Fraction(shared, union), old, new, shared))  # exact: no rounding in ties
+    return sorted(found)
