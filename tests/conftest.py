@@ -1,0 +1,99 @@
+"""One Spark session, one survey and one warehouse for all tests that need them; made when needed.
+
+The session's JVM compiles fast instead of well, and Spark interprets its plans: the tests run many
+small jobs, for which compiling takes most of the time.
+"""
+
+from __future__ import annotations
+
+import functools
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from commands import SMALL, Result, run_minia
+from hypothesis import settings
+from pyspark.sql import SparkSession
+
+from minia_spark import demo, session
+from minia_spark.config import SparkSettings
+from minia_spark.session import open_session
+from minia_spark.sky.survey import Survey, SurveyFiles, write_survey
+
+# Machines differ and are shared: a slow example is not a wrong one.
+settings.register_profile("minia", deadline=None)
+settings.load_profile("minia")
+
+
+@functools.cache
+def _session() -> SparkSession:
+    conf = {
+        "spark.sql.shuffle.partitions": "2",
+        "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC",
+        "spark.sql.codegen.wholeStage": "false",
+        "spark.sql.codegen.factoryMode": "NO_CODEGEN",
+    }
+    settings = SparkSettings(master="local[2]", driver_memory="1g", conf=conf)
+    return open_session(settings, "tests")
+
+
+@pytest.fixture(scope="session")
+def spark() -> SparkSession:
+    return _session()
+
+
+def pytest_sessionfinish() -> None:
+    """Stop Spark, if a test has started it."""
+    if _session.cache_info().currsize:
+        _session().stop()
+
+
+@pytest.fixture(scope="session")
+def survey(tmp_path_factory: pytest.TempPathFactory) -> SurveyFiles:
+    """Sixty images of 128 x 128 pixels, about 33 features each, in which two patterns recur."""
+    folder = tmp_path_factory.mktemp("survey")
+    return write_survey(
+        folder, Survey(side_px=128, patterns=("clumpy_ring", "asterism"), frequency=0.4), 60
+    )
+
+
+@pytest.fixture(scope="session")
+def opened() -> Iterator[list[str]]:
+    """The sessions that commands opened; all of them are the tests' own."""
+    names: list[str] = []
+
+    def open_ours(_: SparkSettings, app_name: str = "minia") -> SparkSession:
+        names.append(app_name)
+        return _session()
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(session, "open_session", open_ours)
+        patch.setattr(demo, "open_session", open_ours)
+        yield names
+
+
+@pytest.fixture(scope="session")
+def minia(opened: list[str]) -> Callable[..., Result]:
+    """The command line in this process: ``minia("status", "--warehouse", W)``."""
+    assert opened is not None  # it is in force from here on
+    return run_minia
+
+
+@pytest.fixture(scope="session")
+def warehouse(
+    minia: Callable[..., Result], survey: SurveyFiles, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """A warehouse in which everything ran once, on batch ``b1``; not to be changed."""
+    location = tmp_path_factory.mktemp("warehouse") / "W"
+    minia(
+        *("run", "--images", survey.images, "--batch", "b1", "--labels", survey.labels),
+        *("--warehouse", location, *SMALL),
+    ).expect(0)
+    return location
+
+
+@pytest.fixture
+def own_warehouse(warehouse: Path, tmp_path: Path) -> Path:
+    """A copy of it that a test may change: all its paths are relative."""
+    return Path(shutil.copytree(warehouse, tmp_path / "W"))

@@ -1,0 +1,489 @@
+"""States, ledger, vacuum and lock, without Spark: runs are written by hand."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from minia_spark import warehouse as module
+from minia_spark.errors import InputError, MiniaError, SettingsError
+from minia_spark.warehouse import Catalogue, Entry, StepRecord, Warehouse, check_batch_name
+
+PARALLEL = 12
+
+
+def entry(run: str, batch: str | None = "b1", table: str = "words", **values: object) -> Entry:
+    path = f"{table}/run={run}" + (f"/batch={batch}" if batch else "")
+    fields = {"stage": table, "rows": 1, "fingerprint": f"f-{run}", "digest": f"d-{run}"}
+    return Entry(table=table, batch=batch, run=run, path=path, **(fields | values))
+
+
+def write(house: Warehouse, *entries: Entry) -> None:
+    for one in entries:
+        house.storage.replace(f"{one.path}/part-0.parquet", b"x" * 100)
+
+
+def publish(house: Warehouse, *entries: Entry, note: str = "") -> Catalogue:
+    """Write the entries' files and commit them on top of the newest state."""
+    write(house, *entries)
+    base = house.catalogue()
+    return house.commit(base, entries[0].run, base.with_entries(entries), note)
+
+
+@pytest.fixture(params=["local", "remote"])
+def house(request: pytest.FixtureRequest, tmp_path: Path) -> Warehouse:
+    return Warehouse(str(tmp_path / "W") if request.param == "local" else "mock:///W")
+
+
+@pytest.fixture
+def local(tmp_path: Path) -> Warehouse:
+    return Warehouse(str(tmp_path / "W"))
+
+
+class TestStates:
+    def test_nothing_there(self, house):
+        assert house.catalogue() == Catalogue()
+        assert house.versions() == []
+        with pytest.raises(InputError, match=r"no warehouse at .*W: nothing was published"):
+            house.require()
+        assert not house.storage.exists("")  # looking makes nothing
+
+    def test_commits_follow_each_other(self, house):
+        publish(house, entry("r1"), note="first")
+        state = publish(house, entry("r2", "b2"))
+        assert (state.version, state.parent, state.run) == (2, 1, "r2")
+        assert house.versions() == [1, 2]
+        assert house.catalogue() == state
+        assert house.catalogue(1).note == "first"
+        assert house.catalogue().batches == ["b1", "b2"]
+        assert [e.run for e in house.catalogue().of_table("words", "b2")] == ["r2"]
+
+    def test_an_entry_replaces_that_of_its_table_batch_and_stage(self):
+        first = Catalogue(entries=(entry("r1"), entry("r1", "b2"), entry("r1", None, "structures")))
+        merged = first.with_entries([entry("r2"), entry("r2", stage="features")])
+        assert [(e.table, e.batch, e.stage, e.run) for e in merged] == [
+            ("structures", None, "structures", "r1"),
+            ("words", "b1", "features", "r2"),
+            ("words", "b1", "words", "r2"),
+            ("words", "b2", "words", "r1"),
+        ]
+
+    def test_the_second_of_two_writers_fails_and_changes_nothing(self, house):
+        base = publish(house, entry("r1"))
+        winner = house.commit(base, "r2", base.entries, "")
+        with pytest.raises(MiniaError, match=r"another run published state 2 .* in the meantime"):
+            house.commit(base, "r3", base.entries, "")
+        assert house.catalogue() == winner
+
+    def test_an_old_base_fails_also_where_vacuum_made_its_number_free(self, house):
+        base = publish(house, entry("r1"))
+        for run in ("r2", "r3"):
+            publish(house, entry(run))
+        house.vacuum(1)
+        with pytest.raises(MiniaError, match="another run published state 3"):
+            house.commit(base, "r4", base.entries, "")
+        assert house.versions() == [3]
+
+    def test_of_many_writers_one_wins(self, local):
+        base = publish(local, entry("r0"))
+        start = threading.Barrier(PARALLEL)
+
+        def commit(number: int) -> bool:
+            start.wait()
+            with contextlib.suppress(MiniaError):
+                local.commit(base, f"r{number}", base.entries, "")
+                return True
+            return False
+
+        with ThreadPoolExecutor(PARALLEL) as pool:
+            won = list(pool.map(commit, range(PARALLEL)))
+        assert sum(won) == 1
+        assert local.catalogue().run == f"r{won.index(True)}"
+
+    def test_readers_see_whole_states_that_only_grow(self, local):
+        publish(local, entry("r0"))
+        seen: list[list[int]] = []
+        done = threading.Event()
+
+        def read() -> None:
+            own = []
+            while not done.is_set():
+                state = local.catalogue()
+                # state n was made by run r(n-1) and holds n batches
+                assert state.run == f"r{state.version - 1}"
+                assert len(state.entries) == state.version
+                own.append(state.version)
+            seen.append(own)
+
+        with ThreadPoolExecutor(3) as pool:
+            readers = [pool.submit(read) for _ in range(3)]
+            for number in range(1, 25):
+                publish(local, entry(f"r{number}", f"c{number}"))
+            done.set()
+            for reader in readers:
+                reader.result()
+        assert all(own == sorted(own) for own in seen)
+
+    def test_a_state_that_is_not_kept(self, house):
+        publish(house, entry("r1"))
+        with pytest.raises(InputError, match=r"state 5 is not in .*; kept: 1$"):
+            house.catalogue(5)
+
+    @pytest.mark.parametrize("data", [b"", b"{", b"\xff", b'{"version": "x"}', b'{"other": 1}'])
+    def test_a_damaged_state_is_named(self, house, data):
+        publish(house, entry("r1"))
+        house.storage.replace("catalogue/000000000002.json", data)
+        with pytest.raises(InputError, match=r"catalogue/000000000002\.json cannot be understood"):
+            house.catalogue()
+
+    def test_other_files_beside_the_states_do_not_count(self, house):
+        publish(house, entry("r1"))
+        for name in (".000000000009.json.1f.tmp", "notes.txt", "9.json", "000000000009.json.tmp"):
+            house.storage.replace(f"catalogue/{name}", b"{}")
+        assert house.versions() == [1]
+
+    def test_folders(self, house):
+        publish(house, entry("r1"), entry("r1", "b2"), entry("r1", None, "structures"))
+        assert [f.rpartition("W/")[2] for f in house.folders("words")] == [
+            "words/run=r1/batch=b1",
+            "words/run=r1/batch=b2",
+        ]
+        assert len(house.folders("words", "b2")) == 1
+        with pytest.raises(
+            InputError, match=r"table 'cats' is not in .*; tables: structures, words"
+        ):
+            house.folders("cats")
+        with pytest.raises(InputError, match=r"'words' of batch 'b9' is not .*; batches: b1, b2"):
+            house.folders("words", "b9")
+
+    def test_folders_are_paths_when_local_and_uris_elsewhere(self, tmp_path):
+        for location, wanted in ((tmp_path, str(tmp_path)), ("mock:///W", "mock:///W")):
+            house = Warehouse(str(location))
+            publish(house, entry("r1"))
+            assert house.folders("words") == [f"{wanted}/words/run=r1/batch=b1"]
+
+
+class TestRollback:
+    def test_back_and_back_again(self, house):
+        publish(house, entry("r1"))
+        publish(house, entry("r2"))
+        back = house.rollback()
+        assert (back.version, back.run, back.note) == (3, "r1", "rollback to 1")
+        assert back.entries == house.catalogue(1).entries
+        assert house.rollback().entries == house.catalogue(2).entries  # of the rollback itself
+        assert house.rollback(1).entries == house.catalogue(1).entries
+        assert house.versions() == [1, 2, 3, 4, 5]
+
+    def test_the_first_state_has_none_before(self, house):
+        publish(house, entry("r1"))
+        with pytest.raises(InputError, match="has no state before 1"):
+            house.rollback()
+        with pytest.raises(InputError, match="no warehouse"):
+            Warehouse("mock:///empty").rollback()
+
+    def test_a_state_that_vacuum_removed(self, house):
+        for run in ("r1", "r2", "r3"):
+            publish(house, entry(run))
+        house.vacuum(1)
+        with pytest.raises(InputError, match=r"state 2 is not in .*; kept: 3"):
+            house.rollback()
+        assert house.versions() == [3]
+
+    def test_a_state_whose_data_is_gone(self, house):
+        publish(house, entry("r1"))
+        publish(house, entry("r2"))
+        house.storage.remove_folder("words/run=r1")
+        with pytest.raises(InputError, match=r"state 1 needs folders .* 1 in all: words/run=r1/b"):
+            house.rollback()
+        assert house.versions() == [1, 2]
+
+
+class TestLedger:
+    def test_a_page_a_run_newest_first(self, house):
+        made = [house.new_run(f"minia {n}", "1.0", {"a": {"b": n}}) for n in range(20)]
+        assert [r.run for r in house.runs()] == [r.run for r in reversed(made)]
+        assert house.run(made[3].run) == made[3]
+        assert made[3].pid == os.getpid()
+        assert made[3].host == socket.gethostname()
+        assert made[3].state == "running"
+
+    def test_saving_again_replaces_the_page(self, house):
+        record = house.new_run("minia run", "1.0", {})
+        house.save_run(record.model_copy(update={"state": "done"}))
+        assert [r.state for r in house.runs()] == ["done"]
+
+    def test_a_damaged_page_is_named(self, house):
+        house.storage.replace("runs/x.json", b"{")
+        with pytest.raises(InputError, match=r"runs/x\.json cannot be understood"):
+            list(house.runs())
+
+
+class TestUnpublished:
+    def step(self, *entries: Entry, action: str = "done") -> StepRecord:
+        return StepRecord(
+            stage=entries[0].stage, batch=entries[0].batch, action=action, why="", entries=entries
+        )
+
+    def record(self, house, *steps: StepRecord, **values: object) -> None:
+        record = house.new_run("minia run", "1.0", {})
+        house.save_run(record.model_copy(update={"steps": steps, "state": "failed"} | values))
+
+    def test_what_a_failed_run_finished(self, house):
+        made = entry("r1")
+        write(house, made)
+        self.record(house, self.step(made))
+        assert house.unpublished() == {("words", "b1", "f-r1"): (made,)}
+
+    @pytest.mark.parametrize("missing", ["folder", "one of two", "published", "reused"])
+    def test_nothing_else(self, house, missing):
+        made, beside = entry("r1"), entry("r1", table="word_counts", stage="words")
+        if missing != "folder":
+            write(house, made)
+        if missing not in ("folder", "one of two"):
+            write(house, beside)
+        self.record(
+            house,
+            self.step(made, beside, action="reused" if missing == "reused" else "done"),
+            catalogue=4 if missing == "published" else 0,
+        )
+        assert house.unpublished() == {}
+
+    def test_the_newest_of_equal_ones(self, house):
+        for run in ("r1", "r2"):
+            made = entry(run, fingerprint="same")
+            write(house, made)
+            self.record(house, self.step(made))
+        assert house.unpublished()["words", "b1", "same"][0].run == "r2"
+
+    def test_vacuum_forgets_all_of_a_step_before_it_removes_a_part(self, house):
+        publish(house, entry("r0"))
+        made, beside = entry("r1"), entry("r1", table="word_counts", stage="words")
+        write(house, made, beside)
+        self.record(house, self.step(made, beside))
+        assert house.unpublished()
+        house.vacuum(1)
+        assert house.unpublished() == {}
+        assert next(house.runs()).steps[0].entries == ()
+        assert not house.storage.exists("words/run=r1")
+
+
+class TestVacuum:
+    def test_removes_what_no_kept_state_names(self, house):
+        publish(house, entry("r1"), entry("r1", None, "structures"))
+        publish(house, entry("r2"))  # state 2 still needs the structures of r1
+        publish(house, entry("r3"))
+        write(house, entry("r9"))  # of a run that never published
+        told = house.vacuum(2, dry_run=True)
+        assert told[0] == ["words/run=r1", "words/run=r9", "catalogue/000000000001.json"]
+        assert told[1] == 200
+        assert house.versions() == [1, 2, 3]  # a dry run changes nothing
+        assert house.storage.exists("words/run=r1")
+        assert house.vacuum(2) == told
+        assert house.versions() == [2, 3]
+        assert house.storage.names("words") == ["run=r2", "run=r3"]
+        assert house.storage.names("structures") == ["run=r1"]
+        assert house.vacuum(2) == ([], 0)
+
+    def test_a_run_folder_stays_whole_while_one_batch_of_it_is_needed(self, house):
+        publish(house, entry("r1", "a"), entry("r1", "b"))
+        publish(house, entry("r2", "a"))
+        house.vacuum(1)
+        assert house.storage.names("words/run=r1") == ["batch=a", "batch=b"]
+
+    def test_leaves_alone_what_is_not_the_warehouses(self, house):
+        publish(house, entry("r1"))
+        publish(house, entry("r2"))
+        for path in ("README", ".lock.json.77.tmp", "report/index.html", "own/data", "lock.json"):
+            house.storage.replace(path, b"x")
+        removed, _ = house.vacuum(1)
+        assert removed == ["words/run=r1", "catalogue/000000000001.json"]
+        for path in ("README", "report/index.html", "own/data"):
+            assert house.storage.exists(path)
+
+    def test_breaking_off_leaves_no_state_without_its_data(self, house, monkeypatch):
+        publish(house, entry("r1"))
+        publish(house, entry("r2"))
+        write(house, entry("r9"))
+
+        def broken(_: str) -> None:
+            raise KeyboardInterrupt
+
+        with monkeypatch.context() as patch:
+            patch.setattr(house.storage, "remove_folder", broken)
+            with pytest.raises(KeyboardInterrupt):
+                house.vacuum(1)
+        assert house.versions() == [2]
+        assert house.vacuum(1)[0] == ["words/run=r1", "words/run=r9"]
+
+    def test_of_nothing(self, house):
+        with pytest.raises(InputError, match="no warehouse"):
+            house.vacuum(1)
+
+
+HOLD = """\
+import sys, time
+from minia_spark.warehouse import Warehouse
+with Warehouse(sys.argv[1]).lock("minia hold"):
+    print("held", flush=True)
+    time.sleep(600)
+"""
+
+
+@contextlib.contextmanager
+def holder(location: Path):
+    """A process of its own that holds the lock."""
+    command = [sys.executable, "-c", HOLD, str(location)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "held\n"
+            yield process
+        finally:
+            process.kill()
+
+
+class TestLock:
+    def test_is_there_only_inside(self, house):
+        with house.lock("minia run"):
+            written = json.loads(house.storage.read("lock.json"))
+            assert written["pid"] == os.getpid()
+            assert written["command"] == "minia run"
+        assert not house.storage.exists("lock.json")
+
+    def test_goes_with_an_exception(self, house):
+        with pytest.raises(ZeroDivisionError), house.lock("minia run"):
+            raise ZeroDivisionError
+        assert not house.storage.exists("lock.json")
+
+    def test_a_second_run_is_refused_and_told_by_whom(self, house):
+        wanted = rf"in use by process {os.getpid()} on host {socket.gethostname()} .*\(minia one\)"
+        with (
+            house.lock("minia one"),
+            pytest.raises(MiniaError, match=wanted),
+            house.lock("minia two"),
+        ):
+            pytest.fail("two hold it")
+        with house.lock("minia two"):
+            pass
+
+    def test_a_living_process_keeps_it_and_a_killed_one_loses_it(self, local):
+        with holder(local.storage.local) as process:
+            with pytest.raises(MiniaError, match=f"in use by process {process.pid} "):
+                local.lock("minia run").__enter__()
+            process.send_signal(signal.SIGKILL)
+            os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)  # dead, not yet waited for
+            with local.lock("minia run"):
+                assert json.loads(local.storage.read("lock.json"))["pid"] == os.getpid()
+
+    def test_a_later_process_with_the_same_number_is_another(self, local):
+        with holder(local.storage.local) as process:
+            pass
+        held = json.loads(local.storage.read("lock.json"))
+        assert held["pid"] == process.pid
+        local.storage.replace("lock.json", json.dumps(held | {"pid": os.getpid()}).encode())
+        with local.lock("minia run"):
+            pass
+
+    def test_another_hosts_lock_is_never_taken_over(self, house):
+        held = {"host": "elsewhere", "pid": 1, "started": "1", "command": "minia run"}
+        house.storage.replace("lock.json", json.dumps(held).encode())
+        with pytest.raises(MiniaError, match=r"process 1 on host elsewhere .* remove .*lock.json"):
+            house.lock("minia run").__enter__()
+
+    def test_a_lock_that_cannot_be_understood_is_not_taken_over(self, house):
+        house.storage.replace("lock.json", b"?")
+        with pytest.raises(MiniaError, match="is in use by process None"):
+            house.lock("minia run").__enter__()
+
+    def test_a_lock_that_somebody_else_has_by_now_stays(self, house):
+        with house.lock("minia run"):
+            house.storage.replace("lock.json", b'{"token": "not mine"}')
+        assert house.storage.exists("lock.json")
+
+    def test_of_many_that_find_it_dead_one_gets_it(self, local, monkeypatch):
+        """The classic race: B has seen the dead lock, A takes it over, B removes A's lock."""
+        dead = {"host": socket.gethostname(), "pid": 2**22 + 1, "started": "1", "command": ""}
+        real = local.storage.remove_file
+
+        def slow(path: str) -> None:
+            time.sleep(0.02)  # between the verdict and its execution
+            real(path)
+
+        monkeypatch.setattr(local.storage, "remove_file", slow)
+        inside, most = 0, 0
+        count = threading.Lock()
+        start = threading.Barrier(PARALLEL)
+
+        def take(_: int) -> bool:
+            nonlocal inside, most
+            start.wait()
+            try:
+                with local.lock("minia run"):
+                    with count:
+                        inside += 1
+                        most = max(most, inside)
+                    time.sleep(0.1)
+                    with count:
+                        inside -= 1
+                return True
+            except MiniaError:
+                return False
+
+        local.storage.replace("lock.json", json.dumps(dead).encode())
+        with ThreadPoolExecutor(PARALLEL) as pool:
+            won = list(pool.map(take, range(PARALLEL)))
+        assert any(won)
+        assert most == 1
+
+    def test_where_nothing_can_be_written(self, tmp_path):
+        (tmp_path / "file").touch()
+        with pytest.raises(MiniaError, match=r"warehouse .*file/W cannot be written"):
+            Warehouse(str(tmp_path / "file" / "W")).lock("minia run").__enter__()
+
+
+def test_process_start_tells_the_living_from_the_dead():
+    start = module._process_start(os.getpid())
+    assert start is not None
+    assert start == module._process_start(os.getpid())
+    assert module._process_start(2**22 + 1) is None
+
+
+ALPHABET = "abcXYZ019._-"
+
+
+class TestBatchNames:
+    @given(st.text(ALPHABET, min_size=1, max_size=100))
+    def test_those_that_make_harmless_folders(self, name):
+        if name[0].isalnum():
+            assert check_batch_name(name) == name
+        else:
+            with pytest.raises(SettingsError, match="beginning with a letter or digit"):
+                check_batch_name(name)
+
+    @given(st.text(max_size=120))
+    def test_a_name_that_passes_is_one_harmless_path_component(self, name):
+        with contextlib.suppress(SettingsError):
+            assert Path(check_batch_name(name)).name == name
+            assert name.isascii()
+            assert not set(name) & set("/\\ %='\"<>&\n\t*?[]{}:")
+            assert 1 <= len(name) <= 100
+
+    @pytest.mark.parametrize(
+        "name", ["", ".", "..", "-b", "a/b", "a b", "a\n", "ä", "a" * 101, "a=b", "../b", "b\0"]
+    )
+    def test_refused(self, name):
+        with pytest.raises(SettingsError, match="use letters, digits"):
+            check_batch_name(name)
