@@ -60,6 +60,14 @@ Permutations draw_range(const SketchOptions& options, std::size_t width) {
     return drawn;
 }
 
+void mix_all(std::vector<std::uint32_t>& keys, unsigned wanted) {
+    const std::size_t threads = useful_threads(wanted, keys.size() / 4096);
+    run_threads(threads, [&](std::size_t thread) {
+        const auto share = share_of(keys.size(), thread, threads);
+        for (std::size_t i = share.begin; i < share.end; ++i) keys[i] = mix(keys[i]);
+    });
+}
+
 void fill_by_item(const ByItem& postings, const SketchOptions& options, Signatures& result) {
     const std::size_t width = result.width();
     const auto drawn = draw_range(options, width);
@@ -252,31 +260,40 @@ Signatures sketch(const Documents& documents, const SketchOptions& options) {
 
 namespace {
 
-// Leaves the rows of items that occur, without the documents of weight 0, and enters these items
-// into the signatures.
+// Moves the postings [begin, end) of an item down to `kept`, without the documents of weight 0, and
+// returns their occurrences.
+std::uint64_t keep_row(Rows& inverted, std::size_t item, std::uint64_t begin, std::uint64_t end,
+                       const std::vector<double>& weights, bool expand, std::uint64_t& kept) {
+    std::uint64_t occurrences = 0;
+    for (std::uint64_t p = begin; p < end; ++p) {
+        const std::uint32_t document = inverted.ids[p];
+        if (expand) check_frequency(inverted.counts[p], "item", item, "document", document);
+        if (!weights.empty()) {
+            if (document >= weights.size())
+                throw Error(place("item", item, "document", document) +
+                            " has no weight: there are " + std::to_string(weights.size()));
+            if (weights[document] == 0) continue;
+        }
+        occurrences += expand ? inverted.counts[p] : 1;
+        inverted.ids[kept] = document;
+        if (expand) inverted.counts[kept] = inverted.counts[p];
+        ++kept;
+    }
+    return occurrences;
+}
+
+// Leaves the rows of items that occur and enters these items into the signatures.
 void keep_occurring(Rows& inverted, const std::vector<double>& weights, bool expand,
                     Signatures& result) {
-    std::uint64_t kept = 0, row_begin = 0;
+    const bool all = weights.empty() && !expand;  // every posting stays where it is
+    std::uint64_t kept = 0, end = 0;
     std::size_t rows = 0;
     for (std::size_t item = 0; item < inverted.size(); ++item) {
-        const std::uint64_t begin = row_begin, kept_before = kept;
-        row_begin = inverted.offsets[item + 1];  // offsets are overwritten behind this place
-        std::uint64_t occurrences = 0;
-        for (std::uint64_t p = begin; p < row_begin; ++p) {
-            const std::uint32_t document = inverted.ids[p];
-            if (expand)
-                check_frequency(inverted.counts[p], "item", item, "document", document);
-            if (!weights.empty()) {
-                if (document >= weights.size())
-                    throw Error(place("item", item, "document", document) +
-                                " has no weight: there are " + std::to_string(weights.size()));
-                if (weights[document] == 0) continue;
-            }
-            occurrences += expand ? inverted.counts[p] : 1;
-            inverted.ids[kept] = document;
-            if (expand) inverted.counts[kept] = inverted.counts[p];
-            ++kept;
-        }
+        const std::uint64_t begin = end, kept_before = kept;
+        end = inverted.offsets[item + 1];  // offsets are overwritten behind this place
+        const std::uint64_t occurrences =
+            all ? end - begin : keep_row(inverted, item, begin, end, weights, expand, kept);
+        if (all) kept = end;
         if (kept == kept_before) continue;
         inverted.offsets[++rows] = kept;
         result.items.push_back(static_cast<std::uint32_t>(item));
@@ -301,7 +318,7 @@ Signatures sketch(Rows inverted, const std::vector<double>& weights,
     result.values.assign(result.items.size() * result.width(), UINT32_MAX);
     if (weights.empty() && !options.expand) {
         ByItem postings{std::move(inverted.offsets), std::move(inverted.ids)};
-        for (auto& key : postings.mixed) key = mix(key);
+        mix_all(postings.mixed, options.threads);
         fill_by_item(postings, options, result);
         return result;
     }

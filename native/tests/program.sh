@@ -2,6 +2,7 @@
 # Tests of the programs as a user runs them: program.sh BUILD_DIRECTORY
 set -u
 build=$(cd "$1" && pwd)
+source_of_this=$(cd "$(dirname "$0")" && pwd)/program.sh
 smh=$build/smh
 room=$(mktemp -d)
 trap 'rm -rf "$room"' EXIT
@@ -199,6 +200,14 @@ expect 1 ".: is a directory" "$smh" discover single.ifs .
 # the library's other program
 expect 0 "" "$build/pairs" single.ifs
 [ "$(wc -l <out)" -eq 3 ] || fail "pairs"
+
+# the map of files in the manual
+here=$(dirname "$source_of_this")
+for file in "$here"/../src/*.cpp "$here"/../src/*.hpp "$here"/../examples/*.cpp; do
+    name=$(basename "$file")
+    grep -qF -e "${name%.*}" "$here/../README.md" || fail "README.md does not name $name"
+    count=$((count + 1))
+done
 
 echo "$count program checks, $failures failed"
 [ $failures -eq 0 ]
