@@ -21,7 +21,6 @@ class Input {
         if (at_ == end_ && !fill()) return -1;
         return static_cast<unsigned char>(buffer_[at_]);
     }
-    void skip() noexcept { ++at_; }
 
     // Takes up to `size` bytes; fewer only at the end.
     std::size_t take(void* to, std::size_t size) {

@@ -3,6 +3,7 @@
 #define SMH_OPTIONS_HPP
 
 #include <cstdint>
+#include <cstdio>
 #include <string>
 
 #include "smh.hpp"
@@ -22,6 +23,13 @@ inline void check_threads(unsigned threads) {
     if (threads == 0 || threads > max_threads)
         throw Error("threads must be within 1.." + std::to_string(max_threads) + ", got " +
                     std::to_string(threads));
+}
+
+// The bounds of weights, for messages.
+inline std::string weight_range() {
+    char text[64];
+    std::snprintf(text, sizeof text, "[%g, %g]", min_weight, max_weight);
+    return text;
 }
 
 // Clips the end of a range of tables to their number.

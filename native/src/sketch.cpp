@@ -1,38 +1,16 @@
-// Documents -> signatures.
-//
-// Two orders of work. Plain minima go item by item: the hashes of an item's documents stream
-// through a block of permutations held in registers. Weighted or expanded ones go document by
-// document: their values are costly, so each is computed once and folded into the document's items.
-// Threads own ranges of permutations, so every value is written by one thread.
+// Documents -> signatures: checks, counts, and the two orders of postings that fill.hpp works on.
 #include <algorithm>
+#include <cstdio>
 #include <string>
 
+#include "fill.hpp"
 #include "hash.hpp"
-#include "kernels.hpp"
 #include "options.hpp"
 #include "parallel.hpp"
 #include "ranks.hpp"
 
 namespace smh {
 namespace {
-
-constexpr std::size_t grain = 16;  // permutations, one AVX-512 vector of them
-
-// What the two entry points have in common: rows of the signature matrix, and postings that refer
-// to it. By document: `offsets` delimit documents, `rows` are signature rows.
-struct ByDocument {
-    std::vector<std::uint64_t> offsets{0};
-    std::vector<std::uint32_t> rows;
-    std::vector<std::uint32_t> frequencies;  // empty, or ascending within a document
-    const std::vector<std::uint32_t>* keys = nullptr;
-    const std::vector<double>* weights = nullptr;  // may be empty
-};
-
-// By item: `offsets` delimit signature rows, `mixed` are the hashes of their documents.
-struct ByItem {
-    std::vector<std::uint64_t> offsets{0};
-    std::vector<std::uint32_t> mixed;
-};
 
 // Checks the options; the result has no items yet.
 Signatures empty_signatures(const SketchOptions& options, bool weighted) {
@@ -46,103 +24,6 @@ Signatures empty_signatures(const SketchOptions& options, bool weighted) {
     result.tuple_size = options.tuple_size;
     result.tables = end - options.table_begin;
     return result;
-}
-
-// The permutations of the range of tables.
-Permutations draw_range(const SketchOptions& options, std::size_t width) {
-    auto drawn =
-        draw_permutations(options.seed, std::size_t{options.tuple_size} * options.tables);
-    const std::size_t begin = std::size_t{options.tuple_size} * options.table_begin;
-    for (auto* numbers : {&drawn.factor, &drawn.summand}) {
-        numbers->erase(numbers->begin(), numbers->begin() + static_cast<std::ptrdiff_t>(begin));
-        numbers->resize(width);
-    }
-    return drawn;
-}
-
-void mix_all(std::vector<std::uint32_t>& keys, unsigned wanted) {
-    const std::size_t threads = useful_threads(wanted, keys.size() / 4096);
-    run_threads(threads, [&](std::size_t thread) {
-        const auto share = share_of(keys.size(), thread, threads);
-        for (std::size_t i = share.begin; i < share.end; ++i) keys[i] = mix(keys[i]);
-    });
-}
-
-void fill_by_item(const ByItem& postings, const SketchOptions& options, Signatures& result) {
-    const std::size_t width = result.width();
-    const auto drawn = draw_range(options, width);
-    const auto& run = kernels();
-    const std::size_t threads = useful_threads(options.threads, (width + grain - 1) / grain);
-    constexpr std::size_t tile = 4096;  // hashes that stay in the first-level cache
-    run_threads(threads, [&](std::size_t thread) {
-        const auto [begin, end] = share_of(width, thread, threads, grain);
-        for (std::size_t row = 0; row < result.items.size(); ++row) {
-            std::uint32_t* values = result.values.data() + row * width + begin;
-            const std::uint64_t last = postings.offsets[row + 1];
-            for (std::uint64_t at = postings.offsets[row]; at < last; at += tile)
-                run.minima(drawn.factor.data() + begin, drawn.summand.data() + begin, end - begin,
-                           postings.mixed.data() + at, std::min<std::uint64_t>(tile, last - at),
-                           values);
-        }
-    });
-}
-
-// Folds the replicas [from, to) of a document into its current minima.
-void fold_replicas(const Kernels& run, const std::uint32_t* factor, const std::uint32_t* summand,
-                   std::size_t width, std::uint32_t key, std::uint32_t from, std::uint32_t to,
-                   const double* weight, std::uint32_t* current) {
-    constexpr std::size_t tile = 256;
-    std::uint32_t mixed[tile];
-    while (from < to) {
-        const auto count = std::min<std::size_t>(tile, to - from);
-        for (std::size_t i = 0; i < count; ++i)
-            mixed[i] = mix(key + (from + static_cast<std::uint32_t>(i)) * replica_step);
-        if (weight == nullptr)
-            run.minima(factor, summand, width, mixed, count, current);
-        else
-            for (std::size_t i = 0; i < count; ++i)
-                run.weighted(factor, summand, width, mixed[i], *weight, current);
-        from += static_cast<std::uint32_t>(count);
-    }
-}
-
-void fill_by_document(const ByDocument& postings, const SketchOptions& options,
-                      Signatures& result) {
-    const std::size_t width = result.width();
-    const auto drawn = draw_range(options, width);
-    const auto& run = kernels();
-    const std::size_t threads = useful_threads(options.threads, (width + grain - 1) / grain);
-    constexpr std::size_t block = 4 * grain;
-    run_threads(threads, [&](std::size_t thread) {
-        const auto share = share_of(width, thread, threads, grain);
-        // The block's columns of all rows lie together here: rows come in any order, and those of
-        // the matrix are pages apart.
-        std::vector<std::uint32_t> minima(result.items.size() * block);
-        std::uint32_t current[block];
-        for (std::size_t begin = share.begin; begin < share.end; begin += block) {
-            const std::size_t lanes = std::min(block, share.end - begin);
-            std::fill(minima.begin(), minima.end(), UINT32_MAX);
-            for (std::size_t d = 0; d + 1 < postings.offsets.size(); ++d) {
-                const double* weight =
-                    postings.weights->empty() ? nullptr : postings.weights->data() + d;
-                std::uint32_t replicas = 0;
-                std::fill_n(current, block, UINT32_MAX);
-                for (std::uint64_t p = postings.offsets[d]; p < postings.offsets[d + 1]; ++p) {
-                    const std::uint32_t wanted =
-                        postings.frequencies.empty() ? 1 : postings.frequencies[p];
-                    if (wanted > replicas)
-                        fold_replicas(run, drawn.factor.data() + begin,
-                                      drawn.summand.data() + begin, lanes, (*postings.keys)[d],
-                                      replicas, wanted, weight, current);
-                    replicas = wanted;
-                    run.fold(current, block, minima.data() + postings.rows[p] * block);
-                }
-            }
-            for (std::size_t row = 0; row < result.items.size(); ++row)
-                std::copy_n(minima.data() + row * block, lanes,
-                            result.values.data() + row * width + begin);
-        }
-    });
 }
 
 // Orders the postings of each document by frequency, so that its replicas are hashed once.
@@ -173,6 +54,14 @@ void check_frequency(std::uint32_t frequency, const char* row_name, std::size_t 
         throw Error(place(row_name, row, id_name, id) + " has frequency " +
                     std::to_string(frequency) + "; with expansion the limit is " +
                     std::to_string(max_expanded_frequency));
+}
+
+void mix_all(std::vector<std::uint32_t>& keys, unsigned wanted) {
+    const std::size_t threads = useful_threads(wanted, keys.size() / 4096);
+    run_threads(threads, [&](std::size_t thread) {
+        const auto share = share_of(keys.size(), thread, threads);
+        for (std::size_t i = share.begin; i < share.end; ++i) keys[i] = mix(keys[i]);
+    });
 }
 
 // Counts documents and occurrences of each row.
@@ -212,10 +101,9 @@ ByItem turn(const Documents& documents, const std::vector<std::uint32_t>& rows,
 
 void check_weight(double weight, double least, const std::string& where) {
     if (!(weight >= least && weight <= max_weight) || (weight > 0 && weight < min_weight)) {
-        char text[128];
-        std::snprintf(text, sizeof text, ": weight %g is not within [%g, %g]", weight, min_weight,
-                      max_weight);
-        throw Error(where + text);
+        char text[40];
+        std::snprintf(text, sizeof text, ": weight %g", weight);
+        throw Error(where + text + " is not within " + weight_range());
     }
 }
 
@@ -244,7 +132,7 @@ Signatures sketch(const Documents& documents, const SketchOptions& options) {
     if (!options.expand && documents.weights.empty()) {
         const ByItem postings = turn(documents, rows, result);
         rows = {};
-        fill_by_item(postings, options, result);
+        fill(postings, options, result);
         return result;
     }
     ByDocument postings;
@@ -254,7 +142,7 @@ Signatures sketch(const Documents& documents, const SketchOptions& options) {
     postings.keys = &documents.keys;
     postings.weights = &documents.weights;
     if (options.expand) order_by_frequency(postings);
-    fill_by_document(postings, options, result);
+    fill(postings, options, result);
     return result;
 }
 
@@ -319,7 +207,7 @@ Signatures sketch(Rows inverted, const std::vector<double>& weights,
     if (weights.empty() && !options.expand) {
         ByItem postings{std::move(inverted.offsets), std::move(inverted.ids)};
         mix_all(postings.mixed, options.threads);
-        fill_by_item(postings, options, result);
+        fill(postings, options, result);
         return result;
     }
     const Rows& kept = inverted;
@@ -343,7 +231,7 @@ Signatures sketch(Rows inverted, const std::vector<double>& weights,
     postings.keys = &documents.ids();
     postings.weights = &chosen;
     if (options.expand) order_by_frequency(postings);
-    fill_by_document(postings, options, result);
+    fill(postings, options, result);
     return result;
 }
 

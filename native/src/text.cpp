@@ -136,7 +136,7 @@ class Text {
         while (at_digit()) ++at_;
         const std::string digits(begin, std::min(at_, begin + 24));
         fail(std::string(what) + " " + digits + (at_ - begin > 24 ? "..." : "") +
-             " is above the limit of 4294967295");
+             " is above the limit of " + std::to_string(UINT32_MAX));
     }
 
     const char* at_;
@@ -226,7 +226,7 @@ double read_weight(Text& text) {
                   (word.empty() ? text.found() : quoted(word)));
     const bool allowed = weight == 0 || (weight >= min_weight && weight <= max_weight);
     if (error != std::errc() || !allowed)
-        text.fail("weight " + quoted(word) + " is neither 0 nor within [1e-30, 1e+30]");
+        text.fail("weight " + quoted(word) + " is neither 0 nor within " + weight_range());
     text.skip_blanks();
     text.end_line();
     return weight;
