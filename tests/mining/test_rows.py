@@ -1,0 +1,191 @@
+"""Signatures and sets as rows: nothing is lost, and where a batch ends does not show."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from minia_spark.mining import rows
+from minia_spark.mining.arrays import Documents, SetList, Signatures
+from minia_spark.mining.rows import (
+    bags_of_words,
+    merge_sorted_rows,
+    rows_of_sets,
+    rows_of_signatures,
+    sets_of_rows,
+    signatures_of_rows,
+    slice_rows,
+)
+from minia_spark.mining.sets import canonical_sets
+from minia_spark.mining.twin import DatasketchEngine
+
+SHAPE = {"tuple_size": 2, "tables": 3}
+ENGINE = DatasketchEngine()
+
+
+def corpus(*bags: list[int], first: int = 0) -> Documents:
+    return Documents(
+        np.arange(first, first + len(bags), dtype=np.uint32),
+        np.cumsum([0, *map(len, bags)]).astype(np.int64),
+        np.array([item for bag in bags for item in bag], dtype=np.uint32),
+    )
+
+
+def same(one: Signatures, other: Signatures) -> bool:
+    names = ("items", "documents", "occurrences", "minima")
+    return all(np.array_equal(getattr(one, n), getattr(other, n)) for n in names)
+
+
+def sketch(documents: Documents) -> Signatures:
+    return ENGINE.sketch([documents], **SHAPE)
+
+
+CORPORA = st.lists(st.sets(st.integers(0, 9)).map(sorted), max_size=8)
+
+
+class TestSignatures:
+    @given(CORPORA, st.integers(1, 4))
+    def test_there_and_back(self, bags, at_once):
+        wanted = sketch(corpus(*bags))
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(rows, "_ROWS_AT_ONCE", at_once)
+            batches = list(rows_of_signatures(wanted))
+        assert all(batch.num_rows <= at_once for batch in batches)
+        assert same(signatures_of_rows(batches, **SHAPE), wanted)
+
+    def test_none(self):
+        empty = signatures_of_rows([], **SHAPE)
+        assert len(empty) == 0
+        assert empty.minima.shape == (0, 6)
+
+    def test_the_row_of_an_item(self):
+        (batch,) = rows_of_signatures(sketch(corpus([7], [7, 8])))
+        row = batch.to_pylist()[0]
+        assert (row["item"], row["documents"], row["occurrences"]) == (7, 2, 2)
+        assert len(row["minima"]) == 2 * 3 * 4
+
+    def test_the_largest_item_keeps_its_number(self):
+        """2^32 - 1 needs a long in Spark, which has no unsigned numbers."""
+        wanted = sketch(corpus([2**32 - 1, 2**31]))
+        batches = list(rows_of_signatures(wanted))
+        assert batches[0]["item"].to_pylist() == [2**31, 2**32 - 1]
+        assert same(signatures_of_rows(batches, **SHAPE), wanted)
+
+
+class TestMergeSortedRows:
+    @given(CORPORA, st.data())
+    def test_any_split_of_the_documents_and_any_batches(self, bags, data):
+        """Spark: partial signatures of partitions, sorted by item, cut into batches anywhere."""
+        cuts = sorted(data.draw(st.lists(st.integers(0, len(bags)), max_size=3)))
+        bounds = [0, *cuts, len(bags)]
+        parts = [sketch(corpus(*bags[a:b], first=a)) for a, b in itertools.pairwise(bounds)]
+        table = pa.concat_tables(
+            [pa.Table.from_batches([b]) for part in parts for b in rows_of_signatures(part)]
+            or [pa.table({"item": pa.array([], pa.int64())})]
+        ).sort_by("item")
+        size = data.draw(st.integers(1, 6))
+        merged = list(merge_sorted_rows(table.combine_chunks().to_batches(max_chunksize=size)))
+        found = signatures_of_rows(merged, **SHAPE)
+        assert same(found, ENGINE.merge(parts))
+        assert same(found, sketch(corpus(*bags)))
+
+    def test_empty_batches_between(self):
+        (batch,) = rows_of_signatures(sketch(corpus([1, 2], [2])))
+        pieces = [batch.slice(0, 0), batch.slice(0, 1), batch.slice(1, 0), batch.slice(1, 1)]
+        found = signatures_of_rows(merge_sorted_rows(pieces), **SHAPE)
+        assert same(found, sketch(corpus([1, 2], [2])))
+
+    def test_nothing(self):
+        assert list(merge_sorted_rows([])) == []
+
+
+class TestSliceRows:
+    @given(CORPORA)
+    def test_ranges_of_tables_are_mined_as_the_whole(self, bags):
+        whole = sketch(corpus(*bags))
+        ranges = [(0, 1), (1, 3)]
+        cut = [
+            piece
+            for batch in rows_of_signatures(whole)
+            for piece in slice_rows(batch, tuple_size=2, ranges=ranges)
+        ]
+        for number, (begin, end) in enumerate(ranges):
+            own = [p for p in cut if p["range"][0].as_py() == number]
+            part = signatures_of_rows(own, tuple_size=2, tables=end - begin)
+            assert np.array_equal(part.minima, whole.minima[:, 2 * begin : 2 * end])
+            found = ENGINE.mine(part, min_set_size=1)
+            wanted = ENGINE.mine(whole, min_set_size=1, table_range=(begin, end))
+            assert np.array_equal(found.items, wanted.items)
+            assert np.array_equal(found.multiplicities, wanted.multiplicities)
+
+
+SETS = st.lists(
+    st.tuples(
+        st.sets(st.sampled_from([0, 1, 255, 256, 65536, 2**31, 2**32 - 1]), min_size=1),
+        st.integers(1, 5),
+    ),
+    max_size=12,
+)
+
+
+def canonical(sets: list[tuple[set[int], int]]) -> SetList:
+    return canonical_sets(
+        np.array([m for _, m in sets], dtype=np.uint32),
+        np.cumsum([0, *(len(s) for s, _ in sets)]).astype(np.int64),
+        np.array([item for s, _ in sets for item in sorted(s)], dtype=np.uint32),
+    )
+
+
+class TestSets:
+    @given(SETS, st.randoms())
+    def test_there_and_back_in_any_order(self, sets, random):
+        wanted = canonical(sets)
+        batches = [batch.slice(i, 1) for batch in rows_of_sets(wanted) for i in range(len(batch))]
+        random.shuffle(batches)
+        found = sets_of_rows(batches)
+        for name in ("multiplicities", "offsets", "items"):
+            assert np.array_equal(getattr(found, name), getattr(wanted, name))
+
+    @given(SETS)
+    def test_bytes_sort_as_the_canonical_order_does(self, sets):
+        """By falling size, then by bytes: numbers are big-endian for that."""
+        data = [i for batch in rows_of_sets(canonical(sets)) for i in batch["items"].to_pylist()]
+        assert data == sorted(data, key=lambda item: (-len(item), item))
+        assert len(set(data)) == len(data)
+
+    @given(SETS, SETS)
+    def test_equal_sets_of_several_ranges_are_merged(self, one, other):
+        batches = [*rows_of_sets(canonical(one)), *rows_of_sets(canonical(other))]
+        found, wanted = sets_of_rows(batches), canonical(one + other)
+        assert np.array_equal(found.multiplicities, wanted.multiplicities)
+        assert np.array_equal(found.items, wanted.items)
+
+    def test_in_pieces(self, monkeypatch):
+        monkeypatch.setattr(rows, "_ROWS_AT_ONCE", 1)
+        sets = canonical([({n, n + 1, n + 2}, n + 1) for n in range(200)])
+        batches = list(rows_of_sets(sets))
+        assert [batch.num_rows for batch in batches] == [64, 64, 64, 8]
+        assert np.array_equal(sets_of_rows(batches).items, sets.items)
+
+    def test_none(self):
+        assert len(sets_of_rows([])) == 0
+        assert list(rows_of_sets(sets_of_rows([]))) == []
+
+
+def test_bags_of_words():
+    batch = pa.RecordBatch.from_pydict(
+        {
+            "words": pa.array([[1, 5], [], None], pa.list_(pa.int32())),
+            "counts": pa.array([[2, 3], [], None], pa.list_(pa.int32())),
+        }
+    )
+    bags = bags_of_words(batch, "counts")
+    assert bags.offsets.tolist() == [0, 2, 2, 2]
+    assert bags.items.tolist() == [1, 5]
+    assert bags.counts.tolist() == [2, 3]
+    assert bags.items.dtype == bags.counts.dtype == np.uint32
