@@ -118,6 +118,11 @@ def make_plan(request: Request, settings: Settings, warehouse: Warehouse) -> Pla
         The input folder cannot be read, or a stage is asked for whose input was never made.
     """
     base = warehouse.catalogue()
+    if request.batch is None and not base.batches:
+        raise InputError(
+            f"{warehouse.storage} holds no batch of images yet; "
+            "'minia run --images DIR --batch NAME --warehouse DIR' adds one"
+        )
     unpublished = warehouse.unpublished()
     redone: set[tuple[str, str | None]] = set()
     view = base  # with what earlier runs left over

@@ -166,7 +166,7 @@ def _run(context: StageContext) -> None:
             f"{context.title}: {rejected:,} files were rejected: {_reasons(rejects)}; "
             "table rejects names each with its reason"
         )
-    context.warehouse.storage.remove_folder(scratch)
+    context.warehouse.storage.remove_folder(scratch.partition("/")[0])  # also of broken runs
 
 
 def _write_listing(context: StageContext, path: str) -> tuple[int, int]:
