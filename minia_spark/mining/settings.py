@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from minia_spark.settings import StageSettings
 
 __all__ = ["MiningSettings"]
+
+_MAX_PERMUTATIONS = 1 << 24  # of both engines
 
 
 class MiningSettings(StageSettings):
@@ -36,3 +38,15 @@ class MiningSettings(StageSettings):
         False, description="A word of weight f counts f times (estimates multiset similarity)."
     )
     seed: int = Field(12345678, ge=0, le=2**32 - 1, description="Seed of the permutations.")
+
+    @model_validator(mode="after")
+    def _permutations_are_bounded(self) -> MiningSettings:
+        for kind in ("", "cluster_"):
+            tuple_size = getattr(self, f"{kind}tuple_size")
+            tables = getattr(self, f"{kind}tables")
+            if tuple_size * tables > _MAX_PERMUTATIONS:
+                raise ValueError(
+                    f"{kind}tuple_size x {kind}tables is {tuple_size * tables:,}, "
+                    f"more than {_MAX_PERMUTATIONS:,} permutations"
+                )
+        return self

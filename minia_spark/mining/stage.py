@@ -70,6 +70,7 @@ STRUCTURES = StructType(
 )
 
 _MERGE_BYTES = 64 << 20
+_RANGE_BYTES = 64 << 20  # of the signatures that one mining task holds
 Batches = Iterator[pa.RecordBatch]
 
 
@@ -184,7 +185,9 @@ def _ranges(total: int, parts: int) -> list[tuple[int, int]]:
 
 def _mined_sets(context: StageContext, signatures: DataFrame) -> SetList:
     mining = context.settings.mining
-    ranges = _ranges(mining.tables, 2 * context.parallelism)
+    signatures_bytes = 4 * mining.tuple_size * mining.tables * context.rows("codebooks")
+    parts = max(2 * context.parallelism, -(-signatures_bytes // _RANGE_BYTES))
+    ranges = _ranges(mining.tables, parts)
     sliced = StructType([*SIGNATURES.fields, StructField("range", IntegerType(), False)])
 
     def cut(batches: Batches) -> Batches:
