@@ -160,7 +160,10 @@ def _explain(error: ValidationError) -> str:
         if problem["type"] == "extra_forbidden":
             lines.append(f"  {name}: unknown setting{_nearest(location)}")
         else:
-            lines.append(f"  {name}: {problem['msg']} (given: {_short(problem['input'])})")
+            message = problem["msg"].removeprefix("Value error, ")
+            whole = isinstance(problem["input"], dict)  # a rule over several fields names them
+            given = "" if whole else f" (given: {_short(problem['input'])})"
+            lines.append(f"  {name}: {message}{given}")
     return "wrong settings:\n" + "\n".join(lines) + "\n'minia settings' prints every setting"
 
 
