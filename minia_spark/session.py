@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import contextlib
 import os
 import sys
 import warnings
@@ -48,11 +50,10 @@ def open_session(settings: SparkSettings, app_name: str = "minia") -> SparkSessi
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     submitted = "PYSPARK_GATEWAY_PORT" in os.environ
     conf = SparkConf(loadDefaults=submitted)
-    wanted = _wanted(settings)
-    if submitted:
-        wanted.pop("spark.driver.memory")  # that process already runs
-        wanted.pop("spark.driver.extraJavaOptions")
-        wanted.pop("spark.master")
+    wanted = _wanted(settings, conf.get("spark.master", settings.master) or settings.master)
+    if submitted:  # the driver's process already runs
+        for key in ("spark.driver.memory", "spark.driver.extraJavaOptions"):
+            wanted.pop(key, None)
     for key, value in wanted.items():
         conf.setIfMissing(key, value)
     conf.setAppName(app_name)
@@ -67,12 +68,19 @@ def open_session(settings: SparkSettings, app_name: str = "minia") -> SparkSessi
             "(Debian and Ubuntu: apt-get install default-jre-headless) and a reachable master "
             f"(here: {conf.get('spark.master')})"
         ) from error
+    atexit.register(_stop, spark)
     return spark
 
 
-def _wanted(settings: SparkSettings) -> dict[str, str]:
+def _stop(spark: SparkSession) -> None:
+    """End the session with the process: executors left to themselves look for a lost driver."""
+    with contextlib.suppress(Exception):  # it may be stopped, or its Java gone, already
+        spark.stop()
+
+
+def _wanted(settings: SparkSettings, master: str) -> dict[str, str]:
     conf = {
-        "spark.master": settings.master,
+        "spark.master": master,
         "spark.driver.memory": settings.driver_memory,
         "spark.ui.enabled": "false",
         "spark.ui.showConsoleProgress": "false",  # we print our own
@@ -86,7 +94,7 @@ def _wanted(settings: SparkSettings) -> dict[str, str]:
         "spark.hadoop.mapreduce.fileoutputcommitter.marksuccessfuljobs": "false",
     }
     conf |= {f"spark.executorEnv.{variable}": "1" for variable in _THREAD_VARIABLES}
-    if settings.master.startswith("local") and "cluster" not in settings.master:
+    if master.startswith("local") and "cluster" not in master:
         # One process: shuffles of metadata need no 200 partitions, and nobody else is to connect.
         conf["spark.sql.shuffle.partitions"] = "16"
         conf["spark.driver.bindAddress"] = "127.0.0.1"

@@ -78,7 +78,7 @@ def _engine(settings: MiningSettings) -> Engine:
     """Return the engine, on whatever machine this runs: files sent with the job come first."""
     binary = settings.binary
     if binary is None and settings.engine != "datasketch":
-        sent = Path(SparkFiles.getRootDirectory()) / "smh"
+        sent = Path(SparkFiles.get("smh")).absolute()  # executors know it by a relative path
         binary = str(sent) if sent.is_file() else None
     return get_engine(settings.engine, binary=binary)
 
