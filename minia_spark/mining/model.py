@@ -26,6 +26,7 @@ __all__ = [
     "components",
     "cross_recall",
     "incidence",
+    "ordered_structures",
     "spanning_forest",
 ]
 
@@ -194,10 +195,12 @@ def build_structures(sets: SetList, links: Links, *, min_cluster_size: int = 3) 
     order = np.lexsort((items, -counts, clusters))  # clusters keep their ranges
     names, starts = np.unique(clusters, return_index=True)
     offsets = np.append(starts, len(clusters)).astype(np.int64)
-    return _ranked(Structures(offsets, items[order], counts[order].astype(np.uint32), sizes[names]))
+    return ordered_structures(
+        Structures(offsets, items[order], counts[order].astype(np.uint32), sizes[names])
+    )
 
 
-def _ranked(found: Structures) -> Structures:
+def ordered_structures(found: Structures) -> Structures:
     """Bring structures into their order; big-endian bytes compare as the lists of items do."""
     lists = [
         found.items[start:end].astype(">u4").tobytes()

@@ -23,6 +23,7 @@ from minia_spark.words.formats import Bags
 
 __all__ = [
     "Chance",
+    "expected_sharing",
     "expected_support",
     "fit_chance",
     "lift",
@@ -36,6 +37,8 @@ _EXACT_WORDS = 1000
 """Above this number of words the distribution of how many are held is taken as normal."""
 _LARGEST_LOGIT = 40.0
 """Of a word that is in every image, or an image that holds every word."""
+_CELLS = 1 << 20
+"""Probabilities of pairs in images of one size that are held at once."""
 _TINY = 1e-9
 """Smallest mean and share of a binomial distribution; below, it is a Poisson distribution."""
 
@@ -51,6 +54,8 @@ class Chance:
     ----------
     words : uint32 array, shape (v,)
         Ascending.
+    word_images : int64 array, shape (v,)
+        In how many images each word is.
     word_logits : float64 array, shape (v,)
     image_sizes : int64 array, shape (d,)
         Distinct numbers of words of an image.
@@ -62,6 +67,7 @@ class Chance:
     """
 
     words: NDArray[np.uint32]
+    word_images: NDArray[np.int64]
     word_logits: NDArray[np.float64]
     image_sizes: NDArray[np.int64]
     image_logits: NDArray[np.float64]
@@ -123,7 +129,7 @@ def fit_chance(
     _check_totals(totals, number, image_sizes, image_counts)
     if len(words) == 0:
         none = np.zeros(0, dtype=np.float64)
-        return Chance(words, none, image_sizes, none, image_counts, 0.0)
+        return Chance(words, word_images, none, image_sizes, none, image_counts, 0.0)
     entries = float(np.sqrt(image_sizes @ image_counts))
     of_words, of_images = np.log(totals / entries), np.log(image_sizes / entries)
     error = np.inf
@@ -137,7 +143,7 @@ def fit_chance(
         held = expit(of_images[:, None] + of_words[None, :])
         variance = image_counts @ (held * (1 - held))
         of_words = _step(of_words, totals - image_counts @ held, variance)
-    return Chance(words, of_words[alike], image_sizes, of_images, image_counts, error)
+    return Chance(words, word_images, of_words[alike], image_sizes, of_images, image_counts, error)
 
 
 def _step(
@@ -164,6 +170,48 @@ def _check_totals(
         raise MalformedError(f"words occur in {by_words} images, images hold {by_images} words")
     if totals.max(initial=0) > image_counts.sum() or image_sizes.max(initial=0) > number.sum():
         raise MalformedError("a word is in more images, or an image holds more words, than exist")
+
+
+def expected_sharing(
+    first: NDArray[np.uint32], second: NDArray[np.uint32], chance: Chance
+) -> NDArray[np.float64]:
+    """Number of images that would hold both words of each pair by chance.
+
+    Parameters
+    ----------
+    first, second : uint32 arrays, shape (p,)
+        Different words; all of them occur.
+    chance : Chance
+
+    Returns
+    -------
+    float64 array, shape (p,)
+
+    Raises
+    ------
+    MalformedError
+        When a word occurs in no image.
+    """
+    _, alike = np.unique(chance.word_logits, return_inverse=True)
+    at = []
+    for words in (first, second):
+        places = np.minimum(np.searchsorted(chance.words, words), max(0, len(chance.words) - 1))
+        if len(words) and (len(chance.words) == 0 or np.any(chance.words[places] != words)):
+            raise MalformedError("a word of a pair occurs in no image")
+        at.append(places)
+    # words with equal totals are alike: far fewer kinds of pairs than pairs
+    kinds = np.sort(np.stack([alike[at[0]], alike[at[1]]], axis=1), axis=1)
+    _, sample, which = np.unique(
+        kinds[:, 0].astype(np.int64) << 32 | kinds[:, 1], return_index=True, return_inverse=True
+    )
+    result = np.empty(len(sample), dtype=np.float64)
+    step = max(1, _CELLS // max(1, len(chance.image_sizes)))
+    for start in range(0, len(sample), step):
+        rows = sample[start : start + step]
+        left, right = (chance.word_logits[places[rows]][:, None] for places in at)
+        both = expit(chance.image_logits + left) * expit(chance.image_logits + right)
+        result[start : start + step] = both @ chance.image_counts
+    return result[which]
 
 
 def expected_support(structures: ItemRows, chance: Chance) -> NDArray[np.float64]:
