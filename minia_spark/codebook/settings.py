@@ -19,7 +19,7 @@ class CodebookSettings(StageSettings):
         le=5_000_000,
         description="Descriptors that MLlib sees for the starting centres; chosen by a hash.",
     )
-    init_steps: int = Field(2, ge=1, le=10, description="Steps of MLlib's k-means|| start.")
+    init_steps: int = Field(1, ge=1, le=10, description="Steps of MLlib's k-means|| start.")
     mllib_iterations: int = Field(
         3, ge=1, le=1000, description="Lloyd iterations of MLlib on the sample."
     )

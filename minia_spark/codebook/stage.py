@@ -1,8 +1,8 @@
 """The vocabulary on Spark. The passes are in :mod:`.kmeans`, the sample in :mod:`.sample`.
 
 1. A sample of descriptors, chosen by hash, deduplicated and sorted, goes to MLlib in one
-   partition: k-means|| and a few iterations. One partition, because MLlib's floating sums depend
-   on the order in which partitions arrive.
+   partition: k-means|| or random points, whichever ends cheaper after a few iterations. One
+   partition, because MLlib's floating sums depend on the order in which partitions arrive.
 2. The centres are rounded to the grid.
 3. Lloyd iterations over all descriptors: every partition returns whole-number sums, which are
    added up in any order.
@@ -47,6 +47,7 @@ from minia_spark.codebook.kmeans import (
     updated_centres,
 )
 from minia_spark.codebook.sample import feature_hashes, hash_limit
+from minia_spark.codebook.settings import CodebookSettings
 from minia_spark.config import Settings
 from minia_spark.errors import InputError, SettingsError
 from minia_spark.stage import Stage, StageContext, fingerprint
@@ -277,22 +278,35 @@ def _mllib_centres(context: StageContext, features: DataFrame, total: int) -> ND
                 f"{min(total, settings.sample_size)} descriptors holds only {distinct} different "
                 "ones; set codebook.size lower or codebook.sample_size higher"
             )
-        # MLlib's block solver fails when the start gives fewer than K centres. k-means|| can,
-        # when it has few points to choose from; K different points at random cannot.
-        plenty = distinct >= 8 * settings.size
         context.say(f"MLlib k-means on a sample of {distinct:,} different descriptors")
         with context.progress.spark_jobs(context.spark.sparkContext, f"{context.title}: MLlib"):
-            model = KMeans(
-                k=settings.size,
-                initMode="k-means||" if plenty else "random",
-                initSteps=settings.init_steps,
-                maxIter=settings.mllib_iterations,
-                solver="block",
-                seed=settings.seed,
-            ).fit(sample)
-        return np.array(model.clusterCenters(), dtype=np.float64)
+            fits = [_fit(sample, start, settings) for start in _starts(distinct, settings.size)]
+        best = min(fits, key=lambda fit: fit.summary.trainingCost)  # of equal ones the first
+        return np.array(best.clusterCenters(), dtype=np.float64)
     finally:
         sample.unpersist()
+
+
+def _starts(distinct: int, size: int) -> tuple[str, ...]:
+    """Return the starts to try; the fit of least cost is kept.
+
+    k-means|| is better on real descriptors (4 % of the cost on SIFT of galaxies), random points
+    where the descriptors have many more tight groups than there are words. MLlib's block solver
+    fails when a start gives fewer than K centres: k-means|| can, when it has few points to choose
+    from; K different points at random cannot.
+    """
+    return ("k-means||", "random") if distinct >= 8 * size else ("random",)
+
+
+def _fit(sample: DataFrame, start: str, settings: CodebookSettings) -> KMeansModel:
+    return KMeans(
+        k=settings.size,
+        initMode=start,
+        initSteps=settings.init_steps,
+        maxIter=settings.mllib_iterations,
+        solver="block",
+        seed=settings.seed,
+    ).fit(sample)
 
 
 def _refine(

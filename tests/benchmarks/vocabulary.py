@@ -114,13 +114,13 @@ def run(scale: float) -> Iterator[Figure]:
         ).repartition(2)
         part = part.select(array_to_vector(F.col("d")).alias("features")).persist()
         part.count()
-        mllib, _ = timed(
+        short, _ = timed(
             lambda: KMeans(k=WORDS, maxIter=iterations, seed=1, initMode="random").fit(part)
         )
         full, _ = timed(
             lambda: KMeans(k=WORDS, maxIter=2 * iterations, seed=1, initMode="random").fit(part)
         )
-        an_iteration = (full - mllib) / iterations * share
+        an_iteration = (full - short) / iterations * share
         yield Figure("MLlib, seconds an iteration, scaled to the full size", an_iteration)
         yield Figure("MLlib's 10 iterations / minia", 10 * an_iteration / ours, at_least=10)
         spark.stop()
