@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -72,6 +73,14 @@ def table_of(location: Path, table: str, *, batch: str | None = None) -> pd.Data
     """Return a table's current state as a frame."""
     folders = Warehouse(str(location)).folders(table, batch)
     return pd.concat([pd.read_parquet(folder) for folder in folders], ignore_index=True)
+
+
+def take_vocabulary(source: Path, target: Path) -> None:
+    """Begin a warehouse with another one's vocabulary: it is frozen, so it stays."""
+    shutil.copytree(source / "codebooks", target / "codebooks")
+    (entry,) = Warehouse(str(source)).entries("codebooks")
+    house = Warehouse(str(target))
+    house.commit(house.catalogue(), entry.run, [entry], "a vocabulary from elsewhere")
 
 
 def _plain(value: Any) -> Any:

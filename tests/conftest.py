@@ -7,6 +7,7 @@ small jobs, for which compiling takes most of the time.
 from __future__ import annotations
 
 import functools
+import io
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,9 +18,13 @@ from hypothesis import settings
 from pyspark.sql import SparkSession
 
 from minia_spark import demo, session
-from minia_spark.config import SparkSettings
+from minia_spark.config import SparkSettings, load_settings
+from minia_spark.pipeline import STAGES
+from minia_spark.progress import Progress
 from minia_spark.session import open_session
 from minia_spark.sky.survey import Survey, SurveyFiles, write_survey
+from minia_spark.stage import Source, StageContext
+from minia_spark.warehouse import Warehouse
 
 # Machines differ and are shared: a slow example is not a wrong one.
 settings.register_profile("minia", deadline=None)
@@ -97,3 +102,44 @@ def warehouse(
 def own_warehouse(warehouse: Path, tmp_path: Path) -> Path:
     """A copy of it that a test may change: all its paths are relative."""
     return Path(shutil.copytree(warehouse, tmp_path / "W"))
+
+
+@pytest.fixture
+def context(spark: SparkSession) -> Callable[..., StageContext]:
+    """Make what a stage runs in: ``context(location, "words", "b1", "codebook.size=5")``."""
+
+    def make(
+        location: Path,
+        stage: str,
+        batch: str | None = None,
+        *settings: str,
+        source: Path | None = None,
+    ) -> StageContext:
+        house = Warehouse(str(location))
+        return StageContext(
+            spark=spark,
+            settings=load_settings(None, ["spark.partitions=2", *settings]),
+            warehouse=house,
+            progress=Progress(io.StringIO()),
+            stage=stage,
+            batch=batch,
+            fingerprint="test",
+            run=house.new_run("test", "0", {}).run,
+            view=house.catalogue(),
+            source=Source(source) if source is not None else None,
+        )
+
+    return make
+
+
+@pytest.fixture
+def published(context: Callable[..., StageContext]) -> Callable[..., StageContext]:
+    """Run one stage as `context` makes it, publish its tables, and return the context."""
+
+    def run(location: Path, stage: str, *arguments: object, **options: object) -> StageContext:
+        made = context(location, stage, *arguments, **options)
+        next(s for s in STAGES if s.name == stage).run(made)
+        made.warehouse.commit(made.view, made.run, made.view.with_entries(made.entries), "")
+        return made
+
+    return run

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import cv2
 import pytest
-from commands import SETTINGS, SMALL, Result, chosen, rows_of
+from commands import SETTINGS, SMALL, Result, chosen, rows_of, take_vocabulary
 
 from minia_spark import pipeline
 from minia_spark.config import load_settings
@@ -187,14 +187,6 @@ def two_batches(
     # ingest b2; features, words, sketch of both; mine, structures, report
     assert deaths == 10
     return location
-
-
-def take_vocabulary(source: Path, target: Path) -> None:
-    """Begin a warehouse with another one's vocabulary: it is frozen, so it stays."""
-    shutil.copytree(source / "codebooks", target / "codebooks")
-    (entry,) = Warehouse(str(source)).entries("codebooks")
-    house = Warehouse(str(target))
-    house.commit(house.catalogue(), entry.run, [entry], "a vocabulary from elsewhere")
 
 
 class TestBreaks:
