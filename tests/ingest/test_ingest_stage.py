@@ -1,0 +1,247 @@
+"""Ingest through Spark: what is listed is an image or a reject with its reason."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from commands import rows_of, run_minia, table_of
+from image_samples import broken_files, good_files, picture, saved
+
+from minia_spark.errors import InputError
+from minia_spark.ingest.identity import content_hash
+from minia_spark.ingest.reasons import Reason
+from minia_spark.warehouse import Warehouse
+
+LIMITS = ("ingest.max_file_mib=1", "ingest.max_pixels=1000000")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "images").mkdir()
+    return tmp_path / "images"
+
+
+@pytest.fixture
+def ingest(published, tmp_path, folder):
+    """Ingest the folder as batch ``b1`` of a new warehouse; return where that is."""
+
+    def run(*settings: str) -> Path:
+        published(tmp_path / "W", "ingest", "b1", *settings, source=folder)
+        return tmp_path / "W"
+
+    return run
+
+
+def png(seed: int) -> bytes:
+    return saved(picture(seed=seed), "PNG")
+
+
+def container(path: Path, rows: list[tuple[str | None, bytes | None]], *, group: int = 2) -> None:
+    column = pa.array(
+        [{"bytes": data, "path": name} for name, data in rows],
+        pa.struct([("bytes", pa.binary()), ("path", pa.string())]),
+    )
+    pq.write_table(pa.table({"image": column}), path, row_group_size=group)
+
+
+def test_fifty_good_and_fifty_broken_files(folder, ingest, published, tmp_path):
+    good, broken = good_files(), broken_files()
+    for name, content in good.items():
+        (folder / name).write_bytes(content)
+    (folder / "deep" / "er").mkdir(parents=True)
+    for name, (_, content) in broken.items():
+        (folder / "deep" / "er" / name).write_bytes(content)
+    location = ingest(*LIMITS)
+    images = table_of(location, "images").set_index("image_id")
+    assert sorted(images.index) == sorted(good)
+    for name, content in good.items():
+        row = images.loc[name]
+        assert row["content_hash"] == content_hash(content)
+        assert row["size_bytes"] == len(content)
+        assert (row["height"], row["width"]) == (24, 32)
+        assert row["uri"] == f"file://{folder}/{name}"
+        assert row["batch"] == "b1"
+    assert Counter(images["format"]) == {"fits": 15, "png": 15, "jpeg": 10, "tiff": 10}
+    assert images["stretch"].notna().sum() == 25  # deep PNG, TIFF and FITS
+    found = {
+        Path(uri).name: reason for uri, reason in rows_of(location, "rejects", "uri", "reason")
+    }
+    assert found == {name: reason for name, (reason, _) in broken.items()}
+    details = [row[0] for row in rows_of(location, "rejects", "detail")]
+    assert min(map(len, details)) > 20  # sentences
+    assert set(rows_of(location, "rejects", "batch", "stage")) == {("b1", "ingest")}
+
+    made = published(location, "features", "b1", *LIMITS)
+    assert made.counts["images"] == 50
+    assert made.counts["rejects"] == 0
+    assert not (location / "files").exists()  # what ingest needed on its way
+
+
+class TestContainers:
+    def test_rows_are_images_and_features_reads_them_again(
+        self, folder, ingest, published, tmp_path
+    ):
+        """The same pictures as files, with the same names, give the same features."""
+        contents = [png(seed) for seed in range(7)]
+        container(folder / "a.parquet", [(f"p{n}.png", c) for n, c in enumerate(contents)])
+        location = ingest()
+        uris = rows_of(location, "images", "image_id", "uri")
+        assert uris[0] == ("p0.png", f"file://{folder}/a.parquet#row_group=0&row=0")
+        assert uris[5] == ("p5.png", f"file://{folder}/a.parquet#row_group=2&row=1")
+        published(location, "features", "b1")
+        columns = ("image_id", "n_features", "x", "y", "size", "descriptors", "reason")
+        rows = rows_of(location, "features", *columns)
+        assert len(rows) == 7
+        plain = tmp_path / "plain"
+        plain.mkdir()
+        for number, content in enumerate(contents):
+            (plain / f"p{number}.png").write_bytes(content)
+        published(tmp_path / "V", "ingest", "b1", source=plain)
+        published(tmp_path / "V", "features", "b1")
+        assert rows_of(tmp_path / "V", "features", *columns) == rows
+
+    def test_rows_without_a_name_or_bytes_and_files_that_are_no_container(self, folder, ingest):
+        container(folder / "a.parquet", [(None, png(0)), ("", png(1)), ("x", None), ("y", b"?")])
+        pq.write_table(pa.table({"other": [1]}), folder / "b.parquet")
+        (folder / "c.parquet").write_bytes(b"PAR1 and nothing else")
+        location = ingest()
+        assert rows_of(location, "images", "image_id") == [("a.parquet#0",), ("a.parquet#1",)]
+        found = {
+            uri.rpartition("/")[2]: r for uri, r in rows_of(location, "rejects", "uri", "reason")
+        }
+        assert found == {
+            "a.parquet#row_group=1&row=0": Reason.EMPTY_FILE,
+            "a.parquet#row_group=1&row=1": Reason.NOT_AN_IMAGE,
+            "b.parquet": Reason.NOT_AN_IMAGE,
+            "c.parquet": Reason.CORRUPT,
+        }
+
+    def test_names_that_are_claimed_twice(self, folder, ingest):
+        """The first by place stays; the others are rejects, and no image is lost unseen."""
+        container(folder / "a.parquet", [("x.png", png(0)), ("x.png", png(1)), ("y.png", png(2))])
+        (folder / "y.png").write_bytes(png(3))
+        location = ingest()
+        images = dict(rows_of(location, "images", "image_id", "uri"))
+        assert images == {
+            "x.png": f"file://{folder}/a.parquet#row_group=0&row=0",
+            "y.png": f"file://{folder}/a.parquet#row_group=1&row=0",
+        }
+        rejects = rows_of(location, "rejects", "uri", "reason", "detail")
+        assert [r[:2] for r in rejects] == [
+            (f"file://{folder}/a.parquet#row_group=0&row=1", "id_conflict"),
+            (f"file://{folder}/y.png", "id_conflict"),
+        ]
+        assert rejects[1][2] == "Two images of one batch have the same image_id. y.png"
+
+
+class TestListing:
+    def test_more_refusals_than_images(self, folder, ingest, tmp_path):
+        """One image beside a pipe and links that lead out: still a batch."""
+        (folder / "good.png").write_bytes(png(0))
+        (tmp_path / "secret").write_bytes(png(1))
+        os.mkfifo(folder / "pipe.png")
+        for name in ("a.png", "b.png"):
+            (folder / name).symlink_to(tmp_path / "secret")
+        (folder / "dead.png").symlink_to(tmp_path / "nothing")
+        location = ingest()
+        assert rows_of(location, "images", "image_id") == [("good.png",)]
+        found = {Path(uri).name: r for uri, r in rows_of(location, "rejects", "uri", "reason")}
+        assert found == {
+            "pipe.png": "not_an_image",
+            "a.png": "outside_root",
+            "b.png": "outside_root",
+            "dead.png": "unreadable",
+        }
+
+    def test_names_that_are_hostile(self, folder, ingest):
+        names = [b"a\nb.png", b'quo"te,.png', b"<script>.png", b"\xff\xfe.png", b"per%41cent.png"]
+        names += [b" spaces .png", b"=1+1.png", "gal\u202exia.png".encode(), b"x" * 251 + b".png"]
+        for number, name in enumerate(names):
+            Path(os.fsdecode(bytes(folder) + b"/" + name)).write_bytes(png(number))
+        location = ingest()
+        ids = [row[0] for row in rows_of(location, "images", "image_id")]
+        assert len(ids) == len(set(ids)) == len(names)
+        for expected in ("a%0Ab.png", "%FF%FE.png", "per%2541cent.png", 'quo"te,.png'):
+            assert expected in ids
+        assert "gal%E2%80%AExia.png" in ids
+        assert rows_of(location, "rejects") == []
+
+    def test_nothing_readable_ends_with_3_and_publishes_nothing(self, minia, folder, tmp_path):
+        (folder / "a.png").write_bytes(b"")
+        (folder / "b.png").write_bytes(b"text")
+        (folder / "c.png").write_bytes(b"text")
+        source = ("--images", folder, "--batch", "b1", "--warehouse", tmp_path / "W")
+        found = minia("run", *source).expect(3)
+        assert f"no image of {folder} could be read (not_an_image 2, empty_file 1)" in found.err
+        assert f"e.g. file://{folder}/a.png: " in found.err
+        assert "Nothing was published." in found.err
+        house = Warehouse(str(tmp_path / "W"))
+        assert house.versions() == []
+        assert house.unpublished() == {}
+        assert next(house.runs()).state == "failed"
+        assert "no warehouse" in run_minia("status", "--warehouse", tmp_path / "W").expect(3).err
+
+
+class TestLabels:
+    @pytest.fixture
+    def label(self, folder, ingest, tmp_path):
+        """Ingest three images in two folders with labels; return {image_id: label}."""
+        for seed, name in enumerate(("n/one.png", "s/two.png", "s/three.png")):
+            (folder / name).parent.mkdir(exist_ok=True)
+            (folder / name).write_bytes(png(seed))
+
+        def run(text: str, *settings: str):
+            (tmp_path / "labels.csv").write_text(text)
+            location = ingest(f"ingest.labels.file={tmp_path / 'labels.csv'}", *settings)
+            return dict(rows_of(location, "images", "image_id", "label"))
+
+        return run
+
+    def test_by_path_by_name_and_by_stem(self, label):
+        found = label("file,label\nn/one.png,path\ntwo.png,name\nthree,stem\n")
+        assert found == {"n/one.png": "path", "s/two.png": "name", "s/three.png": "stem"}
+
+    def test_those_without_stay_null(self, label):
+        found = label("image,class\nn/one.png,\nother.png,x\ntwo,spiral\n")
+        assert found == {"n/one.png": None, "s/three.png": None, "s/two.png": "spiral"}
+
+    def test_the_same_row_twice_is_no_contradiction(self, label):
+        assert label("image,label\ntwo,a\ntwo,a\n")["s/two.png"] == "a"
+
+    @pytest.mark.parametrize(
+        "rows", ["two,a\ntwo,b\n", "s/two.png,a\ns/two.png,b\n", "x/two.png,a\ny/two.png,b\n"]
+    )
+    def test_two_that_contradict_each_other(self, label, rows, tmp_path):
+        wanted = r"'s/two\.png' matches two different rows of the label file"
+        with pytest.raises(InputError, match=wanted):
+            label("image,label\n" + rows)
+        assert Warehouse(str(tmp_path / "W")).versions() == []
+
+    def test_a_better_key_settles_it(self, label):
+        found = label("image,label\ns/two.png,best\ntwo.png,a\ntwo.png,b\n")
+        assert found["s/two.png"] == "best"
+
+    def test_positions(self, label, tmp_path):
+        label("name,ra,dec\none,10.5,-90\ntwo,0,45.25\n")
+        found = rows_of(tmp_path / "W", "images", "image_id", "ra_deg", "dec_deg", "label")
+        assert found == [
+            ("n/one.png", 10.5, -90.0, None),
+            ("s/three.png", None, None, None),
+            ("s/two.png", 0.0, 45.25, None),
+        ]
+
+    def test_counts(self, label, tmp_path, published, folder):
+        label("image,label\ntwo,a\n")
+        made = published(
+            tmp_path / "V",
+            "ingest",
+            "b1",
+            f"ingest.labels.file={tmp_path / 'labels.csv'}",
+            source=folder,
+        )
+        assert made.counts == {"listed": 3, "images": 3, "rejects": 0, "labelled": 1}
