@@ -178,10 +178,10 @@ def _all_pairs(chance: Chance) -> int:
 
 
 def _weak(chance: Chance, partners_by_chance: float) -> float:
-    """Largest probability of a link: every pair is one of two words' partners."""
+    """Largest probability of a link: a word makes a pair with each of the others."""
     if partners_by_chance <= 0:
         raise SettingsError(f"partners_by_chance must be above 0, got {partners_by_chance}")
-    return min(0.5, partners_by_chance * len(chance.words) / 2 / _all_pairs(chance))
+    return min(0.5, partners_by_chance / max(1, len(chance.words) - 1))
 
 
 def _above_chance(

@@ -10,12 +10,23 @@ from numpy.typing import NDArray
 
 from minia_spark.errors import InputError
 from minia_spark.mining.arrays import Documents
+from minia_spark.mining.consensus import (
+    consensus_structures,
+    grow,
+    link_words,
+    plausible_pairs,
+)
 from minia_spark.mining.engine import Engine
 from minia_spark.mining.hashing import DEFAULT_SEED
 from minia_spark.mining.model import Structures, build_structures
+from minia_spark.mining.pairs import meetings_of_pairs, shared_documents
+from minia_spark.mining.significance import Chance
 from minia_spark.words.formats import Bags
 
-__all__ = ["Progress", "mine_corpus", "numbered_documents"]
+__all__ = ["Collection", "Progress", "mine_consensus", "mine_corpus", "numbered_documents"]
+
+Collection: TypeAlias = Callable[[], Iterable[Documents]]
+"""Gives the pieces of a collection from the first to the last, whenever it is called."""
 
 Progress: TypeAlias = Callable[[str, int], None]
 """Called with what was made and how many there are now: documents (after every batch), items,
@@ -121,6 +132,95 @@ min_cluster_size, seed, expand, weighted
         sets, tuple_size=cluster_tuple_size, tables=cluster_tables, overlap=overlap, seed=seed
     )
     structures = build_structures(sets, links, min_cluster_size=min_cluster_size)
+    report("structures", len(structures))
+    return structures
+
+
+def mine_consensus(
+    collection: Collection,
+    engine: Engine,
+    chance: Chance,
+    *,
+    tuple_size: int,
+    tables: int,
+    min_set_size: int = 3,
+    partners_by_chance: float = 0.1,
+    pairs_by_chance: float = 1.0,
+    min_lift: float = 2.0,
+    density: float = 0.5,
+    seed: int = DEFAULT_SEED,
+    expand: bool = False,
+    weighted: bool = False,
+    progress: Progress | None = None,
+) -> Structures:
+    """Mine structures that converge as the number of tables grows.
+
+    Parameters
+    ----------
+    collection : Collection
+        Drawn twice: for the sketch, and to count the documents that candidate pairs share. No
+        piece is kept.
+    engine : Engine
+    chance : Chance
+        Of the collection, see :class:`minia_spark.mining.significance.Totals`.
+    tuple_size, tables, min_set_size, seed, expand, weighted
+        As in :func:`mine_corpus`.
+    partners_by_chance, pairs_by_chance, min_lift, density : float
+        As in :func:`minia_spark.mining.consensus.link_words` and
+        :func:`minia_spark.mining.consensus.grow`.
+    progress : callable, optional
+        See :data:`Progress`; moreover pairs and links.
+
+    Returns
+    -------
+    Structures
+        Of an empty collection: none.
+
+    Raises
+    ------
+    SettingsError
+        When a parameter is out of range.
+    MalformedError
+        When `chance` is that of another collection.
+    MiniaError
+        When an engine fails.
+    """
+    report: Progress = progress or (lambda _what, _count: None)
+    signatures = engine.sketch(
+        _counted(collection(), report),
+        tuple_size=tuple_size,
+        tables=tables,
+        seed=seed,
+        expand=expand,
+        weighted=weighted,
+    )
+    report("items", len(signatures))
+    sets = engine.mine(signatures, min_set_size=min_set_size)
+    del signatures
+    report("sets", sets.mined)
+    report("distinct sets", len(sets))
+    pairs = plausible_pairs(
+        meetings_of_pairs(sets),
+        chance,
+        tuple_size=tuple_size,
+        tables=tables,
+        partners_by_chance=partners_by_chance,
+        min_lift=min_lift,
+    )
+    report("pairs", len(pairs))
+    shared = np.zeros(len(pairs), dtype=np.int64)
+    for piece in collection():
+        shared += shared_documents(piece, pairs)
+    links = link_words(
+        pairs,
+        shared,
+        chance,
+        partners_by_chance=partners_by_chance,
+        pairs_by_chance=pairs_by_chance,
+        min_lift=min_lift,
+    )
+    report("links", len(links))
+    structures = consensus_structures(sets, grow(links, density=density))
     report("structures", len(structures))
     return structures
 

@@ -7,8 +7,9 @@ of words, and nothing else is kept. It is used twice: as probabilities (:func:`f
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +24,7 @@ from minia_spark.words.formats import Bags
 
 __all__ = [
     "Chance",
+    "Totals",
     "expected_sharing",
     "expected_support",
     "fit_chance",
@@ -79,6 +81,64 @@ class Chance:
         logits, number = np.unique(self.word_logits, return_counts=True)
         held = expit(self.image_logits[:, None] + logits)
         return np.asarray((held * (1 - held)) @ number)
+
+
+@dataclass(frozen=True, eq=False)
+class Totals:
+    """How many images each word is in, and how many words the images have.
+
+    Parameters
+    ----------
+    words : uint32 array, shape (v,)
+        Ascending; words that occur.
+    word_images : int64 array, shape (v,)
+        In how many images each word is.
+    image_sizes : int64 array, shape (d,)
+        Distinct numbers of words of an image, ascending, >= 1.
+    image_counts : int64 array, shape (d,)
+        Number of images of each size.
+    """
+
+    words: NDArray[np.uint32]
+    word_images: NDArray[np.int64]
+    image_sizes: NDArray[np.int64]
+    image_counts: NDArray[np.int64]
+
+    @staticmethod
+    def of(images: ItemRows) -> Totals:
+        """Count a piece of a collection; images without words are left out."""
+        words, word_images = np.unique(images.items, return_counts=True)
+        sizes = np.diff(images.offsets)
+        image_sizes, image_counts = np.unique(sizes[sizes > 0], return_counts=True)
+        return Totals(words, word_images, image_sizes, image_counts)
+
+    @staticmethod
+    def sum(parts: Iterable[Totals]) -> Totals:
+        """Put the pieces of a collection together, in any order; none gives an empty one."""
+        total = Totals.of(Bags(np.zeros(1, np.int64), *np.zeros((2, 0), np.uint32)))
+        for part in parts:
+            total = Totals(
+                *_sums(total.words, total.word_images, part.words, part.word_images),
+                *_sums(total.image_sizes, total.image_counts, part.image_sizes, part.image_counts),
+            )
+        return total
+
+    def chance(self) -> Chance:
+        """Fit the probabilities that these totals leave; see :func:`fit_chance`."""
+        return fit_chance(self.words, self.word_images, self.image_sizes, self.image_counts)
+
+
+_Keys = TypeVar("_Keys", NDArray[np.uint32], NDArray[np.int64])
+
+
+def _sums(
+    keys: _Keys, values: NDArray[np.int64], other_keys: _Keys, other_values: NDArray[np.int64]
+) -> tuple[_Keys, NDArray[np.int64]]:
+    """Add up the values of equal keys."""
+    distinct, at = np.unique(np.concatenate([keys, other_keys]), return_inverse=True)
+    added = np.zeros(len(distinct), dtype=np.int64)
+    np.add.at(added, at, np.concatenate([values, other_values]))
+    return distinct, added
 
 
 def fit_chance(

@@ -183,11 +183,11 @@ def test_words_of_no_image_have_no_expectation():
 
 
 def test_links_are_beyond_chance_at_two_levels():
-    """10 expected; 4,950 pairs: 1/4950 asks for 23 documents, 0.1 * 100 / 2 / 4950 for 21."""
+    """10 expected; 4,950 pairs: 1 / 4950 asks for 24 documents, 0.1 / 99 for 22."""
     pairs = word_pairs(*((0, n, 1) for n in range(1, 7)))
     shared = np.array([10, 20, 21, 22, 23, 100])
     found = link_words(pairs, shared, even_chance())
-    limits = [0.1 * 100 / 2 / 4950, 1 / 4950]
+    limits = [0.1 / 99, 1 / 4950]
     expected = [shared[poisson.sf(shared - 1, 10) <= limit] for limit in limits]
     assert shared[np.isin(pairs.second, found.second)].tolist() == expected[0].tolist()
     assert (
@@ -205,7 +205,7 @@ def test_links_need_lift():
 
 
 def test_plausible_pairs_are_those_that_could_be_linked():
-    """21 of 100 images each make a link, a similarity of 21 / 179: 55 of 4,000 tables of 2.
+    """22 of 100 images each make a link, a similarity of 22 / 178: 61 of 4,000 tables of 2.
 
     Forty meetings are not too few for that, and by chance it is 11.
     """

@@ -1,0 +1,148 @@
+"""Tuple size and number of tables from what chance does."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from minia_spark.errors import SettingsError
+from minia_spark.mining.arrays import MalformedError
+from minia_spark.mining.auto import choose, choose_for, sample_pairs
+from minia_spark.mining.significance import fit_chance
+from minia_spark.sky.corpus import planted_corpus
+
+from .test_assess import pieces_of
+
+
+def chance_of(words, images, size):
+    """Each word in images * size / words images of `size` words."""
+    return fit_chance(
+        np.arange(words, dtype=np.uint32),
+        np.full(words, images * size // words),
+        np.array([size]),
+        np.array([images]),
+    )
+
+
+def chosen(shared, *, words=100, images=1000, size=10, **options):
+    """Every pair of words shares `shared` documents in the decoy."""
+    chance = chance_of(words, images, size)
+    pairs = sample_pairs(chance.words)
+    return choose(chance, pairs, np.full(len(pairs), shared), **options)
+
+
+def test_consensus_starts_where_links_do():
+    """100 images a word, 10 shared by chance; 22 make a link: 22 / 178. r = 2: 3.89 / 0.0153."""
+    choice = chosen(10)
+    assert choice.eta == pytest.approx(22 / 178)
+    assert (choice.tuple_size, choice.tables) == (2, 255)
+    assert choice.chance_median == choice.chance_high == pytest.approx(10 / 190)
+    assert choice.reasons == (
+        "By chance two words have a Jaccard similarity of 0.053 (median), and one pair in 1,000 is "
+        "above 0.053 (100 words, a decoy, 4950 pairs).",
+        "Sharing of documents can be told from chance from a similarity of 0.124 on; with tuples "
+        "of 2, 255 tables let such a pair meet twice with a probability of 90 %, at the least "
+        "cost.",
+    )
+
+
+def test_frequent_words_want_longer_tuples():
+    """Words in 300 of 1,000 images: by chance 90 / 510, and every table would be full of pairs."""
+    rare = chosen(0, words=2000, images=1000, size=20)
+    frequent = chosen(90, words=2000, images=1000, size=600)
+    assert rare.tuple_size == 2
+    assert frequent.tuple_size > 2
+    assert frequent.eta > frequent.chance_high
+
+
+def test_single_link_starts_above_chance():
+    """All pairs are 10 / 190 alike but one in fifty, 40 / 160: the 99 % quantile of 100 words."""
+    chance = chance_of(100, 1000, 10)
+    pairs = sample_pairs(chance.words)
+    shared = np.where(np.arange(len(pairs)) % 50 == 0, 40, 10)
+    choice = choose(chance, pairs, shared, link="single")
+    assert choice.eta == pytest.approx(0.25)
+    r, tables = choice.tuple_size, choice.tables
+    assert tables == int(np.log(0.5) / np.log(1 - 0.25**r))
+    assert 99 * 0.98 * (1 - (1 - (10 / 190) ** r) ** tables) <= 1
+    shorter = int(np.log(0.5) / np.log(1 - 0.25 ** (r - 1)))
+    assert 99 * 0.98 * (1 - (1 - (10 / 190) ** (r - 1)) ** shorter) > 1
+
+
+@pytest.mark.parametrize("link", ["consensus", "single"])
+def test_bounds_are_kept_and_told(link):
+    free = chosen(10, link=link)
+    cut = chosen(10, link=link, max_tables=free.tables - 1)
+    assert cut.tables == free.tables - 1
+    assert cut.reasons[-1] == (
+        f"Cut down to {free.tables - 1} tables, the most that max_tables and max_bytes allow."
+    )
+    small = chosen(10, link=link, max_bytes=4 * 100 * free.tuple_size * 7)
+    assert small.tables == min(7, free.tables)
+
+
+@pytest.mark.parametrize("link", ["consensus", "single"])
+@given(words=st.integers(1, 30), size=st.integers(1, 30), share=st.floats(0, 1))
+def test_any_collection_gets_settings_within_bounds(link, words, size, share):
+    size = min(size, words)
+    shared = round(share * 10 * size)
+    choice = chosen(shared, words=words, images=10 * words, size=size, link=link, max_tables=500)
+    assert 2 <= choice.tuple_size <= 6
+    assert 1 <= choice.tables <= 500
+    assert 0 < choice.eta <= 1
+    assert len(choice.reasons) >= 2
+
+
+@pytest.mark.parametrize("link", ["consensus", "single"])
+@pytest.mark.parametrize("documents", [0, 1, 3])
+def test_tiny_collections(link, documents):
+    corpus = planted_corpus(documents=documents, items=20, structures=0)
+    choice = choose_for(lambda: pieces_of(corpus, 1), link=link)
+    assert choice.tables >= 1
+
+
+def test_pieces_and_repetition_change_nothing_but_the_decoy():
+    corpus = planted_corpus(documents=600, items=100, structures=5, seed=2)
+    one = choose_for(lambda: pieces_of(corpus, 1))
+    assert one == choose_for(lambda: pieces_of(corpus, 1))
+    parts = choose_for(lambda: pieces_of(corpus, 3))
+    assert parts.eta == one.eta
+    assert parts.chance_high == pytest.approx(one.chance_high, rel=0.2)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"link": "other"}, "'other' is not one of consensus, single"),
+        ({"max_tables": 0}, "must be at least 1, got 0"),
+        ({"max_bytes": 0}, "must be at least 1, got 20000 and 0"),
+    ],
+)
+def test_wrong_settings(options, message):
+    with pytest.raises(SettingsError, match=message):
+        chosen(1, **options)
+
+
+def test_counts_must_fit():
+    chance = chance_of(10, 10, 2)
+    with pytest.raises(MalformedError, match="2 numbers of shared documents for 45 pairs"):
+        choose(chance, sample_pairs(chance.words), np.zeros(2, np.int64))
+
+
+def test_small_vocabularies_are_sampled_whole():
+    words = np.array([3, 5, 9], dtype=np.uint32)
+    pairs = sample_pairs(words)
+    assert list(zip(pairs.first.tolist(), pairs.second.tolist(), strict=True)) == [
+        (3, 5),
+        (3, 9),
+        (5, 9),
+    ]
+
+
+def test_samples_are_even():
+    """2,000 of 4,950 pairs: each word in about 40 of them."""
+    pairs = sample_pairs(np.arange(100, dtype=np.uint32), size=2000)
+    assert 1600 <= len(pairs) <= 2000
+    times = np.bincount(np.concatenate([pairs.first, pairs.second]), minlength=100)
+    assert times.min() > 15
+    assert times.max() < 65
