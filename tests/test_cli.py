@@ -82,7 +82,7 @@ class TestUsage:
     ):
         found = run_minia(
             *("run", "--warehouse", tmp_path / "W"),
-            *chosen("mining.tables=1000000", "mining.tuple_size=64"),
+            *chosen("codebook.size=1000000", "codebook.sample_size=1000000", "mining.tables=99999"),
         ).expect(2)
         assert "lower one of these" in found.err
         assert list(tmp_path.iterdir()) == []
