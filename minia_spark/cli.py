@@ -160,6 +160,14 @@ def _parser() -> argparse.ArgumentParser:
             stage.add_argument("--batch", metavar="NAME", help="only this batch (default: all)")
         if name == "mine":
             _add_corpus(stage)
+        if name == "structures":
+            stage.set_defaults(handler=_structures)
+            stage.add_argument(
+                "diff",
+                nargs="*",
+                metavar="diff RUN RUN",
+                help="instead: what became of every structure between two runs (or states)",
+            )
         _add_settings(stage)
 
     _add_warehouse_commands(commands)
@@ -334,6 +342,17 @@ def _run(options: argparse.Namespace) -> int:
 
 def _stage(options: argparse.Namespace) -> int:
     return _execute(options, _STAGES[options.command][1])
+
+
+def _structures(options: argparse.Namespace) -> int:
+    if not options.diff:
+        return _stage(options)
+    if len(options.diff) != 3 or options.diff[0] != "diff":
+        raise SettingsError("expected 'minia structures diff RUN RUN', the older run first")
+    from minia_spark.inspection import print_fates  # noqa: PLC0415
+    from minia_spark.warehouse import Warehouse  # noqa: PLC0415
+
+    return print_fates(Warehouse(options.warehouse), *options.diff[1:])
 
 
 def _mine(options: argparse.Namespace) -> int:

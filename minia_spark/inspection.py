@@ -4,11 +4,20 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections import Counter
 from typing import Any
 
-from minia_spark.warehouse import Catalogue, RunRecord, Warehouse
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
-__all__ = ["history", "path", "rollback", "status", "vacuum"]
+from minia_spark.errors import InputError
+from minia_spark.structures.lineage import trace
+from minia_spark.warehouse import Catalogue, RunRecord, Warehouse
+from minia_spark.words.formats import Bags
+
+__all__ = ["history", "path", "print_fates", "rollback", "status", "vacuum"]
 
 
 def status(options: argparse.Namespace) -> int:
@@ -146,3 +155,53 @@ def path(options: argparse.Namespace) -> int:
     for folder in Warehouse(options.warehouse).folders(options.table, options.batch):
         print(folder)
     return 0
+
+
+def print_fates(warehouse: Warehouse, older: str, newer: str) -> int:
+    """Print what became of every structure from one run, or state, to another.
+
+    Raises
+    ------
+    InputError
+        A run is unknown or published no structures, or the two have different vocabularies: then
+        their words cannot be compared.
+    """
+    states = [_state_of(warehouse, name) for name in (older, newer)]
+    vocabularies = [{e.digest for e in state.of_table("codebooks")} for state in states]
+    if vocabularies[0] != vocabularies[1]:
+        raise InputError(
+            f"{older} and {newer} have different vocabularies: a word of one means nothing in the "
+            "other"
+        )
+    fates = trace(*(_structures_of(warehouse, state) for state in states))
+    print("event      older   newer   words gained  lost")
+    for fate in fates:
+        old = "-" if fate.older is None else f"s{fate.older:04d}"
+        new = "-" if fate.newer is None else f"s{fate.newer:04d}"
+        print(f"{fate.event:<9}  {old:<6}  {new:<6}  {fate.gained:>12,}  {fate.lost:>4,}")
+    counts = Counter(str(fate.event) for fate in fates)
+    print(", ".join(f"{count:,} {event}" for event, count in counts.most_common()) or "nothing")
+    return 0
+
+
+def _state_of(warehouse: Warehouse, name: str) -> Catalogue:
+    states = [warehouse.catalogue(version) for version in warehouse.versions()]
+    found = [state for state in states if name in (state.run, str(state.version))]
+    if not found:
+        known = ", ".join(f"{state.version} ({state.run})" for state in states[-5:])
+        raise InputError(f"no state {name!r} in {warehouse.storage}; the last ones: {known}")
+    return found[-1]
+
+
+def _structures_of(warehouse: Warehouse, state: Catalogue) -> Bags:
+    entries = state.of_table("structures")
+    if not entries:
+        raise InputError(f"state {state.version} (run {state.run}) has no structures")
+    storage = warehouse.storage
+    tables = [pq.read_table(storage.full(e.path), filesystem=storage.filesystem) for e in entries]
+    rows = pa.concat_tables(tables).sort_by("structure_id")
+    words = rows["words"].combine_chunks()
+    lengths = pc.list_value_length(words).to_numpy(zero_copy_only=False)
+    items = pc.list_flatten(words).to_numpy(zero_copy_only=False).astype(np.uint32)
+    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+    return Bags(offsets, items, np.ones(len(items), dtype=np.uint32))
