@@ -192,7 +192,7 @@ def choose(
     *Single* link has no test, so eta lies above chance: of the V - 1 others, a word has on average
     one more similar than eta by chance. ``l = int(ln 0.5 / ln(1 - eta**r))``, and r is the
     smallest with which a word meets, in all tables together, on average at most one that is less
-    similar than eta by chance.
+    similar than eta by chance, or the largest with which l is at most `max_tables`.
     """
     if link not in ("consensus", "single"):
         raise SettingsError(f"link {link!r} is not one of consensus, single")
@@ -225,7 +225,7 @@ def choose(
     else:
         eta = float(np.quantile(similar, 1 - 1 / max(2, words))) if len(pairs) else 0.0
         eta = min(0.99, max(eta, 0.01))
-        tuple_size, tables = _steepest(eta, similar, words)
+        tuple_size, tables = _steepest(eta, similar, words, max_tables)
         reasons.append(
             f"A word has one other that is more similar than {eta:.3f} by chance; with tuples of "
             f"{tuple_size}, {tables} tables let such a pair meet with a probability of 50 % and "
@@ -267,12 +267,18 @@ def _cheapest(eta: float, similar: NDArray[np.float64], chance: Chance) -> tuple
     return min(costs)[1:]
 
 
-def _steepest(eta: float, similar: NDArray[np.float64], words: int) -> tuple[int, int]:
+def _steepest(
+    eta: float, similar: NDArray[np.float64], words: int, max_tables: int
+) -> tuple[int, int]:
     below = similar[similar < eta]
     share = len(below) / max(1, len(similar))
+    chosen = (_TUPLE_SIZES[0], 0)
     for tuple_size in _TUPLE_SIZES:
         tables = max(1, int(math.log(0.5) / math.log1p(-(eta**tuple_size))))
+        if tables > max_tables and chosen[1]:
+            break
+        chosen = tuple_size, tables
         met = 1 - (1 - below**tuple_size) ** tables
         if len(below) == 0 or (words - 1) * share * float(met.mean()) <= 1:
             break
-    return tuple_size, tables
+    return chosen

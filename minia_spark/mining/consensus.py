@@ -8,9 +8,10 @@ result tends to a function of the collection alone. Structures are then grown fr
 by average link, through weaker ones (the two thresholds of J. Canny's edges, IEEE PAMI 8 (1986)
 679-698). A word may be in several structures.
 
-The steps: :func:`minia_spark.mining.pairs.meetings_of_pairs` of the mined sets,
-:func:`plausible_pairs`, :func:`minia_spark.mining.pairs.shared_documents` over the collection,
-piece by piece, :func:`link_words`, :func:`grow` and :func:`consensus_structures`.
+The steps: :func:`minia_spark.mining.pairs.meetings_of_pairs` of the mined sets and, block by block,
+:func:`plausible_pairs`; :func:`minia_spark.mining.pairs.shared_documents` over the collection, piece
+by piece; :func:`link_words`, :func:`grow`, :func:`consensus_structures`. One after the other they
+are :func:`minia_spark.mining.corpus.mine_consensus`.
 """
 
 from __future__ import annotations
@@ -103,7 +104,8 @@ def plausible_pairs(
     """
     expected = expected_sharing(pairs.first, pairs.second, chance)
     left, right = _images(pairs, chance)
-    most = chi2.ppf(_CONFIDENCE, 2 * (pairs.meetings + 1)) / 2
+    distinct, at = np.unique(pairs.meetings, return_inverse=True)
+    most = (chi2.ppf(_CONFIDENCE, 2 * (distinct + 1)) / 2)[at]
     jaccard = np.minimum(1.0, most / tables) ** (1.0 / tuple_size)
     shared = np.minimum(
         np.ceil(jaccard / (1 + jaccard) * (left + right)), np.minimum(left, right)

@@ -19,7 +19,7 @@ from minia_spark.mining.consensus import (
 from minia_spark.mining.engine import Engine
 from minia_spark.mining.hashing import DEFAULT_SEED
 from minia_spark.mining.model import Structures, build_structures
-from minia_spark.mining.pairs import meetings_of_pairs, shared_documents
+from minia_spark.mining.pairs import WordPairs, meetings_of_pairs, shared_documents
 from minia_spark.mining.significance import Chance
 from minia_spark.words.formats import Bags
 
@@ -199,13 +199,16 @@ def mine_consensus(
     del signatures
     report("sets", sets.mined)
     report("distinct sets", len(sets))
-    pairs = plausible_pairs(
-        meetings_of_pairs(sets),
-        chance,
-        tuple_size=tuple_size,
-        tables=tables,
-        partners_by_chance=partners_by_chance,
-        min_lift=min_lift,
+    pairs = WordPairs.concatenate(
+        plausible_pairs(
+            block,
+            chance,
+            tuple_size=tuple_size,
+            tables=tables,
+            partners_by_chance=partners_by_chance,
+            min_lift=min_lift,
+        )
+        for block in meetings_of_pairs(sets)
     )
     report("pairs", len(pairs))
     shared = np.zeros(len(pairs), dtype=np.int64)

@@ -8,6 +8,7 @@ documents. Both counts are integers: they depend on nothing but the sets and the
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,7 +23,7 @@ from minia_spark.mining.ragged import offsets_of, row_numbers
 
 __all__ = ["WordPairs", "meetings_of_pairs", "shared_documents"]
 
-_PRODUCTS = 1 << 25
+_PRODUCTS = 1 << 23
 """Pairs of members multiplied out at once."""
 _DOCUMENTS = 4096
 """Documents that are one bit each, at once."""
@@ -70,6 +71,17 @@ class WordPairs:
         """Return the number of pairs."""
         return len(self.first)
 
+    @staticmethod
+    def concatenate(blocks: Iterable[WordPairs]) -> WordPairs:
+        """Join blocks that ascend from one to the next; none gives no pairs."""
+        held = list(blocks)
+        none = np.zeros(0, dtype=np.uint32)
+        return WordPairs(
+            np.concatenate([none, *(block.first for block in held)]),
+            np.concatenate([none, *(block.second for block in held)]),
+            np.concatenate([none.astype(np.int64), *(block.meetings for block in held)]),
+        )
+
     def take(self, kept: NDArray[np.bool_]) -> WordPairs:
         """Return the pairs for which `kept`, shape (p,), is true."""
         return WordPairs(self.first[kept], self.second[kept], self.meetings[kept])
@@ -77,7 +89,7 @@ class WordPairs:
 
 def meetings_of_pairs(
     sets: SetList, *, min_meetings: int = 2, max_products: int = 1 << 28
-) -> WordPairs:
+) -> Iterator[WordPairs]:
     """Count in how many tables pairs of words were in the same set.
 
     Parameters
@@ -91,9 +103,10 @@ def meetings_of_pairs(
         cut at random (by hashes of their words) into parts of a size that keeps it, and what
         meets in a part counts as often as makes the sum right on average.
 
-    Returns
-    -------
+    Yields
+    ------
     WordPairs
+        In ascending order, in blocks: there may be many more pairs than will be of use.
 
     Raises
     ------
@@ -113,19 +126,16 @@ def meetings_of_pairs(
     by_word = member.T.tocsr()
     # a block of words at a time: this bounds what the product holds before the rare are dropped
     work = offsets_of(np.asarray(by_word @ sizes))
-    parts = [np.zeros((3, 0), dtype=np.int64)]
     start = 0
     while start < len(columns):
         stop = int(np.searchsorted(work, work[start] + _PRODUCTS, side="right")) - 1
         stop = min(max(stop, start + 1), len(columns))
         met = (by_word[start:stop] @ counted).tocsr()
-        met.sort_indices()
         rows = row_numbers(met.indptr.astype(np.int64)) + start
-        kept = (met.indices > rows) & (met.data >= min_meetings)
-        parts.append(np.stack([rows[kept], met.indices[kept].astype(np.int64), met.data[kept]]))
+        kept = np.flatnonzero((met.indices > rows) & (met.data >= min_meetings))
+        kept = kept[np.lexsort((met.indices[kept], rows[kept]))]
+        yield WordPairs(columns[rows[kept]], columns[met.indices[kept]], met.data[kept])
         start = stop
-    first, second, meetings = np.concatenate(parts, axis=1)
-    return WordPairs(columns[first], columns[second], meetings)
 
 
 def _cut(

@@ -1,8 +1,10 @@
 """Planted structures are told from chance; where there is nothing, nothing is reported."""
 
 import numpy as np
+import pytest
 
 from minia_spark.mining.arrays import Documents
+from minia_spark.mining.assess import assess, decoy, miner
 from minia_spark.mining.corpus import mine_corpus
 from minia_spark.mining.engine import get_engine
 from minia_spark.mining.model import best_matches
@@ -72,3 +74,18 @@ def test_nothing_is_reported_where_nothing_is():
     nothing = shuffled(Bags(corpus.offsets, corpus.items, corpus.freqs), seed=100)
     _, significant = reported(nothing)
     assert not significant.any()
+
+
+@pytest.mark.parametrize("noise", [0.1, 0.4])
+def test_consensus_finds_what_is_planted_and_nothing_else(noise):
+    corpus = planted_corpus(documents=4000, items=1000, structures=20, noise=noise, seed=3)
+    documents = Documents(corpus.keys, corpus.offsets, corpus.items)
+    mine = miner(get_engine("native"), tuple_size=2, tables=1000)
+    result = assess(lambda: [documents], mine, decoys=2, seeds=2)
+    planted = rows(*(structure.tolist() for structure in corpus.structures))
+    kept = rows(*listed(result.structures, result.significant & result.reproducible))
+    assert np.mean(best_matches(planted, kept)[1] >= 0.5) >= 0.95
+    assert np.mean(best_matches(kept, planted)[1] < 0.5) <= 0.1
+    assert np.mean(result.stability) >= 0.9
+    nothing = decoy(documents, seed=1, number=100, piece=0)
+    assert not assess(lambda: [nothing], mine, decoys=2, seeds=0).significant.any()

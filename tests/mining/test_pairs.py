@@ -10,13 +10,18 @@ from hypothesis import strategies as st
 
 from minia_spark.errors import SettingsError
 from minia_spark.mining.arrays import MalformedError, empty_sets
-from minia_spark.mining.pairs import WordPairs, meetings_of_pairs, shared_documents
+from minia_spark.mining.pairs import WordPairs, shared_documents
+from minia_spark.mining.pairs import meetings_of_pairs as blocks_of_pairs
 from minia_spark.mining.sets import merge_sets
 from minia_spark.words.formats import Bags
 
 from .cases import set_list
 
 U32_MAX = 2**32 - 1
+
+
+def meetings_of_pairs(sets, **options):
+    return WordPairs.concatenate(blocks_of_pairs(sets, **options))
 
 
 def word_pairs(*triples):
@@ -75,7 +80,9 @@ def test_meetings_are_those_of_a_loop_over_all_pairs(found, least):
 def test_blocks_of_words_are_put_together(monkeypatch):
     sets = canonical({frozenset(range(n, n + 5)): n + 1 for n in range(40)})
     whole = triples(meetings_of_pairs(sets))
+    assert len(list(blocks_of_pairs(sets))) == 1
     monkeypatch.setattr("minia_spark.mining.pairs._PRODUCTS", 1)
+    assert len(list(blocks_of_pairs(sets))) == 44
     assert triples(meetings_of_pairs(sets)) == whole
 
 
