@@ -8,10 +8,10 @@ result tends to a function of the collection alone. Structures are then grown fr
 by average link, through weaker ones (the two thresholds of J. Canny's edges, IEEE PAMI 8 (1986)
 679-698). A word may be in several structures.
 
-The steps: :func:`minia_spark.mining.pairs.meetings_of_pairs` of the mined sets and, block by block,
-:func:`plausible_pairs`; :func:`minia_spark.mining.pairs.shared_documents` over the collection, piece
-by piece; :func:`link_words`, :func:`grow`, :func:`consensus_structures`. One after the other they
-are :func:`minia_spark.mining.corpus.mine_consensus`.
+The steps: :func:`minia_spark.mining.pairs.meetings_of_pairs` of the mined sets and, block by
+block, :func:`plausible_pairs`; :func:`minia_spark.mining.pairs.shared_documents` over the
+collection, piece by piece; :func:`link_words`, :func:`grow`, :func:`consensus_structures`. One
+after the other they are :func:`minia_spark.mining.corpus.mine_consensus`.
 """
 
 from __future__ import annotations
