@@ -122,4 +122,4 @@ def default_partitions(rows: int, parallelism: int, chosen: int | None) -> int:
     """
     if chosen is not None:
         return chosen
-    return max(1, min(rows // 16, 8 * parallelism), rows // 1024)
+    return max(1, min(rows // 16, 16 * parallelism), rows // 1024)

@@ -130,8 +130,10 @@ def _run(context: StageContext) -> None:
             f"no image of batch {context.batch} could be extracted, e.g. {row['image_id']}: "
             f"{row['detail']} Nothing was published."
         )
-    rejects = bad.join(images.select("image_id", "uri"), "image_id")
-    rejects = rejects.withColumn("stage", F.lit("features")).coalesce(1)
+    rejects = context.spark.createDataFrame([], REJECTS)
+    if context.counts["rejects"]:
+        rejects = bad.join(images.select("image_id", "uri"), "image_id")
+        rejects = rejects.withColumn("stage", F.lit("features")).coalesce(1)
     context.write("rejects", rejects, REJECTS)
     context.check_counts("rejects", int(context.counts["rejects"]), context.entries[-1].rows)
     if context.counts["left_out"]:

@@ -68,6 +68,7 @@ def run(scale: float) -> Iterator[Figure]:
                 ratios.append(plain / ours)
                 yield Figure("  plain loop, seconds", plain)
                 yield Figure("  through Spark, seconds", ours)
-        yield Figure("throughput / plain loop (best of 3 pairs)", max(ratios), at_least=0.85)
-        yield Figure("throughput / plain loop (median of 3 pairs)", sorted(ratios)[1])
+        yield Figure(
+            "throughput / plain loop (median of 3 pairs)", sorted(ratios)[1], at_least=0.85
+        )
         spark.stop()
