@@ -30,6 +30,13 @@ _THREAD_VARIABLES = (
     "TF_NUM_INTEROP_THREADS",
 )
 
+# glibc gives large blocks back to the system at every free and takes them anew, page by page: half
+# of SIFT's time on a galaxy (9,800 page faults an image). Workers keep up to 512 MiB for the next.
+_MALLOC = {
+    "MALLOC_MMAP_THRESHOLD_": str(32 << 20),  # glibc's upper limit
+    "MALLOC_TRIM_THRESHOLD_": str(512 << 20),
+}
+
 
 def open_session(settings: SparkSettings, app_name: str = "minia") -> SparkSession:
     """Start Spark, or take the session that spark-submit started.
@@ -94,6 +101,7 @@ def _wanted(settings: SparkSettings, master: str) -> dict[str, str]:
         "spark.hadoop.mapreduce.fileoutputcommitter.marksuccessfuljobs": "false",
     }
     conf |= {f"spark.executorEnv.{variable}": "1" for variable in _THREAD_VARIABLES}
+    conf |= {f"spark.executorEnv.{name}": value for name, value in _MALLOC.items()}
     if master.startswith("local") and "cluster" not in master:
         # One process: shuffles of metadata need no 200 partitions, and nobody else is to connect.
         conf["spark.sql.shuffle.partitions"] = "16"
