@@ -140,6 +140,7 @@ def make_plan(request: Request, settings: Settings, warehouse: Warehouse) -> Pla
             redone.add((stage.name, batch))
         steps.append(step)
     _require_inputs(steps, base)
+    _refuse_mixture(steps, view)
     return Plan(base, tuple(steps))
 
 
@@ -202,20 +203,51 @@ def _require_inputs(steps: Sequence[Step], base: Catalogue) -> None:
 def _fingerprint_of(
     stage: Stage, batch: str | None, settings: Settings, view: Catalogue, request: Request
 ) -> str:
-    inputs: Sequence[object] = []
     if stage is INGEST:
         assert request.source is not None
-        inputs = [source_digest(request.source, settings.ingest)]
-    elif not stage.frozen:
-        wanted_batch = batch if stage.per_batch else None
-        inputs = sorted(
-            (e.table, e.batch or "", e.fingerprint if stage.exact else e.digest)
-            for e in view.entries
-            if e.stage in stage.after
-            and (e.table != "rejects" or stage.exact)
-            and (wanted_batch is None or e.batch in (None, wanted_batch))
-        )
+        inputs: object = source_digest(request.source, settings.ingest)
+    else:
+        inputs = _inputs_of(stage, batch, view)
     return fingerprint(stage.name, stage.revision, stage.settings(settings), inputs)
+
+
+def _inputs_of(stage: Stage, batch: str | None, view: Catalogue) -> str:
+    """Return a hash of what a step reads; empty for what new batches do not make outdated."""
+    if stage.frozen or not stage.after:
+        return ""
+    wanted_batch = batch if stage.per_batch else None
+    inputs = sorted(
+        (e.table, e.batch or "", e.fingerprint if stage.exact else e.digest)
+        for e in view.entries
+        if e.stage in stage.after
+        and (e.table != "rejects" or stage.exact)
+        and (wanted_batch is None or e.batch in (None, wanted_batch))
+    )
+    return fingerprint(inputs)
+
+
+def _refuse_mixture(steps: Sequence[Step], view: Catalogue) -> None:
+    """Raise InputError where a stage alone would read what is outdated itself.
+
+    A single stage brings itself up to date, not those before it: words of an older vocabulary, say,
+    must not be mined as if they were of the newer one.
+    """
+    stages = {stage.name: stage for stage in STAGES}
+    planned = {(step.stage.name, step.batch) for step in steps}
+    for step in steps:
+        for entry in view.entries:
+            relevant = not step.stage.per_batch or entry.batch in (None, step.batch)
+            if entry.stage not in step.stage.after or not relevant:
+                continue
+            if (entry.stage, entry.batch) in planned:
+                continue
+            if entry.inputs != _inputs_of(stages[entry.stage], entry.batch, view):
+                command = "mine" if entry.stage == SKETCH.name else entry.stage
+                where = f" of batch {entry.batch}" if entry.batch else ""
+                raise InputError(
+                    f"{step.stage.name} would read {entry.table}{where}, which was made from what "
+                    f"has changed since; run 'minia {command}' first, or 'minia run' for everything"
+                )
 
 
 def execute(
@@ -345,6 +377,7 @@ class _Execution:
             fingerprint=step.fingerprint,
             run=self.record.run,
             view=self.view,
+            inputs=_inputs_of(step.stage, step.batch, self.view),
             source=self.request.source,
             steps=self.record.steps,
         )

@@ -87,6 +87,7 @@ class StageContext:
     fingerprint: str
     run: str
     view: Catalogue
+    inputs: str = ""
     source: Source | None = None
     steps: tuple[StepRecord, ...] = ()
     counts: dict[str, float] = field(default_factory=dict)
@@ -210,6 +211,7 @@ class StageContext:
                 rows=rows,
                 fingerprint=self.fingerprint,
                 digest=digest or self.fingerprint,
+                inputs=self.inputs,
             )
         )
 

@@ -61,6 +61,7 @@ class Entry(_Model):
     rows: int
     fingerprint: str = Field(description="of the stage's settings, revision and inputs")
     digest: str = Field(description="what later stages' fingerprints are made from")
+    inputs: str = Field("", description="hash of the digests that it was made from")
 
     @property
     def key(self) -> tuple[str, str | None, str]:

@@ -350,3 +350,13 @@ def test_a_warehouse_of_any_name(minia, survey, tmp_path):
     assert len(rows_of(location, "features", "image_id")) == 8
     assert sum(row[0] for row in rows_of(location, "features", "n_features")) > 100
     assert sorted(p.name for p in tmp_path.iterdir()) == [few.name, location.name]
+
+
+def test_a_stage_alone_reads_no_mixture(minia, own_warehouse):
+    smaller = [*SMALL, "--set", "codebook.size=24"]
+    minia("vocabulary", "--warehouse", own_warehouse, *smaller).expect(0)
+    for stage in ("mine", "structures", "report"):
+        refused = minia(stage, "--warehouse", own_warehouse, *smaller).expect(3)
+        assert "made from what has changed since; run 'minia words' first" in refused.err
+    minia("run", "--warehouse", own_warehouse, *smaller).expect(0)
+    assert "nothing to do" in minia("mine", "--warehouse", own_warehouse, *smaller).expect(0).out
