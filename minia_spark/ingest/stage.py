@@ -288,10 +288,12 @@ def _with_labels(context: StageContext, images: DataFrame, scratch: str) -> Data
     _write_rows(context.warehouse.storage, scratch, LABELS_SCHEMA, rows)
     labels = context.spark.read.parquet(context.pattern(scratch))
     matched = images
-    for key in ("path", "name", "stem"):
+    # A row that names an image by its whole path means that one, not another of the same name.
+    others = labels.join(images.select("key_path").distinct(), "key_path", "left_anti")
+    for key, rows_of_key in (("path", labels), ("name", others), ("stem", others)):
         # All rows that a key could mean; whether they contradict each other is seen after the join
         value = F.struct(*values, "key")
-        grouped = labels.groupBy(f"key_{key}").agg(
+        grouped = rows_of_key.groupBy(f"key_{key}").agg(
             F.min(value).alias(f"by_{key}"),
             F.min(F.struct("key", *values)).alias(f"first_{key}"),
             F.max(F.struct("key", *values)).alias(f"last_{key}"),

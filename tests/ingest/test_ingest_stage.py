@@ -206,6 +206,11 @@ class TestLabels:
         found = label("file,label\nn/one.png,path\ntwo.png,name\nthree,stem\n")
         assert found == {"n/one.png": "path", "s/two.png": "name", "s/three.png": "stem"}
 
+    def test_a_row_that_names_one_by_its_path_means_no_other(self, label, folder):
+        (folder / "s" / "one.png").write_bytes(png(9))
+        found = label("file,label\nn/one.png,path\n")
+        assert (found["n/one.png"], found["s/one.png"]) == ("path", None)
+
     def test_those_without_stay_null(self, label):
         found = label("image,class\nn/one.png,\nother.png,x\ntwo,spiral\n")
         assert found == {"n/one.png": None, "s/three.png": None, "s/two.png": "spiral"}
