@@ -77,7 +77,7 @@ class Progress:
                     if info is not None:
                         totals[stage_id] = info.numTasks
                         ended[stage_id] = info.numCompletedTasks
-            except Exception:
+            except Exception:  # a session that ends must not fail over its own progress
                 break
             active = [s for s in totals if ended[s] < totals[s]]
             if not active:
