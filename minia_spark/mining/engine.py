@@ -39,6 +39,7 @@ class Engine(Protocol):
         seed: int = DEFAULT_SEED,
         expand: bool = False,
         weighted: bool = False,
+        table_range: tuple[int, int] | None = None,
     ) -> Signatures:
         """Return the signatures of documents: :func:`~minia_spark.mining.twin.sketch_batch`."""
 
@@ -51,6 +52,7 @@ class Engine(Protocol):
         seed: int = DEFAULT_SEED,
         expand: bool = False,
         weighted: bool = False,
+        table_range: tuple[int, int] | None = None,
     ) -> Iterator[Signatures]:
         """Yield the same in blocks of bounded size, items ascending; at least one block."""
 

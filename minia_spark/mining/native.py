@@ -97,12 +97,16 @@ class NativeEngine:
         seed: int = DEFAULT_SEED,
         expand: bool = False,
         weighted: bool = False,
+        table_range: tuple[int, int] | None = None,
     ) -> Iterator[Signatures]:
         """Yield the signatures of documents in blocks of ascending items; at least one block.
 
         Neither the documents nor the signatures are held here, only one batch and one block.
         """
         options = {"tuple-size": tuple_size, "tables": tables, "seed": seed}
+        if table_range is not None:
+            begin, end = check_table_range(table_range, tables, may_be_empty=False)
+            options |= {"table-begin": begin, "table-end": end}
         flags = [flag for flag, on in (("--expand", expand), ("--weights", weighted)) if on]
         feed = (write_documents(batch, expand=expand, weighted=weighted) for batch in batches)
         command = [*self._command("sketch", threads=self._threads, **options), *flags]
@@ -118,6 +122,7 @@ class NativeEngine:
         seed: int = DEFAULT_SEED,
         expand: bool = False,
         weighted: bool = False,
+        table_range: tuple[int, int] | None = None,
     ) -> Signatures:
         """Return the signatures of documents."""
         blocks = self.sketch_blocks(
@@ -127,6 +132,7 @@ class NativeEngine:
             seed=seed,
             expand=expand,
             weighted=weighted,
+            table_range=table_range,
         )
         return Signatures.concatenate(list(blocks))
 

@@ -17,17 +17,21 @@ __all__ = ["canonical_sets", "check_table_range", "equal_rows", "merge_sets"]
 _U32_MAX = 2**32 - 1
 
 
-def check_table_range(table_range: tuple[int, int] | None, tables: int) -> tuple[int, int]:
+def check_table_range(
+    table_range: tuple[int, int] | None, tables: int, *, may_be_empty: bool = True
+) -> tuple[int, int]:
     """Return the range, or all tables for None.
 
     Raises
     ------
     SettingsError
-        When the range is not ``0 <= begin <= end <= tables``.
+        When the range is not ``0 <= begin <= end <= tables``, or is empty and must not be.
     """
     begin, end = (0, tables) if table_range is None else table_range
     if not 0 <= begin <= end <= tables:
         raise SettingsError(f"tables {begin}..{end} are not a range of 0..{tables}")
+    if begin == end and not may_be_empty:
+        raise SettingsError(f"the range of tables {begin}..{end} is empty")
     return begin, end
 
 

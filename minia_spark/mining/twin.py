@@ -60,15 +60,20 @@ class DatasketchEngine:
         seed: int = DEFAULT_SEED,
         expand: bool = False,
         weighted: bool = False,
+        table_range: tuple[int, int] | None = None,
     ) -> Iterator[Signatures]:
         """Yield the signatures of documents in blocks of ascending items; at least one block."""
         options = {"tuple_size": tuple_size, "tables": tables, "seed": seed}
-        permutations(**options)  # bad settings are found before the first document is drawn
-        total = Signatures.empty(tuple_size=tuple_size, tables=tables, weighted=weighted)
+        # bad settings are found before the first document is drawn
+        permutations(**options)
+        begin, end = check_table_range(table_range, tables, may_be_empty=False)
+        total = Signatures.empty(tuple_size=tuple_size, tables=end - begin, weighted=weighted)
         for batch in _joined(batches, _POSTINGS):
-            part = sketch_batch(batch, expand=expand, weighted=weighted, **options)
+            part = sketch_batch(
+                batch, expand=expand, weighted=weighted, table_range=(begin, end), **options
+            )
             total = merge_signatures([total, part])
-        step = max(1, _BLOCK_BYTES // (4 * tuple_size * tables))
+        step = max(1, _BLOCK_BYTES // (4 * tuple_size * (end - begin)))
         for start in range(0, max(1, len(total)), step):
             yield total.take(slice(start, start + step))
 
@@ -81,6 +86,7 @@ class DatasketchEngine:
         seed: int = DEFAULT_SEED,
         expand: bool = False,
         weighted: bool = False,
+        table_range: tuple[int, int] | None = None,
     ) -> Signatures:
         """Return the signatures of documents."""
         return Signatures.concatenate(
@@ -92,6 +98,7 @@ class DatasketchEngine:
                     seed=seed,
                     expand=expand,
                     weighted=weighted,
+                    table_range=table_range,
                 )
             )
         )
@@ -139,6 +146,7 @@ def sketch_batch(
     seed: int = DEFAULT_SEED,
     expand: bool = False,
     weighted: bool = False,
+    table_range: tuple[int, int] | None = None,
 ) -> Signatures:
     """Sketch the items of a batch of documents.
 
@@ -153,10 +161,13 @@ def sketch_batch(
         similarity of multisets.
     weighted : bool
         Weighted minima (float32) with the documents' weights.
+    table_range : (begin, end), optional
+        Tables ``begin <= t < end``, at least one; all by default.
 
     Returns
     -------
     Signatures
+        The given tables, numbered from 0, with the minima that they have among all tables.
         Without weights every row of minima is the state of a :class:`datasketch.MinHash` that was
         updated with the item's document keys.
 
@@ -165,12 +176,14 @@ def sketch_batch(
     MalformedError
         When `expand` or `weighted` needs something that the documents lack.
     SettingsError
-        When seed or number of permutations is out of range.
+        When seed, number of permutations or range of tables is out of range.
     """
     batch.require(expand=expand, weighted=weighted)
     drawn = permutations(seed, tuple_size=tuple_size, tables=tables)
+    first, beyond = check_table_range(table_range, tables, may_be_empty=False)
+    drawn = drawn[:, first * tuple_size : beyond * tuple_size]
     if len(batch.items) == 0:
-        return Signatures.empty(tuple_size=tuple_size, tables=tables, weighted=weighted)
+        return Signatures.empty(tuple_size=tuple_size, tables=beyond - first, weighted=weighted)
     order = np.argsort(batch.items, kind="stable")
     rows = row_numbers(batch.offsets)[order]
     items, starts = np.unique(batch.items[order], return_index=True)
@@ -181,7 +194,7 @@ def sketch_batch(
     if expand and batch.frequencies is not None:
         frequencies = batch.frequencies[order]
         occurrences = np.add.reduceat(frequencies, starts, dtype=np.uint64)
-    minima = np.zeros((len(items), tuple_size * tables), dtype=minima_dtype(weighted))
+    minima = np.zeros((len(items), drawn.shape[1]), dtype=minima_dtype(weighted))
     for row, (start, end) in enumerate(zip(starts.tolist(), ends.tolist(), strict=True)):
         members = _Members(
             batch.keys[rows[start:end]],
@@ -192,7 +205,7 @@ def sketch_batch(
             minima[row] = members.weighted_minima(drawn)
         else:
             minima[row] = members.datasketch(drawn, seed).hashvalues
-    return Signatures(items, documents, occurrences, minima, tuple_size, tables)
+    return Signatures(items, documents, occurrences, minima, tuple_size, beyond - first)
 
 
 @dataclass(frozen=True)

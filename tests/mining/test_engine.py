@@ -106,6 +106,29 @@ def test_ranges_of_tables_merge_to_the_whole(engine, documents, cut):
     assert np.array_equal(joined, components(len(whole), engine.cluster(whole, **options)))
 
 
+@few
+@given(st.data(), corpora(), U32, st.booleans(), st.booleans(), st.integers(1, 3))
+def test_a_range_of_tables_is_sketched_as_among_all(
+    engine, data, documents, seed, expand, weighted, tuple_size
+):
+    shape = {"tuple_size": tuple_size, "tables": 40}
+    options = {**shape, "seed": seed, "expand": expand, "weighted": weighted}
+    begin = data.draw(st.integers(0, 39))
+    end = data.draw(st.integers(begin + 1, 40))
+    whole = DatasketchEngine().sketch([batch(documents)], **options)
+    wanted = Signatures(
+        whole.items,
+        whole.documents,
+        whole.occurrences,
+        np.ascontiguousarray(whole.minima[:, begin * tuple_size : end * tuple_size]),
+        tuple_size,
+        end - begin,
+    )
+    cut = data.draw(st.integers(0, len(documents)))
+    parts = [batch(documents[:cut]), batch(documents[cut:])]
+    assert same_signatures(engine.sketch(parts, **options, table_range=(begin, end)), wanted)
+
+
 @st.composite
 def canonical_lists(draw):
     items = st.one_of(st.integers(0, 7), st.sampled_from([2**32 - 2, 2**32 - 1]))
@@ -251,6 +274,11 @@ def test_documents_with_one_key_count_as_two_documents(engine):
         ({"tuple_size": 2**12, "tables": 2**13}, "16777216"),
         ({"tuple_size": 2, "tables": 2, "seed": -1}, "seed"),
         ({"tuple_size": 2, "tables": 2, "seed": 2**32}, "seed"),
+        (
+            {"tuple_size": 2, "tables": 2, "table_range": (0, 3)},
+            r"0\.\.3 are not a range of 0\.\.2",
+        ),
+        ({"tuple_size": 2, "tables": 2, "table_range": (1, 1)}, r"range of tables 1\.\.1 is empty"),
     ],
 )
 def test_sketch_refuses_settings(engine, options, message):

@@ -58,14 +58,18 @@ def test_command_line(tmp_path):
     signatures = Signatures.empty(tuple_size=2, tables=5)
     for call in (
         lambda: engine.sketch([], tuple_size=2, tables=5, seed=9, expand=True, weighted=True),
+        lambda: engine.sketch([], tuple_size=2, tables=5, table_range=(1, 4)),
         lambda: engine.mine(signatures, min_set_size=4, table_range=(1, 3)),
         lambda: engine.cluster(empty_sets(), overlap=2 / 3, tables=7, seed=9),
         lambda: engine.merge([signatures, signatures]),
     ):
         with pytest.raises(MiniaError, match=r"smh .*failed with exit status 1"):
             call()
-    sketch, mine, cluster, merge = log.read_text().splitlines()
+    sketch, part, mine, cluster, merge = log.read_text().splitlines()
     assert sketch == "sketch --threads 2 --tuple-size 2 --tables 5 --seed 9 --expand --weights"
+    assert part == (
+        "sketch --threads 2 --tuple-size 2 --tables 5 --seed 12345678 --table-begin 1 --table-end 4"
+    )
     assert mine == "mine --min-set-size 4 --table-begin 1 --table-end 3"
     assert cluster == (
         "cluster --threads 2 --tuple-size 3 --tables 7 --overlap 0.6666666666666666 --seed 9 "
