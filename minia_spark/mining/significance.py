@@ -2,7 +2,8 @@
 
 Chance is a collection in which every word keeps its number of images and every image its number
 of words, and nothing else is kept. It is used twice: as probabilities (:func:`fit_chance`,
-:func:`expected_support`), and as collections to mine (:func:`shuffled`).
+:func:`expected_support`), and as collections to mine
+(:func:`~minia_spark.mining.shuffle.shuffled`).
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from scipy.stats import poisson
 from minia_spark.errors import SettingsError
 from minia_spark.mining.arrays import MalformedError
 from minia_spark.mining.model import ItemRows, best_matches
-from minia_spark.mining.ragged import row_numbers
+from minia_spark.mining.shuffle import shuffled
 from minia_spark.words.formats import Bags
 
 __all__ = [
@@ -408,81 +409,6 @@ def surprise(support: NDArray[np.integer], expected: NDArray[np.float64]) -> NDA
     tail = poisson.logsf(np.asarray(support) - 1, expected)
     score: NDArray[np.float64] = np.abs(tail / np.log(10))
     return score
-
-
-def shuffled(images: Bags, *, seed: int, rounds: int = 24) -> Bags:
-    """Make a decoy: exchange words between images and keep all totals.
-
-    Parameters
-    ----------
-    images : Bags
-        n images; words distinct within an image.
-    seed : int
-        0 to 2**64 - 1; the decoy depends on it and on the images in their order.
-    rounds : int
-        In a round every occurrence of a word is tried for an exchange with probability 1/2. On
-        302,000 occurrences nothing measurable is left of the original after 20.
-
-    Returns
-    -------
-    Bags
-        Same number of words in every image and of images of every word; words ascend. A word's
-        count stays with the word.
-
-    Raises
-    ------
-    SettingsError
-        When `rounds` is negative.
-
-    Notes
-    -----
-    Occurrences are paired at random; of a pair (image a, word u), (image b, word v) the words
-    change places, unless (a, v) or (b, u) is there already, is asked for by another pair too, or
-    one of the pair's own occurrences is asked for by another pair. With this last condition
-    every round can be undone by an equally probable one, so the chain is symmetric and tends to
-    the uniform distribution over all matrices with these totals. A collection in pieces (e.g.
-    partitions by a hash of the image's name) can be shuffled piece by piece: totals are kept in
-    each.
-    """
-    if rounds < 0:
-        raise SettingsError(f"rounds must not be negative, got {rounds}")
-    random = np.random.default_rng(seed)
-    owners = row_numbers(images.offsets).astype(np.uint64)
-    words, counts = images.items.astype(np.uint64), images.counts.copy()
-    half = len(words) // 2
-    for _ in range(rounds):
-        order = random.permutation(len(words))
-        tried = random.random(half) < 0.5
-        left, right = order[:half][tried], order[half : 2 * half][tried]
-        accepted = _exchanges(owners, words, left, right)
-        left, right = left[accepted], right[accepted]
-        words[left], words[right] = words[right], words[left]
-        counts[left], counts[right] = counts[right], counts[left]
-    order = np.lexsort((words, owners))
-    return Bags(images.offsets, words[order].astype(np.uint32), counts[order])
-
-
-def _exchanges(
-    owners: NDArray[np.uint64],
-    words: NDArray[np.uint64],
-    left: NDArray[np.int64],
-    right: NDArray[np.int64],
-) -> NDArray[np.bool_]:
-    """Tell which pairs of occurrences may exchange their words."""
-    shift = np.uint64(32)
-    present = (owners << shift) | words
-    asked = np.concatenate(
-        [(owners[left] << shift) | words[right], (owners[right] << shift) | words[left]]
-    )
-    # whatever is there or asked for more than once in all cannot be given
-    _, places, times = np.unique(
-        np.concatenate([present, asked]), return_inverse=True, return_counts=True
-    )
-    alone = times[places] == 1
-    pairs, occurrences = len(left), len(present)
-    to_left, to_right = alone[occurrences : occurrences + pairs], alone[occurrences + pairs :]
-    allowed: NDArray[np.bool_] = alone[left] & alone[right] & to_left & to_right
-    return allowed
 
 
 def q_values(

@@ -20,7 +20,7 @@ from minia_spark.mining.significance import (
     stability,
     surprise,
 )
-from minia_spark.words.formats import Bags, invert
+from minia_spark.words.formats import Bags
 
 from .test_model import rows
 
@@ -193,70 +193,6 @@ def test_lift_and_surprise():
     scores = surprise(support, expected)
     assert scores[0] == pytest.approx(-math.log10(tail), rel=1e-9)
     assert scores[1:].tolist() == [0.0, math.inf, 0.0]
-
-
-# ---------------------------------------------------------------------------- decoys
-
-collections = st.lists(st.dictionaries(st.integers(0, 6), st.integers(1, 9)), max_size=8)
-
-
-@given(collections, st.integers(0, 2**64 - 1))
-def test_shuffling_keeps_all_totals(counted, seed):
-    images = bags(*(dict(sorted(bag.items())) for bag in counted))
-    decoy = shuffled(images, seed=seed)
-    assert decoy.offsets.tolist() == images.offsets.tolist()
-    totals = Counter(images.items.tolist())
-    assert Counter(decoy.items.tolist()) == totals
-    for start, end in itertools.pairwise(decoy.offsets):
-        assert np.all(np.diff(decoy.items[start:end].astype(np.int64)) > 0)
-    # a word keeps its counts, wherever they go
-    before, after = invert(images, rows=7), invert(decoy, rows=7)
-    for word in range(7):
-        span = slice(before.offsets[word], before.offsets[word + 1])
-        assert sorted(before.counts[span]) == sorted(after.counts[span])
-    again = shuffled(images, seed=seed)
-    assert again.items.tolist() == decoy.items.tolist()
-
-
-def test_shuffling_is_uniform():
-    """The 6 matrices of three images with one of three words each, and the 90 of 4 x 4 with all
-    totals 2: every one as often as the others (chi-squared, far beyond 1 in 10,000).
-    """
-    for start, matrices, bound in (
-        (bags({0: 1}, {1: 1}, {2: 1}), 6, 27),
-        (bags({0: 1, 1: 1}, {0: 1, 1: 1}, {2: 1, 3: 1}, {2: 1, 3: 1}), 90, 150),
-    ):
-        runs = 20 * matrices
-        seen = Counter(tuple(shuffled(start, seed=s).items.tolist()) for s in range(runs))
-        assert len(seen) == matrices
-        assert sum((n - 20) ** 2 / 20 for n in seen.values()) < bound
-
-
-def test_shuffling_breaks_what_occurs_together():
-    """Ten words always together in 100 of 1,000 images, among 990 others."""
-    random = np.random.default_rng(3)
-    images = bags(
-        *(
-            dict.fromkeys(
-                sorted({*(range(10) if i < 100 else ()), *random.integers(10, 1000, 20).tolist()}),
-                1,
-            )
-            for i in range(1000)
-        )
-    )
-    decoy = shuffled(images, seed=1)
-    held = [int(np.sum(decoy.items[a:b] < 10)) for a, b in itertools.pairwise(decoy.offsets)]
-    assert sum(held) == 1000
-    assert max(held) < 7
-    assert np.mean(held[:100]) < 2  # 10 before; 1.5 when all images are alike but for their size
-
-
-def test_no_rounds():
-    images = bags({3: 1, 1: 2}, {})
-    assert shuffled(images, seed=1, rounds=0).items.tolist() == [1, 3]
-    assert shuffled(images, seed=1, rounds=0).counts.tolist() == [2, 1]
-    with pytest.raises(SettingsError, match="rounds must not be negative, got -1"):
-        shuffled(images, seed=1, rounds=-1)
 
 
 # ---------------------------------------------------------------------------- q-values
