@@ -14,10 +14,15 @@ import sys
 import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from minia_spark import __version__
 from minia_spark.config import Settings, commented_yaml, load_settings
 from minia_spark.errors import InputError, MiniaError, SettingsError
+
+if TYPE_CHECKING:
+    from minia_spark.pipeline import Request
+    from minia_spark.warehouse import Warehouse
 
 __all__ = ["main"]
 
@@ -242,6 +247,7 @@ def _add_warehouse_commands(
 ) -> None:
     from minia_spark import inspection  # noqa: PLC0415 - these commands need no Spark
 
+    _add_batch_commands(commands)
     status = _command(commands, "status", inspection.status, "what is in the warehouse now")
     status.add_argument("--json", action="store_true", help="for programs")
     history = _command(
@@ -320,6 +326,40 @@ def _add_warehouse_commands(
     _add_settings(demo)
 
 
+def _add_batch_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    from minia_spark import inspection  # noqa: PLC0415
+
+    batch = commands.add_parser(
+        "batch",
+        help="list the batches of images, remove one",
+        description="'minia run' and 'minia reprocess' add batches and replace changed ones.",
+        epilog=_EXIT_CODES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    actions = batch.add_subparsers(dest="action", required=True, metavar="ACTION")
+    listing = _command(
+        actions,
+        "list",
+        inspection.batches,
+        "the batches: images, rejects, when they were read and by which run",
+        examples="  minia batch list --warehouse W",
+    )
+    listing.add_argument("--json", action="store_true", help="for programs")
+    remove = _command(
+        actions,
+        "remove",
+        _remove_batch,
+        "take a batch out of the collection",
+        "Publishes a state without the batch: structures, their images and the page are made anew "
+        "from the others, none of which is read or extracted again; the vocabulary stays. The "
+        "settings are those of the run that published the current state, unless --config is given. "
+        "Earlier states keep the batch until 'minia vacuum'.",
+        examples="  minia batch remove night7 --warehouse W",
+    )
+    remove.add_argument("batch", metavar="NAME")
+    _add_settings(remove)
+
+
 def _positive(text: str) -> int:
     value = int(text)
     if value < 1:
@@ -370,17 +410,21 @@ def _mine(options: argparse.Namespace) -> int:
 
 
 def _execute(options: argparse.Namespace, stages: tuple[str, ...]) -> int:
-    from minia_spark.estimates import check_memory  # noqa: PLC0415
-    from minia_spark.pipeline import execute  # noqa: PLC0415 - Spark is imported when needed
-    from minia_spark.progress import Progress  # noqa: PLC0415
-    from minia_spark.session import open_session  # noqa: PLC0415
     from minia_spark.warehouse import Warehouse  # noqa: PLC0415
 
     request = _request(options, stages)
     settings = _settings_of(options)
+    return _carry_out(request, settings, Warehouse(options.warehouse), quiet=options.quiet)
+
+
+def _carry_out(request: Request, settings: Settings, warehouse: Warehouse, *, quiet: bool) -> int:
+    from minia_spark.estimates import check_memory  # noqa: PLC0415
+    from minia_spark.pipeline import execute  # noqa: PLC0415 - Spark is imported when needed
+    from minia_spark.progress import Progress  # noqa: PLC0415
+    from minia_spark.session import open_session  # noqa: PLC0415
+
     check_memory(settings)
-    warehouse = Warehouse(options.warehouse)
-    progress = Progress(quiet=options.quiet)
+    progress = Progress(quiet=quiet)
     record = execute(request, settings, warehouse, progress, lambda: open_session(settings.spark))
     if record.state == "nothing to do":
         print("nothing to do: everything is up to date")
@@ -393,7 +437,7 @@ def _execute(options: argparse.Namespace, stages: tuple[str, ...]) -> int:
     return 0
 
 
-def _request(options: argparse.Namespace, stages: tuple[str, ...]):  # type: ignore[no-untyped-def]
+def _request(options: argparse.Namespace, stages: tuple[str, ...]) -> Request:
     from minia_spark.pipeline import Request  # noqa: PLC0415
     from minia_spark.stage import Source  # noqa: PLC0415
     from minia_spark.warehouse import check_batch_name  # noqa: PLC0415
@@ -409,9 +453,32 @@ def _request(options: argparse.Namespace, stages: tuple[str, ...]):  # type: ign
         raise SettingsError("--labels needs --images DIR: labels are read with their images")
     if images is not None and not images.is_dir():
         raise InputError(f"--images {images} is not a folder that can be read")
-    source = Source(images) if images is not None else None
+    sources = {} if images is None or batch is None else {batch: Source(images)}
     words = [options.command, *(["--batch", batch] if batch else [])]
-    return Request("minia " + " ".join(words), stages, batch, source)
+    return Request("minia " + " ".join(words), stages, batch, sources)
+
+
+def _remove_batch(options: argparse.Namespace) -> int:
+    from minia_spark.pipeline import STAGES, Request  # noqa: PLC0415
+    from minia_spark.warehouse import Warehouse  # noqa: PLC0415
+
+    warehouse = Warehouse(options.warehouse)
+    state = warehouse.require()
+    if options.config is not None:
+        settings = _settings_of(options)
+    else:
+        try:
+            settings = load_settings(None, options.set, defaults=warehouse.run(state.run).settings)
+        except MiniaError as error:
+            raise type(error)(
+                f"{error}; or give --config FILE instead of what the ledger has"
+            ) from None
+    request = Request(
+        f"minia batch remove {options.batch}",
+        tuple(stage.name for stage in STAGES),
+        removed=options.batch,
+    )
+    return _carry_out(request, settings, warehouse, quiet=options.quiet)
 
 
 def _plan(options: argparse.Namespace) -> int:

@@ -7,6 +7,7 @@ setting with its sentence; ``conf/minia.yaml`` is that output.
 
 from __future__ import annotations
 
+import copy
 import difflib
 import json
 from collections.abc import Iterable, Mapping
@@ -80,7 +81,12 @@ class _UniqueKeyLoader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
-def load_settings(file: str | Path | None = None, overrides: Iterable[str] = ()) -> Settings:
+def load_settings(
+    file: str | Path | None = None,
+    overrides: Iterable[str] = (),
+    *,
+    defaults: Mapping[str, Any] | None = None,
+) -> Settings:
     """Read, merge and check the settings.
 
     Parameters
@@ -89,6 +95,9 @@ def load_settings(file: str | Path | None = None, overrides: Iterable[str] = ())
         YAML file; sections and keys as printed by ``minia settings``.
     overrides : iterable of str
         ``section.key=value`` with the value in YAML (``true``, ``3``, ``[a, b]``, ``null``).
+    defaults : mapping or None
+        Settings of an earlier run, as the ledger keeps them, in place of the models' own defaults;
+        not used where a file is given.
 
     Returns
     -------
@@ -100,9 +109,7 @@ def load_settings(file: str | Path | None = None, overrides: Iterable[str] = ())
         Unreadable file, unknown key (with the nearest known one), value of a wrong type or range.
         All wrong values are named in one message.
     """
-    values: dict[str, Any] = {}
-    if file is not None:
-        values = _read_yaml(Path(file))
+    values = copy.deepcopy(dict(defaults or {})) if file is None else _read_yaml(Path(file))
     for override in overrides:
         _apply_override(values, override)
     try:

@@ -63,7 +63,7 @@ def run_demo(location: str, config: str | None, overrides: list[str], *, quiet: 
     for batch, folder in (("deepfield", deep_field), ("survey", survey)):
         last = batch == "survey"
         stages = tuple(s.name for s in STAGES) if last else ("ingest",)
-        request = Request(f"minia demo ({batch})", stages, batch, Source(folder))
+        request = Request(f"minia demo ({batch})", stages, batch, {batch: Source(folder)})
         execute(request, settings, warehouse, progress, session)
     _print_result(session(), warehouse, settings, truth)
     print(f"page: {warehouse.storage.full(PAGE)}")

@@ -69,17 +69,15 @@ class Estimate:
 def estimate(plan: Plan, request: Request, settings: Settings, warehouse: Warehouse) -> Estimate:
     """Return what a run would need."""
     new_images = 0
-    if request.source is not None:
-        new_images = count_of_source_digest(source_digest(request.source, settings.ingest))
-    others = sum(e.rows for e in plan.base.of_table("images") if e.batch != request.batch)
+    for source in request.sources.values():
+        new_images += count_of_source_digest(source_digest(source, settings.ingest))
+    others = sum(e.rows for e in plan.base.of_table("images") if e.batch not in request.sources)
     measured = _features_per_image(plan, warehouse)
     per_image = measured if measured is not None else float(_ASSUMED_FEATURES)
     extractor = create(settings.features)
     width = extractor.descriptor_dim
     cores = _local_cores(settings.spark.master)
-    images = others + (
-        new_images or sum(e.rows for e in plan.base.of_table("images", request.batch or ""))
-    )
+    images = others + new_images
     signatures = _signatures_bytes(settings)
     codebook = settings.codebook.size * width * 4
     features_task = settings.features.max_pixels * _SIFT_BYTES_A_PIXEL

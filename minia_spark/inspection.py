@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 from collections import Counter
 from typing import Any
@@ -17,7 +18,7 @@ from minia_spark.structures.lineage import trace
 from minia_spark.warehouse import Catalogue, RunRecord, Warehouse
 from minia_spark.words.formats import Bags
 
-__all__ = ["history", "path", "print_fates", "rollback", "status", "vacuum"]
+__all__ = ["batches", "history", "path", "print_fates", "rollback", "status", "vacuum"]
 
 
 def status(options: argparse.Namespace) -> int:
@@ -60,14 +61,7 @@ def _status_facts(
         "images": tables.get("images", 0),
         "rejects": tables.get("rejects", 0),
         "structures": tables.get("structures", 0),
-        "batches": [
-            {
-                "batch": batch,
-                "images": sum(e.rows for e in catalogue.of_table("images", batch)),
-                "rejects": sum(e.rows for e in catalogue.of_table("rejects", batch)),
-            }
-            for batch in catalogue.batches
-        ],
+        "batches": [_batch_facts(catalogue, batch) for batch in catalogue.batches],
         "tables": dict(sorted(tables.items())),
         "page": page if warehouse.storage.exists("report/index.html") else None,
         "last_run": None
@@ -92,6 +86,37 @@ def _status_facts(
             ],
         },
     }
+
+
+def _batch_facts(catalogue: Catalogue, batch: str) -> dict[str, Any]:
+    return {
+        "batch": batch,
+        "images": sum(e.rows for e in catalogue.of_table("images", batch)),
+        "rejects": sum(e.rows for e in catalogue.of_table("rejects", batch)),
+    }
+
+
+def batches(options: argparse.Namespace) -> int:
+    """Print the batches of the current state: what is in them, when and by which run they came."""
+    warehouse = Warehouse(options.warehouse)
+    catalogue = warehouse.require()
+    facts = []
+    for batch in catalogue.batches:
+        run = next((e.run for e in catalogue.of_table("images", batch)), None)
+        read_at = None
+        with contextlib.suppress(InputError):  # a ledger that lost a page still has its batches
+            read_at = warehouse.run(run).started_at if run is not None else None
+        facts.append(_batch_facts(catalogue, batch) | {"read_at": read_at, "run": run})
+    if options.json:
+        print(json.dumps(facts, indent=1))
+        return 0
+    print(f"{'batch':<22}    images  rejects  {'read':<25}  run")
+    for fact in facts:
+        print(
+            f"{fact['batch']:<22}  {fact['images']:>8,} {fact['rejects']:>8,}  "
+            f"{fact['read_at'] or '':<25}  {fact['run'] or ''}"
+        )
+    return 0
 
 
 def _reason(record: RunRecord) -> str:

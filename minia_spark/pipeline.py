@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from pyspark.sql import SparkSession
 
@@ -62,15 +62,19 @@ class Request:
     stages : tuple of str
         Names of the stages to bring up to date.
     batch : str or None
-        The batch to add or replace; None: those that are there.
-    source : Source or None
-        Where the batch's images are; needed when ingest is asked for.
+        The only batch that single stages are to bring up to date; None: all that are there.
+    sources : mapping
+        Batches to add or replace, with the places of their images; needed when ingest is asked for.
+    removed : str or None
+        A batch to take out of the collection. What was made from all batches is made anew; nothing
+        of the other batches is, and the vocabulary stays.
     """
 
     command: str
     stages: tuple[str, ...]
     batch: str | None = None
-    source: Source | None = None
+    sources: Mapping[str, Source] = field(default_factory=dict)
+    removed: str | None = None
 
 
 @dataclass(frozen=True)
@@ -98,15 +102,25 @@ class Step:
 
 @dataclass(frozen=True)
 class Plan:
-    """What a run would do, from which state."""
+    """What a run would do, from which state.
+
+    Attributes
+    ----------
+    base : Catalogue
+        The current state.
+    start : Catalogue
+        The same without what is to be removed.
+    steps : tuple of Step
+    """
 
     base: Catalogue
+    start: Catalogue
     steps: tuple[Step, ...]
 
     @property
     def is_empty(self) -> bool:
-        """Nothing would run."""
-        return all(step.action == "skip" for step in self.steps)
+        """Nothing would change."""
+        return self.start is self.base and all(step.action == "skip" for step in self.steps)
 
 
 def make_plan(request: Request, settings: Settings, warehouse: Warehouse) -> Plan:
@@ -115,19 +129,21 @@ def make_plan(request: Request, settings: Settings, warehouse: Warehouse) -> Pla
     Raises
     ------
     InputError
-        The input folder cannot be read, or a stage is asked for whose input was never made.
+        The input folder cannot be read, a stage is asked for whose input was never made, or there
+        is no batch of the name that is to be removed.
     """
     base = warehouse.catalogue()
-    if request.batch is None and not base.batches:
+    if request.batch is None and not request.sources and not base.batches:
         raise InputError(
             f"{warehouse.storage} holds no batch of images yet; "
             "'minia run --images DIR --batch NAME --warehouse DIR' adds one"
         )
+    start = base if request.removed is None else _without(request.removed, base)
     unpublished = warehouse.unpublished()
     redone: set[tuple[str, str | None]] = set()
-    view = base  # with what earlier runs left over
+    view = start  # with what earlier runs left over
     steps = []
-    for stage, batch in _steps_of(request, base):
+    for stage, batch in _steps_of(request, start):
         pending = [] if stage.frozen else _redone_before(stage, batch, redone)
         if pending:
             step = Step(stage, batch, "run", f"after {', '.join(pending)}", _UNKNOWN)
@@ -139,9 +155,21 @@ def make_plan(request: Request, settings: Settings, warehouse: Warehouse) -> Pla
         elif step.action == "run":
             redone.add((stage.name, batch))
         steps.append(step)
-    _require_inputs(steps, base)
+    _require_inputs(steps, start)
     _refuse_mixture(steps, view)
-    return Plan(base, tuple(steps))
+    return Plan(base, start, tuple(steps))
+
+
+def _without(batch: str, base: Catalogue) -> Catalogue:
+    """Return the state without a batch; when it was the last one, only the vocabulary is left."""
+    if batch not in base.batches:
+        there = ", ".join(base.batches)
+        raise InputError(f"there is no batch {batch!r}; batches: {there}")
+    kept = [e for e in base.entries if e.batch != batch]
+    if base.batches == [batch]:
+        frozen = {stage.name for stage in STAGES if stage.frozen}
+        kept = [e for e in kept if e.stage in frozen]
+    return base.model_copy(update={"entries": tuple(kept)})
 
 
 def _redone_before(
@@ -157,14 +185,17 @@ def _with(view: Catalogue, entries: Sequence[Entry]) -> Catalogue:
 
 
 def _steps_of(request: Request, base: Catalogue) -> Iterator[tuple[Stage, str | None]]:
-    batches = sorted({*base.batches, *([request.batch] if request.batch else [])})
+    named = [request.batch] if request.batch else []
+    batches = sorted({*base.batches, *named, *request.sources})
     only_one = request.batch is not None and len(request.stages) < len(STAGES)
     for stage in STAGES:
         if stage.name not in request.stages:
             continue
-        if stage is INGEST:
-            if request.source is not None:
-                yield stage, request.batch
+        if request.removed is not None:
+            if not stage.per_batch and not stage.frozen and base.of_step(stage.name, None):
+                yield stage, None
+        elif stage is INGEST:
+            yield from ((stage, batch) for batch in sorted(request.sources))
         elif stage.per_batch:
             yield from ((stage, batch) for batch in ([request.batch] if only_one else batches))
         else:
@@ -204,8 +235,8 @@ def _fingerprint_of(
     stage: Stage, batch: str | None, settings: Settings, view: Catalogue, request: Request
 ) -> str:
     if stage is INGEST:
-        assert request.source is not None
-        inputs: object = source_digest(request.source, settings.ingest)
+        assert batch is not None
+        inputs: object = source_digest(request.sources[batch], settings.ingest)
     else:
         inputs = _inputs_of(stage, batch, view)
     return fingerprint(stage.name, stage.revision, stage.settings(settings), inputs)
@@ -283,7 +314,7 @@ def execute(
             if plan.is_empty:
                 return _nothing_to_do(record, plan, warehouse)
             running = _Execution(
-                request, settings, warehouse, progress, open_session, record, plan.base
+                request, settings, warehouse, progress, open_session, record, plan.start
             )
             record = running.run(plan)
         except BaseException as error:
@@ -328,7 +359,7 @@ class _Execution:
         """Do the steps, publish their outputs and return the ledger's page."""
         unpublished = self.warehouse.unpublished()
         fixed = {(s.stage.name, s.batch): s.fingerprint for s in plan.steps if s.stage is INGEST}
-        for stage, batch in _steps_of(self.request, plan.base):
+        for stage, batch in _steps_of(self.request, plan.start):
             wanted = fixed.get((stage.name, batch)) or _fingerprint_of(
                 stage, batch, self.settings, self.view, self.request
             )
@@ -378,7 +409,7 @@ class _Execution:
             run=self.record.run,
             view=self.view,
             inputs=_inputs_of(step.stage, step.batch, self.view),
-            source=self.request.source,
+            source=self.request.sources.get(step.batch or ""),
             steps=self.record.steps,
         )
 
@@ -400,8 +431,14 @@ def _check_complete(view: Catalogue, warehouse: Warehouse) -> None:
 
 
 def publish_page(state: Catalogue, warehouse: Warehouse) -> None:
-    """Make ``report/index.html`` the page of the given state; does nothing when it already is."""
-    for entry in state.of_table("report"):
+    """Make ``report/index.html`` the page of the given state; does nothing when it already is.
+
+    A state without a page has none there either: the page of another state would show what is gone.
+    """
+    entries = state.of_table("report")
+    if not entries:
+        warehouse.storage.remove_file(PAGE)
+    for entry in entries:
         page = warehouse.storage.read(f"{entry.path}/{ABOVE}")
         if not warehouse.storage.exists(PAGE) or warehouse.storage.read(PAGE) != page:
             warehouse.storage.replace(PAGE, page)

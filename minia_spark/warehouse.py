@@ -302,8 +302,14 @@ class Warehouse:
         Raises
         ------
         InputError
-            Its file cannot be understood.
+            It is not there, or its file cannot be understood.
         """
+        try:
+            return self._page(run)
+        except FileNotFoundError:
+            raise InputError(f"the ledger of {self.storage} has no run {run}") from None
+
+    def _page(self, run: str) -> RunRecord:
         path = f"{_RUNS}/{run}.json"
         try:
             return RunRecord.model_validate_json(self.storage.read(path))
@@ -315,7 +321,7 @@ class Warehouse:
         for name in reversed(self.storage.names(_RUNS)):
             if name.endswith(".json") and not name.startswith("."):
                 with contextlib.suppress(FileNotFoundError):
-                    yield self.run(name[:-5])
+                    yield self._page(name[:-5])
 
     def unpublished(self) -> dict[tuple[str, str | None, str], tuple[Entry, ...]]:
         """Return complete outputs of runs that ended before they could publish them.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -20,7 +21,7 @@ ROOT = Path(__file__).resolve().parents[1]
 BINARY = ROOT / "native" / "build" / "smh"
 COMMANDS = (
     *("run", "plan", "ingest", "features", "vocabulary", "words", "mine", "structures", "report"),
-    *("status", "history", "rollback", "vacuum", "path", "export", "settings", "demo"),
+    *("batch", "status", "history", "rollback", "vacuum", "path", "export", "settings", "demo"),
 )
 JOBS = ("run", "ingest", "features", "vocabulary", "words", "mine", "structures", "report")
 
@@ -68,6 +69,9 @@ class TestUsage:
             (["vocabulary", "--batch", "b", "--warehouse", "W"], "unrecognized arguments"),
             (["path", "--warehouse", "W"], "required: TABLE"),
             (["export", "cats", "out", "--warehouse", "W"], "invalid choice: 'cats'"),
+            (["batch"], "the following arguments are required: ACTION"),
+            (["batch", "drop", "--warehouse", "W"], "invalid choice: 'drop'"),
+            (["batch", "remove", "--warehouse", "W"], "required: NAME"),
         ],
     )
     def test_wrong_usage_ends_with_2(self, tmp_path, monkeypatch, arguments, message):
@@ -99,6 +103,8 @@ class TestNoInput:
             ["vacuum"],
             ["path", "words"],
             ["export", "words", "out.words"],
+            ["batch", "list"],
+            ["batch", "remove", "b1"],
         ],
     )
     def test_no_warehouse(self, tmp_path, arguments):
@@ -214,6 +220,25 @@ class TestLooking:
         assert list(Path(folder).glob("*.parquet"))
         found = run_minia("path", "cats", "--warehouse", warehouse).expect(3)
         assert "table 'cats' is not in" in found.err
+
+    def test_batches(self, warehouse):
+        run = list(Warehouse(str(warehouse)).runs())[-1]
+        out = run_minia("batch", "list", "--warehouse", warehouse).expect(0).out.splitlines()
+        assert out[0].split() == ["batch", "images", "rejects", "read", "run"]
+        assert [line.split() for line in out[1:]] == [["b1", "60", "0", run.started_at, run.run]]
+        told = json.loads(
+            run_minia("batch", "list", "--json", "--warehouse", warehouse).expect(0).out
+        )
+        facts = {"batch": "b1", "images": 60, "rejects": 0}
+        assert told == [facts | {"read_at": run.started_at, "run": run.run}]
+
+    def test_a_batch_outlives_its_page_in_the_ledger(self, own_warehouse):
+        shutil.rmtree(own_warehouse / "runs")
+        listed = run_minia("batch", "list", "--json", "--warehouse", own_warehouse).expect(0)
+        (batch,) = json.loads(listed.out)
+        assert (batch["images"], batch["read_at"]) == (60, None)
+        found = run_minia("batch", "remove", "b1", "--warehouse", own_warehouse).expect(3)
+        assert re.search(r"the ledger of .* has no run 20", found.err)
 
     def test_settings(self, tmp_path):
         (tmp_path / "s.yaml").write_text("mining: {tables: 5}\n")

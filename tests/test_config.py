@@ -19,6 +19,13 @@ def written(folder: Path, text: str) -> Path:
     return file
 
 
+def test_settings_of_an_earlier_run():
+    earlier = load_settings(None, ["mining.tables=7", "words.weight=size"]).model_dump(mode="json")
+    found = load_settings(None, ["words.weight=frequency"], defaults=earlier)
+    assert (found.mining.tables, found.words.weight) == (7, "frequency")
+    assert earlier["words"]["weight"] == "size"
+
+
 class TestWhereValuesComeFrom:
     def test_defaults(self):
         assert load_settings() == Settings()

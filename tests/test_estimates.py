@@ -22,8 +22,8 @@ MIB = 1 << 20
 
 def needs_of(location, *settings, batch=None, images=None):
     own = load_settings(None, [*SETTINGS, *settings])
-    source = Source(images) if images is not None else None
-    request = Request("test", tuple(s.name for s in STAGES), batch, source)
+    sources = {batch: Source(images)} if images is not None else {}
+    request = Request("test", tuple(s.name for s in STAGES), batch, sources)
     house = Warehouse(str(location))
     plan = make_plan(request, own, house)
     return plan, estimate(plan, request, own, house)

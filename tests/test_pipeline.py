@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -29,7 +30,7 @@ SEEN |= {
 
 def planned(location: Path, *settings: str, batch: str | None = None, source=None):
     """Return {(stage, batch): action} of a run with other settings; Spark is not needed."""
-    request = Request("test", ALL, batch, source)
+    request = Request("test", ALL, batch, {batch: source} if source else {})
     chosen_settings = load_settings(None, [*SETTINGS, *settings])
     plan = make_plan(request, chosen_settings, Warehouse(str(location)))
     return {(step.stage.name, step.batch): step.action for step in plan.steps}
@@ -335,6 +336,82 @@ class TestChanges:
         assert None not in {row[0] for row in labels}
         uris = [row[0] for row in rows_of(location, "images", "uri", batch="b2")]
         assert all(uri.startswith(f"file://{images}/") for uri in uris)
+
+
+class TestRemoval:
+    @pytest.fixture
+    def own(self, two_batches: Path, tmp_path: Path) -> Path:
+        return Path(shutil.copytree(two_batches, tmp_path / "W"))
+
+    def test_only_what_depends_on_all_batches_is_made_anew(self, minia, own):
+        house = Warehouse(str(own))
+        before = house.catalogue()
+        out = minia("batch", "remove", "b2", "--warehouse", own).expect(0).out
+        # with the settings of the run before: nothing else would be left as it was
+        assert actions_of_last_run(own) == {
+            (stage, None): "done" for stage in ("mine", "structures", "report")
+        }
+        after = house.catalogue()
+        assert f"state {after.version}" in out
+        assert (after.version, after.batches) == (before.version + 1, ["b1"])
+        kept = {e for e in before.entries if e.batch == "b1" or e.table == "codebooks"}
+        assert kept <= set(after.entries)
+        assert {row[0] for row in rows_of(own, "structure_images", "batch")} <= {"b1"}
+        assert re.search(r">\s*40\s*<", (own / "report" / "index.html").read_text())
+        assert "nothing to do" in minia("run", "--warehouse", own, *SMALL).expect(0).out
+
+    def test_adding_it_again_gives_what_was_there(self, minia, own, halves):
+        tables = {table: rows_of(own, table, *columns) for table, columns in SEEN.items()}
+        minia("batch", "remove", "b2", "--warehouse", own).expect(0)
+        changed = rows_of(own, "structures", *SEEN["structures"])
+        assert changed != tables["structures"]
+        source = ("--images", halves[1], "--batch", "b2", "--warehouse", own)
+        minia("run", *source, *SMALL).expect(0)
+        for table, rows in tables.items():
+            assert rows_of(own, table, *SEEN[table]) == rows
+
+    def test_breaking_off(self, minia, own, monkeypatch):
+        house = Warehouse(str(own))
+        old = house.catalogue()
+        note = pipeline._Execution._note
+
+        def dying(execution: pipeline._Execution, step: object) -> None:
+            note(execution, step)  # type: ignore[arg-type]
+            if step.stage == "structures":  # type: ignore[attr-defined]
+                raise Broken
+
+        with monkeypatch.context() as patch:
+            patch.setattr(pipeline._Execution, "_note", dying)
+            with pytest.raises(Broken):
+                minia("batch", "remove", "b2", "--warehouse", own)
+        assert house.catalogue() == old
+        minia("batch", "remove", "b2", "--warehouse", own).expect(0)
+        assert actions_of_last_run(own) == {
+            ("mine", None): "reused",
+            ("structures", None): "reused",
+            ("report", None): "done",
+        }
+
+    def test_the_last_one(self, minia, own_warehouse, opened):
+        before = len(opened)
+        (vocabulary,) = Warehouse(str(own_warehouse)).entries("codebooks")
+        minia("batch", "remove", "b1", "--warehouse", own_warehouse).expect(0)
+        assert len(opened) == before
+        state = Warehouse(str(own_warehouse)).catalogue()
+        assert (state.version, state.batches) == (2, [])
+        assert vocabulary in state.entries
+        assert not state.of_table("structures")
+        assert not (own_warehouse / "report" / "index.html").exists()
+        listed = minia("batch", "list", "--json", "--warehouse", own_warehouse).expect(0).out
+        assert listed == "[]\n"
+        assert "holds no batch of images" in minia("run", "--warehouse", own_warehouse).err
+        minia("rollback", "--warehouse", own_warehouse).expect(0)
+        assert (own_warehouse / "report" / "index.html").exists()
+
+    def test_an_unknown_name(self, minia, own):
+        found = minia("batch", "remove", "b3", "--warehouse", own).expect(3)
+        assert "there is no batch 'b3'; batches: b1, b2" in found.err
+        assert Warehouse(str(own)).catalogue().batches == ["b1", "b2"]
 
 
 def test_a_warehouse_of_any_name(minia, survey, tmp_path):

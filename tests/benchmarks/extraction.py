@@ -45,7 +45,7 @@ def run(scale: float) -> Iterator[Figure]:
         spark = session()
         quiet = Progress(quiet=True)
         source = Source(images)
-        ingest = Request("bench", ("ingest",), "b1", source)
+        ingest = Request("bench", ("ingest",), "b1", {"b1": source})
         seconds, _ = timed(lambda: execute(ingest, settings, warehouse, quiet, lambda: spark))
         yield Figure("ingest (read, decode, hash, check), images a second", len(paths) / seconds)
         ratios = []

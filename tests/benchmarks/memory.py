@@ -31,8 +31,8 @@ def start():
     session.append(open_session(settings.spark))
     return session[0]
 stages = tuple(s.name for s in STAGES)
-execute(Request("bench", stages, "b1", Source(Path(images))), settings, Warehouse(warehouse),
-    Progress(quiet=True), start)
+request = Request("bench", stages, "b1", {"b1": Source(Path(images))})
+execute(request, settings, Warehouse(warehouse), Progress(quiet=True), start)
 jvm = session[0].sparkContext._jvm
 for _ in range(3):
     jvm.java.lang.System.gc()
