@@ -277,7 +277,7 @@ def merge_signatures(parts: Sequence[Signatures]) -> Signatures:
     MalformedError
         When there is nothing to merge or the settings differ.
     MiniaError
-        When an item is in more than 2**32 - 1 documents.
+        When an item is in more than 2**32 - 1 documents, or occurs more than 2**64 - 1 times.
     """
     require_same_shape(parts)
     filled = [part for part in parts if len(part)]
@@ -294,6 +294,9 @@ def merge_signatures(parts: Sequence[Signatures]) -> Signatures:
         minima[rows] = np.minimum(minima[rows], part.minima.view(np.uint32))
         documents[rows] += part.documents
         occurrences[rows] += part.occurrences
+        wrapped = np.flatnonzero(occurrences[rows] < part.occurrences)
+        if wrapped.size:
+            raise MiniaError(f"item {part.items[wrapped[0]]} occurs more than {2**64 - 1} times")
     if documents.max() > _U32_MAX:
         raise MiniaError(f"item {items[documents.argmax()]} is in more than {_U32_MAX} documents")
     return Signatures(

@@ -3,6 +3,7 @@
 #include <string>
 
 #include "kernels.hpp"
+#include "options.hpp"
 #include "smh.hpp"
 
 namespace smh {
@@ -36,8 +37,8 @@ Signatures merge(const std::vector<Signatures>& parts) {
         std::size_t to = 0;
         for (std::size_t row = 0; row < part.items.size(); ++row) {
             while (result.items[to] != part.items[row]) ++to;
-            result.documents[to] += part.documents[row];
-            result.occurrences[to] += part.occurrences[row];
+            add_documents(result.documents[to], part.documents[row], result.items[to]);
+            add_occurrences(result.occurrences[to], part.occurrences[row], result.items[to]);
             kernels().fold(part.values.data() + row * width, width,
                            result.values.data() + to * width);
         }

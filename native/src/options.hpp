@@ -32,6 +32,18 @@ inline std::string weight_range() {
     return text;
 }
 
+// Sums of counts when signatures are merged; more than the streams can hold is an error.
+inline void add_documents(std::uint32_t& sum, std::uint32_t more, std::uint32_t item) {
+    if (more > UINT32_MAX - sum)
+        throw Error("merge: item " + std::to_string(item) + " is in more than 2^32 - 1 documents");
+    sum += more;
+}
+inline void add_occurrences(std::uint64_t& sum, std::uint64_t more, std::uint32_t item) {
+    if (more > UINT64_MAX - sum)
+        throw Error("merge: item " + std::to_string(item) + " occurs more than 2^64 - 1 times");
+    sum += more;
+}
+
 // Clips the end of a range of tables to their number.
 inline std::uint32_t checked_table_end(std::uint32_t begin, std::uint32_t end,
                                        std::uint32_t tables) {

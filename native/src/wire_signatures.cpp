@@ -160,18 +160,13 @@ void merge_streams(const std::vector<std::unique_ptr<Source>>& sources,
         }
         if (!any) break;
         std::fill(values.begin(), values.end(), UINT32_MAX);
-        std::uint64_t documents = 0;
         for (auto& part : parts) {
             if (!part.open || part.row.item != row.item) continue;
-            documents += part.row.documents;
-            row.occurrences += part.row.occurrences;
+            add_documents(row.documents, part.row.documents, row.item);
+            add_occurrences(row.occurrences, part.row.occurrences, row.item);
             kernels().fold(part.values.data(), width, values.data());
             advance(part);
         }
-        if (documents > UINT32_MAX)
-            throw Error("merge: item " + std::to_string(row.item) +
-                        " is in more than 2^32 - 1 documents");
-        row.documents = static_cast<std::uint32_t>(documents);
         put_row(output, row, values.data(), width);
     }
     output.finish();

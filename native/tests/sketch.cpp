@@ -182,6 +182,23 @@ TEST(merged_parts_are_the_whole) {
     }
 }
 
+TEST(counts_beyond_their_type_do_not_merge) {
+    smh::Signatures one;
+    one.items = {7};
+    one.values = {0};
+    one.documents = {1};
+    one.occurrences = {1};
+    smh::Signatures most = one;
+    most.documents = {UINT32_MAX - 1};
+    most.occurrences = {UINT64_MAX - 1};
+    const auto full = smh::merge({most, one});
+    CHECK(full.documents[0] == UINT32_MAX && full.occurrences[0] == UINT64_MAX);
+    CHECK_THROWS("item 7 is in more than 2^32 - 1 documents", smh::merge({full, one}));
+    most.documents = {1};
+    most.occurrences = {UINT64_MAX};
+    CHECK_THROWS("item 7 occurs more than 2^64 - 1 times", smh::merge({most, one}));
+}
+
 TEST(sketch_refuses_what_it_cannot_do) {
     smh::Documents documents;
     documents.rows.offsets = {0, 2};

@@ -7,10 +7,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from minia_spark.errors import SettingsError
+from minia_spark.errors import MiniaError, SettingsError
 from minia_spark.mining import engine as engine_module
 from minia_spark.mining.arrays import Documents, Links, MalformedError, Signatures, empty_sets
 from minia_spark.mining.engine import get_engine
+from minia_spark.mining.hashing import DEFAULT_SEED, affine, permutations
 from minia_spark.mining.model import build_structures, components
 from minia_spark.mining.native import NativeEngine
 from minia_spark.mining.sets import merge_sets
@@ -306,6 +307,51 @@ def test_merge_refuses(engine):
     other = engine.sketch([batch(planted(documents=2))], tuple_size=3, tables=4)
     with pytest.raises(MalformedError, match="2, 6 tables, unweighted; tuple size 3, 4 tables"):
         engine.merge([one, other])
+
+
+def test_counts_that_no_stream_can_hold(engine):
+    """Documents fit into 32 bits and occurrences into 64; sums beyond them are refused."""
+
+    def counted(documents, occurrences):
+        minima = np.zeros((2, 1), dtype=np.uint32)
+        return Signatures(
+            np.array([3, 7], np.uint32),
+            np.array([1, documents], np.uint32),
+            np.array([1, occurrences], np.uint64),
+            minima,
+            1,
+            1,
+        )
+
+    most = engine.merge([counted(2**32 - 2, 2**64 - 2), counted(1, 1)])
+    assert most.documents.tolist() == [2, 2**32 - 1]
+    assert most.occurrences.tolist() == [2, 2**64 - 1]
+    with pytest.raises(MiniaError, match=r"item 7 is in more than"):
+        engine.merge([counted(2**32 - 1, 2**32), counted(1, 1)])
+    with pytest.raises(MiniaError, match=r"item 7 occurs more than"):
+        engine.merge([counted(1, 2**64 - 1), counted(1, 1)])
+
+
+def test_one_word(engine):
+    """A single word meets nobody: no set of three, and one of one when that is asked for."""
+    found = engine.sketch([batch([(key, {5: 2}, 1.0) for key in range(9)])], **SMALL)
+    assert (found.items.tolist(), found.documents.tolist()) == ([5], [9])
+    assert len(engine.mine(found)) == 0
+    sets = engine.mine(found, min_set_size=1)
+    assert listed(sets) == [((5,), 6)]
+    assert len(engine.cluster(sets)) == 0
+
+
+def test_a_frequency_at_the_limit(engine):
+    """2**20 replicas of one document and one of another: counts and minima of a million keys."""
+    documents = [(7, {1: 2**20, 2: 1}, 1.0), (8, {1: 1}, 1.0)]
+    options = {"tuple_size": 1, "tables": 2, "expand": True}
+    found = engine.sketch([batch(documents)], **options)
+    assert found.occurrences.tolist() == [2**20 + 1, 1]
+    keys = np.array(slow_twin.replicas(7, 2**20), dtype=np.uint64).astype(np.uint32)
+    drawn = permutations(DEFAULT_SEED, tuple_size=1, tables=2)
+    minima = affine(np.append(keys, np.uint32(8)), drawn).min(axis=0)
+    assert found.minima[0].tolist() == minima.tolist()
 
 
 def test_mine_and_cluster_refuse(engine):
