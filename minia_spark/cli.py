@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from minia_spark import __version__
 from minia_spark.config import Settings, commented_yaml, load_settings
-from minia_spark.errors import InputError, MiniaError, SettingsError
+from minia_spark.errors import InputError, MiniaError, SettingsError, root_cause
 
 if TYPE_CHECKING:
     from minia_spark.pipeline import Request
@@ -73,7 +73,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if os.environ.get("MINIA_TRACEBACK"):
             traceback.print_exc()
         print(
-            f"minia {options.command}: {_root_cause(error)}\n"
+            f"minia {options.command}: {root_cause(error)}\n"
             "Readers still see the state before this run, and what it finished is kept: start it "
             "again. MINIA_TRACEBACK=1 shows where it happened.",
             file=sys.stderr,
@@ -95,17 +95,6 @@ def _flush() -> None:
 def _discard_output() -> None:
     """Keep Python from failing once more, over the same output, while it ends."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
-def _root_cause(error: Exception) -> str:
-    """Return the line of a Spark error that says what happened, not its hundred frames."""
-    text = str(error)
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    for line in reversed(lines):
-        for mark in ("minia_spark.errors.", "MiniaError", "Error: ", "Exception: "):
-            if mark in line and not line.startswith("at "):
-                return line.removeprefix("Caused by: ")
-    return f"{type(error).__name__}: {lines[0] if lines else 'no message'}"
 
 
 # -- arguments --------------------------------------------------------------------------------
@@ -150,6 +139,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_settings(plan)
     plan.add_argument("--json", action="store_true", help="for programs")
 
+    _add_reprocess(commands)
     for name, (summary, _) in _STAGES.items():
         stage = _command(
             commands,
@@ -360,6 +350,64 @@ def _add_batch_commands(commands: argparse._SubParsersAction[argparse.ArgumentPa
     _add_settings(remove)
 
 
+def _add_reprocess(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    reprocess = _command(
+        commands,
+        "reprocess",
+        _reprocess,
+        "bring in every batch of an inbox that is new or changed; what a scheduler calls",
+        "Every folder in the inbox is a batch of its name; so is every list of files (*.txt, "
+        "*.list: one path a line, relative to the inbox). Those that no run took yet are brought "
+        "in, in natural order of their names; changed ones replace their batch; those with the "
+        "content of another batch are left out. Names that begin with a dot or end in .part or "
+        ".tmp are still being written. A batch that cannot be used does not keep the next ones "
+        "waiting: the exit code tells at the end, and the next call tries it again. What was "
+        "removed ('minia batch remove', 'minia rollback') stays out until its files change.",
+        examples="  minia reprocess --inbox survey --warehouse W\n"
+        "  minia reprocess --inbox survey --warehouse W --settle 600 --empty-exit-code 99\n"
+        "  minia reprocess --inbox survey --warehouse W --batches-per-run 30   # a backlog",
+    )
+    reprocess.add_argument(
+        "--inbox", type=Path, required=True, metavar="DIR", help="folder where batches arrive"
+    )
+    reprocess.add_argument(
+        "--settle",
+        type=_seconds,
+        default=0.0,
+        metavar="SECONDS",
+        help="leave out what changed less than so long ago (0)",
+    )
+    reprocess.add_argument(
+        "--batches-per-run",
+        type=_positive,
+        default=1,
+        metavar="N",
+        help="publish so many new batches together, mining once for them (1: each as it is done)",
+    )
+    reprocess.add_argument(
+        "--empty-exit-code",
+        type=_free_exit_code,
+        default=0,
+        metavar="CODE",
+        help="exit code when nothing was new: 0, or 4 to 125 (0)",
+    )
+    _add_settings(reprocess)
+
+
+def _seconds(text: str) -> float:
+    value = float(text)
+    if not 0 <= value < 1e9:
+        raise argparse.ArgumentTypeError("must be a number of seconds, 0 or more")
+    return value
+
+
+def _free_exit_code(text: str) -> int:
+    value = int(text)
+    if value != 0 and not 4 <= value <= 125:
+        raise argparse.ArgumentTypeError("must be 0 or 4 to 125: the others have their meaning")
+    return value
+
+
 def _positive(text: str) -> int:
     value = int(text)
     if value < 1:
@@ -378,6 +426,37 @@ def _settings_of(options: argparse.Namespace) -> Settings:
 
 def _run(options: argparse.Namespace) -> int:
     return _execute(options, _ALL_STAGES)
+
+
+def _reprocess(options: argparse.Namespace) -> int:
+    from minia_spark.estimates import check_memory  # noqa: PLC0415
+    from minia_spark.progress import Progress  # noqa: PLC0415
+    from minia_spark.reprocess import Outcome, exit_code, reprocess, summary  # noqa: PLC0415
+    from minia_spark.session import open_session  # noqa: PLC0415
+    from minia_spark.warehouse import Warehouse  # noqa: PLC0415
+
+    settings = _settings_of(options)
+    check_memory(settings)
+    progress = Progress(quiet=options.quiet)
+
+    def tell(outcome: Outcome) -> None:
+        if outcome.verdict == "failed":
+            progress.warn(f"{outcome.title}: {outcome.text}")
+        elif outcome.verdict != "known":
+            print(f"{outcome.title}: {outcome.verdict}: {outcome.text}", flush=True)
+
+    outcomes = reprocess(
+        options.inbox,
+        settings,
+        Warehouse(options.warehouse),
+        progress,
+        lambda: open_session(settings.spark),
+        tell=tell,
+        settle_seconds=options.settle,
+        batches_per_run=options.batches_per_run,
+    )
+    print(summary(outcomes))
+    return exit_code(outcomes, empty=options.empty_exit_code)
 
 
 def _stage(options: argparse.Namespace) -> int:

@@ -7,7 +7,7 @@ run: kernels raise :class:`Rejected` for it and the stage turns that into a row 
 
 from __future__ import annotations
 
-__all__ = ["InputError", "MiniaError", "Rejected", "SettingsError"]
+__all__ = ["InputError", "MiniaError", "Rejected", "SettingsError", "root_cause"]
 
 
 class MiniaError(Exception):
@@ -23,9 +23,16 @@ class SettingsError(MiniaError):
 
 
 class InputError(MiniaError):
-    """The input as a whole cannot be used; exit code 3."""
+    """The input as a whole cannot be used; exit code 3.
+
+    Attributes
+    ----------
+    batch : str or None
+        The batch that cannot be used, where it is one of several.
+    """
 
     exit_code = 3
+    batch: str | None = None
 
 
 class Rejected(Exception):  # noqa: N818 - not an error of the run, a verdict on one record
@@ -47,3 +54,14 @@ class Rejected(Exception):  # noqa: N818 - not an error of the run, a verdict on
     def __reduce__(self) -> tuple[type[Rejected], tuple[str, str]]:
         """Survive the trip from a worker process: two arguments, not one message."""
         return type(self), (self.reason, self.detail)
+
+
+def root_cause(error: Exception) -> str:
+    """Return the line of a Spark error that says what happened, not its hundred frames."""
+    text = str(error)
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    for line in reversed(lines):
+        for mark in ("minia_spark.errors.", "MiniaError", "Error: ", "Exception: "):
+            if mark in line and not line.startswith("at "):
+                return line.removeprefix("Caused by: ")
+    return f"{type(error).__name__}: {lines[0] if lines else 'no message'}"

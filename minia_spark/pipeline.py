@@ -28,10 +28,28 @@ from minia_spark.mining.stage import MINE, SKETCH
 from minia_spark.progress import Progress
 from minia_spark.stage import Source, Stage, StageContext, fingerprint
 from minia_spark.structures.stage import STAGE as STRUCTURES
-from minia_spark.warehouse import Catalogue, Entry, RunRecord, StepRecord, Warehouse, now
+from minia_spark.warehouse import (
+    Arrival,
+    Catalogue,
+    Entry,
+    RunRecord,
+    StepRecord,
+    Warehouse,
+    now,
+)
 from minia_spark.words.stage import STAGE as WORDS
 
-__all__ = ["PAGE", "STAGES", "Plan", "Request", "Step", "execute", "make_plan", "publish_page"]
+__all__ = [
+    "PAGE",
+    "STAGES",
+    "Plan",
+    "Request",
+    "Step",
+    "execute",
+    "execute_locked",
+    "make_plan",
+    "publish_page",
+]
 
 STAGES: tuple[Stage, ...] = (
     INGEST,
@@ -68,6 +86,8 @@ class Request:
     removed : str or None
         A batch to take out of the collection. What was made from all batches is made anew; nothing
         of the other batches is, and the vocabulary stays.
+    arrivals : tuple of Arrival
+        For the ledger: what the sources were when they were looked at.
     """
 
     command: str
@@ -75,6 +95,7 @@ class Request:
     batch: str | None = None
     sources: Mapping[str, Source] = field(default_factory=dict)
     removed: str | None = None
+    arrivals: tuple[Arrival, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -236,7 +257,8 @@ def _fingerprint_of(
 ) -> str:
     if stage is INGEST:
         assert batch is not None
-        inputs: object = source_digest(request.sources[batch], settings.ingest)
+        with _blamed_on(batch):
+            inputs: object = source_digest(request.sources[batch], settings.ingest)
     else:
         inputs = _inputs_of(stage, batch, view)
     return fingerprint(stage.name, stage.revision, stage.settings(settings), inputs)
@@ -308,22 +330,44 @@ def execute(
         keep the old state, and the next run goes on from there.
     """
     with warehouse.lock(request.command):
-        plan = make_plan(request, settings, warehouse)
-        record = warehouse.new_run(request.command, __version__, settings.model_dump(mode="json"))
-        try:
-            if plan.is_empty:
-                return _nothing_to_do(record, plan, warehouse)
-            running = _Execution(
-                request, settings, warehouse, progress, open_session, record, plan.start
-            )
-            record = running.run(plan)
-        except BaseException as error:
-            text = str(error).strip() or type(error).__name__
-            failed = {"state": "failed", "ended_at": now(), "error": text[:4000]}
-            with contextlib.suppress(OSError):  # a full disk: what happened is more than the note
-                warehouse.save_run(warehouse.run(record.run).model_copy(update=failed))
-            raise
-        return record
+        return execute_locked(request, settings, warehouse, progress, open_session)
+
+
+def execute_locked(
+    request: Request,
+    settings: Settings,
+    warehouse: Warehouse,
+    progress: Progress,
+    open_session: Callable[[], SparkSession],
+) -> RunRecord:
+    """Do the same for a caller that holds the warehouse's lock."""
+    plan = make_plan(request, settings, warehouse)
+    record = warehouse.new_run(
+        request.command, __version__, settings.model_dump(mode="json"), request.arrivals
+    )
+    try:
+        if plan.is_empty:
+            return _nothing_to_do(record, plan, warehouse)
+        running = _Execution(
+            request, settings, warehouse, progress, open_session, record, plan.start
+        )
+        return running.run(plan)
+    except BaseException as error:
+        text = str(error).encode(errors="replace").decode().strip() or type(error).__name__
+        failed = {"state": "failed", "ended_at": now(), "error": text[:4000]}
+        with contextlib.suppress(OSError):  # a full disk: what happened is more than the note
+            warehouse.save_run(warehouse.run(record.run).model_copy(update=failed))
+        raise
+
+
+@contextlib.contextmanager
+def _blamed_on(batch: str | None) -> Iterator[None]:
+    """Say of which batch an input cannot be used: a caller may go on with the others."""
+    try:
+        yield
+    except InputError as error:
+        error.batch = batch
+        raise
 
 
 def _nothing_to_do(record: RunRecord, plan: Plan, warehouse: Warehouse) -> RunRecord:
@@ -388,7 +432,8 @@ class _Execution:
             return done.model_copy(update={"entries": entries})
         started = time.monotonic()
         context = self._context(step)
-        step.stage.run(context)
+        with _blamed_on(step.batch):
+            step.stage.run(context)
         seconds = round(time.monotonic() - started, 3)
         told = ", ".join(f"{k} {v:,.10g}" for k, v in context.counts.items())
         self.progress.say(f"{name}: done in {seconds:.1f} s; {told}")

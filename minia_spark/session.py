@@ -15,7 +15,7 @@ from pyspark.sql import SparkSession
 from minia_spark.config import SparkSettings
 from minia_spark.errors import MiniaError
 
-__all__ = ["default_partitions", "open_session"]
+__all__ = ["default_partitions", "is_running", "open_session"]
 
 _LOGGING = Path(__file__).with_name("log4j2.properties")
 
@@ -77,6 +77,14 @@ def open_session(settings: SparkSettings, app_name: str = "minia") -> SparkSessi
         ) from error
     atexit.register(_stop, spark)
     return spark
+
+
+def is_running(spark: SparkSession) -> bool:
+    """Tell whether a session can still work: its Java may have died, or somebody stopped it."""
+    try:
+        return not spark.sparkContext._jsc.sc().isStopped()
+    except Exception:  # there is nobody who could answer
+        return False
 
 
 def _stop(spark: SparkSession) -> None:

@@ -34,9 +34,13 @@ class Source:
     ----------
     images : Path
         Folder of images, searched recursively.
+    files : Path or None
+        A list of the images' paths, one a line, relative to the folder `images`; None: all files
+        in it.
     """
 
     images: Path
+    files: Path | None = None
 
 
 @dataclass(frozen=True)

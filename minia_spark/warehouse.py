@@ -38,7 +38,17 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from minia_spark.errors import InputError, MiniaError, SettingsError
 from minia_spark.storage import Storage
 
-__all__ = ["Catalogue", "Entry", "RunRecord", "StepRecord", "Warehouse", "check_batch_name", "now"]
+__all__ = [
+    "Arrival",
+    "Catalogue",
+    "Entry",
+    "RunRecord",
+    "StepRecord",
+    "Warehouse",
+    "check_batch_name",
+    "is_batch_name",
+    "now",
+]
 
 _BATCH_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _CATALOGUE = "catalogue"
@@ -114,6 +124,17 @@ class StepRecord(_Model):
     )
 
 
+class Arrival(_Model):
+    """A folder or list of files that came as a batch, as it was when a run took it."""
+
+    place: str = Field(description="its URI")
+    batch: str
+    listing: str = Field(description="digest of the files' names, sizes and times")
+    named: str = Field(description="digest of their names and bytes")
+    unnamed: str = Field(description="digest of their bytes alone")
+    same_as: str | None = Field(None, description="the batch that has its content already")
+
+
 class RunRecord(_Model):
     """The ledger's page of one run."""
 
@@ -130,11 +151,22 @@ class RunRecord(_Model):
     error: str = ""
     settings: dict[str, Any] = Field(default_factory=dict)
     steps: tuple[StepRecord, ...] = ()
+    arrivals: tuple[Arrival, ...] = Field((), description="what 'minia reprocess' took")
+
+    @property
+    def succeeded(self) -> bool:
+        """It ended, and what it was asked for is in the warehouse."""
+        return self.state in ("done", "nothing to do")
+
+
+def is_batch_name(name: str) -> bool:
+    """Tell whether a batch may have this name: it becomes a folder name and a column value."""
+    return _BATCH_NAME.fullmatch(name) is not None
 
 
 def check_batch_name(name: str) -> str:
-    """Return the name, or raise SettingsError: it becomes a folder name and a column value."""
-    if not _BATCH_NAME.fullmatch(name):
+    """Return the name, or raise SettingsError when no batch may have it."""
+    if not is_batch_name(name):
         raise SettingsError(
             f"batch name {name!r}: use letters, digits, '.', '_' and '-', at most 100, "
             "beginning with a letter or digit"
@@ -273,7 +305,13 @@ class Warehouse:
 
     # -- ledger ---------------------------------------------------------------------------------
 
-    def new_run(self, command: str, version: str, settings: dict[str, Any]) -> RunRecord:
+    def new_run(
+        self,
+        command: str,
+        version: str,
+        settings: dict[str, Any],
+        arrivals: Iterable[Arrival] = (),
+    ) -> RunRecord:
         """Write the ledger's first line of a run and return it."""
         # to the microsecond, so that names sort as the runs came
         stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%f")
@@ -287,6 +325,7 @@ class Warehouse:
             pid=os.getpid(),
             version=version,
             settings=settings,
+            arrivals=tuple(arrivals),
         )
         self.save_run(record)
         return record
@@ -322,6 +361,15 @@ class Warehouse:
             if name.endswith(".json") and not name.startswith("."):
                 with contextlib.suppress(FileNotFoundError):
                     yield self._page(name[:-5])
+
+    def arrivals(self) -> dict[str, Arrival]:
+        """Return what runs that succeeded took as batches: of every place the latest, by place."""
+        found: dict[str, Arrival] = {}
+        for record in self.runs():
+            if record.succeeded:
+                for arrival in record.arrivals:
+                    found.setdefault(arrival.place, arrival)
+        return found
 
     def unpublished(self) -> dict[tuple[str, str | None, str], tuple[Entry, ...]]:
         """Return complete outputs of runs that ended before they could publish them.

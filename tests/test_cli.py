@@ -15,15 +15,37 @@ import pytest
 from commands import SMALL, chosen, run_minia
 
 from minia_spark import cli
+from minia_spark.errors import root_cause
 from minia_spark.warehouse import Warehouse
 
 ROOT = Path(__file__).resolve().parents[1]
 BINARY = ROOT / "native" / "build" / "smh"
 COMMANDS = (
-    *("run", "plan", "ingest", "features", "vocabulary", "words", "mine", "structures", "report"),
+    *(
+        "run",
+        "plan",
+        "reprocess",
+        "ingest",
+        "features",
+        "vocabulary",
+        "words",
+        "mine",
+        "structures",
+        "report",
+    ),
     *("batch", "status", "history", "rollback", "vacuum", "path", "export", "settings", "demo"),
 )
-JOBS = ("run", "ingest", "features", "vocabulary", "words", "mine", "structures", "report")
+JOBS = (
+    "run",
+    "reprocess",
+    "ingest",
+    "features",
+    "vocabulary",
+    "words",
+    "mine",
+    "structures",
+    "report",
+)
 
 
 def process(*arguments: object, **options: object) -> subprocess.CompletedProcess[str]:
@@ -69,6 +91,7 @@ class TestUsage:
             (["vocabulary", "--batch", "b", "--warehouse", "W"], "unrecognized arguments"),
             (["path", "--warehouse", "W"], "required: TABLE"),
             (["export", "cats", "out", "--warehouse", "W"], "invalid choice: 'cats'"),
+            (["reprocess", "--warehouse", "W"], "the following arguments are required: --inbox"),
             (["batch"], "the following arguments are required: ACTION"),
             (["batch", "drop", "--warehouse", "W"], "invalid choice: 'drop'"),
             (["batch", "remove", "--warehouse", "W"], "required: NAME"),
@@ -357,8 +380,8 @@ class TestEndings:
             "aborted\nTraceback (most recent call last):\n  File x\n"
             "minia_spark.errors.MiniaError: smh failed\n\n\tat org.apache.spark.Y: z\n"
         )
-        assert cli._root_cause(Exception(text)) == "minia_spark.errors.MiniaError: smh failed"
-        assert cli._root_cause(ValueError("")) == "ValueError: no message"
+        assert root_cause(Exception(text)) == "minia_spark.errors.MiniaError: smh failed"
+        assert root_cause(ValueError("")) == "ValueError: no message"
 
     def test_a_closed_pipe(self, warehouse):
         """The reader is gone before the first line: quiet, and not a success."""

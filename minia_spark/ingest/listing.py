@@ -1,4 +1,4 @@
-"""What lies in the input folder: a streaming walk that opens no file and keeps no list of them.
+"""What lies in the input folder: a streaming walk that opens no image and keeps no list of them.
 
 Every entry is either a regular file or a refusal, so that listed = images + rejects. Left out are
 names that begin with a dot, and the bookkeeping of Parquet folders (`SKIPPED_NAMES`).
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import posixpath
 import stat
 import struct
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ from minia_spark.ingest.reasons import Reason
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["SKIPPED_NAMES", "Listed", "ListingDigest", "list_folder"]
+__all__ = ["SKIPPED_NAMES", "Listed", "ListingDigest", "list_files", "list_folder"]
 
 SKIPPED_NAMES = frozenset({b"_SUCCESS", b"_metadata", b"_common_metadata", b"_temporary"})
 
@@ -88,6 +89,66 @@ def list_folder(
     except OSError as error:
         raise InputError(f"The input folder {shown} cannot be read: {error.strerror}.") from error
     yield from _Walk(top, follow_links_outside).entries()
+
+
+def list_files(
+    root: bytes | str | os.PathLike[str],
+    file: str | os.PathLike[str],
+    *,
+    follow_links_outside: bool = False,
+) -> Iterator[Listed]:
+    """Yield every file that a list names, in its order: one path a line, relative to a folder.
+
+    Paths are bytes, as the file system has them; empty lines are passed over. A path that is
+    absolute, or leads out of the folder by ``..`` or a link, is refused (``outside_root``); with
+    `follow_links_outside`, only an absolute one is.
+
+    Parameters
+    ----------
+    root : path
+        The folder.
+    file : path
+        The list.
+    follow_links_outside : bool
+        Whether a path may lead out of the folder.
+
+    Yields
+    ------
+    Listed
+        What is not there, or no regular file, is a refusal.
+
+    Raises
+    ------
+    InputError
+        If the list cannot be read.
+    """
+    top = os.path.realpath(os.fsencode(root))
+    try:
+        with open(file, "rb") as lines:  # noqa: PTH123 - any kind of path
+            for line in lines:
+                path = line.rstrip(b"\r\n")
+                if path:
+                    yield _named(top, posixpath.normpath(path), follow_links_outside)
+    except OSError as error:
+        shown = os.fsencode(file).decode(errors="replace")
+        raise InputError(f"The list {shown} cannot be read: {error.strerror}.") from error
+
+
+def _named(top: bytes, path: bytes, follow_outside: bool) -> Listed:
+    if path.startswith(b"/"):
+        return _refused(path.lstrip(b"/"), "The list names an absolute path.")
+    absolute = top + b"/" + path
+    try:
+        if not (follow_outside or _is_inside(os.path.realpath(absolute), top)):
+            return _refused(
+                path,
+                "The path leaves the folder of the list (ingest.follow_links_outside allows it).",
+            )
+        return _file(path, os.stat(absolute))  # noqa: PTH116 - paths are bytes throughout
+    except OSError as error:
+        return _unreadable(path, error)
+    except ValueError:
+        return _unreadable(path, OSError(0, "a null byte in the name"))
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ from minia_spark.ingest.reasons import Reason
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["ImageReader", "Sourced", "images_of_file"]
+__all__ = ["ImageReader", "Sourced", "images_of_file", "open_regular"]
 
 _FRAGMENT = re.compile(r"row_group=(\d{1,9})&row=(\d{1,18})")
 
@@ -63,7 +63,7 @@ def images_of_file(root: bytes, path: bytes, *, max_bytes: int) -> Iterator[Sour
     absolute = root.rstrip(b"/") + b"/" + path
     image_id, uri = image_id_of(path), uri_of(absolute)
     try:
-        with _open(absolute) as file:
+        with open_regular(absolute) as file:
             if not is_parquet(file.read(4)):
                 yield Sourced(image_id, uri, _whole(file, max_bytes))
                 return
@@ -122,7 +122,7 @@ class ImageReader:
         """
         path, fragment = path_of_uri(uri)
         if not fragment:
-            with _open(path) as file:
+            with open_regular(path) as file:
                 return _whole(file, self._max_bytes)
         position = _FRAGMENT.fullmatch(fragment)
         if position is None:
@@ -146,7 +146,7 @@ class ImageReader:
     def _row(self, path: bytes, row_group: int, row: int) -> ParquetRow:
         if self._images is None or self._path != path:
             self.close()
-            self._file, self._path = _open(path), path
+            self._file, self._path = open_regular(path), path
             self._images = ParquetImages(self._file)
         last = self._last
         if (
@@ -167,7 +167,14 @@ class ImageReader:
         )
 
 
-def _open(path: bytes) -> io.BufferedReader:
+def open_regular(path: bytes) -> io.BufferedReader:
+    """Open a file without waiting.
+
+    Raises
+    ------
+    Rejected
+        ``unreadable``: it cannot be opened, or is no regular file.
+    """
     try:
         number = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
     except (OSError, ValueError) as error:  # ValueError: a null byte in the path

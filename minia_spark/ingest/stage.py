@@ -28,16 +28,24 @@ from pyspark.sql.types import (
 )
 
 from minia_spark.errors import InputError
-from minia_spark.ingest.identity import uri_of
+from minia_spark.ingest.identity import image_id_of, uri_of
 from minia_spark.ingest.labels import LABELS_SCHEMA, ambiguous, label_batches
-from minia_spark.ingest.listing import ListingDigest, list_folder
+from minia_spark.ingest.listing import Listed, ListingDigest, list_files, list_folder
 from minia_spark.ingest.reasons import Reason
 from minia_spark.ingest.record import ImageRecord, records_of_file
 from minia_spark.ingest.settings import IngestSettings
 from minia_spark.stage import Source, Stage, StageContext
 from minia_spark.storage import Storage
 
-__all__ = ["IMAGES", "REJECTS", "STAGE", "count_of_source_digest", "source_digest"]
+__all__ = [
+    "IMAGES",
+    "REJECTS",
+    "STAGE",
+    "count_of_source_digest",
+    "entries_of",
+    "source_digest",
+    "title_of",
+]
 
 IMAGES = StructType(
     [
@@ -86,6 +94,19 @@ _LISTED_AT_ONCE = 10_000
 _READ_AT_ONCE = 256
 
 
+def entries_of(source: Source, settings: IngestSettings) -> Iterator[Listed]:
+    """Yield what a source holds; raises as ``list_folder`` and ``list_files`` do."""
+    outside = settings.follow_links_outside
+    if source.files is not None:
+        return list_files(source.images, source.files, follow_links_outside=outside)
+    return list_folder(source.images, follow_links_outside=outside)
+
+
+def title_of(source: Source) -> str:
+    """Return how a source is called in messages: its path, fit to print."""
+    return image_id_of(os.fsencode(source.files or source.images))
+
+
 def source_digest(source: Source, settings: IngestSettings) -> str:
     """Return what tells whether a batch's folder or its labels changed since it was ingested.
 
@@ -98,12 +119,12 @@ def source_digest(source: Source, settings: IngestSettings) -> str:
         The folder or the labels cannot be read, or the folder is empty.
     """
     digest = ListingDigest()
-    for listed in list_folder(source.images, follow_links_outside=settings.follow_links_outside):
+    for listed in entries_of(source, settings):
         digest.add(listed.path, listed.size_bytes, listed.mtime_ns)
     if digest.entries == 0:
         raise InputError(
-            f"{source.images} holds no files; expected are JPEG, PNG, TIFF, FITS or Parquet files, "
-            "also in folders below it"
+            f"{title_of(source)} holds no files; expected are JPEG, PNG, TIFF, FITS or Parquet "
+            "files, also in folders below it"
         )
     root = hashlib.sha256(os.fsencode(source.images.resolve())).hexdigest()
     return f"{root}:{digest.hexdigest()}:{_labels_digest(settings)}"
@@ -173,7 +194,7 @@ def _write_listing(context: StageContext, path: str) -> tuple[int, int]:
     """Write the names of all files while they are listed; return how many, how many refused."""
     assert context.source is not None
     root = os.path.realpath(os.fsencode(context.source.images))
-    listing = list_folder(root, follow_links_outside=context.settings.ingest.follow_links_outside)
+    listing = entries_of(context.source, context.settings.ingest)
     refused = 0
 
     def rows() -> Iterator[tuple[object, ...]]:
@@ -260,7 +281,7 @@ def _nothing_readable(context: StageContext, rejects: DataFrame) -> InputError:
     first = rejects.orderBy("uri").first()
     example = f", e.g. {first['uri']}: {first['detail']}" if first else ""
     return InputError(
-        f"no image of {context.source.images} could be read ({_reasons(rejects)}){example} "
+        f"no image of {title_of(context.source)} could be read ({_reasons(rejects)}){example} "
         "Nothing was published."
     )
 

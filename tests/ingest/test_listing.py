@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from minia_spark.errors import InputError
-from minia_spark.ingest.listing import ListingDigest, list_folder
+from minia_spark.ingest.listing import ListingDigest, list_files, list_folder
 
 
 def listed(root, **options):
@@ -231,3 +231,51 @@ def test_digest_notices_every_field_and_repetition():
     ]
     assert len({digest(entries).hexdigest() for entries in variants}) == len(variants)
     assert ListingDigest().hexdigest() == "0" * 32 + "-0"
+
+
+class TestLists:
+    @pytest.fixture
+    def named(self, tmp_path):
+        """Write a list into a folder with three files, and return {path: size or reason}."""
+        root = tmp_path / "root"
+        (root / "below").mkdir(parents=True)
+        (root / "one.png").write_bytes(b"1")
+        (root / "below" / "two.png").write_bytes(b"22")
+        (tmp_path / "secret.png").write_bytes(b"333")
+
+        def run(lines: bytes, **options):
+            (root / "list.txt").write_bytes(lines)
+            found = list_files(root, root / "list.txt", **options)
+            return [(e.path, e.rejected.reason if e.rejected else e.size_bytes) for e in found]
+
+        return run
+
+    def test_in_its_order_with_any_line_ends(self, named):
+        assert named(b"below/two.png\r\n\none.png") == [(b"below/two.png", 2), (b"one.png", 1)]
+        assert named(b"./one.png\nbelow/../one.png\n") == [(b"one.png", 1), (b"one.png", 1)]
+        assert named(b"") == []
+
+    def test_the_same_times_as_a_folder_has(self, named, tmp_path):
+        named(b"one.png\nbelow/two.png\n")
+        root = tmp_path / "root"
+        listed = {e for e in list_folder(root) if e.path != b"list.txt"}
+        assert set(list_files(root, root / "list.txt")) == listed
+
+    def test_paths_that_leave_the_folder(self, named, tmp_path):
+        (tmp_path / "root" / "link.png").symlink_to(tmp_path / "secret.png")
+        lines = b"../secret.png\nlink.png\nbelow/../../secret.png\n/etc/passwd\n"
+        found = named(lines)
+        assert [reason for _, reason in found] == ["outside_root"] * 4
+        followed = named(lines, follow_links_outside=True)
+        assert [reason for _, reason in followed] == [3, 3, 3, "outside_root"]
+
+    def test_what_is_not_there_or_no_file(self, named, tmp_path):
+        os.mkfifo(tmp_path / "root" / "pipe.png")
+        found = named(b"none.png\nbelow\npipe.png\nnu\0ll\n" + b"n" * 300)
+        assert [reason for _, reason in found] == [
+            *("unreadable", "not_an_image", "not_an_image", "unreadable", "unreadable")
+        ]
+
+    def test_a_list_that_cannot_be_read(self, tmp_path):
+        with pytest.raises(InputError, match=r"The list .*none cannot be read: No such file"):
+            list(list_files(tmp_path, tmp_path / "none"))
