@@ -36,7 +36,7 @@ _STAGES = {
     "ingest": ("read a folder of images into a batch", ("ingest",)),
     "features": ("extract local descriptors of every image", ("features",)),
     "vocabulary": ("fit the visual words (distributed k-means)", ("vocabulary",)),
-    "words": ("give every descriptor its word, every image its bag of words", ("words",)),
+    "words": ("give every descriptor its word, every image its bag of words", ("words", "drift")),
     "mine": ("mine the structures: words that keep occurring together", ("sketch", "mine")),
     "structures": ("find the images of every structure", ("structures",)),
     "report": ("build the page", ("report",)),

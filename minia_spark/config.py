@@ -20,6 +20,7 @@ from pydantic.fields import FieldInfo
 
 from minia_spark.atlas.settings import ReportSettings
 from minia_spark.codebook.settings import CodebookSettings
+from minia_spark.drift.settings import DriftSettings
 from minia_spark.errors import SettingsError
 from minia_spark.features.settings import FeaturesSettings
 from minia_spark.ingest.settings import IngestSettings
@@ -59,6 +60,7 @@ class Settings(StageSettings):
     features: FeaturesSettings = FeaturesSettings()
     codebook: CodebookSettings = CodebookSettings()
     words: WordsSettings = WordsSettings()
+    drift: DriftSettings = DriftSettings()
     mining: MiningSettings = MiningSettings()
     structures: StructuresSettings = StructuresSettings()
     report: ReportSettings = ReportSettings()

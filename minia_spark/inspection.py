@@ -6,6 +6,7 @@ import argparse
 import contextlib
 import json
 from collections import Counter
+from dataclasses import fields
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from minia_spark.drift.measure import Drift, advice, beyond
 from minia_spark.errors import InputError
 from minia_spark.structures.lineage import trace
 from minia_spark.warehouse import Catalogue, RunRecord, Warehouse
@@ -40,9 +42,28 @@ def status(options: argparse.Namespace) -> int:
     print("\ntable                      rows")
     for table, rows in facts["tables"].items():
         print(f"{table:<22} {rows:>8,}")
+    _print_drift(facts)
     if facts["page"]:
         print(f"\npage: {facts['page']}")
     return 0
+
+
+def _print_drift(facts: dict[str, Any]) -> None:
+    if not facts["drift"]:
+        return
+    print("\ndrift from the vocabulary  error  divergence  by chance  missing  too frequent")
+    for row in facts["drift"]:
+        numbers = "no features"
+        if row["divergence"] is not None:
+            ratio = "" if row["error_ratio"] is None else f"{row['error_ratio']:.2f}"
+            numbers = (
+                f"{ratio:>5}  {row['divergence']:>10.3f}  {row['expected_divergence']:>9.3f}  "
+                f"{row['dead_words']:>7,}  {row['overfull_words']:>12,}"
+            )
+        note = "  trained on" if row["trained_on"] else "  unlike it" if row["beyond"] else ""
+        print(f"{row['batch']:<25}  {numbers}{note}")
+    if facts["advice"]:
+        print(facts["advice"])
 
 
 def _status_facts(
@@ -53,6 +74,7 @@ def _status_facts(
         if entry.table != "report":
             tables[entry.table] = tables.get(entry.table, 0) + entry.rows
     page = warehouse.storage.full("report/index.html")
+    drift = _drift_facts(warehouse, catalogue)
     return {
         "warehouse": str(warehouse.storage),
         "state": catalogue.version,
@@ -63,6 +85,8 @@ def _status_facts(
         "structures": tables.get("structures", 0),
         "batches": [_batch_facts(catalogue, batch) for batch in catalogue.batches],
         "tables": dict(sorted(tables.items())),
+        "drift": drift,
+        "advice": advice({d["batch"]: d["beyond"] for d in drift}, str(warehouse.storage)),
         "page": page if warehouse.storage.exists("report/index.html") else None,
         "last_run": None
         if last is None
@@ -117,6 +141,36 @@ def batches(options: argparse.Namespace) -> int:
             f"{fact['read_at'] or '':<25}  {fact['run'] or ''}"
         )
     return 0
+
+
+def _drift_facts(warehouse: Warehouse, catalogue: Catalogue) -> list[dict[str, Any]]:
+    """Return a row a batch; the limits are those of the run that published the state."""
+    limits = {}
+    with contextlib.suppress(InputError, FileNotFoundError):
+        limits = warehouse.run(catalogue.run).settings.get("drift", {})
+    facts = []
+    storage = warehouse.storage
+    for entry in catalogue.of_table("drift"):
+        table = pq.read_table(storage.full(entry.path), filesystem=storage.filesystem)
+        for row in table.to_pylist():
+            drift = Drift(**{field.name: row[field.name] for field in fields(Drift)})
+            judged = bool(limits) and not row["in_training"]
+            facts.append(
+                {
+                    "batch": row["batch"],
+                    "vocabulary": row["vocabulary"],
+                    "trained_on": row["in_training"],
+                    "error": drift.error,
+                    "expected_error": drift.expected_error,
+                    "error_ratio": drift.error_ratio,
+                    "divergence": drift.divergence,
+                    "expected_divergence": drift.expected_divergence,
+                    "dead_words": len(drift.dead_words),
+                    "overfull_words": len(drift.overfull_words),
+                    "beyond": beyond(drift, **limits) if judged else [],
+                }
+            )
+    return facts
 
 
 def _reason(record: RunRecord) -> str:

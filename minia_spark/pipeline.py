@@ -20,6 +20,7 @@ from minia_spark.atlas.report import ABOVE
 from minia_spark.atlas.stage import STAGE as REPORT
 from minia_spark.codebook.stage import STAGE as VOCABULARY
 from minia_spark.config import Settings
+from minia_spark.drift.stage import STAGE as DRIFT
 from minia_spark.errors import InputError, MiniaError
 from minia_spark.features.stage import STAGE as FEATURES
 from minia_spark.ingest.stage import STAGE as INGEST
@@ -56,6 +57,7 @@ STAGES: tuple[Stage, ...] = (
     FEATURES,
     VOCABULARY,
     WORDS,
+    DRIFT,
     SKETCH,
     MINE,
     STRUCTURES,
@@ -64,6 +66,7 @@ STAGES: tuple[Stage, ...] = (
 
 PAGE = "report/index.html"
 _UNKNOWN = "?"
+_COMMANDS = {DRIFT.name: "words", SKETCH.name: "mine"}  # the others: as the stage
 _PAST = {"skip": "skipped", "reuse": "reused", "run": "done"}
 
 Unpublished = dict[tuple[str, str | None, str], tuple[Entry, ...]]
@@ -295,7 +298,7 @@ def _refuse_mixture(steps: Sequence[Step], view: Catalogue) -> None:
             if (entry.stage, entry.batch) in planned:
                 continue
             if entry.inputs != _inputs_of(stages[entry.stage], entry.batch, view):
-                command = "mine" if entry.stage == SKETCH.name else entry.stage
+                command = _COMMANDS.get(entry.stage, entry.stage)
                 where = f" of batch {entry.batch}" if entry.batch else ""
                 raise InputError(
                     f"{step.stage.name} would read {entry.table}{where}, which was made from what "

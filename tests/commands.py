@@ -77,10 +77,11 @@ def table_of(location: Path, table: str, *, batch: str | None = None) -> pd.Data
 
 def take_vocabulary(source: Path, target: Path) -> None:
     """Begin a warehouse with another one's vocabulary: it is frozen, so it stays."""
-    shutil.copytree(source / "codebooks", target / "codebooks")
-    (entry,) = Warehouse(str(source)).entries("codebooks")
+    entries = Warehouse(str(source)).require().of_step("vocabulary", None)
+    for entry in entries:
+        shutil.copytree(source / entry.table, target / entry.table)
     house = Warehouse(str(target))
-    house.commit(house.catalogue(), entry.run, [entry], "a vocabulary from elsewhere")
+    house.commit(house.catalogue(), entries[0].run, entries, "a vocabulary from elsewhere")
 
 
 def _plain(value: Any) -> Any:

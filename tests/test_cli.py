@@ -292,8 +292,8 @@ class TestPlan:
         out = run_minia("plan", *source, *SMALL, "--set", "spark.master=local[2]").expect(0).out
         lines = out.splitlines()
         assert lines[0].split() == ["stage", "batch", "action", "why"]
-        assert [line.split()[0] for line in lines[1:9]] == [
-            *("ingest", "features", "vocabulary", "words", "sketch", "mine"),
+        assert [line.split()[0] for line in lines[1:10]] == [
+            *("ingest", "features", "vocabulary", "words", "drift", "sketch", "mine"),
             *("structures", "report"),
         ]
         assert lines[1].split() == ["ingest", "b1", "run", "not", "made", "yet"]

@@ -21,7 +21,7 @@ from minia_spark.sky.survey import SurveyFiles
 from minia_spark.warehouse import Warehouse
 
 TABLES = (
-    *("images", "features", "codebooks", "words", "word_counts"),
+    *("images", "features", "codebooks", "training_batches", "words", "word_counts", "drift"),
     *("signatures", "structures", "structure_images"),
 )
 COMMANDS = ("ingest", "features", "vocabulary", "words", "mine", "structures")

@@ -46,8 +46,10 @@ def actions_of_last_run(location: Path) -> dict[tuple[str, str | None], str]:
     return {(step.stage, step.batch): step.action for step in record.steps}
 
 
-FEATURES_ON = {"features", "vocabulary", "words", "sketch", "mine", "structures", "report"}
+FEATURES_ON = {"features", "vocabulary", "words", "drift", "sketch", "mine"}
+FEATURES_ON |= {"structures", "report"}
 VOCABULARY_ON = FEATURES_ON - {"features"}
+PER_BATCH = ("features", "words", "drift", "sketch")
 SKETCH_ON = {"sketch", "mine", "structures", "report"}
 MINE_ON = SKETCH_ON - {"sketch"}
 
@@ -63,6 +65,7 @@ class TestFingerprints:
             ("mining.binary=/usr/bin/smh", set()),
             ("report.title=Other", {"report"}),
             ("words.outlier_deviations=3", {"report"}),  # the page draws the bounds
+            ("drift.max_divergence=0.2", {"report"}),  # limits apply where drift is read
             ("structures.min_overlap=0.3", {"structures", "report"}),
             ("structures.structure_counts=ones", {"structures", "report"}),
             ("mining.overlap=0.8", MINE_ON),
@@ -98,7 +101,7 @@ class TestFingerprints:
         found = planned(warehouse, batch="b2", source=Source(survey.images))
         run = {step for step, action in found.items() if action == "run"}
         assert run == {
-            *((stage, "b2") for stage in ("ingest", "features", "words", "sketch")),
+            *((stage, "b2") for stage in ("ingest", "features", "words", "drift", "sketch")),
             *((stage, None) for stage in ("mine", "structures", "report")),
         }
 
@@ -185,8 +188,8 @@ def two_batches(
             assert not (location / "report" / "index.html").exists()
             assert next(house.runs()).state == "failed"
             assert not (location / "lock.json").exists()
-    # ingest b2; features, words, sketch of both; mine, structures, report
-    assert deaths == 10
+    # ingest b2; features, words, drift, sketch of both; mine, structures, report
+    assert deaths == 12
     return location
 
 
@@ -200,7 +203,7 @@ class TestBreaks:
         )
 
     def test_every_step_was_done_once(self, two_batches):
-        records = list(Warehouse(str(two_batches)).runs())[:11]
+        records = list(Warehouse(str(two_batches)).runs())[:13]
         done = [
             (step.stage, step.batch)
             for record in reversed(records)
@@ -209,7 +212,7 @@ class TestBreaks:
         ]
         assert done == [
             ("ingest", "b2"),
-            *((stage, b) for stage in ("features", "words", "sketch") for b in ("b1", "b2")),
+            *((stage, b) for stage in PER_BATCH for b in ("b1", "b2")),
             *((stage, None) for stage in ("mine", "structures", "report")),
         ]
         last = actions_of_last_run(two_batches)
@@ -318,7 +321,7 @@ class TestChanges:
         minia("run", *source, *SMALL).expect(0)
         done = {k for k, action in actions_of_last_run(location).items() if action == "done"}
         assert done == {
-            *((stage, "b2") for stage in ("ingest", "features", "words", "sketch")),
+            *((stage, "b2") for stage in ("ingest", *PER_BATCH)),
             *((stage, None) for stage in ("mine", "structures", "report")),
         }
         assert rows_of(location, "words", "image_id", "words", batch="b1") == before

@@ -14,6 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 __all__ = [
+    "BatchDrift",
+    "DriftData",
     "MatchedImage",
     "RejectCount",
     "ReportData",
@@ -99,6 +101,40 @@ class VocabularyData:
 
 
 @dataclass(frozen=True, kw_only=True)
+class BatchDrift:
+    """How one batch differs from what the vocabulary was made from."""
+
+    batch: str
+    trained_on: bool
+    """The vocabulary was made from this batch, among others."""
+    images: int
+    error_ratio: float | None
+    """Quantisation error by what unseen images of the vocabulary's kind would have."""
+    error_deviation: float | None
+    """Standard error of `error_ratio`; infinite for a single image."""
+    divergence: float | None
+    """Jensen-Shannon divergence of the words, in bits."""
+    expected_divergence: float | None
+    """What chance makes of it in a batch of this size."""
+    divergence_deviation: float | None
+    dead_words: int
+    overfull_words: int
+    clauses: Sequence[str] = ()
+    """What is beyond its limit, in words; empty when nothing is."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DriftData:
+    """The batches beside the vocabulary."""
+
+    batches: Sequence[BatchDrift]
+    """In the order of their names."""
+    max_error_ratio: float
+    max_divergence: float
+    """Bits beyond the expected divergence."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class MatchedImage:
     """One image of a structure, with the features that matched."""
 
@@ -153,5 +189,7 @@ class ReportData:
     """How many there are in all."""
     vocabulary: VocabularyData | None = None
     """None before there is one."""
+    drift: DriftData | None = None
+    """None when nothing was measured."""
     advice: Sequence[str] = ()
     """Sentences that the stages have for the user; shown above everything else."""

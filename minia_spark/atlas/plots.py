@@ -15,12 +15,15 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 from numpy.typing import NDArray
 
+from minia_spark.atlas.data import DriftData
+
 __all__ = [
     "DARK",
     "LIGHT",
     "Theme",
     "outlier_bounds",
     "plot_costs",
+    "plot_drift",
     "plot_pca",
     "plot_word_counts",
     "principal_axes",
@@ -29,6 +32,8 @@ __all__ = [
 _DPI = 160
 _SIZE_INCHES = (6.0, 3.75)
 _MOST_BINS = 60
+_NAMED_BATCHES = 20
+_NAME_LENGTH = 14
 
 
 @dataclass(frozen=True)
@@ -180,10 +185,72 @@ def plot_costs(costs: Sequence[float], theme: Theme) -> bytes:
     return _png(figure)
 
 
-def _figure(theme: Theme) -> tuple[Figure, Any]:
+def plot_drift(drift: DriftData, theme: Theme) -> bytes:
+    """Plot error and divergence of every measured batch with their limits, as PNG bytes.
+
+    Bars reach three standard deviations to either side. What the vocabulary was made from is
+    drawn hollow; what is beyond a limit, in the colour of warnings.
+    """
+    figure, above = _figure(theme, rows=2)
+    below = figure.add_subplot(2, 1, 2, sharex=above)
+    _style(below, theme)
+    measured = [b for b in drift.batches if b.divergence is not None]
+    for number, batch in enumerate(measured, start=1):
+        colour = theme.warn if batch.clauses else theme.strong
+        fill = "none" if batch.trained_on else colour
+        look: dict[str, Any] = {"fmt": "o", "markersize": 4.5, "color": colour, "mfc": fill}
+        if batch.error_ratio is not None and batch.error_deviation is not None:
+            reach = 3 * batch.error_deviation if np.isfinite(batch.error_deviation) else 0
+            above.errorbar(number, batch.error_ratio, reach, **look)
+        assert batch.divergence is not None
+        assert batch.expected_divergence is not None
+        assert batch.divergence_deviation is not None
+        excess = batch.divergence - batch.expected_divergence
+        below.errorbar(number, excess, 3 * batch.divergence_deviation, **look)
+    for plot, usual, limit in (
+        (above, 1.0, drift.max_error_ratio),
+        (below, 0, drift.max_divergence),
+    ):
+        plot.axhline(usual, color=theme.text, linewidth=1)
+        plot.axhline(limit, color=theme.warn, linewidth=1, linestyle=(0, (4, 3)))
+        plot.annotate(
+            "limit",
+            (1, limit),
+            xycoords=("axes fraction", "data"),
+            xytext=(0, 3),
+            textcoords="offset points",
+            ha="right",
+            fontsize=8,
+            color=theme.warn,
+        )
+    above.set_ylabel("error, by the expected")
+    above.tick_params(labelbottom=False)
+    below.set_ylabel("divergence beyond\nchance (bits)")
+    if len(measured) <= _NAMED_BATCHES:
+        names = [_short(batch.batch) for batch in measured]
+        below.set_xticks(range(1, len(measured) + 1), names, rotation=30, ha="right")
+    else:
+        below.xaxis.set_major_locator(MaxNLocator(integer=True))
+        below.set_xlabel("batch, in the order of names")
+    below.set_xlim(0.4, len(measured) + 0.6)
+    return _png(figure)
+
+
+def _short(name: str) -> str:
+    return (
+        name if len(name) <= _NAME_LENGTH else name[: _NAME_LENGTH - 1] + "\N{HORIZONTAL ELLIPSIS}"
+    )
+
+
+def _figure(theme: Theme, *, rows: int = 1) -> tuple[Figure, Any]:
     figure = Figure(figsize=_SIZE_INCHES, dpi=_DPI, layout="constrained")
-    plot = figure.add_subplot()
+    plot = figure.add_subplot(rows, 1, 1)
     figure.patch.set_alpha(0)
+    _style(plot, theme)
+    return figure, plot
+
+
+def _style(plot: Any, theme: Theme) -> None:
     plot.patch.set_alpha(0)
     plot.spines[["top", "right"]].set_visible(False)
     plot.spines[["left", "bottom"]].set_color(theme.grid)
@@ -194,7 +261,6 @@ def _figure(theme: Theme) -> tuple[Figure, Any]:
         axis.label.set_color(theme.text)
         axis.label.set_fontsize(9)
         axis.set_major_formatter(FuncFormatter(_plain))
-    return figure, plot
 
 
 def _plain(value: float, _position: int) -> str:

@@ -8,7 +8,6 @@ not an image or a style of the site.
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -22,6 +21,8 @@ from numpy.typing import NDArray
 
 from minia_spark.atlas import text
 from minia_spark.atlas.data import (
+    BatchDrift,
+    DriftData,
     MatchedImage,
     ReportData,
     RunSummary,
@@ -32,8 +33,10 @@ from minia_spark.atlas.draw import OTHER_COLOUR, PALETTE, colour_numbers, encode
 from minia_spark.atlas.plots import (
     DARK,
     LIGHT,
+    Theme,
     outlier_bounds,
     plot_costs,
+    plot_drift,
     plot_pca,
     plot_word_counts,
 )
@@ -172,7 +175,7 @@ def render(
             thumbnail_px=thumbnail_px,
             threads=threads,
         )
-        plots = _plot(data.vocabulary, assets)
+        plots = [*_plot(data.vocabulary, assets), *_plot_drift(data.drift, assets)]
         _write_pages(data, pages, plots, folder)
         if seen_from_above:
             above = _index(data, pages, plots, here=f"{folder.name}/")
@@ -315,9 +318,30 @@ def _plot(vocabulary: VocabularyData | None, assets: Path) -> list[_Plot]:
                 lambda theme: plot_costs(vocabulary.costs, theme),
             )
         )
-    for (plot, draw), (name, theme) in itertools.product(plots, (("light", LIGHT), ("dark", DARK))):
+    return [_in_both_themes(plot, draw, assets) for plot, draw in plots]
+
+
+def _in_both_themes(plot: _Plot, draw: Callable[[Theme], bytes], assets: Path) -> _Plot:
+    for name, theme in (("light", LIGHT), ("dark", DARK)):
         (assets / f"{plot.name}-{name}.png").write_bytes(draw(theme))
-    return [plot for plot, _ in plots]
+    return plot
+
+
+def _plot_drift(drift: DriftData | None, assets: Path) -> list[_Plot]:
+    """Write the plot of the drift; of a single batch the table says all."""
+    if drift is None or sum(b.divergence is not None for b in drift.batches) < 2:
+        return []
+    measured = [b for b in drift.batches if b.divergence is not None]
+    odd = sum(bool(b.clauses) for b in measured)
+    plot = _Plot(
+        "drift",
+        "Batches beside the vocabulary",
+        f"Two dot plots of {len(measured):,} batches: quantisation error and divergence of the "
+        f"words, with their limits; {odd:,} beyond.",
+        "Error and divergence of the words of every batch; bars reach three standard deviations, "
+        "hollow dots are batches that the vocabulary was made from.",
+    )
+    return [_in_both_themes(plot, lambda theme: plot_drift(drift, theme), assets)]
 
 
 def _write_pages(
@@ -356,6 +380,7 @@ def _index(data: ReportData, pages: Sequence[_Page], plots: Sequence[_Plot], *, 
             strip=_STRIP,
             counts=_counts(data.run),
             times=_times(data.run),
+            drift=_drift_rows(data.drift),
             settings=list(_flat(data.run.settings)),
             rejected=sum(row.records for row in data.run.rejects),
         )
@@ -407,6 +432,14 @@ def _counts(run: RunSummary) -> _Counts:
         ],
         hidden=max(len(named) - _BATCHES, 0),
     )
+
+
+def _drift_rows(drift: DriftData | None) -> Sequence[BatchDrift]:
+    """The batches to list: those beyond limits, then the last by name, in the order of names."""
+    batches = [] if drift is None else list(drift.batches)
+    first = [*(b for b in batches if b.clauses), *(b for b in reversed(batches) if not b.clauses)]
+    shown = {b.batch for b in first[:_BATCHES]}
+    return [b for b in batches if b.batch in shown]
 
 
 def _times(run: RunSummary) -> list[tuple[str, int, float, float]]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import tempfile
 from collections import defaultdict
+from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,8 @@ from pyspark.sql import functions as F
 
 from minia_spark import __version__
 from minia_spark.atlas.data import (
+    BatchDrift,
+    DriftData,
     MatchedImage,
     RejectCount,
     ReportData,
@@ -29,6 +32,7 @@ from minia_spark.atlas.data import (
 )
 from minia_spark.atlas.report import render
 from minia_spark.codebook.stage import descriptor_sample
+from minia_spark.drift.measure import Drift, advice, beyond
 from minia_spark.ingest.decode import decode
 from minia_spark.ingest.source import ImageReader
 from minia_spark.mining.stage import word_occurrences
@@ -40,11 +44,15 @@ __all__ = ["STAGE"]
 
 def _run(context: StageContext) -> None:
     settings = context.settings.report
+    drift = _drift(context)
+    warning = advice({b.batch: b.clauses for b in drift.batches}, str(context.warehouse.storage))
     data = ReportData(
         run=_summary(context),
         structures=_cards(context),
         structures_total=context.rows("structures"),
         vocabulary=_vocabulary(context),
+        drift=drift,
+        advice=[] if warning is None else [warning],
     )
     folder = context.folder("report")
     storage = context.warehouse.storage
@@ -163,6 +171,33 @@ def _vocabulary(context: StageContext) -> VocabularyData:
     )
 
 
+def _drift(context: StageContext) -> DriftData:
+    limits = context.settings.drift
+    batches = []
+    for row in context.read("drift").orderBy("batch").collect():
+        drift = Drift(**{field.name: row[field.name] for field in fields(Drift)})
+        batches.append(
+            BatchDrift(
+                batch=row["batch"],
+                trained_on=row["in_training"],
+                images=drift.images,
+                error_ratio=drift.error_ratio,
+                error_deviation=drift.error_ratio_deviation,
+                divergence=drift.divergence,
+                expected_divergence=drift.expected_divergence,
+                divergence_deviation=drift.divergence_deviation,
+                dead_words=len(drift.dead_words),
+                overfull_words=len(drift.overfull_words),
+                clauses=[] if row["in_training"] else beyond(drift, **limits.model_dump()),
+            )
+        )
+    return DriftData(
+        batches=batches,
+        max_error_ratio=limits.max_error_ratio,
+        max_divergence=limits.max_divergence,
+    )
+
+
 def _cards(context: StageContext) -> list[StructureCard]:
     settings = context.settings.report
     shown = F.col("structure_id") < settings.structures
@@ -233,10 +268,12 @@ def _matched(row: Row) -> MatchedImage:
 STAGE = Stage(
     name="report",
     per_batch=False,
-    after=("ingest", "features", "vocabulary", "words", "mine", "structures"),
+    after=("ingest", "features", "vocabulary", "words", "drift", "mine", "structures"),
     revision=1,
     # the bounds of outliers are drawn also where outliers are kept
-    settings=lambda s: {k: getattr(s, k).model_dump(mode="json") for k in ("report", "words")},
+    settings=lambda s: {
+        k: getattr(s, k).model_dump(mode="json") for k in ("report", "words", "drift")
+    },
     run=_run,
     exact=True,
 )

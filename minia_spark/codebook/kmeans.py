@@ -47,13 +47,18 @@ class ClusterSums:
     sums : int64 array, shape (K, D)
         Sum of the descriptors nearest to each centre, in grid units.
     counts : int64 array, shape (K,)
-    cost : int
-        Sum of squared distances to the nearest centre, in squared grid units.
+    costs : int64 array, shape (K,)
+        Sum of the squared distances of each centre's descriptors to it, in squared grid units.
     """
 
     sums: NDArray[np.int64]
     counts: NDArray[np.int64]
-    cost: int
+    costs: NDArray[np.int64]
+
+    @property
+    def cost(self) -> int:
+        """Sum of all squared distances; also where it does not fit 64 bits."""
+        return sum(self.costs.tolist())
 
 
 def grid_scale(largest_norm: float, *, whole_numbers: bool) -> float:
@@ -142,7 +147,7 @@ class NearestCentre:
         """
         sums = np.zeros((self.size, self.dim), dtype=np.int64)
         counts = np.zeros(self.size, dtype=np.int64)
-        cost = 0
+        costs = np.zeros(self.size, dtype=np.int64)
         for block in self._blocks(descriptors):
             rows = len(block.nearest)
             # Sums of 1,024 values: exact in float32 up to 2^14 each, in float64 always.
@@ -153,8 +158,8 @@ class NearestCentre:
             )
             sums += (members @ values).astype(np.int64)
             counts += np.bincount(block.nearest, minlength=self.size)
-            cost += int(block.squared.sum())
-        return ClusterSums(sums, counts, cost)
+            np.add.at(costs, block.nearest, block.squared)
+        return ClusterSums(sums, counts, costs)
 
     def _blocks(self, descriptors: NDArray[np.integer]) -> Iterator[_Block]:
         if descriptors.ndim != 2 or descriptors.shape[1] != self.dim:
@@ -199,12 +204,14 @@ class _Block:
 
 def empty_sums(size: int, dim: int) -> ClusterSums:
     """Return the sums of no descriptors for K = `size` centres of `dim` numbers."""
-    return ClusterSums(np.zeros((size, dim), np.int64), np.zeros(size, np.int64), 0)
+    return ClusterSums(
+        np.zeros((size, dim), np.int64), np.zeros(size, np.int64), np.zeros(size, np.int64)
+    )
 
 
 def add_sums(left: ClusterSums, right: ClusterSums) -> ClusterSums:
     """Return the sums of the descriptors of both."""
-    return ClusterSums(left.sums + right.sums, left.counts + right.counts, left.cost + right.cost)
+    return ClusterSums(left.sums + right.sums, left.counts + right.counts, left.costs + right.costs)
 
 
 def updated_centres(centres: Grid, found: ClusterSums) -> tuple[Grid, int]:

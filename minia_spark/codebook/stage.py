@@ -52,7 +52,8 @@ from minia_spark.config import Settings
 from minia_spark.errors import InputError, SettingsError
 from minia_spark.stage import Stage, StageContext, fingerprint
 
-__all__ = ["CODEBOOKS", "STAGE", "Codebook", "descriptor_sample", "load_codebook"]
+__all__ = ["CODEBOOKS", "STAGE", "TRAINING_BATCHES", "Codebook"]
+__all__ += ["descriptor_sample", "load_codebook"]
 
 CODEBOOKS = StructType(
     [
@@ -60,10 +61,19 @@ CODEBOOKS = StructType(
         StructField("word", IntegerType(), False),
         StructField("centre", ArrayType(FloatType(), False), False),
         StructField("occurrences", LongType(), False),
+        StructField("error", DoubleType(), True),
         StructField("dead", BooleanType(), False),
         StructField("scale", DoubleType(), False),
         StructField("extractor", StringType(), False),
         StructField("cost_history", ArrayType(DoubleType(), False), False),
+    ]
+)
+
+TRAINING_BATCHES = StructType(
+    [
+        StructField("version", StringType(), False),
+        StructField("batch", StringType(), False),
+        StructField("digest", StringType(), False),
     ]
 )
 
@@ -134,12 +144,25 @@ def _run(context: StageContext) -> None:
     history, centres, found = _refine(context, descriptors, centres)
     extractor = layout["extractor"]
     version = fingerprint("codebook", extractor, scale, centres.tolist())
+    same = {"version": version, "scale": scale, "extractor": extractor, "cost_history": history}
     rows = [
-        (version, word, (centre / scale).tolist(), int(n), bool(n == 0), scale, extractor, history)
-        for word, (centre, n) in enumerate(zip(centres, found.counts, strict=True))
+        same
+        | {
+            "word": word,
+            "centre": (centre / scale).tolist(),
+            "occurrences": int(n),
+            "error": int(cost) / scale**2 / int(n) if n else None,
+            "dead": bool(n == 0),
+        }
+        for word, (centre, n, cost) in enumerate(
+            zip(centres, found.counts, found.costs, strict=True)
+        )
     ]
     frame = context.spark.createDataFrame(rows, CODEBOOKS).coalesce(1)
     context.write("codebooks", frame, CODEBOOKS, within="words", digest=version)
+    batches = [(version, e.batch, e.digest) for e in context.view.of_table("features")]
+    frame = context.spark.createDataFrame(batches, TRAINING_BATCHES).coalesce(1)
+    context.write("training_batches", frame, TRAINING_BATCHES, digest=version)
     _save_mllib_model(context, centres / scale)
     dead = int((found.counts == 0).sum())
     context.counts |= {"cost_per_descriptor": history[-1], "dead_words": dead}
@@ -361,7 +384,7 @@ def _pass(
                 total = add_sums(total, found)
         yield _sums_to_batch(total)
 
-    schema = "sums binary, counts binary, cost string"
+    schema = "sums binary, counts binary, costs binary"
     partial = descriptors.frame.mapInArrow(assign, schema)
     partitions = partial.rdd.getNumPartitions()
     while partitions > _MERGE_FROM_PARTITIONS:  # a tree: no task, nor the driver, adds up many
@@ -378,14 +401,8 @@ def _pass(
 
 
 def _sums_to_batch(found: ClusterSums) -> pa.RecordBatch:
-    # The cost of a survey does not fit 64 bits; as text it is exact.
-    return pa.RecordBatch.from_pydict(
-        {
-            "sums": [found.sums.tobytes()],
-            "counts": [found.counts.tobytes()],
-            "cost": [str(found.cost)],
-        }
-    )
+    columns = ("sums", "counts", "costs")
+    return pa.RecordBatch.from_pydict({c: [getattr(found, c).tobytes()] for c in columns})
 
 
 def _batch_to_sums(batch: pa.RecordBatch, size: int, dim: int) -> Iterator[ClusterSums]:
@@ -393,7 +410,7 @@ def _batch_to_sums(batch: pa.RecordBatch, size: int, dim: int) -> Iterator[Clust
         yield ClusterSums(
             np.frombuffer(row["sums"], np.int64).reshape(size, dim),
             np.frombuffer(row["counts"], np.int64),
-            int(row["cost"]),
+            np.frombuffer(row["costs"], np.int64),
         )
 
 
@@ -420,7 +437,7 @@ STAGE = Stage(
     name="vocabulary",
     per_batch=False,
     after=("features",),
-    revision=1,
+    revision=2,
     settings=_fingerprinted,
     run=_run,
     frozen=True,

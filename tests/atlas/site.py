@@ -10,6 +10,8 @@ from urllib.parse import unquote, urlsplit
 import numpy as np
 
 from minia_spark.atlas.data import (
+    BatchDrift,
+    DriftData,
     MatchedImage,
     RejectCount,
     ReportData,
@@ -102,6 +104,32 @@ def run(**more):
 def report(structures=(), **more):
     values = {"run": run(), "structures_total": len(structures), "vocabulary": vocabulary()}
     return ReportData(structures=structures, **values | more)
+
+
+def batch(name, **more):
+    """One batch that differs no more than chance makes it."""
+    values = {
+        "trained_on": False,
+        "images": 200,
+        "error_ratio": 1.04,
+        "error_deviation": 0.02,
+        "divergence": 0.021,
+        "expected_divergence": 0.02,
+        "divergence_deviation": 0.001,
+        "dead_words": 0,
+        "overfull_words": 1,
+    }
+    return BatchDrift(batch=name, **values | more)
+
+
+def drift(*batches):
+    return DriftData(batches=batches, max_error_ratio=1.25, max_divergence=0.03)
+
+
+ODD = {"error_ratio": 1.9, "divergence": 0.31, "dead_words": 12, "clauses": ["its words diverge"]}
+EMPTY = dict.fromkeys(
+    ("error_ratio", "error_deviation", "divergence", "expected_divergence", "divergence_deviation")
+)
 
 
 class Page(HTMLParser):

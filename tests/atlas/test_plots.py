@@ -11,10 +11,13 @@ from minia_spark.atlas.plots import (
     LIGHT,
     outlier_bounds,
     plot_costs,
+    plot_drift,
     plot_pca,
     plot_word_counts,
     principal_axes,
 )
+
+from .site import EMPTY, ODD, batch, drift
 
 
 def pixels(png):
@@ -64,3 +67,16 @@ def test_the_same_data_gives_the_same_bytes():
     counts = np.array([3, 1, 4, 1, 5, 9, 2, 6])
     assert plot_word_counts(counts, 2.0, LIGHT) == plot_word_counts(counts, 2.0, LIGHT)
     assert plot_word_counts(counts, 2.0, LIGHT) != plot_word_counts(counts, 2.0, DARK)
+
+
+@pytest.mark.parametrize("count", [2, 60])
+@pytest.mark.parametrize("theme", [LIGHT, DARK])
+def test_drift(count, theme):
+    calm = [batch(f"b{number}") for number in range(count - 1)]
+    plain = pixels(plot_drift(drift(batch("calm"), *calm), theme))
+    odd = pixels(plot_drift(drift(batch("odd", **ODD), *calm), theme))
+    assert plain.shape == odd.shape
+    assert (plain != odd).any()
+    # a single image has no deviation to draw, a batch without features nothing at all
+    alone = batch("x", error_deviation=float("inf"))
+    assert plot_drift(drift(alone, batch("none", **EMPTY), *calm), theme)

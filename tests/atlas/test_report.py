@@ -14,7 +14,19 @@ from minia_spark.atlas.data import RejectCount, TableCount
 from minia_spark.atlas.report import render
 from minia_spark.errors import MiniaError, Rejected
 
-from .site import gradient, matched, read_site, report, run, structure, vocabulary
+from .site import (
+    EMPTY,
+    ODD,
+    batch,
+    drift,
+    gradient,
+    matched,
+    read_site,
+    report,
+    run,
+    structure,
+    vocabulary,
+)
 
 HOSTILE = [
     "<script>document.title='ran'</script>",
@@ -346,3 +358,42 @@ def test_a_folder_in_use_is_refused(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(MiniaError, match=r"report: .*file cannot be written: .*Not a directory"):
         render(report(), tmp_path / "file", gradient)
+
+
+def test_drift_of_the_batches(tmp_path):
+    batches = [
+        batch("b1", trained_on=True),
+        batch("b2"),
+        batch("b3", **ODD),
+        batch("b4", images=0, **EMPTY),
+        batch("b5", error_ratio=None, error_deviation=None),
+    ]
+    render(report(drift=drift(*batches)), tmp_path / "site", gradient)
+    page = read_site(tmp_path / "site")["index.html"]
+    for line in (
+        "b1 200 1.04 0.021 0.020 0 1 trained on",
+        "b2 200 1.04 0.021 0.020 0 1",
+        "b3 200 1.90 0.310 0.020 12 1 unlike the vocabulary",
+        "b4 0 no features",
+        "b5 200 0.021 0.020 0 1",
+    ):
+        assert line in page.text, line
+    assert (tmp_path / "site" / "assets" / "drift-dark.png").exists()
+    assert ("tr", "class", "odd") in page.attributes
+
+
+def test_one_batch_has_a_table_and_no_plot(tmp_path):
+    render(report(drift=drift(batch("b1")), vocabulary=None), tmp_path / "site", gradient)
+    page = read_site(tmp_path / "site")["index.html"]
+    assert "Drift of the batches" in page.text
+    assert not list((tmp_path / "site" / "assets").glob("drift-*"))
+
+
+def test_of_many_batches_the_odd_and_the_last_are_listed(tmp_path):
+    names = [f"n{number:03d}" for number in range(250)]
+    batches = [batch(name, **(ODD if name == "n003" else {})) for name in names]
+    render(report(drift=drift(*batches)), tmp_path / "site", gradient)
+    text = read_site(tmp_path / "site")["index.html"].text
+    assert "Showing 200 of 250 batches" in text
+    shown = [name for name in names if f" {name} " in text]
+    assert shown == ["n003", *names[51:]]

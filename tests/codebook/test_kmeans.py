@@ -23,6 +23,8 @@ from minia_spark.codebook.kmeans import (
 
 SMALL, LARGE = 255, 27_000_000  # of 4 numbers: exact in float32; only in float64
 
+NONE = np.zeros(0, np.int64)  # costs, where they do not matter
+
 
 def whole(rows: list[list[int]], dtype: type = np.int32) -> np.ndarray:
     return np.array(rows, dtype=dtype)
@@ -119,7 +121,7 @@ def equal(left: ClusterSums, right: ClusterSums) -> bool:
     return (
         np.array_equal(left.sums, right.sums)
         and np.array_equal(left.counts, right.counts)
-        and left.cost == right.cost
+        and np.array_equal(left.costs, right.costs)
     )
 
 
@@ -130,7 +132,8 @@ class TestSums:
         )
         assert found.sums.tolist() == [[1, 3], [20, 1], [0, 0]]
         assert found.counts.tolist() == [2, 2, 0]
-        assert found.cost == 5 + 2 + 1 + 1
+        assert found.costs.tolist() == [5 + 1, 2 + 1, 0]
+        assert found.cost == 9
 
     @pytest.mark.parametrize("largest", [SMALL, LARGE])
     def test_against_python_integers(self, largest):
@@ -143,6 +146,7 @@ class TestSums:
         for word in range(7):
             own = [d for d, (w, _) in zip(descriptors.tolist(), twin, strict=True) if w == word]
             assert found.counts[word] == len(own)
+            assert found.costs[word] == sum(distance for w, distance in twin if w == word)
             assert found.sums[word].tolist() == [sum(column) for column in zip(*own, strict=True)]
 
     def test_a_full_block_of_largest_bytes(self):
@@ -163,20 +167,20 @@ class TestSums:
         assert equal(total, kernel.sums(descriptors))
 
     def test_the_cost_of_a_survey_does_not_wrap_round(self):
-        huge = ClusterSums(np.zeros((1, 1), np.int64), np.zeros(1, np.int64), 2**62)
-        assert add_sums(add_sums(huge, huge), huge).cost == 3 * 2**62
+        huge = ClusterSums(np.zeros((3, 1), np.int64), np.zeros(3, np.int64), np.full(3, 2**61))
+        assert add_sums(add_sums(huge, huge), huge).cost == 9 * 2**61
 
 
 class TestUpdatedCentres:
     def test_means_are_rounded_half_up(self):
-        found = ClusterSums(whole([[3, 4, 5, -1, -3]], np.int64), np.array([2]), 0)
+        found = ClusterSums(whole([[3, 4, 5, -1, -3]], np.int64), np.array([2]), NONE)
         centres, dead = updated_centres(whole([[9] * 5]), found)
         assert centres.tolist() == [[2, 2, 3, 0, -1]]  # of 1.5, 2, 2.5, -0.5, -1.5
         assert dead == 0
 
     def test_a_dead_word_takes_half_of_the_largest(self):
         found = ClusterSums(
-            whole([[10, 10, 10], [0, 0, 0], [40, 40, 40]], np.int64), np.array([1, 0, 4]), 0
+            whole([[10, 10, 10], [0, 0, 0], [40, 40, 40]], np.int64), np.array([1, 0, 4]), NONE
         )
         centres, dead = updated_centres(whole([[9] * 3] * 3), found)
         assert centres.tolist() == [[10, 10, 10], [11, 9, 11], [9, 11, 9]]
@@ -185,14 +189,14 @@ class TestUpdatedCentres:
     def test_several_dead_words_take_from_the_largest_left(self):
         """8 and 5 features: the first dead word takes 4 of 8, the second 2 of 5."""
         found = ClusterSums(
-            whole([[0, 0], [80, 80], [0, 0], [250, 250]], np.int64), np.array([0, 8, 0, 5]), 0
+            whole([[0, 0], [80, 80], [0, 0], [250, 250]], np.int64), np.array([0, 8, 0, 5]), NONE
         )
         centres, dead = updated_centres(whole([[1, 1]] * 4), found)
         assert centres.tolist() == [[11, 9], [9, 11], [51, 49], [49, 51]]
         assert dead == 2
 
     def test_words_with_one_feature_are_not_split(self):
-        found = ClusterSums(whole([[5, 5], [0, 0]], np.int64), np.array([1, 0]), 0)
+        found = ClusterSums(whole([[5, 5], [0, 0]], np.int64), np.array([1, 0]), NONE)
         centres, dead = updated_centres(whole([[1, 1], [7, 7]]), found)
         assert centres.tolist() == [[5, 5], [7, 7]]
         assert dead == 1

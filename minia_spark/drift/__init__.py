@@ -1,0 +1,1 @@
+"""How far a batch is from what the vocabulary was made of."""
