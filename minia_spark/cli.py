@@ -37,7 +37,7 @@ _STAGES = {
     "features": ("extract local descriptors of every image", ("features",)),
     "vocabulary": ("fit the visual words (distributed k-means)", ("vocabulary",)),
     "words": ("give every descriptor its word, every image its bag of words", ("words", "drift")),
-    "mine": ("mine the structures: words that keep occurring together", ("sketch", "mine")),
+    "mine": ("mine the structures: words that keep occurring together", ("tune", "sketch", "mine")),
     "structures": ("find the images of every structure", ("structures",)),
     "report": ("build the page", ("report",)),
 }
@@ -227,8 +227,18 @@ def _add_corpus(parser: argparse.ArgumentParser) -> None:
     corpus = parser.add_argument_group("to mine a corpus file, without a warehouse")
     corpus.add_argument("--words", type=Path, metavar="FILE", help="corpus: a document a line")
     corpus.add_argument("--model", type=Path, metavar="OUT", help="where the structures go")
+    corpus.add_argument(
+        "--assessment", type=Path, metavar="CSV", help="where what is known of each goes"
+    )
     parser.add_argument(
         "--engine", choices=("auto", "native", "datasketch"), help="sets mining.engine"
+    )
+    parser.add_argument("--link", choices=("consensus", "single"), help="sets mining.link")
+    parser.add_argument(
+        "--auto",
+        action="store_true",
+        help="choose mining.tuple_size and mining.tables from what chance does, also where the "
+        "configuration sets them; --set still wins",
     )
 
 
@@ -477,7 +487,11 @@ def _structures(options: argparse.Namespace) -> int:
 def _mine(options: argparse.Namespace) -> int:
     if options.engine is not None:
         options.set.append(f"mining.engine={options.engine}")
-    if options.words is None and options.model is None:
+    if options.link is not None:
+        options.set.append(f"mining.link={options.link}")
+    if options.auto:
+        options.set[:0] = ["mining.tuple_size=null", "mining.tables=null"]
+    if options.words is None and options.model is None and options.assessment is None:
         if options.warehouse is None:
             raise SettingsError("give --warehouse DIR, or --words FILE with --model OUT")
         return _stage(options)
@@ -485,7 +499,13 @@ def _mine(options: argparse.Namespace) -> int:
         raise SettingsError("--words FILE and --model OUT belong together, without --warehouse")
     from minia_spark.corpus import mine_file  # noqa: PLC0415
 
-    return mine_file(options.words, options.model, _settings_of(options), quiet=options.quiet)
+    return mine_file(
+        options.words,
+        options.model,
+        _settings_of(options),
+        assessment=options.assessment,
+        quiet=options.quiet,
+    )
 
 
 def _execute(options: argparse.Namespace, stages: tuple[str, ...]) -> int:
@@ -497,12 +517,13 @@ def _execute(options: argparse.Namespace, stages: tuple[str, ...]) -> int:
 
 
 def _carry_out(request: Request, settings: Settings, warehouse: Warehouse, *, quiet: bool) -> int:
-    from minia_spark.estimates import check_memory  # noqa: PLC0415
+    from minia_spark.estimates import check_disk, check_memory  # noqa: PLC0415
     from minia_spark.pipeline import execute  # noqa: PLC0415 - Spark is imported when needed
     from minia_spark.progress import Progress  # noqa: PLC0415
     from minia_spark.session import open_session  # noqa: PLC0415
 
     check_memory(settings)
+    check_disk(settings, warehouse.storage.local)
     progress = Progress(quiet=quiet)
     record = execute(request, settings, warehouse, progress, lambda: open_session(settings.spark))
     if record.state == "nothing to do":
@@ -561,7 +582,12 @@ def _remove_batch(options: argparse.Namespace) -> int:
 
 
 def _plan(options: argparse.Namespace) -> int:
-    from minia_spark.estimates import check_memory, estimate, print_plan  # noqa: PLC0415
+    from minia_spark.estimates import (  # noqa: PLC0415
+        check_disk,
+        check_memory,
+        estimate,
+        print_plan,
+    )
     from minia_spark.pipeline import make_plan  # noqa: PLC0415
     from minia_spark.warehouse import Warehouse  # noqa: PLC0415
 
@@ -569,6 +595,7 @@ def _plan(options: argparse.Namespace) -> int:
     settings = _settings_of(options)
     warehouse = Warehouse(options.warehouse)
     check_memory(settings)
+    check_disk(settings, warehouse.storage.local)
     plan = make_plan(request, settings, warehouse)
     needs = estimate(plan, request, settings, warehouse)
     print_plan(plan, needs, as_json=options.json)

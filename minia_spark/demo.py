@@ -27,8 +27,6 @@ __all__ = ["planted_matches", "run_demo"]
 _DEMO_SETTINGS = (
     "codebook.size=300",
     "codebook.sample_size=6000",
-    "mining.tuple_size=5",
-    "mining.tables=300",
     "structures.structure_counts=ones",
 )
 _SURVEY_IMAGES = 400

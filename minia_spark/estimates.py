@@ -9,19 +9,23 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 from dataclasses import asdict, dataclass
+from pathlib import Path
 
 from minia_spark.config import Settings
 from minia_spark.errors import SettingsError
 from minia_spark.features.extractor import create
 from minia_spark.ingest.stage import count_of_source_digest, source_digest
+from minia_spark.mining.passes import SPAN_BYTES
 from minia_spark.pipeline import Plan, Request
 from minia_spark.session import default_partitions
 from minia_spark.warehouse import Warehouse
 
-__all__ = ["Estimate", "check_memory", "estimate", "print_plan"]
+__all__ = ["Estimate", "check_disk", "check_memory", "estimate", "print_plan"]
 
 _ASSUMED_FEATURES = 100
+_ASSUMED_TUPLE_SIZE, _ASSUMED_TABLES = 2, 1000
 _FEATURE_NUMBERS_BYTES = 5 * 4  # x, y, size, angle, response
 _SIFT_BYTES_A_PIXEL = 230
 _WORKER_BYTES = 150 << 20  # interpreter and libraries of one Python worker
@@ -49,7 +53,8 @@ class Estimate:
     codebook_bytes : int
         Sent to every worker.
     signatures_bytes : int
-        Of one batch: words x tuple_size x tables x 4; also what a task of its sketch holds.
+        Of one batch: words x tuple_size x tables x 4, for the seed and each of the others; where
+        the tables are to be chosen, 1,000 of tuples of 2 are assumed.
     task_bytes : int
         Most memory of one Python worker in any stage.
     """
@@ -97,8 +102,7 @@ def estimate(plan: Plan, request: Request, settings: Settings, warehouse: Wareho
         ),
         codebook_bytes=codebook,
         signatures_bytes=signatures,
-        # sums and counts of a k-means pass are 64-bit and exist twice while they are added
-        task_bytes=_WORKER_BYTES + max(features_task, 3 * signatures, 5 * codebook),
+        task_bytes=_WORKER_BYTES + max(features_task, _task_bytes(settings)),
     )
 
 
@@ -116,20 +120,55 @@ def check_memory(settings: Settings) -> None:
     cores = _local_cores(settings.spark.master)
     if cores is None:
         return
-    signatures = _signatures_bytes(settings)
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    wanted = cores * (_WORKER_BYTES + 3 * signatures)
+    wanted = cores * (_WORKER_BYTES + _task_bytes(settings))
     if wanted > memory:
         raise SettingsError(
             f"{cores} tasks would need {_size(wanted)} of memory and this machine has "
-            f"{_size(memory)}: signatures of a batch are codebook.size x mining.tuple_size x "
-            f"mining.tables x 4 = {_size(signatures)}; lower one of these, or the "
-            "cores in spark.master"
+            f"{_size(memory)}: every task holds the codebook several times; lower codebook.size "
+            "or the cores in spark.master"
+        )
+
+
+def check_disk(settings: Settings, folder: Path | None) -> None:
+    """Refuse, before anything starts, signatures that the warehouse's disk cannot hold.
+
+    Parameters
+    ----------
+    settings : Settings
+    folder : Path or None
+        The warehouse, which need not be there yet; None: not on a local disk.
+
+    Raises
+    ------
+    SettingsError
+        Naming the settings to lower.
+    """
+    if folder is None:
+        return
+    existing = next(path for path in (folder, *folder.parents) if path.exists())
+    free = shutil.disk_usage(existing).free
+    wanted = _signatures_bytes(settings)
+    if wanted > free:
+        raise SettingsError(
+            f"signatures of a batch need {_size(wanted)} and {existing} has {_size(free)} left: "
+            "codebook.size x mining.tuple_size x mining.tables x 4 x (1 + mining.seeds); lower "
+            "one of these"
         )
 
 
 def _signatures_bytes(settings: Settings) -> int:
-    return settings.codebook.size * settings.mining.tuple_size * settings.mining.tables * 4
+    mining = settings.mining
+    minima = (mining.tuple_size or _ASSUMED_TUPLE_SIZE) * (mining.tables or _ASSUMED_TABLES)
+    return settings.codebook.size * minima * 4 * (1 + mining.seeds)
+
+
+def _task_bytes(settings: Settings) -> int:
+    """Return what a task that knows the whole vocabulary holds besides its images."""
+    width = create(settings.features).descriptor_dim
+    # sums and counts of a k-means pass are 64-bit and exist twice while they are added; minima
+    # are held a span of tables at a time, by the miner and on their way here
+    return max(5 * settings.codebook.size * width * 4, 3 * SPAN_BYTES)
 
 
 def _features_per_image(plan: Plan, warehouse: Warehouse) -> float | None:

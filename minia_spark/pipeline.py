@@ -25,7 +25,7 @@ from minia_spark.errors import InputError, MiniaError
 from minia_spark.features.stage import STAGE as FEATURES
 from minia_spark.ingest.stage import STAGE as INGEST
 from minia_spark.ingest.stage import source_digest
-from minia_spark.mining.stage import MINE, SKETCH
+from minia_spark.mining.stage import MINE, SKETCH, TUNE
 from minia_spark.progress import Progress
 from minia_spark.stage import Source, Stage, StageContext, fingerprint
 from minia_spark.structures.stage import STAGE as STRUCTURES
@@ -58,6 +58,7 @@ STAGES: tuple[Stage, ...] = (
     VOCABULARY,
     WORDS,
     DRIFT,
+    TUNE,
     SKETCH,
     MINE,
     STRUCTURES,
@@ -66,7 +67,11 @@ STAGES: tuple[Stage, ...] = (
 
 PAGE = "report/index.html"
 _UNKNOWN = "?"
-_COMMANDS = {DRIFT.name: "words", SKETCH.name: "mine"}  # the others: as the stage
+_COMMANDS = {
+    DRIFT.name: "words",
+    TUNE.name: "mine",
+    SKETCH.name: "mine",
+}  # the others: as the stage
 _PAST = {"skip": "skipped", "reuse": "reused", "run": "done"}
 
 Unpublished = dict[tuple[str, str | None, str], tuple[Entry, ...]]
@@ -168,7 +173,7 @@ def make_plan(request: Request, settings: Settings, warehouse: Warehouse) -> Pla
     view = start  # with what earlier runs left over
     steps = []
     for stage, batch in _steps_of(request, start):
-        pending = [] if stage.frozen else _redone_before(stage, batch, redone)
+        pending = _redone_before(stage, batch, redone)
         if pending:
             step = Step(stage, batch, "run", f"after {', '.join(pending)}", _UNKNOWN)
         else:
@@ -200,8 +205,15 @@ def _redone_before(
     stage: Stage, batch: str | None, redone: set[tuple[str, str | None]]
 ) -> list[str]:
     """Return the names of the stages that this step reads and that have to run first."""
-    names = {name for name, other in redone if not stage.per_batch or other in (None, batch)}
+    names = {name for name, other in redone if _is_input(stage, batch, other)}
     return [name for name in stage.after if name in names]
+
+
+def _is_input(stage: Stage, batch: str | None, other: str | None) -> bool:
+    """Tell whether outputs of batch `other` (None: of the collection) make a step outdated."""
+    if other is None:
+        return True
+    return not stage.frozen and (not stage.per_batch or other == batch)
 
 
 def _with(view: Catalogue, entries: Sequence[Entry]) -> Catalogue:
@@ -268,16 +280,13 @@ def _fingerprint_of(
 
 
 def _inputs_of(stage: Stage, batch: str | None, view: Catalogue) -> str:
-    """Return a hash of what a step reads; empty for what new batches do not make outdated."""
-    if stage.frozen or not stage.after:
-        return ""
-    wanted_batch = batch if stage.per_batch else None
+    """Return a hash of what a step reads and what makes it outdated."""
     inputs = sorted(
         (e.table, e.batch or "", e.fingerprint if stage.exact else e.digest)
         for e in view.entries
         if e.stage in stage.after
         and (e.table != "rejects" or stage.exact)
-        and (wanted_batch is None or e.batch in (None, wanted_batch))
+        and _is_input(stage, batch, e.batch)
     )
     return fingerprint(inputs)
 

@@ -63,7 +63,7 @@ class Stage:
     run : callable
         Does the work; writes its tables through the context.
     frozen : bool
-        Once made, new batches do not make it outdated (the vocabulary).
+        Once made, new batches do not make it outdated (the vocabulary, the tables of the mining).
     exact : bool
         Also outdated by what is no content: labels, positions, places of files (the page).
     """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import re
@@ -109,7 +110,8 @@ class TestUsage:
     ):
         found = run_minia(
             *("run", "--warehouse", tmp_path / "W"),
-            *chosen("codebook.size=1000000", "codebook.sample_size=1000000", "mining.tables=99999"),
+            *chosen("codebook.size=1000000", "codebook.sample_size=1000000"),
+            *chosen("mining.tables=999999", "mining.tuple_size=16"),
         ).expect(2)
         assert "lower one of these" in found.err
         assert list(tmp_path.iterdir()) == []
@@ -165,7 +167,7 @@ class TestNoInput:
         ("command", "gone", "wanted"),
         [
             ("words", "vocabulary", "words needs the output of vocabulary of batch b1"),
-            ("mine", "words", "sketch needs the output of words of batch b1"),
+            ("mine", "words", "tune needs the output of words, "),
             ("structures", "mine", "structures needs the output of mine, "),
         ],
     )
@@ -292,9 +294,9 @@ class TestPlan:
         out = run_minia("plan", *source, *SMALL, "--set", "spark.master=local[2]").expect(0).out
         lines = out.splitlines()
         assert lines[0].split() == ["stage", "batch", "action", "why"]
-        assert [line.split()[0] for line in lines[1:10]] == [
-            *("ingest", "features", "vocabulary", "words", "drift", "sketch", "mine"),
-            *("structures", "report"),
+        assert [line.split()[0] for line in lines[1:11]] == [
+            *("ingest", "features", "vocabulary", "words", "drift", "tune", "sketch"),
+            *("mine", "structures", "report"),
         ]
         assert lines[1].split() == ["ingest", "b1", "run", "not", "made", "yet"]
         assert lines[4].endswith("after features, vocabulary")
@@ -462,9 +464,41 @@ class TestMineAFile:
 
     def mine(self, words, model, engine, *settings):
         return run_minia(
-            *("mine", "--words", words, "--model", model, "--engine", engine),
-            *chosen("mining.tables=60", "mining.tuple_size=3", *settings),
+            *("mine", "--words", words, "--model", model, "--engine", engine, "--link", "single"),
+            *chosen("mining.tables=60", "mining.tuple_size=3", "mining.decoys=0", "mining.seeds=0"),
+            *chosen(*settings),
         )
+
+    def test_says_how_far_each_is_to_be_believed(self, words, tmp_path):
+        """Forty documents of 31 words: two planted groups, and what chance puts together."""
+        given = ("--words", words, "--model", tmp_path / "out.model", "--engine", "datasketch")
+        table = tmp_path / "out.csv"
+        found = run_minia("mine", *given, "--assessment", table, "--auto").expect(0)
+        models = (tmp_path / "out.model").read_text().splitlines()
+        items = [sorted(int(f.split(":")[0]) for f in line.split()[1:]) for line in models]
+        assert items == [[11, 12, 13, 14], [1, 2, 3]]
+        assert found.out == (
+            f"2 structures: {tmp_path / 'out.model'} (2 with q <= 0.05, 2 with stability >= 0.5)\n"
+        )
+        assert "By chance two words have a Jaccard similarity of" in found.err
+        assert "decoys: 10" in found.err
+        with table.open(newline="") as file:
+            rows = list(csv.DictReader(file))
+        assert [(row["words"], row["support"]) for row in rows] == [("4", "8"), ("3", "10")]
+        assert all(float(row["expected_support"]) < 1 for row in rows)
+        assert [(float(row["q"]), row["stability"]) for row in rows] == [(0.05, "1")] * 2
+
+    def test_set_wins_over_auto(self, words, tmp_path):
+        given = ("--words", words, "--model", tmp_path / "out.model", "--engine", "datasketch")
+        few = chosen("mining.tables=7", "mining.decoys=0", "mining.seeds=0")
+        found = run_minia("mine", *given, "--auto", *few).expect(0)
+        assert "7 tables are set." in found.err
+        assert ", tables: 7\n" in found.err
+
+    def test_a_corpus_that_can_be_read_once_only(self, tmp_path):
+        os.mkfifo(tmp_path / "pipe")
+        found = self.mine(tmp_path / "pipe", tmp_path / "out", "datasketch").expect(3)
+        assert "pipe is no file that can be read more than once" in found.err
 
     def test_finds_what_comes_together(self, words, tmp_path):
         found = self.mine(words, tmp_path / "out.model", "datasketch").expect(0)
@@ -474,7 +508,7 @@ class TestMineAFile:
         assert [1, 2, 3] in [own[:3] for own in items]
         assert [11, 12, 13, 14] in [own[:4] for own in items]
         assert found.out == f"{len(models)} structures: {tmp_path / 'out.model'}\n"
-        assert "engine datasketch, tables: 60" in found.err
+        assert "engine datasketch, tuples of 3, tables: 60" in found.err
 
     @pytest.mark.skipif(not BINARY.is_file(), reason="no native/build/smh: ./build.sh native")
     @pytest.mark.parametrize("settings", [(), ("mining.expand=true", "mining.seed=7")])

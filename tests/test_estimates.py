@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 
 import pytest
 from commands import SETTINGS
@@ -11,7 +12,7 @@ from commands import SETTINGS
 from minia_spark import estimates
 from minia_spark.config import load_settings
 from minia_spark.errors import SettingsError
-from minia_spark.estimates import check_memory, estimate, print_plan
+from minia_spark.estimates import check_disk, check_memory, estimate, print_plan
 from minia_spark.pipeline import STAGES, Request, make_plan
 from minia_spark.session import default_partitions
 from minia_spark.stage import Source
@@ -38,7 +39,7 @@ class TestEstimate:
         assert (needs.cores, needs.partitions) == (2, 3)
         assert needs.features_bytes == 60 * 100 * (128 + 20)
         assert needs.codebook_bytes == 100 * 128 * 4
-        assert needs.signatures_bytes == 100 * 3 * 300 * 4
+        assert needs.signatures_bytes == 100 * 3 * 300 * 4 * (1 + 2)
         # an image of 16 million pixels takes most
         assert needs.task_bytes == 150 * MIB + 16_000_000 * 230
 
@@ -75,15 +76,31 @@ class TestCheckMemory:
     def test_the_defaults_fit(self):
         check_memory(load_settings(None, ["spark.master=local[2]"]))
 
-    def test_signatures_that_do_not(self, monkeypatch):
-        """2 x (150 MiB + 3 x 1,000 x 2 x 10,000 x 4) = 758 MiB."""
-        settings = load_settings(None, ["spark.master=local[2]", "mining.tables=10000"])
-        pages = {"SC_PAGE_SIZE": MIB, "SC_PHYS_PAGES": 757}
+    def test_a_codebook_that_does_not(self, monkeypatch):
+        """2 x (150 MiB + 5 x 1,000,000 x 128 x 4) = 5,182.8 MiB."""
+        given = ("codebook.size=1000000", "codebook.sample_size=1000000")
+        settings = load_settings(None, ["spark.master=local[2]", *given])
+        pages = {"SC_PAGE_SIZE": MIB, "SC_PHYS_PAGES": 5182}
         monkeypatch.setattr(os, "sysconf", pages.__getitem__)
-        with pytest.raises(SettingsError, match=r"2 tasks would need 757\.8 MiB .* has 757 MiB"):
+        with pytest.raises(SettingsError, match=r"2 tasks would need 5\.061 GiB .* has 5\.061 GiB"):
             check_memory(settings)
-        pages["SC_PHYS_PAGES"] = 758
+        pages["SC_PHYS_PAGES"] = 5183
         check_memory(settings)
+
+    def test_signatures_that_do_not_fit_the_disk(self, monkeypatch, tmp_path):
+        """1,000 x 2 x 10,000 x 4 x (1 + 1) = 152.6 MiB."""
+        given = ("mining.tuple_size=2", "mining.tables=10000", "mining.seeds=1")
+        settings = load_settings(None, given)
+        free = {"bytes": 160_000_000 - 1}
+        monkeypatch.setattr(
+            shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(0, 0, free["bytes"])
+        )
+        where = tmp_path / "not" / "yet"
+        with pytest.raises(SettingsError, match=r"need 152\.6 MiB and .* has 152\.6 MiB left"):
+            check_disk(settings, where)
+        check_disk(settings, None)
+        free["bytes"] += 1
+        check_disk(settings, where)
 
     def test_a_cluster_is_not_judged(self):
         check_memory(load_settings(None, ["spark.master=yarn", "mining.tables=1000000"]))

@@ -16,13 +16,13 @@ import pytest
 from commands import SETTINGS, SMALL, chosen, rows_of
 
 from minia_spark.ingest import stage as ingest
-from minia_spark.mining import stage as mining
+from minia_spark.mining import passes
 from minia_spark.sky.survey import SurveyFiles
 from minia_spark.warehouse import Warehouse
 
 TABLES = (
     *("images", "features", "codebooks", "training_batches", "words", "word_counts", "drift"),
-    *("signatures", "structures", "structure_images"),
+    *("tuning", "signatures", "structures", "structure_images"),
 )
 COMMANDS = ("ingest", "features", "vocabulary", "words", "mine", "structures")
 
@@ -46,9 +46,10 @@ def shuffled(partitions: int) -> Iterator[pytest.MonkeyPatch]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ingest, "list_folder", listing)
-        # also another number of ranges of tables and of cluster tables than cores give
-        ranges = mining._ranges
-        patch.setattr(mining, "_ranges", lambda total, _: ranges(total, partitions + 1))
+        # also signatures in several spans, and counts in several rows
+        patch.setattr(passes, "SPAN_BYTES", 120 * 4 * 3 * 64)
+        patch.setattr(passes, "_IMAGES_A_TASK", 7)
+        patch.setattr(passes, "_COUNTS_A_ROW", 5)
         yield patch
 
 
@@ -75,7 +76,7 @@ def test_engines(minia, own_warehouse, warehouse):
     """What the native engine mined is mined anew by its twin."""
     house = Warehouse(str(own_warehouse))
     base = house.catalogue()
-    kept = [e for e in base.entries if e.stage not in ("sketch", "mine", "structures")]
+    kept = [e for e in base.entries if e.stage not in ("tune", "sketch", "mine", "structures")]
     house.commit(base, base.run, kept, "nothing mined")
     given = ("--warehouse", own_warehouse, *SMALL)
     minia("mine", *given, "--engine", "datasketch").expect(0)

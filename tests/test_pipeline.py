@@ -22,7 +22,10 @@ from minia_spark.warehouse import Warehouse
 ALL = tuple(stage.name for stage in STAGES)
 SEEN = {"words": ("image_id", "feature_words", "words", "counts", "sizes", "quantisation_error")}
 SEEN |= {
-    "structures": ("structure_id", "words", "frequencies", "sets", "support"),
+    "structures": (
+        *("structure_id", "words", "frequencies", "sets", "support"),
+        *("expected_support", "lift", "q", "stability", "significant", "reproducible"),
+    ),
     "structure_images": ("structure_id", "rank", "image_id", "overlap", "words_held", "features"),
 }
 """What has to be the same however images are spread over batches."""
@@ -46,11 +49,11 @@ def actions_of_last_run(location: Path) -> dict[tuple[str, str | None], str]:
     return {(step.stage, step.batch): step.action for step in record.steps}
 
 
-FEATURES_ON = {"features", "vocabulary", "words", "drift", "sketch", "mine"}
-FEATURES_ON |= {"structures", "report"}
+FEATURES_ON = set(ALL) - {"ingest"}
 VOCABULARY_ON = FEATURES_ON - {"features"}
 PER_BATCH = ("features", "words", "drift", "sketch")
-SKETCH_ON = {"sketch", "mine", "structures", "report"}
+TUNE_ON = {"tune", "sketch", "mine", "structures", "report"}
+SKETCH_ON = TUNE_ON - {"tune"}
 MINE_ON = SKETCH_ON - {"sketch"}
 
 
@@ -68,20 +71,25 @@ class TestFingerprints:
             ("drift.max_divergence=0.2", {"report"}),  # limits apply where drift is read
             ("structures.min_overlap=0.3", {"structures", "report"}),
             ("structures.structure_counts=ones", {"structures", "report"}),
+            ("mining.link=single", MINE_ON),
+            ("mining.density=0.4", MINE_ON),
+            ("mining.decoys=4", MINE_ON),
             ("mining.overlap=0.8", MINE_ON),
             ("mining.min_cluster_size=4", MINE_ON),
             ("words.drop_outliers=true", MINE_ON),
-            ("mining.tables=301", SKETCH_ON),
-            ("mining.tuple_size=4", SKETCH_ON),
+            ("mining.tables=301", TUNE_ON),
+            ("mining.tuple_size=4", TUNE_ON),
+            ("mining.tables=null", TUNE_ON),
             ("mining.seed=1", SKETCH_ON),
+            ("mining.seeds=1", SKETCH_ON),
             ("mining.expand=true", SKETCH_ON),
             ("words.weight=size", {"structures", "report"}),  # mining takes words as sets
             ("codebook.size=100", VOCABULARY_ON),
             ("codebook.seed=2", VOCABULARY_ON),
             ("features.sift.sigma=1.7", FEATURES_ON),
             ("features.max_features=50", FEATURES_ON),
-            # the pixels change; the vocabulary is frozen
-            ("ingest.fits_stretch=sqrt", FEATURES_ON - {"vocabulary"}),
+            # the pixels change; vocabulary and tables are frozen
+            ("ingest.fits_stretch=sqrt", FEATURES_ON - {"vocabulary", "tune"}),
         ],
     )
     def test_which_change_redoes_what(self, warehouse, setting, wanted):
@@ -188,8 +196,8 @@ def two_batches(
             assert not (location / "report" / "index.html").exists()
             assert next(house.runs()).state == "failed"
             assert not (location / "lock.json").exists()
-    # ingest b2; features, words, drift, sketch of both; mine, structures, report
-    assert deaths == 12
+    # ingest b2; features, words, drift, sketch of both; tune, mine, structures, report
+    assert deaths == 13
     return location
 
 
@@ -203,7 +211,7 @@ class TestBreaks:
         )
 
     def test_every_step_was_done_once(self, two_batches):
-        records = list(Warehouse(str(two_batches)).runs())[:13]
+        records = list(Warehouse(str(two_batches)).runs())[:14]
         done = [
             (step.stage, step.batch)
             for record in reversed(records)
@@ -212,7 +220,9 @@ class TestBreaks:
         ]
         assert done == [
             ("ingest", "b2"),
-            *((stage, b) for stage in PER_BATCH for b in ("b1", "b2")),
+            *((stage, b) for stage in ("features", "words", "drift") for b in ("b1", "b2")),
+            ("tune", None),
+            *(("sketch", b) for b in ("b1", "b2")),
             *((stage, None) for stage in ("mine", "structures", "report")),
         ]
         last = actions_of_last_run(two_batches)

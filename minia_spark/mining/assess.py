@@ -234,12 +234,17 @@ def miner(
     tuple_size: int,
     tables: int,
     min_set_size: int = 3,
+    partners_by_chance: float = 0.1,
+    pairs_by_chance: float = 1.0,
+    min_lift: float = 2.0,
+    density: float = 0.5,
     cluster_tuple_size: int = 3,
     cluster_tables: int = 255,
     overlap: float = 0.7,
     min_cluster_size: int = 3,
     expand: bool = False,
     weighted: bool = False,
+    progress: Progress | None = None,
 ) -> Callable[[Chance], Miner]:
     """Choose how :func:`assess` mines.
 
@@ -251,8 +256,12 @@ def miner(
         :func:`~minia_spark.mining.corpus.mine_corpus`.
     tuple_size, tables, min_set_size, expand, weighted
         Of the mining.
+    partners_by_chance, pairs_by_chance, min_lift, density
+        Of consensus; single link has no use for them.
     cluster_tuple_size, cluster_tables, overlap, min_cluster_size
-        Of the clustering by single link; consensus has no use for them.
+        Of single link; consensus has no use for them.
+    progress : callable, optional
+        For every mining, see :data:`~minia_spark.mining.corpus.Progress`.
 
     Returns
     -------
@@ -274,9 +283,14 @@ def miner(
             tuple_size=tuple_size,
             tables=tables,
             min_set_size=min_set_size,
+            partners_by_chance=partners_by_chance,
+            pairs_by_chance=pairs_by_chance,
+            min_lift=min_lift,
+            density=density,
             seed=seed,
             expand=expand,
             weighted=weighted,
+            progress=progress,
         )
 
     def single(_chance: Chance) -> Miner:
@@ -293,6 +307,7 @@ def miner(
             seed=seed,
             expand=expand,
             weighted=weighted,
+            progress=progress,
         )
 
     return consensus if link == "consensus" else single

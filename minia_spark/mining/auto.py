@@ -9,6 +9,7 @@ as little as possible of what does not. How similar words are by chance is measu
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -69,6 +70,8 @@ def choose_for(
     link: Literal["consensus", "single"] = "consensus",
     partners_by_chance: float = 0.1,
     min_lift: float = 2.0,
+    tuple_size: int | None = None,
+    tables: int | None = None,
     max_tables: int = 20_000,
     max_bytes: int = 4 << 30,
     seed: int = DEFAULT_SEED,
@@ -79,7 +82,7 @@ def choose_for(
     ----------
     collection : Collection
         Drawn twice; no piece is kept.
-    link, partners_by_chance, min_lift, max_tables, max_bytes
+    link, partners_by_chance, min_lift, tuple_size, tables, max_tables, max_bytes
         As in :func:`choose`.
     seed : int
         Of the decoy and the sample of pairs.
@@ -105,6 +108,8 @@ def choose_for(
         link=link,
         partners_by_chance=partners_by_chance,
         min_lift=min_lift,
+        tuple_size=tuple_size,
+        tables=tables,
         max_tables=max_tables,
         max_bytes=max_bytes,
     )
@@ -148,6 +153,8 @@ def choose(
     link: Literal["consensus", "single"] = "consensus",
     partners_by_chance: float = 0.1,
     min_lift: float = 2.0,
+    tuple_size: int | None = None,
+    tables: int | None = None,
     max_tables: int = 20_000,
     max_bytes: int = 4 << 30,
 ) -> Choice:
@@ -165,10 +172,13 @@ def choose(
         What the sets are mined for.
     partners_by_chance, min_lift : float
         Of consensus, see :func:`minia_spark.mining.consensus.link_words`.
+    tuple_size, tables : int, optional
+        What is not to be chosen but taken as it is.
     max_tables : int
-        Most tables, >= 1.
+        Most tables that are chosen, >= 1.
     max_bytes : int
-        Largest signatures, words x tuple size x tables x 4 bytes, >= 1.
+        Largest signatures, words x tuple size x tables x 4 bytes, for which tables are chosen,
+        >= 1.
 
     Returns
     -------
@@ -211,31 +221,35 @@ def choose(
         f"By chance two words have a Jaccard similarity of {median:.3f} (median), and one pair in "
         f"1,000 is above {high:.3f} ({words} words, a decoy, {len(pairs)} pairs)."
     ]
+    sizes = _TUPLE_SIZES if tuple_size is None else (tuple_size,)
     if link == "consensus":
         expected = expected_sharing(pairs.first, pairs.second, chance)
         eta = _least_telling(
             left, right, expected, partners_by_chance / max(1, words - 1), min_lift
         )
-        tuple_size, tables = _cheapest(eta, similar, chance)
+        tuple_size, wanted = _cheapest(eta, similar, chance, sizes)
         reasons.append(
             f"Sharing of documents can be told from chance from a similarity of {eta:.3f} on; with "
-            f"tuples of {tuple_size}, {tables} tables let such a pair meet twice with a "
-            "probability of 90 %, at the least cost."
+            f"tuples of {tuple_size}, {wanted} tables let such a pair meet twice with a "
+            "probability of 90 %" + (", at the least cost." if len(sizes) > 1 else ".")
         )
     else:
         eta = float(np.quantile(similar, 1 - 1 / max(2, words))) if len(pairs) else 0.0
         eta = min(0.99, max(eta, 0.01))
-        tuple_size, tables = _steepest(eta, similar, words, max_tables)
+        tuple_size, wanted = _steepest(eta, similar, words, max_tables, sizes)
         reasons.append(
             f"A word has one other that is more similar than {eta:.3f} by chance; with tuples of "
-            f"{tuple_size}, {tables} tables let such a pair meet with a probability of 50 % and "
+            f"{tuple_size}, {wanted} tables let such a pair meet with a probability of 50 % and "
             "few that are less similar."
         )
+    if tables is not None:
+        reasons.append(f"{tables} tables are set.")
+        return Choice(tuple_size, tables, eta, median, high, tuple(reasons))
     most = min(max_tables, max_bytes // (4 * tuple_size * max(1, words)))
     most = max(1, min(most, MAX_PERMUTATIONS // tuple_size))
-    if tables > most:
+    if wanted > most:
         reasons.append(f"Cut down to {most} tables, the most that max_tables and max_bytes allow.")
-    return Choice(tuple_size, min(tables, most), eta, median, high, tuple(reasons))
+    return Choice(tuple_size, min(wanted, most), eta, median, high, tuple(reasons))
 
 
 def _least_telling(
@@ -254,12 +268,14 @@ def _least_telling(
     return float(np.quantile(np.minimum(1.0, needed / union), _LOWEST))
 
 
-def _cheapest(eta: float, similar: NDArray[np.float64], chance: Chance) -> tuple[int, int]:
+def _cheapest(
+    eta: float, similar: NDArray[np.float64], chance: Chance, tuple_sizes: Sequence[int]
+) -> tuple[int, int]:
     words = len(chance.words)
     postings = float(chance.image_sizes @ chance.image_counts)
     pairs = words * (words - 1) / 2
     costs = []
-    for tuple_size in _TUPLE_SIZES:
+    for tuple_size in tuple_sizes:
         tables = math.ceil(_FOUND / eta**tuple_size)
         meetings = pairs * float(np.mean(similar**tuple_size)) if len(similar) else 0.0
         table = _HASH_COST * tuple_size * postings + _GROUP_COST * words + _PAIR_COST * meetings
@@ -268,12 +284,16 @@ def _cheapest(eta: float, similar: NDArray[np.float64], chance: Chance) -> tuple
 
 
 def _steepest(
-    eta: float, similar: NDArray[np.float64], words: int, max_tables: int
+    eta: float,
+    similar: NDArray[np.float64],
+    words: int,
+    max_tables: int,
+    tuple_sizes: Sequence[int],
 ) -> tuple[int, int]:
     below = similar[similar < eta]
     share = len(below) / max(1, len(similar))
-    chosen = (_TUPLE_SIZES[0], 0)
-    for tuple_size in _TUPLE_SIZES:
+    chosen = (tuple_sizes[0], 0)
+    for tuple_size in tuple_sizes:
         tables = max(1, int(math.log(0.5) / math.log1p(-(eta**tuple_size))))
         if tables > max_tables and chosen[1]:
             break

@@ -8,7 +8,7 @@ documents. Both counts are integers: they depend on nothing but the sets and the
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -81,6 +81,32 @@ class WordPairs:
             np.concatenate([none, *(block.second for block in held)]),
             np.concatenate([none.astype(np.int64), *(block.meetings for block in held)]),
         )
+
+    @staticmethod
+    def union(parts: Sequence[WordPairs]) -> tuple[WordPairs, list[NDArray[np.int64]]]:
+        """Put pairs of several minings together, each once.
+
+        Parameters
+        ----------
+        parts : sequence of WordPairs
+
+        Returns
+        -------
+        union : WordPairs
+            Meetings are summed.
+        places : list of int64 arrays
+            Where the pairs of each part are in the union.
+        """
+        codes = [(p.first.astype(np.uint64) << np.uint64(32)) | p.second for p in parts]
+        every = np.concatenate([np.zeros(0, np.uint64), *codes])
+        distinct, at = np.unique(every, return_inverse=True)
+        meetings = np.zeros(len(distinct), dtype=np.int64)
+        np.add.at(
+            meetings, at, np.concatenate([np.zeros(0, np.int64), *(p.meetings for p in parts)])
+        )
+        first = (distinct >> np.uint64(32)).astype(np.uint32)
+        union = WordPairs(first, distinct.astype(np.uint32), meetings)
+        return union, np.split(at, np.cumsum([len(p) for p in parts])[:-1]) if parts else []
 
     def take(self, kept: NDArray[np.bool_]) -> WordPairs:
         """Return the pairs for which `kept`, shape (p,), is true."""

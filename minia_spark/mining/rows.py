@@ -1,31 +1,42 @@
-"""Signatures and sets as rows of a table: what travels between Spark's partitions.
+"""Documents, signatures and sets as rows of a table: what travels between Spark's partitions.
 
-A signature row is (item, documents, occurrences, minima as bytes); rows of the same item merge by
-element-wise minimum. A set row is (size, items as big-endian bytes, multiplicity): equal sets have
-equal bytes, and bytes sort as the lists of items do.
+A document is (image_id, words, weights). A signature row is (item, documents, occurrences, minima
+of a range of tables as bytes); rows of the same item merge by element-wise minimum. A set row is
+(items as big-endian bytes, multiplicity): equal sets have equal bytes. Where several collections,
+seeds or ranges of tables travel together, their numbers are columns in front, see :func:`labelled`
+and :func:`groups_of_rows`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import itertools
+import operator
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from minia_spark.arrow import binary_block, to_lists
-from minia_spark.mining.arrays import SetList, Signatures
+from minia_spark.arrow import binary_block, from_lists, to_lists
+from minia_spark.mining.arrays import Documents, SetList, Signatures
+from minia_spark.mining.hashing import document_key
+from minia_spark.mining.ragged import offsets_of, row_numbers
 from minia_spark.mining.sets import canonical_sets
 from minia_spark.words.formats import Bags
 
 __all__ = [
     "bags_of_words",
+    "documents_of_words",
+    "groups_of_rows",
+    "labelled",
     "merge_sorted_rows",
+    "rows_of_documents",
     "rows_of_sets",
     "rows_of_signatures",
     "sets_of_rows",
     "signatures_of_rows",
     "slice_rows",
+    "table_ranges",
 ]
 
 _ROWS_AT_ONCE = 1024
@@ -38,6 +49,98 @@ def bags_of_words(batch: pa.RecordBatch, weights: str) -> Bags:
     return Bags(offsets, items.astype(np.uint32), counts.astype(np.uint32))
 
 
+def documents_of_words(
+    batches: Iterable[pa.RecordBatch], *, kept: NDArray[np.bool_] | None = None
+) -> Documents:
+    """Return document rows as documents; their frequencies are the weights.
+
+    Parameters
+    ----------
+    batches : iterable of RecordBatch
+        Columns image_id, words, weights.
+    kept : bool array, shape (number of words,), optional
+        Words that are not kept are left out.
+    """
+    parts = []
+    for batch in batches:
+        bags = bags_of_words(batch, "weights")
+        offsets, items, counts = bags.offsets, bags.items, bags.counts
+        if kept is not None:
+            chosen = kept[items]
+            sizes = np.bincount(row_numbers(offsets)[chosen], minlength=len(bags))
+            offsets, items, counts = offsets_of(sizes), items[chosen], counts[chosen]
+        keys = [document_key(name) for name in batch["image_id"].to_pylist()]
+        parts.append(Documents(np.array(keys, dtype=np.uint32), offsets, items, counts))
+    return Documents.concatenate(parts)
+
+
+def rows_of_documents(image_ids: pa.Array, documents: Documents) -> Iterator[pa.RecordBatch]:
+    """Yield documents, whose frequencies are given, as rows."""
+    counts = documents.frequencies
+    assert counts is not None
+    for start in range(0, len(documents), _ROWS_AT_ONCE):
+        offsets = documents.offsets[start : start + _ROWS_AT_ONCE + 1]
+        part = slice(offsets[0], offsets[-1])
+        yield pa.RecordBatch.from_pydict(
+            {
+                "image_id": image_ids[start : start + _ROWS_AT_ONCE],
+                "words": from_lists(documents.items[part].astype(np.int32), offsets - offsets[0]),
+                "weights": from_lists(counts[part].astype(np.int32), offsets - offsets[0]),
+            }
+        )
+
+
+def labelled(batch: pa.RecordBatch, **numbers: int) -> pa.RecordBatch:
+    """Return the rows with columns of one int32 number each put in front."""
+    columns = {
+        name: pa.array(np.full(batch.num_rows, number, dtype=np.int32))
+        for name, number in numbers.items()
+    }
+    own = dict(zip(batch.schema.names, batch.columns, strict=True))
+    return pa.RecordBatch.from_pydict(columns | own)
+
+
+def groups_of_rows(
+    batches: Iterable[pa.RecordBatch], *names: str
+) -> Iterator[tuple[tuple[int, ...], Iterator[pa.RecordBatch]]]:
+    """Divide rows into groups with equal numbers in the named columns.
+
+    Parameters
+    ----------
+    batches : iterable of RecordBatch
+        Rows of a group next to each other.
+    *names : str
+        Integer columns.
+
+    Yields
+    ------
+    numbers : tuple of int
+        One for each name.
+    rows : iterator of RecordBatch
+        Not empty; to be used up before the next group is asked for.
+    """
+
+    def pieces() -> Iterator[tuple[tuple[int, ...], pa.RecordBatch]]:
+        for batch in batches:
+            columns = [batch[name].to_numpy() for name in names]
+            changes = np.zeros(max(0, batch.num_rows - 1), dtype=bool)
+            for column in columns:
+                changes |= column[1:] != column[:-1]
+            bounds = [0, *(np.flatnonzero(changes) + 1).tolist(), batch.num_rows]
+            for start, stop in itertools.pairwise(bounds):
+                if stop > start:
+                    numbers = tuple(int(column[start]) for column in columns)
+                    yield numbers, batch.slice(start, stop - start)
+
+    for numbers, group in itertools.groupby(pieces(), key=operator.itemgetter(0)):
+        yield numbers, (piece for _, piece in group)
+
+
+def table_ranges(total: int, width: int) -> list[tuple[int, int]]:
+    """Cut `total` tables into ranges of `width`; the last one may be shorter."""
+    return [(start, min(start + width, total)) for start in range(0, total, width)]
+
+
 def rows_of_signatures(signatures: Signatures) -> Iterator[pa.RecordBatch]:
     """Yield signatures as rows, in pieces that fit an Arrow batch."""
     for start in range(0, len(signatures), _ROWS_AT_ONCE):
@@ -45,24 +148,21 @@ def rows_of_signatures(signatures: Signatures) -> Iterator[pa.RecordBatch]:
         yield _signature_batch(part.items, part.documents, part.occurrences, part.minima)
 
 
-def signatures_of_rows(
-    batches: Iterable[pa.RecordBatch], *, tuple_size: int, tables: int
-) -> Signatures:
-    """Return the signatures that rows of ascending, different items hold; none: empty ones."""
-    parts = [
-        Signatures(
-            batch["item"].to_numpy().astype(np.uint32),
-            batch["documents"].to_numpy().astype(np.uint32),
-            batch["occurrences"].to_numpy().astype(np.uint64),
-            _minima(batch, tuple_size * tables),
-            tuple_size,
-            tables,
+def signatures_of_rows(batches: Iterable[pa.RecordBatch], *, tuple_size: int) -> Signatures:
+    """Return the signatures that rows, at least one, of ascending, different items hold."""
+    parts = []
+    for batch in batches:
+        minima = _minima(batch)
+        parts.append(
+            Signatures(
+                batch["item"].to_numpy().astype(np.uint32),
+                batch["documents"].to_numpy().astype(np.uint32),
+                batch["occurrences"].to_numpy().astype(np.uint64),
+                minima,
+                tuple_size,
+                minima.shape[1] // tuple_size,
+            )
         )
-        for batch in batches
-        if batch.num_rows
-    ]
-    if not parts:
-        return Signatures.empty(tuple_size=tuple_size, tables=tables)
     return Signatures.concatenate(parts)
 
 
@@ -83,7 +183,6 @@ def merge_sorted_rows(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBa
     for batch in batches:
         if batch.num_rows == 0:
             continue
-        width = len(batch["minima"][0].as_buffer()) // 4
         parts = [held, batch] if held is not None else [batch]
         items = np.concatenate([p["item"].to_numpy() for p in parts])
         starts = np.flatnonzero(np.diff(items, prepend=items[0] - 1))
@@ -95,7 +194,7 @@ def merge_sorted_rows(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBa
             items[starts],
             documents,
             occurrences,
-            np.minimum.reduceat(np.concatenate([_minima(p, width) for p in parts]), starts),
+            np.minimum.reduceat(np.concatenate([_minima(p) for p in parts]), starts),
         )
         # the last item may go on in the next batch
         if merged.num_rows > 1:
@@ -106,20 +205,35 @@ def merge_sorted_rows(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBa
 
 
 def slice_rows(
-    batch: pa.RecordBatch, *, tuple_size: int, ranges: list[tuple[int, int]]
+    batch: pa.RecordBatch, *, tuple_size: int, ranges: Sequence[tuple[int, int]], **numbers: int
 ) -> Iterator[pa.RecordBatch]:
-    """Cut the minima of signature rows into ranges of tables; adds the range's number as column."""
-    width = tuple_size * ranges[-1][1]
-    minima = _minima(batch, width)
-    for number, (begin, end) in enumerate(ranges):
+    """Cut the minima of signature rows into ranges of tables.
+
+    Parameters
+    ----------
+    batch : RecordBatch
+        Minima of the tables from the first range's begin to the last one's end.
+    tuple_size : int
+    ranges : sequence of (int, int)
+        Adjoining ranges.
+    **numbers : int
+        Further columns, as in :func:`labelled`.
+
+    Yields
+    ------
+    RecordBatch
+        One for each range, with its first table as column ``first_table``.
+    """
+    minima = _minima(batch)
+    own = ranges[0][0]
+    for begin, end in ranges:
         part = _signature_batch(
             batch["item"].to_numpy(),
             batch["documents"].to_numpy(),
             batch["occurrences"].to_numpy(),
-            minima[:, begin * tuple_size : end * tuple_size],
+            minima[:, (begin - own) * tuple_size : (end - own) * tuple_size],
         )
-        numbers = pa.array(np.full(batch.num_rows, number, dtype=np.int32))
-        yield part.append_column("range", numbers)
+        yield labelled(part, **numbers, first_table=begin)
 
 
 def rows_of_sets(sets: SetList) -> Iterator[pa.RecordBatch]:
@@ -155,7 +269,8 @@ def sets_of_rows(batches: Iterable[pa.RecordBatch]) -> SetList:
     return canonical_sets(np.concatenate(multiplicities), offsets, flat)
 
 
-def _minima(batch: pa.RecordBatch, width: int) -> NDArray[np.uint32]:
+def _minima(batch: pa.RecordBatch) -> NDArray[np.uint32]:
+    width = len(batch["minima"][0].as_buffer()) // 4
     values, _ = binary_block(batch["minima"], np.uint32, width)
     return values.astype(np.uint32, copy=False)
 

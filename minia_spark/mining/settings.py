@@ -1,4 +1,4 @@
-"""Settings of Sampled Min-Hashing; names and defaults of the reference program."""
+"""Settings of Sampled Min-Hashing; where the reference program has the same, its names."""
 
 from __future__ import annotations
 
@@ -23,16 +23,81 @@ class MiningSettings(StageSettings):
     binary: str | None = Field(
         None, description="Path of the smh binary; null searches the usual places."
     )
-    tuple_size: int = Field(2, ge=1, le=64, description="MinHashes in a tuple, r.")
-    tables: int = Field(750, ge=1, le=1_000_000, description="Number of tuples (tables), l.")
+    link: Literal["consensus", "single"] = Field(
+        "consensus",
+        description="How sets become structures. consensus: words that meet in tables are linked "
+        "when they share more images than chance explains; single: sets that overlap are "
+        "chained, as in the reference program.",
+    )
+    tuple_size: int | None = Field(
+        None,
+        ge=1,
+        le=64,
+        description="MinHashes in a tuple, r; null: chosen from what chance does in the images.",
+    )
+    tables: int | None = Field(
+        None,
+        ge=1,
+        le=1_000_000,
+        description="Number of tuples (tables), l; null: chosen, like tuple_size.",
+    )
     min_set_size: int = Field(3, ge=1, description="Fewest words of a co-occurring set.")
-    cluster_tuple_size: int = Field(3, ge=1, le=64, description="MinHashes in a cluster tuple.")
-    cluster_tables: int = Field(255, ge=1, le=1_000_000, description="Number of cluster tables.")
+    partners_by_chance: float = Field(
+        0.1,
+        gt=0,
+        description="Consensus: links that a word may have by chance, on average; fewer are surer.",
+    )
+    pairs_by_chance: float = Field(
+        1.0,
+        gt=0,
+        description="Consensus: links by chance in all, among those where a structure may start.",
+    )
+    min_lift: float = Field(
+        2.0,
+        ge=1,
+        description="Consensus: linked words share this many times the images that chance gives.",
+    )
+    density: float = Field(
+        0.5,
+        ge=0,
+        le=1,
+        description="Consensus: a word joins when it is linked to this share of the structure.",
+    )
+    cluster_tuple_size: int = Field(
+        3, ge=1, le=64, description="Single: MinHashes in a cluster tuple."
+    )
+    cluster_tables: int = Field(
+        255, ge=1, le=1_000_000, description="Single: number of cluster tables."
+    )
     overlap: float = Field(
-        0.7, ge=0, lt=1, description="Sets join when their overlap coefficient is above this."
+        0.7,
+        ge=0,
+        lt=1,
+        description="Single: sets join when their overlap coefficient is above this.",
     )
     min_cluster_size: int = Field(
-        3, ge=1, description="Fewest sets of a structure; equal sets count each time."
+        3, ge=1, description="Single: fewest sets of a structure; equal sets count each time."
+    )
+    decoys: int = Field(
+        10,
+        ge=0,
+        le=1000,
+        description="Shuffled collections that are mined too: q-values come from them. 0: none.",
+    )
+    seeds: int = Field(
+        3,
+        ge=0,
+        le=100,
+        description="Other seeds that are mined too: stability comes from them. 0: none.",
+    )
+    max_q: float = Field(
+        0.05, ge=0, le=1, description="A structure is significant up to this q-value."
+    )
+    min_stability: float = Field(
+        0.5,
+        ge=0,
+        le=1,
+        description="A structure is reproducible from this share of other seeds on.",
     )
     expand: bool = Field(
         False, description="A word of weight f counts f times (estimates multiset similarity)."
@@ -42,8 +107,8 @@ class MiningSettings(StageSettings):
     @model_validator(mode="after")
     def _permutations_are_bounded(self) -> MiningSettings:
         for kind in ("", "cluster_"):
-            tuple_size = getattr(self, f"{kind}tuple_size")
-            tables = getattr(self, f"{kind}tables")
+            tuple_size = getattr(self, f"{kind}tuple_size") or 1
+            tables = getattr(self, f"{kind}tables") or 1
             if tuple_size * tables > _MAX_PERMUTATIONS:
                 raise ValueError(
                     f"{kind}tuple_size x {kind}tables is {tuple_size * tables:,}, "

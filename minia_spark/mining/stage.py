@@ -1,61 +1,67 @@
-"""Mining on Spark; the algorithm is in the engines (:mod:`.twin`, :mod:`.native`).
+"""Mining on Spark: which tables, their minima, and the structures with what is known about them.
 
-Step ``sketch``, once a batch: partitions of ``words`` become partial minima, merged by item into
-table ``signatures``. Step ``mine``, for the collection: the signatures of all batches are merged
-and cut by ranges of tables; a task mines a range; equal sets are merged; every task clusters a
-range of cluster tables and returns the forest of its links; the driver joins the forests. No step
-brings documents to the driver.
+Step ``tune``, once: tuple size and number of tables, as set or chosen (:mod:`.auto`); new batches
+do not change them. Step ``sketch``, once a batch: its images become minima for the seed and for
+the other seeds. Step ``mine``, for the collection: the minima of all batches are merged and mined,
+and those of decoys; sets become structures (:mod:`.consensus`, or :mod:`.model` for single link),
+which are judged by decoys and other seeds (:mod:`.assess`). How this is spread over partitions is
+in :mod:`.passes`.
 """
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Iterator
+import functools
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
-from pyspark import SparkFiles
+from pyspark import SparkFiles, StorageLevel
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql.types import (
     ArrayType,
-    BinaryType,
+    BooleanType,
+    DoubleType,
     IntegerType,
     LongType,
+    StringType,
     StructField,
     StructType,
 )
 
-from minia_spark.arrow import to_lists
 from minia_spark.config import Settings
-from minia_spark.mining.arrays import Documents, Links, SetList
+from minia_spark.mining import passes
+from minia_spark.mining.arrays import SetList
+from minia_spark.mining.assess import Assessment, evaluate, other_seed
+from minia_spark.mining.auto import Choice, choose, sample_pairs
+from minia_spark.mining.consensus import (
+    consensus_structures,
+    grow,
+    link_words,
+    plausible_pairs,
+)
 from minia_spark.mining.engine import Engine, get_engine
-from minia_spark.mining.hashing import document_key
 from minia_spark.mining.model import Structures, build_structures
 from minia_spark.mining.overlap import StructureIndex
-from minia_spark.mining.rows import (
-    bags_of_words,
-    merge_sorted_rows,
-    rows_of_sets,
-    rows_of_signatures,
-    sets_of_rows,
-    signatures_of_rows,
-    slice_rows,
-)
+from minia_spark.mining.pairs import WordPairs, meetings_of_pairs, shared_documents
 from minia_spark.mining.settings import MiningSettings
+from minia_spark.mining.significance import Chance, expected_support, surprise
 from minia_spark.stage import Stage, StageContext
 from minia_spark.words.bag import outlier_bounds
+from minia_spark.words.formats import Bags
 
-__all__ = ["MINE", "SIGNATURES", "SKETCH", "STRUCTURES"]
+__all__ = ["MINE", "SKETCH", "STRUCTURES", "TUNE", "TUNING", "word_occurrences"]
 
-SIGNATURES = StructType(
+TUNING = StructType(
     [
-        StructField("item", LongType(), False),
-        StructField("documents", LongType(), False),
-        StructField("occurrences", LongType(), False),
-        StructField("minima", BinaryType(), False),
+        StructField("tuple_size", IntegerType(), False),
+        StructField("tables", IntegerType(), False),
+        StructField("eta", DoubleType(), True),
+        StructField("chance_median", DoubleType(), True),
+        StructField("chance_high", DoubleType(), True),
+        StructField("reasons", ArrayType(StringType(), False), False),
     ]
 )
 
@@ -66,104 +72,245 @@ STRUCTURES = StructType(
         StructField("frequencies", ArrayType(LongType(), False), False),
         StructField("sets", LongType(), False),
         StructField("support", LongType(), False),
+        StructField("expected_support", DoubleType(), False),
+        StructField("lift", DoubleType(), True),
+        StructField("q", DoubleType(), True),
+        StructField("stability", DoubleType(), True),
+        StructField("significant", BooleanType(), False),
+        StructField("reproducible", BooleanType(), False),
     ]
 )
 
-_MERGE_BYTES = 64 << 20
-_RANGE_BYTES = 64 << 20  # of the signatures that one mining task holds
-Batches = Iterator[pa.RecordBatch]
+
+def _engine_finder(mining: MiningSettings) -> Callable[[], Engine]:
+    """Return what finds the engine on whatever machine it is called."""
+
+    def find() -> Engine:
+        binary = mining.binary
+        if binary is None and mining.engine != "datasketch":
+            # files sent with the job come first; executors know them by a relative path
+            sent = Path(SparkFiles.get("smh")).absolute()
+            binary = str(sent) if sent.is_file() else None
+        return get_engine(mining.engine, binary=binary)
+
+    return find
 
 
-def _engine(settings: MiningSettings) -> Engine:
-    """Return the engine, on whatever machine this runs: files sent with the job come first."""
-    binary = settings.binary
-    if binary is None and settings.engine != "datasketch":
-        sent = Path(SparkFiles.get("smh")).absolute()  # executors know it by a relative path
-        binary = str(sent) if sent.is_file() else None
-    return get_engine(settings.engine, binary=binary)
+def _seeds(mining: MiningSettings) -> list[int]:
+    """Return the seed that is reported and the others."""
+    return [mining.seed, *(other_seed(mining.seed, number) for number in range(mining.seeds))]
+
+
+def _tune(context: StageContext) -> None:
+    mining = context.settings.mining
+    if mining.tuple_size is not None and mining.tables is not None:
+        reasons = (f"Tuples of {mining.tuple_size} and {mining.tables} tables are set.",)
+        choice = Choice(mining.tuple_size, mining.tables, np.nan, np.nan, np.nan, reasons)
+    else:
+        choice = _choice(context)
+    for reason in choice.reasons:
+        context.say(reason)
+    numbers = (choice.eta, choice.chance_median, choice.chance_high)
+    known = [None if np.isnan(number) else float(number) for number in numbers]
+    row = (choice.tuple_size, choice.tables, *known, list(choice.reasons))
+    frame = context.spark.createDataFrame([row], TUNING).coalesce(1)
+    digest = f"{choice.tuple_size} x {choice.tables}"
+    context.write("tuning", frame, TUNING, digest=digest)
+    context.counts |= {"tuple_size": choice.tuple_size, "tables": choice.tables}
+
+
+def _choice(context: StageContext) -> Choice:
+    mining = context.settings.mining
+    kept = _kept_words(context)
+    chance = passes.totals(context, kept).chance()
+    pairs = sample_pairs(chance.words, seed=mining.seed)
+    frame = passes.decoys(context, kept, [0])
+    count = functools.partial(shared_documents, pairs=pairs)
+    _, shared = passes.tallies(context, frame, [_nothing, count], "similarity by chance")
+    return choose(
+        chance,
+        pairs,
+        shared,
+        link=mining.link,
+        partners_by_chance=mining.partners_by_chance,
+        min_lift=mining.min_lift,
+        tuple_size=mining.tuple_size,
+        tables=mining.tables,
+    )
+
+
+def _nothing(_bags: Bags) -> NDArray[np.int64]:
+    return np.zeros(0, dtype=np.int64)
+
+
+def _tuned(context: StageContext) -> tuple[int, int]:
+    row = context.read("tuning").select("tuple_size", "tables").first()
+    assert row is not None
+    return row["tuple_size"], row["tables"]
 
 
 def _sketch(context: StageContext) -> None:
     mining = context.settings.mining
-    column = "sizes" if context.settings.words.weight == "size" else "counts"
-    words = context.read("words", context.batch).select("image_id", "words", column)
-
-    def documents(batches: Batches) -> Iterator[Documents]:
-        for batch in batches:
-            items, offsets = to_lists(batch["words"])
-            weights, _ = to_lists(batch[column])
-            keys = np.array([document_key(i) for i in batch["image_id"].to_pylist()], np.uint32)
-            yield Documents(
-                keys,
-                offsets,
-                items.astype(np.uint32),
-                weights.astype(np.uint32) if mining.expand else None,
-            )
-
-    def sketch(batches: Batches) -> Batches:
-        blocks = _engine(mining).sketch_blocks(
-            documents(batches),
-            tuple_size=mining.tuple_size,
-            tables=mining.tables,
-            seed=mining.seed,
-            expand=mining.expand,
-        )
-        for block in blocks:
-            yield from rows_of_signatures(block)
-
-    # Few, large partitions: every one returns minima of all its words.
-    sources = words.coalesce(max(1, context.parallelism))
-    partial = sources.mapInArrow(sketch, SIGNATURES)
-    context.write("signatures", _merged(context, partial), SIGNATURES)
-    context.counts |= {
-        "images": context.rows("words", context.batch),
-        "words_present": context.entries[-1].rows,
-    }
-
-
-def _merged(context: StageContext, partial: DataFrame) -> DataFrame:
-    mining = context.settings.mining
-    row_bytes = 4 * mining.tuple_size * mining.tables
-    size_bytes = row_bytes * context.settings.codebook.size
-    parts = max(1, size_bytes // _MERGE_BYTES)
-    bucket = max(1, -(-context.settings.codebook.size // parts))
-    ranged = partial.repartitionById(parts, F.floor(F.col("item") / bucket).cast("int"))
-    return ranged.sortWithinPartitions("item").mapInArrow(merge_sorted_rows, SIGNATURES)
+    tuple_size, tables = _tuned(context)
+    seeds = _seeds(mining)
+    partial = passes.sketched(
+        context,
+        passes.documents(context, context.batch),
+        _engine_finder(mining),
+        {0: list(enumerate(seeds))},
+        tuple_size=tuple_size,
+        tables=tables,
+    )
+    signatures = passes.merged(context, partial, len(seeds))
+    context.write("signatures", signatures, passes.SIGNATURES)
+    context.counts |= {"images": context.rows("words", context.batch), "seeds": len(seeds)}
 
 
 def _mine(context: StageContext) -> None:
     mining = context.settings.mining
-    signatures = context.read("signatures")
-    if len(context.view.of_table("signatures")) > 1:
-        signatures = _merged(context, signatures)
     kept = _kept_words(context)
-    if kept is not None:
-        signatures = signatures.where(F.col("item").isin(kept.tolist()))
-    sets = _mined_sets(context, signatures)
-    context.counts |= {"mined_sets": sets.mined, "different_sets": len(sets)}
-    links = _links(context, sets)
-    found = build_structures(sets, links, min_cluster_size=mining.min_cluster_size)
-    context.counts["structures"] = len(found)
-    table = _structure_table(found, _support(context, found))
-    frame = context.spark.createDataFrame(table, STRUCTURES).coalesce(1)
+    chance = passes.totals(context, kept).chance()
+    numbers = range(mining.decoys)
+    decoys = passes.decoys(context, kept, numbers) if mining.decoys else None
+    if decoys is not None:
+        decoys = decoys.persist(StorageLevel.DISK_ONLY)
+    images = passes.documents(context)
+    both = images if decoys is None else images.unionByName(decoys)
+    sets = _sets(context, decoys, kept)
+    context.counts |= {"mined_sets": sets[0].mined, "different_sets": len(sets[0])}
+    if mining.link == "consensus":
+        found = _consensus(context, both, sets, chance)
+    else:
+        links = passes.links(context, sets, _engine_finder(mining))
+        found = [
+            build_structures(own, forest, min_cluster_size=mining.min_cluster_size)
+            for own, forest in zip(sets, links, strict=True)
+        ]
+    seeds = 1 + mining.seeds
+    judged = [found[0], *found[seeds:]]
+    counters = [functools.partial(_support, StructureIndex(one)) for one in judged]
+    support, *of_decoys = passes.tallies(context, both, counters, "support")
+    if decoys is not None:
+        decoys.unpersist()
+    assessment = evaluate(
+        found[0],
+        support,
+        chance,
+        decoy_scores=[
+            surprise(own, expected_support(one, chance))
+            for own, one in zip(of_decoys, judged[1:], strict=True)
+        ],
+        others=found[1:seeds],
+        max_q=mining.max_q,
+        min_stability=mining.min_stability,
+    )
+    frame = context.spark.createDataFrame(_structure_table(assessment), STRUCTURES).coalesce(1)
     context.write("structures", frame, STRUCTURES)
-    if not len(found):
-        context.progress.warn(
-            "no structures were found: more images, a lower mining.tuple_size or more "
-            "mining.tables find weaker ones"
+    _tell(context, assessment)
+
+
+def _sets(
+    context: StageContext, decoys: DataFrame | None, kept: NDArray[np.bool_] | None
+) -> list[SetList]:
+    mining = context.settings.mining
+    tuple_size, tables = _tuned(context)
+    engine = _engine_finder(mining)
+    signatures = context.read("signatures")
+    if kept is not None:
+        signatures = signatures.where(F.col("item").isin(np.flatnonzero(kept).tolist()))
+    if decoys is not None:
+        trials = {
+            1 + number: [(1 + mining.seeds + number, mining.seed)]
+            for number in range(mining.decoys)
+        }
+        partial = passes.sketched(
+            context, decoys, engine, trials, tuple_size=tuple_size, tables=tables
+        )
+        signatures = signatures.unionByName(partial)
+    count = 1 + mining.seeds + mining.decoys
+    return passes.mined_sets(context, signatures, engine, tuple_size=tuple_size, trials=count)
+
+
+def _consensus(
+    context: StageContext, documents: DataFrame, sets: Sequence[SetList], chance: Chance
+) -> list[Structures]:
+    mining = context.settings.mining
+    tuple_size, tables = _tuned(context)
+
+    def pairs_of(own: SetList) -> WordPairs:
+        return WordPairs.concatenate(
+            plausible_pairs(
+                block,
+                chance,
+                tuple_size=tuple_size,
+                tables=tables,
+                partners_by_chance=mining.partners_by_chance,
+                min_lift=mining.min_lift,
+            )
+            for block in meetings_of_pairs(own)
+        )
+
+    pairs = passes.plausible(context, sets, pairs_of)
+    # all seeds look at the same images: what they share is counted once
+    seeds = 1 + mining.seeds
+    together, places = WordPairs.union(pairs[:seeds])
+    counters = [
+        functools.partial(shared_documents, pairs=own) for own in (together, *pairs[seeds:])
+    ]
+    of_images, *of_decoys = passes.tallies(context, documents, counters, "shared images")
+    shared = [*(of_images[place] for place in places), *of_decoys]
+    found = []
+    for own_sets, own, counts in zip(sets, pairs, shared, strict=True):
+        links = link_words(
+            own,
+            counts,
+            chance,
+            partners_by_chance=mining.partners_by_chance,
+            pairs_by_chance=mining.pairs_by_chance,
+            min_lift=mining.min_lift,
+        )
+        found.append(consensus_structures(own_sets, grow(links, density=mining.density)))
+    return found
+
+
+def _support(index: StructureIndex, bags: Bags) -> NDArray[np.int64]:
+    return index.search(bags).support
+
+
+def _tell(context: StageContext, assessment: Assessment) -> None:
+    mining = context.settings.mining
+    count = len(assessment)
+    sure = int((assessment.significant & assessment.reproducible).sum())
+    context.counts["structures"] = count
+    if mining.decoys:
+        context.counts["significant"] = int(assessment.significant.sum())
+    if mining.seeds:
+        context.counts["reproducible"] = int(assessment.reproducible.sum())
+    if not count:
+        helps = (
+            "what images share is no more than chance explains; more images, another vocabulary "
+            "(codebook.size) or other features may show more"
+            if mining.link == "consensus"
+            else "more images, a lower mining.tuple_size or more mining.tables find weaker ones"
+        )
+        context.progress.warn(f"no structures were found: {helps}")
+    elif mining.decoys and mining.seeds and sure < count:
+        context.say(
+            f"{sure} of {count} structures are significant (q <= {mining.max_q:g}) and "
+            f"reproducible (stability >= {mining.min_stability:g}); they come first"
         )
 
 
-def _kept_words(context: StageContext) -> NDArray[np.int64] | None:
-    """Return the words that are no outliers; None when none is to be dropped."""
+def _kept_words(context: StageContext) -> NDArray[np.bool_] | None:
+    """Return which words are no outliers; None when none is to be dropped."""
     settings = context.settings.words
     if not settings.drop_outliers:
         return None
     counts = word_occurrences(context)
     low, high = outlier_bounds(counts, settings.outlier_deviations)
-    kept = np.flatnonzero((counts >= low) & (counts <= high))
+    kept: NDArray[np.bool_] = (counts >= low) & (counts <= high)
     context.counts |= {
-        "words_kept_percent": round(100 * len(kept) / max(1, len(counts)), 2),
+        "words_kept_percent": round(100 * kept.sum() / max(1, len(counts)), 2),
         "occurrences_kept_percent": round(100 * counts[kept].sum() / max(1, counts.sum()), 2),
     }
     return kept
@@ -178,95 +325,16 @@ def word_occurrences(context: StageContext) -> NDArray[np.int64]:
     return counts
 
 
-def _ranges(total: int, parts: int) -> list[tuple[int, int]]:
-    bounds = np.linspace(0, total, min(total, parts) + 1).astype(int).tolist()
-    return list(itertools.pairwise(bounds))
-
-
-def _mined_sets(context: StageContext, signatures: DataFrame) -> SetList:
-    mining = context.settings.mining
-    signatures_bytes = 4 * mining.tuple_size * mining.tables * context.rows("codebooks")
-    parts = max(2 * context.parallelism, -(-signatures_bytes // _RANGE_BYTES))
-    ranges = _ranges(mining.tables, parts)
-    sliced = StructType([*SIGNATURES.fields, StructField("range", IntegerType(), False)])
-
-    def cut(batches: Batches) -> Batches:
-        for batch in batches:
-            if batch.num_rows:
-                yield from slice_rows(batch, tuple_size=mining.tuple_size, ranges=ranges)
-
-    def mine(batches: Batches) -> Batches:
-        held = [b for b in batches if b.num_rows]
-        if not held:
-            return
-        begin, end = ranges[held[0]["range"][0].as_py()]
-        part = signatures_of_rows(held, tuple_size=mining.tuple_size, tables=end - begin)
-        yield from rows_of_sets(_engine(mining).mine(part, min_set_size=mining.min_set_size))
-
-    schema = "items binary, multiplicity long"
-    slices = signatures.mapInArrow(cut, sliced).repartitionById(len(ranges), "range")
-    found = slices.sortWithinPartitions("item").mapInArrow(mine, schema)
-    merged = found.groupBy("items").agg(F.sum("multiplicity").alias("multiplicity"))
-    with context.progress.spark_jobs(context.spark.sparkContext, f"{context.title}: sets"):
-        return sets_of_rows(merged.toArrow().to_batches())
-
-
-def _links(context: StageContext, sets: SetList) -> Links:
-    mining = context.settings.mining
-    if len(sets) == 0:
-        return Links.concatenate([])
-    ranges = _ranges(mining.cluster_tables, context.parallelism)
-    shared = context.spark.sparkContext.broadcast(sets)
-
-    def cluster(batches: Batches) -> Batches:
-        for batch in batches:
-            for number in batch["id"].to_pylist():
-                links = _engine(mining).cluster(
-                    shared.value,
-                    tuple_size=mining.cluster_tuple_size,
-                    tables=mining.cluster_tables,
-                    overlap=mining.overlap,
-                    seed=mining.seed,
-                    table_range=ranges[number],
-                )
-                low, high = links.pairs[:, 0], links.pairs[:, 1]
-                yield pa.RecordBatch.from_arrays([pa.array(low), pa.array(high)], ["a", "b"])
-
-    numbers = context.spark.range(0, len(ranges), 1, len(ranges))
-    with context.progress.spark_jobs(context.spark.sparkContext, f"{context.title}: clusters"):
-        table = numbers.mapInArrow(cluster, "a long, b long").toArrow()
-    shared.destroy()
-    return Links(np.stack([table["a"].to_numpy(), table["b"].to_numpy()], axis=1))
-
-
-def _support(context: StageContext, found: Structures) -> NDArray[np.int64]:
-    """Return how many images hold more than half of each structure's words."""
-    total = np.zeros(len(found), dtype=np.int64)
-    if len(found) == 0:
-        return total
-    shared = context.spark.sparkContext.broadcast(found)
-
-    def count(batches: Batches) -> Batches:
-        index = StructureIndex(shared.value)
-        support = np.zeros(len(shared.value), dtype=np.int64)
-        for batch in batches:
-            support += index.search(bags_of_words(batch, "counts")).support
-        yield pa.RecordBatch.from_pydict({"support": [support.tobytes()]})
-
-    words = context.read("words").select("words", "counts").mapInArrow(count, "support binary")
-    with context.progress.spark_jobs(context.spark.sparkContext, f"{context.title}: support"):
-        for row in words.toLocalIterator():
-            total += np.frombuffer(row["support"], np.int64)
-    shared.destroy()
-    return total
-
-
-def _structure_table(found: Structures, support: NDArray[np.int64]) -> pa.Table:
+def _structure_table(assessment: Assessment) -> pa.Table:
     inner = pa.list_(pa.field("element", pa.int64(), nullable=False))
+    found = assessment.structures
 
     def lists(values: NDArray[np.integer]) -> pa.Array:
         offsets = pa.array(found.offsets.astype(np.int32))
         return pa.ListArray.from_arrays(offsets, pa.array(values.astype(np.int64))).cast(inner)
+
+    def known(values: NDArray[np.float64]) -> pa.Array:
+        return pa.array(values, mask=np.isnan(values))
 
     return pa.table(
         {
@@ -274,37 +342,63 @@ def _structure_table(found: Structures, support: NDArray[np.int64]) -> pa.Table:
             "words": lists(found.items),
             "frequencies": lists(found.frequencies),
             "sets": pa.array(found.sets.astype(np.int64)),
-            "support": pa.array(support),
+            "support": pa.array(assessment.support),
+            "expected_support": pa.array(assessment.expected_support),
+            "lift": known(assessment.lift),
+            "q": known(assessment.q),
+            "stability": known(assessment.stability),
+            "significant": pa.array(assessment.significant),
+            "reproducible": pa.array(assessment.reproducible),
         }
     )
 
 
+def _tune_settings(settings: Settings) -> dict[str, object]:
+    mining = settings.mining
+    chosen: dict[str, object] = {"tuple_size": mining.tuple_size, "tables": mining.tables}
+    if None in chosen.values():
+        names = {"link", "seed", "partners_by_chance", "min_lift"}
+        chosen |= mining.model_dump(mode="json", include=names)
+        chosen["outliers"] = _outliers(settings)
+    return chosen
+
+
 def _sketch_settings(settings: Settings) -> dict[str, object]:
     mining = settings.mining
-    chosen: dict[str, object] = {
-        "tuple_size": mining.tuple_size,
-        "tables": mining.tables,
-        "seed": mining.seed,
-    }
+    chosen: dict[str, object] = {"seed": mining.seed, "seeds": mining.seeds}
     if mining.expand:
         chosen["expand"] = settings.words.weight
     return chosen
 
 
 def _mine_settings(settings: Settings) -> dict[str, object]:
-    words = settings.words
+    left_out = {"engine", "binary", "tuple_size", "tables"}
     return {
-        **settings.mining.model_dump(mode="json", exclude={"engine", "binary"}),
-        "weight": words.weight if settings.mining.expand else None,
-        "outliers": words.outlier_deviations if words.drop_outliers else None,
+        **settings.mining.model_dump(mode="json", exclude=left_out),
+        "weight": settings.words.weight if settings.mining.expand else None,
+        "outliers": _outliers(settings),
     }
 
+
+def _outliers(settings: Settings) -> float | None:
+    return settings.words.outlier_deviations if settings.words.drop_outliers else None
+
+
+TUNE = Stage(
+    name="tune",
+    per_batch=False,
+    after=("vocabulary", "words"),
+    revision=1,
+    settings=_tune_settings,
+    run=_tune,
+    frozen=True,
+)
 
 SKETCH = Stage(
     name="sketch",
     per_batch=True,
-    after=("words",),
-    revision=1,
+    after=("words", "tune"),
+    revision=2,
     settings=_sketch_settings,
     run=_sketch,
 )
@@ -312,8 +406,8 @@ SKETCH = Stage(
 MINE = Stage(
     name="mine",
     per_batch=False,
-    after=("sketch", "words"),
-    revision=1,
+    after=("tune", "sketch", "words"),
+    revision=2,
     settings=_mine_settings,
     run=_mine,
 )

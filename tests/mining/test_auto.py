@@ -146,3 +146,15 @@ def test_samples_are_even():
     times = np.bincount(np.concatenate([pairs.first, pairs.second]), minlength=100)
     assert times.min() > 15
     assert times.max() < 65
+
+
+@pytest.mark.parametrize("link", ["consensus", "single"])
+def test_what_is_set_is_obeyed(link):
+    free = chosen(10, link=link)
+    size = chosen(10, link=link, tuple_size=free.tuple_size)
+    assert (size.tuple_size, size.tables) == (free.tuple_size, free.tables)
+    other = chosen(10, link=link, tuple_size=4)
+    assert other.tuple_size == 4
+    tables = chosen(10, link=link, tables=123_456, max_tables=5)
+    assert (tables.tuple_size, tables.tables) == (free.tuple_size, 123_456)
+    assert tables.reasons[-1] == "123456 tables are set."

@@ -187,3 +187,25 @@ def test_malformed_arrays_of_pairs():
         WordPairs(words.astype(np.int64), words + 1, np.ones(1, np.int64))
     with pytest.raises(MalformedError, match="do not fit together"):
         WordPairs(words, words + 1, np.ones(2, np.int64))
+
+
+class TestUnion:
+    def pairs(self, *rows):
+        first, second, meetings = np.array(rows, dtype=np.int64).reshape(-1, 3).T
+        return WordPairs(first.astype(np.uint32), second.astype(np.uint32), meetings)
+
+    def test_by_hand(self):
+        largest = 2**32 - 1
+        one = self.pairs((1, 2, 5), (3, largest, 1))
+        other = self.pairs((0, 9, 1), (1, 2, 2))
+        union, places = WordPairs.union([one, other])
+        assert union.first.tolist() == [0, 1, 3]
+        assert union.second.tolist() == [9, 2, largest]
+        assert union.meetings.tolist() == [1, 7, 1]
+        assert [p.tolist() for p in places] == [[1, 2], [0, 1]]
+
+    def test_of_none(self):
+        union, places = WordPairs.union([self.pairs(), self.pairs()])
+        assert len(union) == 0
+        assert [len(p) for p in places] == [0, 0]
+        assert WordPairs.union([])[1] == []

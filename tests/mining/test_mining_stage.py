@@ -1,0 +1,146 @@
+"""Mining on Spark is mining on one machine: the same structures, q-values and stabilities."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from commands import SETTINGS, rows_of, table_of
+
+from minia_spark.config import load_settings
+from minia_spark.mining import passes
+from minia_spark.mining.arrays import Documents
+from minia_spark.mining.assess import Assessment, assess, miner
+from minia_spark.mining.auto import choose_for
+from minia_spark.mining.corpus import Collection
+from minia_spark.mining.hashing import document_key
+from minia_spark.mining.twin import DatasketchEngine
+from minia_spark.warehouse import Warehouse
+
+CONSENSUS = (
+    *("mining.link=consensus", "mining.tuple_size=2", "mining.tables=150", "mining.min_lift=1"),
+    *("mining.partners_by_chance=3", "mining.pairs_by_chance=100"),
+)
+"""Sixty images are few: it takes lenient settings to find anything, and some of it is chance."""
+
+
+def collection_of(location: Path, pieces: int, *, kept: set[int] | None = None) -> Collection:
+    """Return the images as documents: pieces by the names' checksums, in the names' order."""
+    parts: list[list[tuple[str, list[int], list[int]]]] = [[] for _ in range(pieces)]
+    for name, words, counts in rows_of(location, "words", "image_id", "words", "counts"):
+        both = [(w, c) for w, c in zip(words, counts, strict=True) if kept is None or w in kept]
+        part = parts[zlib.crc32(name.encode()) % pieces]
+        part.append((name, [w for w, _ in both], [c for _, c in both]))
+
+    def collection() -> Iterator[Documents]:
+        for part in parts:
+            part.sort()
+            yield Documents(
+                np.array([document_key(name) for name, _, _ in part], dtype=np.uint32),
+                np.cumsum([0, *(len(words) for _, words, _ in part)]).astype(np.int64),
+                np.array([w for _, words, _ in part for w in words], dtype=np.uint32),
+                np.array([c for _, _, counts in part for c in counts], dtype=np.uint32),
+            )
+
+    return collection
+
+
+def assert_same(location: Path, wanted: Assessment) -> None:
+    table = table_of(location, "structures").sort_values("structure_id")
+    found = wanted.structures
+    assert table["structure_id"].tolist() == list(range(len(found)))
+    assert [w for row in table["words"] for w in row] == found.items.tolist()
+    assert [f for row in table["frequencies"] for f in row] == found.frequencies.tolist()
+    assert table["words"].map(len).tolist() == found.sizes.tolist()
+    assert table["sets"].tolist() == found.sets.tolist()
+    assert table["support"].tolist() == wanted.support.tolist()
+    for name in ("expected_support", "lift", "q", "stability", "significant", "reproducible"):
+        np.testing.assert_array_equal(table[name].to_numpy(float), getattr(wanted, name), name)
+
+
+def on_one_machine(collection: Collection, *settings: str) -> Assessment:
+    mining = load_settings(None, [*SETTINGS, *settings]).mining
+    own = {
+        *("link", "tuple_size", "tables", "min_set_size", "expand", "density", "min_lift"),
+        *("partners_by_chance", "pairs_by_chance"),
+        *("cluster_tuple_size", "cluster_tables", "overlap", "min_cluster_size"),
+    }
+    return assess(
+        collection,
+        miner(DatasketchEngine(), **mining.model_dump(include=own)),
+        decoys=mining.decoys,
+        seeds=mining.seeds,
+        seed=mining.seed,
+    )
+
+
+@pytest.mark.parametrize(
+    ("pieces", "settings"),
+    [
+        (1, ()),
+        (3, (*CONSENSUS, "mining.decoys=2")),
+        (1, (*CONSENSUS, "mining.expand=true", "mining.seeds=1", "mining.seed=7")),
+    ],
+)
+def test_as_on_one_machine(own_warehouse, published, monkeypatch, pieces, settings):
+    monkeypatch.setattr(passes, "_IMAGES_A_PIECE", 60 / pieces)
+    for stage, batch in (("tune", None), ("sketch", "b1"), ("mine", None)):
+        published(own_warehouse, stage, batch, *SETTINGS, *settings)
+    wanted = on_one_machine(collection_of(own_warehouse, pieces), *settings)
+    assert len(wanted) > 0
+    assert_same(own_warehouse, wanted)
+
+
+def test_no_decoys_and_no_seeds(own_warehouse, published):
+    """What is not measured is null, and nothing is called significant."""
+    none = ("mining.decoys=0", "mining.seeds=0")
+    for stage, batch in (("sketch", "b1"), ("mine", None)):
+        published(own_warehouse, stage, batch, *SETTINGS, *none)
+    table = table_of(own_warehouse, "structures")
+    assert len(table) > 0
+    assert table[["q", "stability"]].isna().all(axis=None)
+    assert not table[["significant", "reproducible"]].any(axis=None)
+    assert (table["expected_support"] > 0).all()
+    assert set(table_of(own_warehouse, "signatures")["trial"]) == {0}
+    assert_same(own_warehouse, on_one_machine(collection_of(own_warehouse, 1), *none))
+
+
+@pytest.mark.parametrize("set_", ["mining.tables=null", "mining.tuple_size=null"])
+@pytest.mark.parametrize("link", ["consensus", "single"])
+def test_tables_are_chosen_as_on_one_machine(own_warehouse, published, set_, link):
+    settings = (set_, f"mining.link={link}")
+    made = published(own_warehouse, "tune", None, *SETTINGS, *settings)
+    mining = load_settings(None, [*SETTINGS, *settings]).mining
+    wanted = choose_for(
+        collection_of(own_warehouse, 1),
+        **mining.model_dump(include={"link", "tuple_size", "tables", "seed"}),
+    )
+    (row,) = table_of(own_warehouse, "tuning").to_dict("records")
+    assert row.pop("reasons").tolist() == list(wanted.reasons)
+    assert row == {name: getattr(wanted, name) for name in row}
+    told = made.progress.stream.getvalue()
+    assert all(reason in told for reason in wanted.reasons)
+
+
+def test_what_is_set_is_obeyed(own_warehouse, published):
+    published(own_warehouse, "tune", None, *SETTINGS)
+    (row,) = table_of(own_warehouse, "tuning").to_dict("records")
+    assert (row["tuple_size"], row["tables"]) == (3, 300)
+    assert row["reasons"].tolist() == ["Tuples of 3 and 300 tables are set."]
+    assert np.isnan(row["eta"])
+
+
+def test_new_images_do_not_change_the_tables(minia, own_warehouse, survey):
+    """They were chosen once; all minima that are stored stay useful."""
+    chosen = ("mining.tables=null", "mining.decoys=0", "mining.seeds=0", "report.structures=0")
+    given = [word for s in (*SETTINGS, *chosen) for word in ("--set", s)]
+    minia("run", "--warehouse", own_warehouse, *given).expect(0)
+    tuned = rows_of(own_warehouse, "tuning")
+    images = ("--images", survey.images.parent / "images", "--batch", "b2")
+    minia("run", *images, "--warehouse", own_warehouse, *given).expect(0)
+    assert rows_of(own_warehouse, "tuning") == tuned
+    last = next(Warehouse(str(own_warehouse)).runs())
+    assert {s.action for s in last.steps if s.stage == "tune"} == {"skipped"}
