@@ -7,12 +7,15 @@ Only arguments, messages and exit codes are here: what a command does is in
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import logging
 import os
+import signal
 import sys
+import threading
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -57,7 +60,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.getLogger("py4j").setLevel(logging.ERROR)
     handler: Handler = options.handler
     try:
-        code = handler(options)
+        with _termination_interrupts():
+            code = handler(options)
         _flush()
         return code
     except MiniaError as error:
@@ -73,12 +77,32 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if os.environ.get("MINIA_TRACEBACK"):
             traceback.print_exc()
         print(
-            f"minia {options.command}: {root_cause(error)}\n"
+            f"minia {options.command}: {root_cause(error)}\n{_advice(error, options)}"
             "Readers still see the state before this run, and what it finished is kept: start it "
             "again. MINIA_TRACEBACK=1 shows where it happened.",
             file=sys.stderr,
         )
         return 1
+
+
+def _advice(error: Exception, options: argparse.Namespace) -> str:
+    if "No space left on device" not in str(error):
+        return ""
+    where = getattr(options, "warehouse", None) or "the warehouse"
+    return f"Make room in {where} and in Spark's scratch folder (SPARK_LOCAL_DIRS, else TMPDIR).\n"
+
+
+@contextlib.contextmanager
+def _termination_interrupts() -> Iterator[None]:
+    """Take SIGTERM, by which schedulers stop a job, for Ctrl-C: what is held is given back."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # signals are the main thread's
+        return
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _flush() -> None:

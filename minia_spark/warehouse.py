@@ -7,11 +7,14 @@
       runs/<run>.json               the ledger: one file a run
       <table>/run=<run>/...         Parquet, written by Spark, never changed afterwards
       report/index.html             the page
-      lock.json                     who writes now
+      lock.json                     who writes now; lock-<token>.beat: that it still lives
 
 **Publishing.** A state is one small file that is created under the next number: a file appears
 whole or not at all, and of two writers one fails. The newest number is the current state. Readers
 that hold an older state keep reading it: run folders stay until ``vacuum``.
+
+**Time.** Nothing is decided by the clock: states have numbers, and names of runs grow even when the
+clock is set back. Times are only noted for people.
 
 No Spark here: ``status``, ``history``, ``rollback`` and ``vacuum`` start at once.
 """
@@ -28,10 +31,12 @@ import re
 import secrets
 import socket
 import tempfile
+import threading
+import time
 from collections.abc import Iterable, Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -50,10 +55,16 @@ __all__ = [
     "now",
 ]
 
+_STAMP = "%Y%m%dT%H%M%S.%f"  # to the microsecond, of one width: names sort as the runs came
+_RUN_PAGE = re.compile(r"([0-9]{8}T[0-9]{6}\.[0-9]{6})-[0-9a-f]{6}\.json")
 _BATCH_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _CATALOGUE = "catalogue"
 _RUNS = "runs"
 _LOCK = "lock.json"
+_TOKEN = re.compile(r"[0-9a-f]{16}")
+_BEAT_SECONDS = 15.0
+_PATIENCE_SECONDS = 6 * _BEAT_SECONDS  # without a beat: the holder is dead
+_POLL_SECONDS = 1.0
 
 
 class _Model(BaseModel):
@@ -135,28 +146,40 @@ class Arrival(_Model):
     same_as: str | None = Field(None, description="the batch that has its content already")
 
 
-class RunRecord(_Model):
-    """The ledger's page of one run."""
+class _Head(BaseModel):
+    """What is looked up in every page of the ledger; a page's many steps are passed over."""
 
-    run: str
-    command: str
+    model_config = ConfigDict(frozen=True)
+
     state: str = Field(description="running, done, nothing to do, or failed")
-    started_at: str
-    ended_at: str = ""
-    user: str = ""
-    host: str = ""
-    pid: int = 0
-    version: str = Field(description="of minia-spark")
     catalogue: int = Field(0, description="the state this run published; 0: none")
-    error: str = ""
-    settings: dict[str, Any] = Field(default_factory=dict)
-    steps: tuple[StepRecord, ...] = ()
     arrivals: tuple[Arrival, ...] = Field((), description="what 'minia reprocess' took")
 
     @property
     def succeeded(self) -> bool:
         """It ended, and what it was asked for is in the warehouse."""
         return self.state in ("done", "nothing to do")
+
+
+class RunRecord(_Head):
+    """The ledger's page of one run."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    run: str
+    command: str
+    started_at: str
+    ended_at: str = ""
+    user: str = ""
+    host: str = ""
+    pid: int = 0
+    version: str = Field(description="of minia-spark")
+    error: str = ""
+    settings: dict[str, Any] = Field(default_factory=dict)
+    steps: tuple[StepRecord, ...] = ()
+
+
+_Page = TypeVar("_Page", bound=_Head)
 
 
 def is_batch_name(name: str) -> bool:
@@ -313,10 +336,8 @@ class Warehouse:
         arrivals: Iterable[Arrival] = (),
     ) -> RunRecord:
         """Write the ledger's first line of a run and return it."""
-        # to the microsecond, so that names sort as the runs came
-        stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%f")
         record = RunRecord(
-            run=f"{stamp}-{secrets.token_hex(3)}",
+            run=f"{self._next_stamp()}-{secrets.token_hex(3)}",
             command=command,
             state="running",
             started_at=now(),
@@ -330,10 +351,20 @@ class Warehouse:
         self.save_run(record)
         return record
 
+    def _next_stamp(self) -> str:
+        """Return the time, or, where the clock was set back, a moment after the newest run."""
+        pages = map(_RUN_PAGE.fullmatch, reversed(self.storage.names(_RUNS)))
+        newest = next((page[1] for page in pages if page), "")
+        stamp = _clock().strftime(_STAMP)
+        if stamp > newest:
+            return stamp
+        following = datetime.strptime(newest, _STAMP) + timedelta(microseconds=1)
+        return following.strftime(_STAMP)
+
     def save_run(self, record: RunRecord) -> None:
         """Write the ledger's page of a run anew."""
         data = (record.model_dump_json(indent=1) + "\n").encode()
-        self.storage.replace(f"{_RUNS}/{record.run}.json", data)
+        self.storage.replace(_page_of(record.run), data)
 
     def run(self, run: str) -> RunRecord:
         """Return the ledger's page of one run.
@@ -344,30 +375,36 @@ class Warehouse:
             It is not there, or its file cannot be understood.
         """
         try:
-            return self._page(run)
+            return self._understood(RunRecord, run, self.storage.read(_page_of(run)))
         except FileNotFoundError:
             raise InputError(f"the ledger of {self.storage} has no run {run}") from None
 
-    def _page(self, run: str) -> RunRecord:
-        path = f"{_RUNS}/{run}.json"
+    def _understood(self, model: type[_Page], run: str, data: bytes) -> _Page:
         try:
-            return RunRecord.model_validate_json(self.storage.read(path))
+            return model.model_validate_json(data)
         except ValidationError as error:
-            raise InputError(f"{self.storage}/{path} cannot be understood: {error}") from None
+            raise InputError(
+                f"{self.storage}/{_page_of(run)} cannot be understood: {error}"
+            ) from None
 
-    def runs(self) -> Iterator[RunRecord]:
-        """Yield the ledger's pages, newest first."""
+    def _pages(self) -> Iterator[tuple[str, bytes]]:
         for name in reversed(self.storage.names(_RUNS)):
             if name.endswith(".json") and not name.startswith("."):
                 with contextlib.suppress(FileNotFoundError):
-                    yield self._page(name[:-5])
+                    yield name[:-5], self.storage.read(f"{_RUNS}/{name}")
+
+    def runs(self) -> Iterator[RunRecord]:
+        """Yield the ledger's pages, newest first."""
+        for run, data in self._pages():
+            yield self._understood(RunRecord, run, data)
 
     def arrivals(self) -> dict[str, Arrival]:
         """Return what runs that succeeded took as batches: of every place the latest, by place."""
         found: dict[str, Arrival] = {}
-        for record in self.runs():
-            if record.succeeded:
-                for arrival in record.arrivals:
+        for run, data in self._pages():
+            head = self._understood(_Head, run, data)
+            if head.succeeded:
+                for arrival in head.arrivals:
                     found.setdefault(arrival.place, arrival)
         return found
 
@@ -380,10 +417,10 @@ class Warehouse:
             (stage, batch, fingerprint) to the entries: a second start takes them up.
         """
         found: dict[tuple[str, str | None, str], tuple[Entry, ...]] = {}
-        for record in self.runs():
-            if record.catalogue:
+        for run, data in self._pages():
+            if self._understood(_Head, run, data).catalogue:
                 continue
-            for step in record.steps:
+            for step in self._understood(RunRecord, run, data).steps:
                 if step.action != "done" or not step.entries:
                     continue
                 key = (step.stage, step.batch, step.entries[0].fingerprint)
@@ -442,7 +479,12 @@ class Warehouse:
 
     @contextlib.contextmanager
     def lock(self, command: str) -> Iterator[None]:
-        """Keep other writers out; the lock of a process that is dead on this host is taken over.
+        """Keep other writers out; the lock of a process that is dead is taken over.
+
+        Whether a process of this machine lives, the system tells at once. One of another machine,
+        or of another container, gives a beat every few seconds: it is dead when none came for a
+        minute and a half. Should it only have slept, it cannot publish over what came since
+        (:meth:`commit`).
 
         Raises
         ------
@@ -452,6 +494,7 @@ class Warehouse:
         """
         holder = {
             "host": socket.gethostname(),
+            "machine": _machine(),
             "pid": os.getpid(),
             "started": _process_start(os.getpid()),
             "command": command,
@@ -465,20 +508,44 @@ class Warehouse:
                 with self._alone_on_this_host():
                     self._remove_dead_lock()
         except OSError as error:
-            raise MiniaError(f"warehouse {self.storage} cannot be written: {error}") from None
+            why = error.strerror or error
+            raise MiniaError(f"warehouse {self.storage} cannot be written: {why}") from None
+        try:
+            with self._beating(str(holder["token"])):
+                yield
+        finally:
+            with contextlib.suppress(OSError, ValueError):
+                if json.loads(self.storage.read(_LOCK)).get("token") == holder["token"]:
+                    self.storage.remove_file(_LOCK)
+
+    @contextlib.contextmanager
+    def _beating(self, token: str) -> Iterator[None]:
+        """Give a sign of life every few seconds, for those who cannot see this process."""
+        over = threading.Event()
+
+        def beat() -> None:
+            number = 0
+            while not over.wait(_BEAT_SECONDS):
+                number += 1
+                with contextlib.suppress(OSError):  # a full disk; there may be room next time
+                    self.storage.replace(_beat_file(token), str(number).encode())
+
+        thread = threading.Thread(target=beat, name="lock", daemon=True)
+        thread.start()
         try:
             yield
         finally:
-            with contextlib.suppress(FileNotFoundError, ValueError):
-                if json.loads(self.storage.read(_LOCK)).get("token") == holder["token"]:
-                    self.storage.remove_file(_LOCK)
+            over.set()
+            thread.join()
+            with contextlib.suppress(OSError):
+                self.storage.remove_file(_beat_file(token))
 
     @contextlib.contextmanager
     def _alone_on_this_host(self) -> Iterator[None]:
         """Let one process at a time judge the holder: two could remove each other's new lock.
 
-        Only processes of the holder's host can see that it is dead, so the kernel's own lock on a
-        file of this host is enough; it goes with the process.
+        The kernel's own lock on a file of this host goes with the process. Processes of two hosts
+        that wait for the same dead one may in theory still do so; then :meth:`commit` lets one win.
         """
         local = self.storage.local
         name = hashlib.sha256(self.storage.location.encode()).hexdigest()[:16]
@@ -488,30 +555,77 @@ class Warehouse:
             yield
 
     def _remove_dead_lock(self) -> None:
-        try:
-            holder = json.loads(self.storage.read(_LOCK))
-        except FileNotFoundError:
+        holder = self._holder()
+        if holder is None:
             return  # just released
-        except ValueError:
-            holder = {}
-        if holder.get("host") == socket.gethostname() and isinstance(holder.get("pid"), int):
-            started = _process_start(holder["pid"])
-            if started is None or started != holder.get("started"):
+        if self._is_dead(holder):
+            if self._holder() == holder:
                 self.storage.remove_file(_LOCK)
-                return
+                self.storage.remove_file(_beat_file(holder["token"]))
+            return
+        if self._holder() != holder:
+            return  # released while we looked
         raise MiniaError(
             f"warehouse {self.storage} is in use by process {holder.get('pid')} on host "
             f"{holder.get('host')} since {holder.get('since')} ({holder.get('command')}); wait "
             f"for it, or, if that process is gone, remove {self.storage}/{_LOCK}"
         )
 
+    def _holder(self) -> dict[str, Any] | None:
+        """Return what the lock says; None: there is none; empty: it cannot be understood."""
+        try:
+            holder = json.loads(self.storage.read(_LOCK))
+        except FileNotFoundError:
+            return None
+        except ValueError:
+            return {}
+        return holder if isinstance(holder, dict) else {}
+
+    def _is_dead(self, holder: dict[str, Any]) -> bool:
+        known = isinstance(holder.get("pid"), int) and _TOKEN.fullmatch(str(holder.get("token")))
+        if not known:
+            return False  # we did not write that
+        if holder.get("machine") == _machine():
+            started = _process_start(holder["pid"])
+            return started is None or started != holder.get("started")
+        seen = self._beat(holder["token"])
+        waited_from = time.monotonic()
+        while time.monotonic() - waited_from < _PATIENCE_SECONDS:
+            time.sleep(_POLL_SECONDS)
+            if self._holder() != holder or self._beat(holder["token"]) != seen:
+                return False
+        return True
+
+    def _beat(self, token: str) -> bytes | None:
+        try:
+            return self.storage.read(_beat_file(token))
+        except FileNotFoundError:
+            return None
+
+
+def _page_of(run: str) -> str:
+    return f"{_RUNS}/{run}.json"
+
 
 def _state_file(version: int) -> str:
     return f"{_CATALOGUE}/{version:012d}.json"
 
 
+def _beat_file(token: str) -> str:
+    return f"lock-{token}.beat"
+
+
 def _is_within(path: str, folder: str) -> bool:
     return path == folder or path.startswith(folder + "/")
+
+
+def _machine() -> str:
+    """Return what processes share that can see each other: a boot of a host, and a container."""
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+        return f"{boot} {Path('/proc/self/ns/pid').readlink()}"
+    except OSError:
+        return socket.gethostname()
 
 
 def _process_start(pid: int) -> str | None:
@@ -543,4 +657,8 @@ def _user() -> str:
 
 def now() -> str:
     """Return the time as the catalogue and the ledger write it (UTC, ISO 8601)."""
-    return datetime.now(UTC).isoformat(timespec="seconds")
+    return _clock().isoformat(timespec="seconds")
+
+
+def _clock() -> datetime:
+    return datetime.now(UTC)

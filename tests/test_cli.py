@@ -7,8 +7,10 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -363,6 +365,23 @@ class TestEndings:
         monkeypatch.setattr(cli, "_run", interrupted)
         found = run_minia("run", "--warehouse", tmp_path).expect(1)
         assert found.err == "minia run: interrupted; the next run goes on\n"
+
+    def test_a_scheduler_that_stops_it(self, monkeypatch, tmp_path):
+        """SIGTERM: the lock is given back, and the ledger says what happened."""
+        house = Warehouse(str(tmp_path / "W"))
+
+        def stopped(_: object) -> int:
+            with house.lock("minia run"):
+                os.kill(os.getpid(), signal.SIGTERM)
+                time.sleep(5)
+            return 0
+
+        before = signal.getsignal(signal.SIGTERM)
+        monkeypatch.setattr(cli, "_run", stopped)
+        found = run_minia("run", "--warehouse", tmp_path / "W").expect(1)
+        assert found.err == "minia run: interrupted; the next run goes on\n"
+        assert not house.storage.exists("lock.json")
+        assert signal.getsignal(signal.SIGTERM) == before
 
     def test_anything_else(self, monkeypatch, tmp_path):
         def broken(_: object) -> int:

@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -20,7 +21,14 @@ from hypothesis import strategies as st
 
 from minia_spark import warehouse as module
 from minia_spark.errors import InputError, MiniaError, SettingsError
-from minia_spark.warehouse import Catalogue, Entry, StepRecord, Warehouse, check_batch_name
+from minia_spark.warehouse import (
+    Arrival,
+    Catalogue,
+    Entry,
+    StepRecord,
+    Warehouse,
+    check_batch_name,
+)
 
 PARALLEL = 12
 
@@ -220,6 +228,32 @@ class TestLedger:
         assert made[3].host == socket.gethostname()
         assert made[3].state == "running"
 
+    def test_their_order_does_not_depend_on_the_clock(self, house, monkeypatch):
+        start = datetime(2026, 11, 20, 12, tzinfo=UTC)
+        times = [start, start, start - timedelta(days=400), start - timedelta(1), start]
+        times += [start + timedelta(1), datetime(1970, 1, 1, tzinfo=UTC)]
+        made = []
+        for moment in times:
+            monkeypatch.setattr(module, "_clock", lambda moment=moment: moment)
+            made.append(house.new_run("minia run", "1.0", {}).run)
+        assert made == sorted(made)
+        assert [r.run for r in house.runs()] == made[::-1]
+        assert made[0].startswith("20261120T120000.000000-")
+        assert made[2].startswith("20261120T120000.000002-")
+        assert made[5].startswith("20261121T120000.000000-")
+        assert made[6].startswith("20261121T120000.000001-")
+        assert next(house.runs()).started_at == "1970-01-01T00:00:00+00:00"  # what the clock said
+
+    def test_other_files_beside_the_pages(self, house):
+        house.storage.replace("runs/zzz.json.bak", b"")
+        house.storage.replace("runs/notes", b"")
+        run = house.new_run("minia run", "1.0", {}).run
+        assert [r.run for r in house.runs()] == [run]
+
+    def test_a_run_that_is_not_there(self, house):
+        with pytest.raises(InputError, match=r"the ledger of .*W has no run r1"):
+            house.run("r1")
+
     def test_saving_again_replaces_the_page(self, house):
         record = house.new_run("minia run", "1.0", {})
         house.save_run(record.model_copy(update={"state": "done"}))
@@ -278,6 +312,30 @@ class TestUnpublished:
         assert house.unpublished() == {}
         assert next(house.runs()).steps[0].entries == ()
         assert not house.storage.exists("words/run=r1")
+
+
+class TestArrivals:
+    def arrival(self, place: str, **values: object) -> Arrival:
+        digests = {"listing": "l", "named": "n", "unnamed": "u", "batch": place}
+        return Arrival(place=f"file:///{place}", **(digests | values))
+
+    def test_the_latest_of_every_place_from_runs_that_succeeded(self, house):
+        for state, listing in (("done", "1"), ("nothing to do", "2"), ("failed", "3")):
+            arrivals = [self.arrival("a", listing=listing), self.arrival(state)]
+            record = house.new_run("minia reprocess", "1.0", {}, arrivals)
+            house.save_run(record.model_copy(update={"state": state}))
+        house.new_run("minia reprocess", "1.0", {}, [self.arrival("running")])
+        found = house.arrivals()
+        assert sorted(found) == ["file:///a", "file:///done", "file:///nothing to do"]
+        assert found["file:///a"].listing == "2"
+
+    def test_pages_of_an_older_version_have_none(self, house):
+        record = house.new_run("minia run", "1.0", {})
+        page = json.loads(house.storage.read(f"runs/{record.run}.json"))
+        del page["arrivals"]
+        house.storage.replace(f"runs/{record.run}.json", json.dumps(page).encode())
+        assert house.arrivals() == {}
+        assert house.run(record.run).arrivals == ()
 
 
 class TestVacuum:
@@ -355,6 +413,31 @@ def holder(location: Path):
             process.kill()
 
 
+@contextlib.contextmanager
+def held_elsewhere(house: Warehouse, **values: object):
+    """Write a lock as if by another machine; yields what sets its beat."""
+    lock = {"host": "elsewhere", "machine": "another", "pid": 1, "started": "1", "command": ""}
+    lock |= {"token": "0" * 16, "since": "2026-01-01"} | values
+    house.storage.replace("lock.json", json.dumps(lock).encode())
+    yield lambda data: house.storage.replace(f"lock-{lock['token']}.beat", data)
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lose patience with other machines after a second."""
+    monkeypatch.setattr(module, "_PATIENCE_SECONDS", 1.0)
+    monkeypatch.setattr(module, "_POLL_SECONDS", 0.02)
+
+
+def until(condition):
+    """Return what a condition gives once it holds."""
+    for _ in range(1000):
+        if found := condition():
+            return found
+        time.sleep(0.01)
+    return pytest.fail("it never came")
+
+
 class TestLock:
     def test_is_there_only_inside(self, house):
         with house.lock("minia run"):
@@ -397,11 +480,65 @@ class TestLock:
         with local.lock("minia run"):
             pass
 
-    def test_another_hosts_lock_is_never_taken_over(self, house):
-        held = {"host": "elsewhere", "pid": 1, "started": "1", "command": "minia run"}
-        house.storage.replace("lock.json", json.dumps(held).encode())
-        with pytest.raises(MiniaError, match=r"process 1 on host elsewhere .* remove .*lock.json"):
+    def test_a_living_process_of_another_machine_keeps_it(self, house, quick):
+        with held_elsewhere(house) as beat:
+            beat(b"1")
+            beats = threading.Timer(0.2, beat, [b"2"])
+            beats.start()
+            with pytest.raises(MiniaError, match=r"process 1 on host elsewhere .*remove .*lock.js"):
+                house.lock("minia run").__enter__()
+            beats.join()
+        assert house.storage.exists("lock.json")
+
+    def test_a_dead_one_of_another_machine_loses_it(self, house, quick):
+        with held_elsewhere(house) as beat:
+            beat(b"7")
+            with house.lock("minia run"):
+                assert json.loads(house.storage.read("lock.json"))["pid"] == os.getpid()
+        assert [n for n in house.storage.names("") if n.startswith("lock")] == []
+
+    def test_it_ends_while_somebody_waits_for_a_beat(self, house, quick):
+        with held_elsewhere(house):
+            ending = threading.Timer(0.2, house.storage.remove_file, ["lock.json"])
+            ending.start()
+            with house.lock("minia run"):
+                pass
+            ending.join()
+
+    def test_the_holder_gives_beats(self, house, monkeypatch):
+        monkeypatch.setattr(module, "_BEAT_SECONDS", 0.01)
+
+        def beat() -> int:
+            names = [n for n in house.storage.names("") if n.endswith(".beat")]
+            return int(house.storage.read(names[0])) if names else 0
+
+        with house.lock("minia run"):
+            first = until(beat)
+            assert until(lambda: beat() > first)
+        assert house.storage.names("") == []
+
+    def test_a_lock_that_was_taken_over_meanwhile_is_not_removed(self, house, monkeypatch):
+        with held_elsewhere(house, machine=module._machine(), pid=2**22 + 1):
+            newer = json.dumps({"host": "other", "pid": 2, "token": "f" * 16}).encode()
+            dead = house._is_dead
+
+            def slow(holder: dict[str, object]) -> bool:
+                found = dead(holder)
+                house.storage.replace("lock.json", newer)
+                return found
+
+            monkeypatch.setattr(house, "_is_dead", slow)
+            house._remove_dead_lock()
+            assert house.storage.read("lock.json") == newer
+
+    def test_a_token_leads_nowhere_else(self, house, quick):
+        house.storage.replace("lock-x/precious.beat", b"1")
+        with (
+            held_elsewhere(house, token="x/precious"),
+            pytest.raises(MiniaError, match="in use by process 1"),
+        ):
             house.lock("minia run").__enter__()
+        assert house.storage.exists("lock-x/precious.beat")
 
     def test_a_lock_that_cannot_be_understood_is_not_taken_over(self, house):
         house.storage.replace("lock.json", b"?")
@@ -415,7 +552,6 @@ class TestLock:
 
     def test_of_many_that_find_it_dead_one_gets_it(self, local, monkeypatch):
         """The classic race: B has seen the dead lock, A takes it over, B removes A's lock."""
-        dead = {"host": socket.gethostname(), "pid": 2**22 + 1, "started": "1", "command": ""}
         real = local.storage.remove_file
 
         def slow(path: str) -> None:
@@ -442,8 +578,10 @@ class TestLock:
             except MiniaError:
                 return False
 
-        local.storage.replace("lock.json", json.dumps(dead).encode())
-        with ThreadPoolExecutor(PARALLEL) as pool:
+        with (
+            held_elsewhere(local, machine=module._machine(), pid=2**22 + 1),
+            ThreadPoolExecutor(PARALLEL) as pool,
+        ):
             won = list(pool.map(take, range(PARALLEL)))
         assert any(won)
         assert most == 1

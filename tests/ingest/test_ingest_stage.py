@@ -15,6 +15,8 @@ from image_samples import broken_files, good_files, picture, saved
 from minia_spark.errors import InputError
 from minia_spark.ingest.identity import content_hash
 from minia_spark.ingest.reasons import Reason
+from minia_spark.ingest.stage import STAGE, source_digest
+from minia_spark.stage import Source
 from minia_spark.warehouse import Warehouse
 
 LIMITS = ("ingest.max_file_mib=1", "ingest.max_pixels=1000000")
@@ -140,6 +142,25 @@ class TestContainers:
 
 
 class TestListing:
+    def test_a_list_of_files(self, folder, context, tmp_path):
+        """Two of three images, one of them twice, and one that is not there."""
+        for seed, name in enumerate(("a.png", "n/b.png", "c.png")):
+            (folder / name).parent.mkdir(exist_ok=True)
+            (folder / name).write_bytes(png(seed))
+        (folder / "night.txt").write_text("n/b.png\na.png\n./a.png\nnone.png\n../W/x.png\n")
+        made = context(tmp_path / "W", "ingest", "b1")
+        made.source = Source(folder, folder / "night.txt")
+        STAGE.run(made)
+        made.warehouse.commit(made.view, made.run, made.entries, "")
+        assert rows_of(tmp_path / "W", "images", "image_id") == [("a.png",), ("n/b.png",)]
+        rejects = rows_of(tmp_path / "W", "rejects", "uri", "reason")
+        assert [(uri.rpartition("/")[2], reason) for uri, reason in rejects] == [
+            ("x.png", "outside_root"),
+            ("a.png", "id_conflict"),
+            ("none.png", "unreadable"),
+        ]
+        assert source_digest(made.source, made.settings.ingest).endswith("-5:none")
+
     def test_more_refusals_than_images(self, folder, ingest, tmp_path):
         """One image beside a pipe and links that lead out: still a batch."""
         (folder / "good.png").write_bytes(png(0))
