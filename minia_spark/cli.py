@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 from minia_spark import __version__
 from minia_spark.config import Settings, commented_yaml, load_settings
 from minia_spark.errors import InputError, MiniaError, SettingsError, root_cause
+from minia_spark.events import log_event, logging_to
 
 if TYPE_CHECKING:
     from minia_spark.pipeline import Request
@@ -57,6 +58,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     parser = _parser()
     options = parser.parse_args(arguments)
+    if getattr(options, "log_json", None) is not None:
+        options.set.append(f"log.file={json.dumps(options.log_json)}")
     logging.getLogger("py4j").setLevel(logging.ERROR)
     handler: Handler = options.handler
     try:
@@ -149,7 +152,7 @@ def _parser() -> argparse.ArgumentParser:
         "  minia run --warehouse W --set mining.tables=2000     # other settings, same batches",
     )
     _add_source(run, required=False)
-    _add_settings(run)
+    _add_run_settings(run)
 
     plan = _command(
         commands,
@@ -187,7 +190,7 @@ def _parser() -> argparse.ArgumentParser:
                 metavar="diff RUN RUN",
                 help="instead: what became of every structure between two runs (or states)",
             )
-        _add_settings(stage)
+        _add_run_settings(stage)
 
     _add_warehouse_commands(commands)
     return parser
@@ -228,6 +231,13 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
         help="one setting, e.g. codebook.size=500 or spark.master='local[2]'; may be repeated",
     )
     parser.add_argument("--quiet", action="store_true", help="print warnings and errors only")
+
+
+def _add_run_settings(parser: argparse.ArgumentParser) -> None:
+    _add_settings(parser)
+    parser.add_argument(
+        "--log-json", metavar="FILE", help="append events as JSON, one a line; sets log.file"
+    )
 
 
 def _add_source(parser: argparse.ArgumentParser, *, required: bool) -> None:
@@ -347,7 +357,7 @@ def _add_warehouse_commands(
         "were found.",
         examples="  minia demo --warehouse demo/warehouse",
     )
-    _add_settings(demo)
+    _add_run_settings(demo)
 
 
 def _add_batch_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -381,7 +391,7 @@ def _add_batch_commands(commands: argparse._SubParsersAction[argparse.ArgumentPa
         examples="  minia batch remove night7 --warehouse W",
     )
     remove.add_argument("batch", metavar="NAME")
-    _add_settings(remove)
+    _add_run_settings(remove)
 
 
 def _add_reprocess(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -425,7 +435,7 @@ def _add_reprocess(commands: argparse._SubParsersAction[argparse.ArgumentParser]
         metavar="CODE",
         help="exit code when nothing was new: 0, or 4 to 125 (0)",
     )
-    _add_settings(reprocess)
+    _add_run_settings(reprocess)
 
 
 def _seconds(text: str) -> float:
@@ -464,14 +474,22 @@ def _run(options: argparse.Namespace) -> int:
 
 def _reprocess(options: argparse.Namespace) -> int:
     from minia_spark.estimates import check_memory  # noqa: PLC0415
+    from minia_spark.metrics import write_metrics  # noqa: PLC0415
     from minia_spark.progress import Progress  # noqa: PLC0415
-    from minia_spark.reprocess import Outcome, exit_code, reprocess, summary  # noqa: PLC0415
+    from minia_spark.reprocess import (  # noqa: PLC0415
+        Outcome,
+        counts_of,
+        exit_code,
+        reprocess,
+        summary,
+    )
     from minia_spark.session import open_session  # noqa: PLC0415
     from minia_spark.warehouse import Warehouse  # noqa: PLC0415
 
     settings = _settings_of(options)
     check_memory(settings)
     progress = Progress(quiet=options.quiet)
+    warehouse = Warehouse(options.warehouse)
 
     def tell(outcome: Outcome) -> None:
         if outcome.verdict == "failed":
@@ -479,16 +497,23 @@ def _reprocess(options: argparse.Namespace) -> int:
         elif outcome.verdict != "known":
             print(f"{outcome.title}: {outcome.verdict}: {outcome.text}", flush=True)
 
-    outcomes = reprocess(
-        options.inbox,
-        settings,
-        Warehouse(options.warehouse),
-        progress,
-        lambda: open_session(settings.spark),
-        tell=tell,
-        settle_seconds=options.settle,
-        batches_per_run=options.batches_per_run,
-    )
+    counts = None
+    with logging_to(settings.log.file):
+        try:
+            outcomes = reprocess(
+                options.inbox,
+                settings,
+                warehouse,
+                progress,
+                lambda: open_session(settings.spark),
+                tell=tell,
+                settle_seconds=options.settle,
+                batches_per_run=options.batches_per_run,
+            )
+            counts = counts_of(outcomes)
+            log_event("inbox done", summary(outcomes), counts=counts)
+        finally:
+            write_metrics(settings.log.metrics, warehouse, progress.warn, inbox=counts)
     print(summary(outcomes))
     return exit_code(outcomes, empty=options.empty_exit_code)
 
@@ -542,6 +567,7 @@ def _execute(options: argparse.Namespace, stages: tuple[str, ...]) -> int:
 
 def _carry_out(request: Request, settings: Settings, warehouse: Warehouse, *, quiet: bool) -> int:
     from minia_spark.estimates import check_disk, check_memory  # noqa: PLC0415
+    from minia_spark.metrics import write_metrics  # noqa: PLC0415
     from minia_spark.pipeline import execute  # noqa: PLC0415 - Spark is imported when needed
     from minia_spark.progress import Progress  # noqa: PLC0415
     from minia_spark.session import open_session  # noqa: PLC0415
@@ -549,12 +575,24 @@ def _carry_out(request: Request, settings: Settings, warehouse: Warehouse, *, qu
     check_memory(settings)
     check_disk(settings, warehouse.storage.local)
     progress = Progress(quiet=quiet)
-    record = execute(request, settings, warehouse, progress, lambda: open_session(settings.spark))
+    with logging_to(settings.log.file):
+        try:
+            record = execute(
+                request, settings, warehouse, progress, lambda: open_session(settings.spark)
+            )
+        finally:
+            write_metrics(settings.log.metrics, warehouse, progress.warn)
     if record.state == "nothing to do":
         print("nothing to do: everything is up to date")
     else:
+        state = warehouse.catalogue(record.catalogue)
         seconds = sum(step.seconds for step in record.steps)
-        print(f"done in {seconds:.1f} s: run {record.run}, state {record.catalogue}")
+        rows = state.rows()
+        told = [f"{len(state.batches):,} batches"]
+        told += [f"{rows.get(table, 0):,} {table}" for table in ("images", "rejects", "structures")]
+        print(
+            f"done in {seconds:.1f} s: run {record.run}, state {state.version}: {', '.join(told)}"
+        )
     page = warehouse.storage.full("report/index.html")
     if warehouse.storage.exists("report/index.html"):
         print(f"page: {page}")
@@ -657,7 +695,8 @@ def _settings(options: argparse.Namespace) -> int:
 def _demo(options: argparse.Namespace) -> int:
     from minia_spark.demo import run_demo  # noqa: PLC0415
 
-    return run_demo(options.warehouse, options.config, options.set, quiet=options.quiet)
+    with logging_to(_settings_of(options).log.file):
+        return run_demo(options.warehouse, options.config, options.set, quiet=options.quiet)
 
 
 if __name__ == "__main__":

@@ -29,7 +29,7 @@ from minia_spark.settings import StageSettings
 from minia_spark.structures.settings import StructuresSettings
 from minia_spark.words.settings import WordsSettings
 
-__all__ = ["Settings", "SparkSettings", "commented_yaml", "load_settings"]
+__all__ = ["LogSettings", "Settings", "SparkSettings", "commented_yaml", "load_settings"]
 
 
 class SparkSettings(StageSettings):
@@ -53,6 +53,21 @@ class SparkSettings(StageSettings):
     )
 
 
+class LogSettings(StageSettings):
+    """What machines that watch can read, on the machine where the driver runs."""
+
+    file: str | None = Field(
+        None,
+        description="File that events are appended to, one JSON object a line; none if not set.",
+    )
+    metrics: str | None = Field(
+        None,
+        description="File that is replaced after every run with its figures in Prometheus' text "
+        "format, e.g. minia.prom in the folder of node_exporter's textfile collector; none if not "
+        "set.",
+    )
+
+
 class Settings(StageSettings):
     """Every setting of a run, a section a stage."""
 
@@ -64,6 +79,7 @@ class Settings(StageSettings):
     mining: MiningSettings = MiningSettings()
     structures: StructuresSettings = StructuresSettings()
     report: ReportSettings = ReportSettings()
+    log: LogSettings = LogSettings()
     spark: SparkSettings = SparkSettings()
 
 

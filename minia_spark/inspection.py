@@ -69,10 +69,7 @@ def _print_drift(facts: dict[str, Any]) -> None:
 def _status_facts(
     warehouse: Warehouse, catalogue: Catalogue, last: RunRecord | None
 ) -> dict[str, Any]:
-    tables: dict[str, int] = {}
-    for entry in catalogue.entries:
-        if entry.table != "report":
-            tables[entry.table] = tables.get(entry.table, 0) + entry.rows
+    tables = catalogue.rows()
     page = warehouse.storage.full("report/index.html")
     drift = _drift_facts(warehouse, catalogue)
     return {
@@ -84,7 +81,7 @@ def _status_facts(
         "rejects": tables.get("rejects", 0),
         "structures": tables.get("structures", 0),
         "batches": [_batch_facts(catalogue, batch) for batch in catalogue.batches],
-        "tables": dict(sorted(tables.items())),
+        "tables": tables,
         "drift": drift,
         "advice": advice({d["batch"]: d["beyond"] for d in drift}, str(warehouse.storage)),
         "page": page if warehouse.storage.exists("report/index.html") else None,

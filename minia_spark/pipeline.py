@@ -9,6 +9,7 @@ of a run become visible at once, by one new state of the catalogue.
 from __future__ import annotations
 
 import contextlib
+import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -22,6 +23,7 @@ from minia_spark.codebook.stage import STAGE as VOCABULARY
 from minia_spark.config import Settings
 from minia_spark.drift.stage import STAGE as DRIFT
 from minia_spark.errors import InputError, MiniaError
+from minia_spark.events import log_event
 from minia_spark.features.stage import STAGE as FEATURES
 from minia_spark.ingest.stage import STAGE as INGEST
 from minia_spark.ingest.stage import source_digest
@@ -360,12 +362,15 @@ def execute_locked(
     try:
         if plan.is_empty:
             return _nothing_to_do(record, plan, warehouse)
+        log_event("run started", request.command, run=record.run)
         running = _Execution(
             request, settings, warehouse, progress, open_session, record, plan.start
         )
-        return running.run(plan)
+        with progress.about(run=record.run):
+            return running.run(plan)
     except BaseException as error:
         text = str(error).encode(errors="replace").decode().strip() or type(error).__name__
+        log_event("run failed", text[:4000], level=logging.ERROR, run=record.run)
         failed = {"state": "failed", "ended_at": now(), "error": text[:4000]}
         with contextlib.suppress(OSError):  # a full disk: what happened is more than the note
             warehouse.save_run(warehouse.run(record.run).model_copy(update=failed))
@@ -395,6 +400,7 @@ def _nothing_to_do(record: RunRecord, plan: Plan, warehouse: Warehouse) -> RunRe
     }
     record = record.model_copy(update=ended)
     warehouse.save_run(record)
+    log_event("nothing to do", record.command, run=record.run)
     return record
 
 
@@ -415,12 +421,18 @@ class _Execution:
         """Do the steps, publish their outputs and return the ledger's page."""
         unpublished = self.warehouse.unpublished()
         fixed = {(s.stage.name, s.batch): s.fingerprint for s in plan.steps if s.stage is INGEST}
+        skipped = sum(step.action == "skip" for step in plan.steps)
+        if skipped:
+            self.progress.tell(
+                "steps skipped", f"{skipped:,} steps are up to date", counts={"steps": skipped}
+            )
         for stage, batch in _steps_of(self.request, plan.start):
             wanted = fixed.get((stage.name, batch)) or _fingerprint_of(
                 stage, batch, self.settings, self.view, self.request
             )
             step = _decide(stage, batch, wanted, self.view, unpublished)
-            self._note(self._do(step, unpublished))
+            with self.progress.about(stage=stage.name, batch=batch):
+                self._note(self._do(step, unpublished))
         _check_complete(self.view, self.warehouse)
         state = self.warehouse.commit(
             plan.base, self.record.run, self.view.entries, self.request.command
@@ -429,16 +441,24 @@ class _Execution:
         self.record = self.record.model_copy(update=ended)
         self.warehouse.save_run(self.record)
         publish_page(state, self.warehouse)  # when it fails, the next run does it
+        log_event(
+            "run done",
+            f"state {state.version} published",
+            run=self.record.run,
+            seconds=round(sum(step.seconds for step in self.record.steps), 3),
+            counts=state.rows(),
+        )
         return self.record
 
     def _do(self, step: Step, unpublished: Unpublished) -> StepRecord:
         name = step.stage.name + (f" {step.batch}" if step.batch else "")
-        self.progress.say(f"{name}: {step.why}")
         done = StepRecord(
             stage=step.stage.name, batch=step.batch, action=_PAST[step.action], why=step.why
         )
         if step.action == "skip":
             return done
+        event = "step started" if step.action == "run" else "step reused"
+        self.progress.tell(event, f"{name}: {step.why}")
         if step.action == "reuse":
             entries = unpublished[step.stage.name, step.batch, step.fingerprint]
             return done.model_copy(update={"entries": entries})
@@ -448,7 +468,12 @@ class _Execution:
             step.stage.run(context)
         seconds = round(time.monotonic() - started, 3)
         told = ", ".join(f"{k} {v:,.10g}" for k, v in context.counts.items())
-        self.progress.say(f"{name}: done in {seconds:.1f} s; {told}")
+        self.progress.tell(
+            "step done",
+            f"{name}: done in {seconds:.1f} s; {told}",
+            seconds=seconds,
+            counts=context.counts,
+        )
         found = {"seconds": seconds, "counts": context.counts, "entries": tuple(context.entries)}
         return done.model_copy(update=found)
 
@@ -473,8 +498,10 @@ class _Execution:
     def _note(self, step: StepRecord) -> None:
         """Write a finished step into the ledger: from now on a crash does not lose it."""
         self.record = self.record.model_copy(update={"steps": (*self.record.steps, step)})
-        self.warehouse.save_run(self.record)
-        self.view = _with(self.view, step.entries)
+        if step.action == "done":
+            self.warehouse.save_run(self.record)
+        if step.entries:
+            self.view = _with(self.view, step.entries)
 
 
 def _check_complete(view: Catalogue, warehouse: Warehouse) -> None:

@@ -1,16 +1,23 @@
-"""Progress of long work: a bar on a terminal, plain lines elsewhere; always on stderr."""
+"""Progress of long work: a bar on a terminal, plain lines elsewhere; always on stderr.
+
+Every line is also an event of the structured log (:mod:`minia_spark.events`), with the run, stage
+and batch that it is about.
+"""
 
 from __future__ import annotations
 
+import logging
 import sys
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TextIO
+from typing import Any, TextIO
 
 from pyspark import SparkContext
 from tqdm import tqdm
+
+from minia_spark.events import log_event
 
 __all__ = ["Progress"]
 
@@ -34,15 +41,40 @@ class Progress:
         self.quiet = quiet
         self.started = time.monotonic()
         self._bars = not quiet and self.stream.isatty()
+        self._about: dict[str, Any] = {}
 
     def say(self, text: str) -> None:
         """Print one line with the seconds since the start in front."""
-        if not self.quiet:
-            self._print(text)
+        self.tell("progress", text)
 
     def warn(self, text: str) -> None:
         """Print a line that also a quiet run shows."""
         self._print(f"warning: {text}")
+        log_event("warning", text, level=logging.WARNING, **self._about)
+
+    def tell(self, event: str, text: str, **facts: Any) -> None:
+        """Print a line that stands in the structured log as an event of its own.
+
+        Parameters
+        ----------
+        event, text
+            As for :func:`minia_spark.events.log_event`.
+        **facts
+            What the event says besides the run, stage and batch at work.
+        """
+        if not self.quiet:
+            self._print(text)
+        log_event(event, text, **(self._about | facts))
+
+    @contextmanager
+    def about(self, **facts: str | None) -> Iterator[None]:
+        """Let all events inside the block say which run, stage or batch they are about."""
+        before = self._about
+        self._about = before | facts
+        try:
+            yield
+        finally:
+            self._about = before
 
     def _print(self, text: str) -> None:
         tqdm.write(f"[{time.monotonic() - self.started:7.1f} s] {text}", file=self.stream)

@@ -8,6 +8,7 @@ that is there already. What failed is tried again by the next call.
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 from collections import Counter, deque
@@ -21,6 +22,7 @@ from pyspark.sql import SparkSession
 from minia_spark import __version__
 from minia_spark.config import Settings
 from minia_spark.errors import InputError, MiniaError, SettingsError, root_cause
+from minia_spark.events import log_event
 from minia_spark.inbox import Candidate, look
 from minia_spark.ingest.identity import path_of_uri, uri_of
 from minia_spark.pipeline import STAGES, Request, execute_locked
@@ -28,7 +30,7 @@ from minia_spark.progress import Progress
 from minia_spark.session import is_running
 from minia_spark.warehouse import Arrival, RunRecord, Warehouse, now
 
-__all__ = ["Outcome", "exit_code", "reprocess", "summary"]
+__all__ = ["Outcome", "counts_of", "exit_code", "reprocess", "summary"]
 
 _STAGES = tuple(stage.name for stage in STAGES)
 _WORDS = {
@@ -155,13 +157,13 @@ class _Call:
                 try:
                     outcome = self._at_a_glance(candidate) or self._by_content(candidate)
                     if outcome is not None:
-                        self._say(outcome)
+                        self._say(candidate, outcome)
                     elif any(_clash(candidate, other) for other in group):
                         later.append(candidate)
                     else:
                         group.append(candidate)
                 except InputError as error:
-                    self._say(_failed(candidate, error))
+                    self._say(candidate, _failed(candidate, error))
             self._run(group)
             queue.extendleft(reversed(later))
 
@@ -241,19 +243,19 @@ class _Call:
                 bad = [c for c in group if c.batch == error.batch] or group
                 group = [c for c in group if c not in bad]
                 for candidate in bad:
-                    self._say(_failed(candidate, error))
+                    self._say(candidate, _failed(candidate, error))
             except Exception as error:
                 if self._spark is None or not is_running(self._spark):
                     raise  # nothing else would fare better
                 for candidate in group:
-                    self._say(_failed(candidate, error))
+                    self._say(candidate, _failed(candidate, error))
                 return
             else:
                 self._state = self.warehouse.catalogue()
                 for arrival in record.arrivals:
                     self._known[arrival.place] = arrival
                 for candidate in group:
-                    self._say(self._done(candidate, record, alone=len(group) == 1))
+                    self._say(candidate, self._done(candidate, record, alone=len(group) == 1))
                 return
 
     def _execute(self, group: list[Candidate]) -> RunRecord:
@@ -286,8 +288,11 @@ class _Call:
         )
         return Outcome(candidate.title, "done", text)
 
-    def _say(self, outcome: Outcome) -> None:
+    def _say(self, candidate: Candidate, outcome: Outcome) -> None:
         self.outcomes.append(outcome)
+        level = logging.ERROR if outcome.verdict == "failed" else logging.INFO
+        text = f"{outcome.title}: {outcome.text}"
+        log_event(f"batch {outcome.verdict}", text, level=level, batch=candidate.batch)
         self._tell(outcome)
 
     def _note(self, arrival: Arrival) -> None:
@@ -321,9 +326,14 @@ def _failed(candidate: Candidate, error: Exception) -> Outcome:
     return Outcome(candidate.title, "failed", text, code)
 
 
+def counts_of(outcomes: Sequence[Outcome]) -> dict[str, int]:
+    """Return how many places got which verdict, 0 for those that none got."""
+    return dict.fromkeys(_WORDS, 0) | Counter(outcome.verdict for outcome in outcomes)
+
+
 def summary(outcomes: Sequence[Outcome]) -> str:
     """Return the one line that a call ends with."""
-    counts = Counter(outcome.verdict for outcome in outcomes)
+    counts = counts_of(outcomes)
     told = [f"{counts[verdict]:,} {words}" for verdict, words in _WORDS.items() if counts[verdict]]
     return "reprocess: " + (", ".join(told) or "the inbox is empty")
 

@@ -114,6 +114,14 @@ class Catalogue(_Model):
         """Names of the batches, sorted."""
         return sorted({e.batch for e in self.entries if e.batch is not None})
 
+    def rows(self) -> dict[str, int]:
+        """Return how many rows every table has; the page is none."""
+        tables: dict[str, int] = {}
+        for entry in self.entries:
+            if entry.table != "report":
+                tables[entry.table] = tables.get(entry.table, 0) + entry.rows
+        return dict(sorted(tables.items()))
+
     def with_entries(self, added: Iterable[Entry]) -> tuple[Entry, ...]:
         """Return the entries after `added` replaced those of the same table, batch and stage."""
         merged = {e.key: e for e in self.entries}
