@@ -16,6 +16,7 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -163,6 +164,9 @@ def _parser() -> argparse.ArgumentParser:
         examples="  minia plan --images survey/night2 --batch night2 --warehouse W",
     )
     _add_source(plan, required=False)
+    plan.add_argument(
+        "--refit", action="store_true", help="plan 'minia vocabulary refit' instead of 'minia run'"
+    )
     _add_settings(plan)
     plan.add_argument("--json", action="store_true", help="for programs")
 
@@ -182,6 +186,17 @@ def _parser() -> argparse.ArgumentParser:
             stage.add_argument("--batch", metavar="NAME", help="only this batch (default: all)")
         if name == "mine":
             _add_corpus(stage)
+        if name == "vocabulary":
+            stage.set_defaults(handler=_vocabulary)
+            stage.add_argument(
+                "refit",
+                nargs="?",
+                choices=("refit",),
+                help="fit a new vocabulary to all batches, give every image its new words and mine "
+                "anew, all published at once; table word_map says where the old words went. With "
+                "the settings of the run that published the current state, unless --config is "
+                "given",
+            )
         if name == "structures":
             stage.set_defaults(handler=_structures)
             stage.add_argument(
@@ -522,6 +537,18 @@ def _stage(options: argparse.Namespace) -> int:
     return _execute(options, _STAGES[options.command][1])
 
 
+def _vocabulary(options: argparse.Namespace) -> int:
+    if options.refit is None:
+        return _stage(options)
+    from minia_spark.pipeline import Request  # noqa: PLC0415
+    from minia_spark.warehouse import Warehouse  # noqa: PLC0415
+
+    warehouse = Warehouse(options.warehouse)
+    settings = _settings_of_state(options, warehouse)
+    request = Request("minia vocabulary refit", _ALL_STAGES, refit=True)
+    return _carry_out(request, settings, warehouse, quiet=options.quiet)
+
+
 def _structures(options: argparse.Namespace) -> int:
     if not options.diff:
         return _stage(options)
@@ -625,22 +652,26 @@ def _remove_batch(options: argparse.Namespace) -> int:
     from minia_spark.warehouse import Warehouse  # noqa: PLC0415
 
     warehouse = Warehouse(options.warehouse)
-    state = warehouse.require()
-    if options.config is not None:
-        settings = _settings_of(options)
-    else:
-        try:
-            settings = load_settings(None, options.set, defaults=warehouse.run(state.run).settings)
-        except MiniaError as error:
-            raise type(error)(
-                f"{error}; or give --config FILE instead of what the ledger has"
-            ) from None
+    settings = _settings_of_state(options, warehouse)
     request = Request(
         f"minia batch remove {options.batch}",
         tuple(stage.name for stage in STAGES),
         removed=options.batch,
     )
     return _carry_out(request, settings, warehouse, quiet=options.quiet)
+
+
+def _settings_of_state(options: argparse.Namespace, warehouse: Warehouse) -> Settings:
+    """Return the settings that the current state was made with, unless a file is given."""
+    state = warehouse.require()
+    if options.config is not None:
+        return _settings_of(options)
+    try:
+        return load_settings(None, options.set, defaults=warehouse.run(state.run).settings)
+    except MiniaError as error:
+        raise type(error)(
+            f"{error}; or give --config FILE instead of what the ledger has"
+        ) from None
 
 
 def _plan(options: argparse.Namespace) -> int:
@@ -654,8 +685,13 @@ def _plan(options: argparse.Namespace) -> int:
     from minia_spark.warehouse import Warehouse  # noqa: PLC0415
 
     request = _request(options, _ALL_STAGES)
-    settings = _settings_of(options)
     warehouse = Warehouse(options.warehouse)
+    settings = _settings_of(options)
+    if options.refit:
+        if request.sources:
+            raise SettingsError("--refit plans for the batches that are there, without --images")
+        request = replace(request, refit=True)
+        settings = _settings_of_state(options, warehouse)
     check_memory(settings)
     check_disk(settings, warehouse.storage.local)
     plan = make_plan(request, settings, warehouse)

@@ -13,10 +13,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from minia_spark.drift.measure import Drift, advice, beyond
 from minia_spark.errors import InputError
-from minia_spark.structures.lineage import trace
+from minia_spark.structures.lineage import compose, trace
 from minia_spark.warehouse import Catalogue, RunRecord, Warehouse
 from minia_spark.words.formats import Bags
 
@@ -239,17 +240,15 @@ def print_fates(warehouse: Warehouse, older: str, newer: str) -> int:
     Raises
     ------
     InputError
-        A run is unknown or published no structures, or the two have different vocabularies: then
-        their words cannot be compared.
+        A run is unknown or published no structures, or the two have different vocabularies and no
+        word map leads from the older to the newer: then their words cannot be compared.
     """
     states = [_state_of(warehouse, name) for name in (older, newer)]
-    vocabularies = [{e.digest for e in state.of_table("codebooks")} for state in states]
-    if vocabularies[0] != vocabularies[1]:
-        raise InputError(
-            f"{older} and {newer} have different vocabularies: a word of one means nothing in the "
-            "other"
-        )
-    fates = trace(*(_structures_of(warehouse, state) for state in states))
+    word_map = _map_between(warehouse, *states)
+    before, after = (_structures_of(warehouse, state) for state in states)
+    fates = trace(before, after, word_map)
+    if word_map is not None:
+        print("the vocabularies differ: words of the older run are those they went to")
     print("event      older   newer   words gained  lost")
     for fate in fates:
         old = "-" if fate.older is None else f"s{fate.older:04d}"
@@ -258,6 +257,36 @@ def print_fates(warehouse: Warehouse, older: str, newer: str) -> int:
     counts = Counter(str(fate.event) for fate in fates)
     print(", ".join(f"{count:,} {event}" for event, count in counts.most_common()) or "nothing")
     return 0
+
+
+def _map_between(
+    warehouse: Warehouse, older: Catalogue, newer: Catalogue
+) -> NDArray[np.integer] | None:
+    """Return where the words of the older state's vocabulary went; None: they are the same."""
+    before, after = (
+        next((e.digest for e in state.of_table("codebooks")), "") for state in (older, newer)
+    )
+    if before == after:
+        return None
+    maps = {}
+    storage = warehouse.storage
+    for entry in newer.of_table("word_map"):
+        table = pq.read_table(storage.full(entry.path), filesystem=storage.filesystem)
+        steps = table.group_by(["older_version", "newer_version"]).aggregate([])
+        for step in steps.to_pylist():
+            rows = table.filter(
+                (pc.field("older_version") == step["older_version"])
+                & (pc.field("newer_version") == step["newer_version"])
+            )
+            words = rows.sort_by("older_word")["newer_word"].to_numpy()
+            maps[step["older_version"], step["newer_version"]] = words
+    found = compose(maps, before, after)
+    if found is None:
+        raise InputError(
+            f"states {older.version} and {newer.version} have different vocabularies, and no word "
+            "map leads from the first to the second: a word of one means nothing in the other"
+        )
+    return found
 
 
 def _state_of(warehouse: Warehouse, name: str) -> Catalogue:

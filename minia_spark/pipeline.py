@@ -12,7 +12,7 @@ import contextlib
 import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from pyspark.sql import SparkSession
 
@@ -20,6 +20,7 @@ from minia_spark import __version__
 from minia_spark.atlas.report import ABOVE
 from minia_spark.atlas.stage import STAGE as REPORT
 from minia_spark.codebook.stage import STAGE as VOCABULARY
+from minia_spark.codebook.stage import is_newest
 from minia_spark.config import Settings
 from minia_spark.drift.stage import STAGE as DRIFT
 from minia_spark.errors import InputError, MiniaError
@@ -69,11 +70,7 @@ STAGES: tuple[Stage, ...] = (
 
 PAGE = "report/index.html"
 _UNKNOWN = "?"
-_COMMANDS = {
-    DRIFT.name: "words",
-    TUNE.name: "mine",
-    SKETCH.name: "mine",
-}  # the others: as the stage
+_COMMANDS = {DRIFT.name: "words", TUNE.name: "mine", SKETCH.name: "mine"}  # others as the stage
 _PAST = {"skip": "skipped", "reuse": "reused", "run": "done"}
 
 Unpublished = dict[tuple[str, str | None, str], tuple[Entry, ...]]
@@ -96,6 +93,8 @@ class Request:
     removed : str or None
         A batch to take out of the collection. What was made from all batches is made anew; nothing
         of the other batches is, and the vocabulary stays.
+    refit : bool
+        Fit the vocabulary anew, to the batches that are there now.
     arrivals : tuple of Arrival
         For the ledger: what the sources were when they were looked at.
     """
@@ -105,6 +104,7 @@ class Request:
     batch: str | None = None
     sources: Mapping[str, Source] = field(default_factory=dict)
     removed: str | None = None
+    refit: bool = False
     arrivals: tuple[Arrival, ...] = ()
 
 
@@ -175,12 +175,15 @@ def make_plan(request: Request, settings: Settings, warehouse: Warehouse) -> Pla
     view = start  # with what earlier runs left over
     steps = []
     for stage, batch in _steps_of(request, start):
-        pending = _redone_before(stage, batch, redone)
+        pending = _redone_before(_as_asked(stage, request), batch, redone)
         if pending:
             step = Step(stage, batch, "run", f"after {', '.join(pending)}", _UNKNOWN)
         else:
             wanted = _fingerprint_of(stage, batch, settings, view, request)
-            step = _decide(stage, batch, wanted, view, unpublished)
+            is_wanted = _is_wanted(stage, request, settings, warehouse)
+            step = _decide(stage, batch, wanted, view, unpublished, is_wanted=is_wanted)
+        if step.action == "run" and stage.check is not None:
+            stage.check(settings, warehouse)
         if step.action == "reuse":
             view = _with(view, unpublished[stage.name, batch, step.fingerprint])
         elif step.action == "run":
@@ -241,15 +244,37 @@ def _steps_of(request: Request, base: Catalogue) -> Iterator[tuple[Stage, str | 
 
 
 def _decide(
-    stage: Stage, batch: str | None, wanted: str, base: Catalogue, unpublished: Unpublished
+    stage: Stage,
+    batch: str | None,
+    wanted: str,
+    base: Catalogue,
+    unpublished: Unpublished,
+    *,
+    is_wanted: Callable[[Catalogue], bool],
 ) -> Step:
     existing = base.of_step(stage.name, batch)
-    if existing and all(e.fingerprint == wanted for e in existing):
+    unchanged = bool(existing) and all(e.fingerprint == wanted for e in existing)
+    if unchanged and is_wanted(base):
         return Step(stage, batch, "skip", "up to date", wanted)
-    if (stage.name, batch, wanted) in unpublished:
+    made = unpublished.get((stage.name, batch, wanted))
+    if made is not None and is_wanted(_with(base, made)):
         return Step(stage, batch, "reuse", "made by a run that broke off", wanted)
-    why = "settings, code or input changed" if existing else "not made yet"
-    return Step(stage, batch, "run", why, wanted)
+    changed = "to be fitted anew" if unchanged else "settings, code or input changed"
+    return Step(stage, batch, "run", changed if existing else "not made yet", wanted)
+
+
+def _as_asked(stage: Stage, request: Request) -> Stage:
+    """Return the stage; the vocabulary is not frozen when it is to be fitted anew."""
+    return replace(stage, frozen=False) if request.refit and stage is VOCABULARY else stage
+
+
+def _is_wanted(
+    stage: Stage, request: Request, settings: Settings, warehouse: Warehouse
+) -> Callable[[Catalogue], bool]:
+    """Return what an output has to fulfil besides its fingerprint, which knows no re-fitting."""
+    if request.refit and stage is VOCABULARY:
+        return lambda view: is_newest(settings, warehouse, view)
+    return lambda _: True
 
 
 def _require_inputs(steps: Sequence[Step], base: Catalogue) -> None:
@@ -430,7 +455,8 @@ class _Execution:
             wanted = fixed.get((stage.name, batch)) or _fingerprint_of(
                 stage, batch, self.settings, self.view, self.request
             )
-            step = _decide(stage, batch, wanted, self.view, unpublished)
+            is_wanted = _is_wanted(stage, self.request, self.settings, self.warehouse)
+            step = _decide(stage, batch, wanted, self.view, unpublished, is_wanted=is_wanted)
             with self.progress.about(stage=stage.name, batch=batch):
                 self._note(self._do(step, unpublished))
         _check_complete(self.view, self.warehouse)

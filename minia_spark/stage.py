@@ -66,6 +66,8 @@ class Stage:
         Once made, new batches do not make it outdated (the vocabulary, the tables of the mining).
     exact : bool
         Also outdated by what is no content: labels, positions, places of files (the page).
+    check : callable or None
+        Raises SettingsError before a run begins that would run this stage in vain.
     """
 
     name: str
@@ -76,6 +78,7 @@ class Stage:
     run: Callable[[StageContext], None]
     frozen: bool = False
     exact: bool = False
+    check: Callable[[Settings, Warehouse], None] | None = None
 
 
 @dataclass

@@ -91,7 +91,7 @@ class TestUsage:
             (["mine", "--words", "a", "--model", "b", "--warehouse", "W"], "without --warehouse"),
             (["mine", "--engine", "fast", "--warehouse", "W"], "invalid choice: 'fast'"),
             (["mine", "--batch", "b", "--warehouse", "W"], "unrecognized arguments: --batch b"),
-            (["vocabulary", "--batch", "b", "--warehouse", "W"], "unrecognized arguments"),
+            (["report", "--batch", "b", "--warehouse", "W"], "unrecognized arguments: --batch b"),
             (["path", "--warehouse", "W"], "required: TABLE"),
             (["export", "cats", "out", "--warehouse", "W"], "invalid choice: 'cats'"),
             (["reprocess", "--warehouse", "W"], "the following arguments are required: --inbox"),

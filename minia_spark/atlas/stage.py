@@ -31,7 +31,7 @@ from minia_spark.atlas.data import (
     VocabularyData,
 )
 from minia_spark.atlas.report import render
-from minia_spark.codebook.stage import descriptor_sample
+from minia_spark.codebook.passes import descriptor_sample
 from minia_spark.drift.measure import Drift, advice, beyond
 from minia_spark.ingest.decode import decode
 from minia_spark.ingest.source import ImageReader

@@ -12,6 +12,10 @@ __all__ = ["CodebookSettings"]
 class CodebookSettings(StageSettings):
     """How the visual vocabulary (distributed k-means) is fitted."""
 
+    reuse: str | None = Field(
+        None,
+        description="Another warehouse, whose vocabulary is taken over as it is; null fits one.",
+    )
     size: int = Field(1000, ge=2, le=1_000_000, description="Number of visual words, K.")
     sample_size: int = Field(
         20_000,

@@ -1,25 +1,26 @@
-"""The vocabulary on Spark. The passes are in :mod:`.kmeans`, the sample in :mod:`.sample`.
+"""The vocabulary on Spark. The passes are in :mod:`.passes`.
 
 1. A sample of descriptors, chosen by hash, deduplicated and sorted, goes to MLlib in one
-   partition: k-means|| or random points, whichever ends cheaper after a few iterations. One
-   partition, because MLlib's floating sums depend on the order in which partitions arrive.
+   partition: k-means|| or random points, whichever ends cheaper after a few iterations.
 2. The centres are rounded to the grid.
-3. Lloyd iterations over all descriptors: every partition returns whole-number sums, which are
-   added up in any order.
+3. Lloyd iterations over all descriptors.
 4. The centres are saved as table ``codebooks`` and as an MLlib ``KMeansModel`` beside it.
+
+Or the vocabulary of another warehouse is taken over as it is. Where there was another one before,
+table ``word_map`` says what became of its words.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
-from pyspark.ml.clustering import KMeans, KMeansModel
-from pyspark.ml.functions import array_to_vector
+from pydantic import ValidationError
+from pyspark.ml.clustering import KMeansModel
 from pyspark.mllib.common import _py2java
 from pyspark.mllib.linalg import Vectors
 from pyspark.sql import DataFrame
@@ -36,24 +37,22 @@ from pyspark.sql.types import (
     StructType,
 )
 
-from minia_spark.arrow import binary_block
-from minia_spark.codebook.kmeans import (
-    ClusterSums,
-    NearestCentre,
-    add_sums,
-    empty_sums,
-    grid_scale,
-    to_grid,
-    updated_centres,
+from minia_spark.codebook.kmeans import NearestCentre, to_grid
+from minia_spark.codebook.passes import (
+    Descriptors,
+    count_moves,
+    descriptors_of,
+    mllib_centres,
+    refine,
 )
-from minia_spark.codebook.sample import feature_hashes, hash_limit
-from minia_spark.codebook.settings import CodebookSettings
 from minia_spark.config import Settings
 from minia_spark.errors import InputError, SettingsError
 from minia_spark.stage import Stage, StageContext, fingerprint
+from minia_spark.storage import Storage
+from minia_spark.warehouse import Catalogue, Entry, Warehouse
 
-__all__ = ["CODEBOOKS", "STAGE", "TRAINING_BATCHES", "Codebook"]
-__all__ += ["descriptor_sample", "load_codebook"]
+__all__ = ["CODEBOOKS", "STAGE", "TRAINING_BATCHES", "WORD_MAP", "Codebook"]
+__all__ += ["is_newest", "load_codebook"]
 
 CODEBOOKS = StructType(
     [
@@ -77,17 +76,16 @@ TRAINING_BATCHES = StructType(
     ]
 )
 
-_SAMPLE = StructType(
+WORD_MAP = StructType(
     [
-        StructField("hash", LongType(), False),
-        StructField("image_id", StringType(), False),
-        StructField("number", IntegerType(), False),
-        StructField("descriptor", ArrayType(FloatType(), False), False),
+        StructField("older_version", StringType(), False),
+        StructField("older_word", IntegerType(), False),
+        StructField("newer_version", StringType(), False),
+        StructField("newer_word", IntegerType(), False),
+        StructField("distance", DoubleType(), False),
+        StructField("share", DoubleType(), True),
     ]
 )
-
-_MERGE_FROM_PARTITIONS = 32
-Batches = Iterator[pa.RecordBatch]
 
 
 @dataclass(frozen=True)
@@ -125,9 +123,27 @@ def load_codebook(frame: DataFrame) -> Codebook:
 
 
 def _run(context: StageContext) -> None:
-    settings = context.settings.codebook
+    older = None
+    if context.view.of_table("codebooks"):
+        older = load_codebook(context.read("codebooks"))
     features = context.read("features").select("image_id", "n_features", "descriptors")
-    layout = features.schema["descriptors"].metadata
+    if context.settings.codebook.reuse is None:
+        newer, descriptors = _fit(context, features)
+    else:
+        newer, descriptors = _take_over(context, features)
+    _save_mllib_model(context, newer.centres / newer.scale)
+    if older is None or older.version == newer.version:
+        return
+    if (older.extractor, older.centres.shape[1]) == (newer.extractor, newer.centres.shape[1]):
+        _map_words(context, descriptors, older, newer)
+    else:
+        context.progress.warn(
+            "the older vocabulary is of other descriptors: structures of both cannot be compared"
+        )
+
+
+def _fit(context: StageContext, features: DataFrame) -> tuple[Codebook, Descriptors]:
+    settings = context.settings.codebook
     row = features.agg(F.sum("n_features")).first()
     total = int(row[0] or 0) if row else 0
     if total < settings.size:
@@ -135,14 +151,12 @@ def _run(context: StageContext) -> None:
             f"{total} descriptors were extracted, fewer than the {settings.size} words asked for; "
             "set codebook.size lower, give more images, or lower the extractor's threshold"
         )
-    dtype, dim = np.dtype(layout["dtype"]), int(layout["dimension"])
-    norm = _largest_norm(features, dtype, dim)
-    scale = grid_scale(norm, whole_numbers=dtype.kind in "iu")
-    descriptors = _Descriptors(features.select("descriptors"), dtype, dim, scale)
-    centres = to_grid(_mllib_centres(context, features, total), scale)
+    descriptors = descriptors_of(features)
+    scale = descriptors.scale
+    centres = to_grid(mllib_centres(context, features, total), scale)
     context.counts |= {"descriptors": total, "words": settings.size}
-    history, centres, found = _refine(context, descriptors, centres)
-    extractor = layout["extractor"]
+    history, centres, found = refine(context, descriptors, centres)
+    extractor = features.schema["descriptors"].metadata["extractor"]
     version = fingerprint("codebook", extractor, scale, centres.tolist())
     same = {"version": version, "scale": scale, "extractor": extractor, "cost_history": history}
     rows = [
@@ -160,10 +174,10 @@ def _run(context: StageContext) -> None:
     ]
     frame = context.spark.createDataFrame(rows, CODEBOOKS).coalesce(1)
     context.write("codebooks", frame, CODEBOOKS, within="words", digest=version)
-    batches = [(version, e.batch, e.digest) for e in context.view.of_table("features")]
+    batches = [(version, *known) for known in _batches(context.view)]
     frame = context.spark.createDataFrame(batches, TRAINING_BATCHES).coalesce(1)
-    context.write("training_batches", frame, TRAINING_BATCHES, digest=version)
-    _save_mllib_model(context, centres / scale)
+    digest = _training_digest(context.view)
+    context.write("training_batches", frame, TRAINING_BATCHES, digest=digest)
     dead = int((found.counts == 0).sum())
     context.counts |= {"cost_per_descriptor": history[-1], "dead_words": dead}
     if dead:
@@ -171,247 +185,166 @@ def _run(context: StageContext) -> None:
             f"{dead} of {settings.size} words have no descriptor; a smaller codebook.size fits "
             "this collection better"
         )
+    return Codebook(version, centres, scale, extractor), descriptors
 
 
-@dataclass(frozen=True)
-class _Descriptors:
-    """All descriptors, and how their blocks are read and put on the grid."""
-
-    frame: DataFrame
-    dtype: np.dtype[np.generic]
-    dim: int
-    scale: float
-
-    def on_grid(self) -> Callable[[pa.RecordBatch], NDArray[np.integer]]:
-        """Return the reader of a batch; it holds no DataFrame, so that it can be sent."""
-        dtype, dim, scale = self.dtype, self.dim, self.scale
-        return lambda batch: to_grid(binary_block(batch["descriptors"], dtype, dim)[0], scale)
+def _batches(view: Catalogue) -> list[tuple[str | None, str]]:
+    return [(e.batch, e.digest) for e in view.of_table("features")]
 
 
-def _largest_norm(features: DataFrame, dtype: np.dtype[np.generic], dim: int) -> float:
-    """Return the largest norm of a descriptor; a maximum, so no order can change it."""
-    if dtype.kind in "iu":
-        return 0.0
-
-    def largest(batches: Batches) -> Batches:
-        best = 0.0
-        for batch in batches:
-            wide = binary_block(batch["descriptors"], dtype, dim)[0].astype(np.float64)
-            best = max(best, float(np.sqrt(np.einsum("nd,nd->n", wide, wide)).max(initial=0)))
-        yield pa.RecordBatch.from_pydict({"norm": [best]})
-
-    row = features.mapInArrow(largest, "norm double").agg(F.max("norm")).first()
-    return float(row[0] or 0.0) if row else 0.0
+def _training_digest(view: Catalogue) -> str:
+    """Return a hash of the features of all batches; equal ones give equal vocabularies."""
+    return fingerprint("training", _batches(view))
 
 
-def descriptor_sample(
-    features: DataFrame, wanted: int, total: int, seed: int, *, distinct: bool
-) -> DataFrame:
-    """Return about `wanted` descriptors, chosen and ordered by hash, in one partition.
+def is_newest(settings: Settings, warehouse: Warehouse, view: Catalogue) -> bool:
+    """Tell whether fitting anew would give the vocabulary that is there.
 
     Parameters
     ----------
-    features : DataFrame
-        With ``image_id`` and ``descriptors``.
-    wanted : int
-        Upper bound of the rows returned.
-    total : int
-        Descriptors in all.
-    seed : int
-    distinct : bool
-        Keep only the first of equal descriptors.
+    settings : Settings
+        Those that the vocabulary was made with.
+    warehouse : Warehouse
+    view : Catalogue
+        The vocabulary, and the features of all batches.
+
+    Raises
+    ------
+    SettingsError
+        It is to be taken from another warehouse and cannot be.
     """
-    layout = features.schema["descriptors"].metadata
-    dtype, dim = np.dtype(layout["dtype"]), int(layout["dimension"])
-    limit = hash_limit(wanted, total)
-
-    def choose(batches: Batches) -> Batches:
-        for batch in batches:
-            vectors, offsets = binary_block(batch["descriptors"], dtype, dim)
-            for row, image_id in enumerate(batch["image_id"].to_pylist()):
-                hashes = feature_hashes(image_id, int(offsets[row + 1] - offsets[row]), seed)
-                numbers = np.flatnonzero(hashes < limit).astype(np.int32)
-                if len(numbers):
-                    yield _sample_batch(
-                        hashes[numbers],
-                        np.full(len(numbers), image_id, dtype=object),
-                        numbers,
-                        vectors[offsets[row] + numbers].astype(np.float32),
-                    )
-
-    def cut(batches: Batches) -> Batches:
-        left = wanted
-        seen: set[bytes] = set()
-        for batch in batches:
-            keep = []
-            values = batch["descriptor"].values.to_numpy(zero_copy_only=False).reshape(-1, dim)
-            for row in range(min(batch.num_rows, left)):
-                key = values[row].tobytes() if distinct else b""
-                left -= 1
-                if distinct and key in seen:
-                    continue
-                seen.add(key)
-                keep.append(row)
-            if keep:
-                yield batch.take(pa.array(keep))
-            if left == 0:
-                return
-
-    chosen = features.select("image_id", "descriptors").mapInArrow(choose, _SAMPLE)
-    ordered = chosen.repartition(1).sortWithinPartitions("hash", "image_id", "number")
-    return ordered.mapInArrow(cut, _SAMPLE)
+    if settings.codebook.reuse is not None:
+        _, entries = _elsewhere(settings, warehouse)
+        wanted, table = entries["codebooks"].digest, "codebooks"
+    else:
+        wanted, table = _training_digest(view), "training_batches"
+    return [e.digest for e in view.of_table(table)] == [wanted]
 
 
-def _sample_batch(
-    hashes: NDArray[np.int64],
-    image_ids: NDArray[np.object_],
-    numbers: NDArray[np.integer],
-    vectors: NDArray[np.float32],
-) -> pa.RecordBatch:
-    dim = vectors.shape[1]
-    offsets = pa.array(np.arange(len(vectors) + 1, dtype=np.int32) * dim)
-    inner = pa.list_(pa.field("element", pa.float32(), nullable=False))
-    lists = pa.ListArray.from_arrays(offsets, pa.array(vectors.ravel())).cast(inner)
-    schema = pa.schema(
-        [
-            pa.field("hash", pa.int64(), nullable=False),
-            pa.field("image_id", pa.string(), nullable=False),
-            pa.field("number", pa.int32(), nullable=False),
-            pa.field("descriptor", inner, nullable=False),
-        ]
-    )
-    return pa.RecordBatch.from_arrays(
-        [pa.array(hashes), pa.array(image_ids, pa.string()), pa.array(numbers), lists],
-        schema=schema,
-    )
+# -- the vocabulary of another warehouse ----------------------------------------------------------
 
 
-def _mllib_centres(context: StageContext, features: DataFrame, total: int) -> NDArray[np.float64]:
-    settings = context.settings.codebook
-    sample = descriptor_sample(
-        features, settings.sample_size, total, settings.seed, distinct=True
-    ).select(array_to_vector(F.col("descriptor")).alias("features"))
-    sample = sample.persist()
+def _check(settings: Settings, warehouse: Warehouse) -> None:
+    if settings.codebook.reuse is not None:
+        _elsewhere(settings, warehouse)
+
+
+def _elsewhere(settings: Settings, warehouse: Warehouse) -> tuple[Warehouse, dict[str, Entry]]:
+    """Return the warehouse to take the vocabulary from, and its tables.
+
+    Raises
+    ------
+    SettingsError
+        There is none, or it is of other features or of another size.
+    """
+    assert settings.codebook.reuse is not None
+    other = Warehouse(settings.codebook.reuse)
+    state = other.catalogue()
+    entries = {e.table: e for e in state.of_step(STAGE.name, None)}
+    if not {"codebooks", "training_batches"} <= set(entries):
+        raise SettingsError(
+            f"codebook.reuse: there is no vocabulary in {other.storage}; 'minia vocabulary "
+            f"--warehouse {other.storage}' makes one"
+        )
+    if other.storage.location == warehouse.storage.location:
+        raise SettingsError(
+            "codebook.reuse names this warehouse itself; without it the vocabulary stays anyway"
+        )
+    entry = entries["codebooks"]
     try:
-        with context.progress.spark_jobs(context.spark.sparkContext, f"{context.title}: sample"):
-            distinct = sample.count()
-        if distinct < settings.size:
-            raise SettingsError(
-                f"codebook.size is {settings.size} but the sample of "
-                f"{min(total, settings.sample_size)} descriptors holds only {distinct} different "
-                "ones; set codebook.size lower or codebook.sample_size higher"
-            )
-        context.say(f"MLlib k-means on a sample of {distinct:,} different descriptors")
-        with context.progress.spark_jobs(context.spark.sparkContext, f"{context.title}: MLlib"):
-            fits = [_fit(sample, start, settings) for start in _starts(distinct, settings.size)]
-        best = min(fits, key=lambda fit: fit.summary.trainingCost)  # of equal ones the first
-        return np.array(best.clusterCenters(), dtype=np.float64)
-    finally:
-        sample.unpersist()
-
-
-def _starts(distinct: int, size: int) -> tuple[str, ...]:
-    """Return the starts to try; the fit of least cost is kept.
-
-    k-means|| is better on real descriptors (4 % of the cost on SIFT of galaxies), random points
-    where the descriptors have many more tight groups than there are words. MLlib's block solver
-    fails when a start gives fewer than K centres: k-means|| can, when it has few points to choose
-    from; K different points at random cannot.
-    """
-    return ("k-means||", "random") if distinct >= 8 * size else ("random",)
-
-
-def _fit(sample: DataFrame, start: str, settings: CodebookSettings) -> KMeansModel:
-    return KMeans(
-        k=settings.size,
-        initMode=start,
-        initSteps=settings.init_steps,
-        maxIter=settings.mllib_iterations,
-        solver="block",
-        seed=settings.seed,
-    ).fit(sample)
-
-
-def _refine(
-    context: StageContext, descriptors: _Descriptors, centres: NDArray[np.integer]
-) -> tuple[list[float], NDArray[np.integer], ClusterSums]:
-    """Return (cost per descriptor before each update and at the end, centres, last sums)."""
-    settings = context.settings.codebook
-    history: list[float] = []
-    passes = settings.refine_iterations
-    while True:
-        found = _pass(context, descriptors, centres)
-        count = int(found.counts.sum())
-        history.append(found.cost / descriptors.scale**2 / count)
-        number = len(history) - 1
-        dead = int((found.counts == 0).sum())
-        context.say(
-            f"pass {number} of at most {passes}: cost per descriptor {history[-1]:,.6g}, "
-            f"{dead} dead words"
+        made_with = Settings.model_validate(other.run(entry.run).settings)
+    except (InputError, FileNotFoundError, ValidationError) as error:
+        raise SettingsError(
+            f"codebook.reuse: with which settings the vocabulary of {other.storage} was made "
+            f"cannot be read: {str(error).splitlines()[0]}"
+        ) from None
+    theirs, ours = dict(_of_features(made_with)), dict(_of_features(settings))
+    different = [
+        f"{name} is {json.dumps(theirs.get(name))} there and {json.dumps(ours.get(name))} here"
+        for name in sorted({*theirs, *ours})
+        if theirs.get(name) != ours.get(name)
+    ]
+    if entry.rows != settings.codebook.size:
+        different.append(f"codebook.size is {entry.rows} there and {settings.codebook.size} here")
+    if different:
+        raise SettingsError(
+            f"codebook.reuse: the vocabulary of {other.storage} is not one for these settings: "
+            f"{'; '.join(different)}"
         )
-        if number == passes or _has_converged(history, settings.tolerance):
-            return history, centres, found
-        updated, _ = updated_centres(centres, found)
-        if np.array_equal(updated, centres):
-            return history, centres, found
-        centres = updated
+    return other, entries
 
 
-def _has_converged(history: list[float], tolerance: float) -> bool:
-    if len(history) < 2:
-        return False
-    return history[-2] - history[-1] < tolerance * history[-2]
+def _of_features(settings: Settings) -> Iterator[tuple[str, Any]]:
+    """Yield the name and value of every setting that descriptors depend on."""
+    yield from _flat("features", settings.features.model_dump(mode="json"))
+    yield "ingest.fits_interval", settings.ingest.fits_interval
+    yield "ingest.fits_stretch", settings.ingest.fits_stretch
 
 
-def _pass(
-    context: StageContext, descriptors: _Descriptors, centres: NDArray[np.integer]
-) -> ClusterSums:
-    size, dim = centres.shape
-    shared = context.spark.sparkContext.broadcast(centres)
-    on_grid = descriptors.on_grid()
-
-    def assign(batches: Batches) -> Batches:
-        kernel = NearestCentre(shared.value)
-        total = empty_sums(size, dim)
-        for batch in batches:
-            total = add_sums(total, kernel.sums(on_grid(batch)))
-        yield _sums_to_batch(total)
-
-    def merge(batches: Batches) -> Batches:
-        total = empty_sums(size, dim)
-        for batch in batches:
-            for found in _batch_to_sums(batch, size, dim):
-                total = add_sums(total, found)
-        yield _sums_to_batch(total)
-
-    schema = "sums binary, counts binary, costs binary"
-    partial = descriptors.frame.mapInArrow(assign, schema)
-    partitions = partial.rdd.getNumPartitions()
-    while partitions > _MERGE_FROM_PARTITIONS:  # a tree: no task, nor the driver, adds up many
-        partitions = -(-partitions // _MERGE_FROM_PARTITIONS)
-        partial = partial.repartition(partitions).mapInArrow(merge, schema)
-    title = f"{context.title}: pass"
-    with context.progress.spark_jobs(context.spark.sparkContext, title):
-        total = empty_sums(size, dim)
-        for batch in partial.toArrow().to_batches():
-            for found in _batch_to_sums(batch, size, dim):
-                total = add_sums(total, found)
-    shared.destroy()
-    return total
+def _flat(name: str, value: object) -> Iterator[tuple[str, Any]]:
+    if isinstance(value, Mapping):
+        for key, below in value.items():
+            yield from _flat(f"{name}.{key}", below)
+    else:
+        yield name, value
 
 
-def _sums_to_batch(found: ClusterSums) -> pa.RecordBatch:
-    columns = ("sums", "counts", "costs")
-    return pa.RecordBatch.from_pydict({c: [getattr(found, c).tobytes()] for c in columns})
-
-
-def _batch_to_sums(batch: pa.RecordBatch, size: int, dim: int) -> Iterator[ClusterSums]:
-    for row in batch.to_pylist():
-        yield ClusterSums(
-            np.frombuffer(row["sums"], np.int64).reshape(size, dim),
-            np.frombuffer(row["counts"], np.int64),
-            np.frombuffer(row["costs"], np.int64),
+def _take_over(context: StageContext, features: DataFrame) -> tuple[Codebook, Descriptors]:
+    other, entries = _elsewhere(context.settings, context.warehouse)
+    for table, schema, within in (
+        ("codebooks", CODEBOOKS, "words"),
+        ("training_batches", TRAINING_BATCHES, ""),
+    ):
+        entry = entries[table]
+        frame = context.spark.read.schema(schema).parquet(other.storage.pattern(entry.path))
+        digest = entry.digest
+        written = context.write(table, frame.coalesce(1), schema, within=within, digest=digest)
+        context.check_counts(f"rows of {table}", entry.rows, context.entries[-1].rows)
+        if table == "codebooks":
+            taken = load_codebook(written)
+    layout = features.schema["descriptors"].metadata
+    here = layout["extractor"], int(layout["dimension"])
+    there = taken.extractor, taken.centres.shape[1]
+    if here != there:
+        raise SettingsError(
+            f"codebook.reuse: the vocabulary of {other.storage} is of {there[0]} descriptors of "
+            f"{there[1]} numbers; those here are {here[0]} of {here[1]}"
         )
+    context.say(f"taken over from {other.storage}")
+    context.counts["words"] = len(taken.centres)
+    return taken, descriptors_of(features, taken.scale)
+
+
+# -- from one vocabulary to the next --------------------------------------------------------------
+
+
+def _map_words(
+    context: StageContext, descriptors: Descriptors, older: Codebook, newer: Codebook
+) -> None:
+    """Write the nearest new word of every old word, with what is known of earlier vocabularies."""
+    before = to_grid(older.centres / older.scale, newer.scale)
+    nearest, squared = NearestCentre(newer.centres).find(before)
+    total, moved = count_moves(context, descriptors, before, newer.centres, nearest)
+    rows = [
+        {
+            "older_version": older.version,
+            "older_word": word,
+            "newer_version": newer.version,
+            "newer_word": int(nearest[word]),
+            "distance": float(np.sqrt(squared[word])) / newer.scale,
+            "share": int(moved[word]) / int(total[word]) if total[word] else None,
+        }
+        for word in range(len(nearest))
+    ]
+    frame = context.spark.createDataFrame(rows, WORD_MAP)
+    if context.view.of_table("word_map"):
+        known = context.read("word_map")
+        again = (F.col("older_version") == older.version) & (
+            F.col("newer_version") == newer.version
+        )
+        frame = known.where(~again).unionByName(frame)
+    context.write("word_map", frame.coalesce(1), WORD_MAP, digest=newer.version)
+    context.counts["moved_with_their_word"] = round(int(moved.sum()) / max(1, int(total.sum())), 4)
 
 
 def _save_mllib_model(context: StageContext, centres: NDArray[np.float64]) -> None:
@@ -427,10 +360,13 @@ def _save_mllib_model(context: StageContext, centres: NDArray[np.float64]) -> No
 
 
 def _fingerprinted(settings: Settings) -> dict[str, object]:
-    return {
-        "codebook": json.loads(settings.codebook.model_dump_json()),
-        "features": json.loads(settings.features.model_dump_json()),
-    }
+    codebook = settings.codebook.model_dump(mode="json")
+    if settings.codebook.reuse is not None:  # nothing is fitted here
+        codebook = {
+            "reuse": Storage(settings.codebook.reuse).location,
+            "size": settings.codebook.size,
+        }
+    return {"codebook": codebook, "features": settings.features.model_dump(mode="json")}
 
 
 STAGE = Stage(
@@ -441,4 +377,5 @@ STAGE = Stage(
     settings=_fingerprinted,
     run=_run,
     frozen=True,
+    check=_check,
 )

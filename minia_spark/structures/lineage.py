@@ -4,10 +4,14 @@ Two structures are *related* when they share more than half of the words of the 
 structures are paired one to one, the most similar first (Jaccard; ties go to the earlier older and
 then to the earlier newer structure). A pair is one structure that went on. What is left without a
 partner was split from or merged into a related one, was born, or is gone.
+
+Between two vocabularies the words of the older run are first replaced by the newer words that they
+went to.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from fractions import Fraction
@@ -17,7 +21,7 @@ from numpy.typing import NDArray
 
 from minia_spark.mining.model import ItemRows, incidence
 
-__all__ = ["Event", "Fate", "trace"]
+__all__ = ["Event", "Fate", "MappedRows", "compose", "mapped", "trace"]
 
 
 class Event(StrEnum):
@@ -56,20 +60,104 @@ class Fate:
     lost: int
 
 
-def trace(older: ItemRows, newer: ItemRows) -> list[Fate]:
+@dataclass(frozen=True, eq=False)
+class MappedRows:
+    """Rows of items after :func:`mapped`.
+
+    Attributes
+    ----------
+    offsets : int64 array, shape (n + 1,)
+        Row i holds ``items[offsets[i]:offsets[i + 1]]``.
+    items : uint32 array, shape (nnz,)
+        Distinct and ascending within a row.
+    """
+
+    offsets: NDArray[np.int64]
+    items: NDArray[np.uint32]
+
+
+def mapped(rows: ItemRows, word_map: NDArray[np.integer]) -> MappedRows:
+    """Replace every word by the one it went to; words that went to the same one become one.
+
+    Parameters
+    ----------
+    rows : Structures or other rows of items
+        Items are below K.
+    word_map : integer array, shape (K,)
+
+    Raises
+    ------
+    ValueError
+        An item is not in the map.
+    """
+    if len(rows.items) and int(rows.items.max()) >= len(word_map):
+        raise ValueError(f"word {int(rows.items.max())} in a map of {len(word_map)} words")
+    count = len(rows.offsets) - 1
+    owners = np.repeat(np.arange(count, dtype=np.int64), np.diff(rows.offsets))
+    items = np.asarray(word_map, dtype=np.int64)[rows.items]
+    width = int(items.max(initial=0)) + 1
+    keys = np.unique(owners * width + items)
+    sizes = np.bincount(keys // width, minlength=count)
+    offsets = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
+    return MappedRows(offsets, (keys % width).astype(np.uint32))
+
+
+def compose(
+    maps: Mapping[tuple[str, str], NDArray[np.integer]], older: str, newer: str
+) -> NDArray[np.integer] | None:
+    """Return the map from one vocabulary to a later one, over those in between.
+
+    Parameters
+    ----------
+    maps : mapping
+        (version, next version) -> where each word went, shape (K,).
+    older, newer : str
+        Versions; different ones.
+
+    Returns
+    -------
+    integer array, shape (K of the older,), or None
+        Over the fewest vocabularies (of equal ways the first by versions); None: there is no way.
+    """
+    reached: dict[str, NDArray[np.integer]] = {}
+    border: dict[str, NDArray[np.integer] | None] = {older: None}
+    while border and newer not in reached:
+        following: dict[str, NDArray[np.integer]] = {}
+        for (before, after), step in sorted(maps.items(), key=lambda item: item[0]):
+            if before in border and after not in reached and after != older:
+                way = border[before]
+                following.setdefault(after, step if way is None else step[way])
+        reached |= following
+        border = dict(following)
+    return reached.get(newer)
+
+
+def trace(
+    older: ItemRows, newer: ItemRows, word_map: NDArray[np.integer] | None = None
+) -> list[Fate]:
     """Tell what became of every structure.
 
     Parameters
     ----------
     older, newer : Structures or other rows of items
-        Of the earlier and the later run, in words of the same vocabulary.
+        Of the earlier and the later run, in words of the same vocabulary unless there is a map.
+    word_map : integer array, shape (K,), or None
+        For each word of the older run's vocabulary, the word of the newer one's that it went to.
+        Words that came and went are then counted in the newer vocabulary.
 
     Returns
     -------
     list of Fate
         One for every newer structure, in its order, then one for every older structure that did
         not go on, in its order.
+
+    Raises
+    ------
+    ValueError
+        A word of the older run is not in the map.
     """
+    if word_map is not None:
+        older = mapped(older, word_map)
     old_sizes, new_sizes = np.diff(older.offsets), np.diff(newer.offsets)
     relations = _relations(older, newer)
     partner_of_new: dict[int, tuple[int, int]] = {}

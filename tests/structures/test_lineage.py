@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from minia_spark.structures.lineage import Event, Fate, trace
+from minia_spark.structures.lineage import Event, Fate, compose, mapped, trace
 from minia_spark.words.formats import Bags
 
 
@@ -83,3 +84,58 @@ def test_with_itself_everything_stays_the_same(found):
     assert [(f.event, f.older, f.newer) for f in fates] == [
         (Event.SAME, i, i) for i in range(len(distinct))
     ]
+
+
+class TestAnotherVocabulary:
+    def test_the_same_structures_in_new_words(self):
+        older, newer = [{0, 1, 2}, {3, 4, 5}], [{7, 8, 9}, {1, 2, 3}]
+        word_map = np.array([1, 2, 3, 9, 8, 7])
+        assert trace(rows(*older), rows(*newer), word_map) == [
+            Fate(Event.SAME, 1, 0, 0, 0),
+            Fate(Event.SAME, 0, 1, 0, 0),
+        ]
+
+    def test_words_that_became_one_count_once(self):
+        """Four old words are three new ones, of which the newer structure has lost one."""
+        (fate,) = trace(rows({0, 1, 2, 3}), rows({5, 6}), np.array([5, 5, 6, 7]))
+        assert fate == Fate(Event.SHRUNK, 0, 0, 0, 1)
+
+    def test_mapped(self):
+        found = mapped(rows({0, 1}, set(), {2}, {1, 2}), np.array([4, 4, 0]))
+        assert found.offsets.tolist() == [0, 1, 1, 2, 4]
+        assert found.items.tolist() == [4, 0, 0, 4]
+        assert mapped(rows(), np.array([1])).offsets.tolist() == [0]
+
+    def test_a_word_beyond_the_map(self):
+        with pytest.raises(ValueError, match="word 3 in a map of 3 words"):
+            trace(rows({1, 3}), rows({1}), np.arange(3))
+
+    @given(st.permutations(range(6)), st.lists(st.sets(st.integers(0, 5), min_size=1), max_size=6))
+    def test_other_names_of_words_change_nothing(self, order, structures):
+        renamed = [{order[word] for word in structure} for structure in structures]
+        known = trace(rows(*structures), rows(*structures))
+        assert trace(rows(*structures), rows(*renamed), np.array(order)) == known
+
+
+MAPS = {
+    ("a", "b"): np.array([1, 0, 2]),
+    ("b", "c"): np.array([5, 6, 7]),
+    ("c", "a"): np.array([0, 0, 0, 0, 0, 2, 1, 0]),
+    ("b", "d"): np.array([0, 0, 0]),
+}
+
+
+class TestCompose:
+    def test_one_and_two_steps(self):
+        assert compose(MAPS, "a", "b").tolist() == [1, 0, 2]
+        assert compose(MAPS, "a", "c").tolist() == [6, 5, 7]
+        assert compose(MAPS, "b", "a").tolist() == [2, 1, 0]  # through c
+
+    def test_the_shortest_way(self):
+        maps = MAPS | {("a", "c"): np.array([9, 9, 9])}
+        assert compose(maps, "a", "c").tolist() == [9, 9, 9]
+
+    def test_no_way(self):
+        assert compose(MAPS, "d", "a") is None
+        assert compose({}, "a", "b") is None
+        assert compose(MAPS, "a", "x") is None
