@@ -3,6 +3,7 @@
 #define SMH_BUFFER_HPP
 
 #include <algorithm>
+#include <charconv>
 #include <cstdint>
 #include <cstring>
 #include <string>
@@ -55,29 +56,27 @@ class Input {
 
 class Output {
   public:
-    explicit Output(Sink& sink) : sink_(sink) { buffer_.reserve(capacity); }
+    explicit Output(Sink& sink) : sink_(sink), buffer_(capacity) {}
 
     void put(const void* bytes, std::size_t size) {
-        if (buffer_.size() + size > capacity) flush();
-        const auto* from = static_cast<const char*>(bytes);
-        if (size >= capacity)
-            sink_.write(from, size);
-        else
-            buffer_.append(from, size);
+        need(size);
+        if (size > capacity) return sink_.write(static_cast<const char*>(bytes), size);
+        if (size > 0) std::memcpy(buffer_.data() + used_, bytes, size);
+        used_ += size;
     }
-    void put(char byte) { put(&byte, 1); }
+    void put(char byte) {
+        need(1);
+        buffer_[used_++] = byte;
+    }
     template <class Number>
     void put_number(Number number) {
         put(&number, sizeof number);
     }
     void put_decimal(std::uint32_t number) {
-        char digits[10];
-        char* at = digits + sizeof digits;
-        do {
-            *--at = static_cast<char>('0' + number % 10);
-            number /= 10;
-        } while (number != 0);
-        put(at, static_cast<std::size_t>(digits + sizeof digits - at));
+        constexpr std::size_t most = 10;
+        need(most);
+        char* to = buffer_.data() + used_;
+        used_ += static_cast<std::size_t>(std::to_chars(to, to + most, number).ptr - to);
     }
 
     // Must be called last: what remains is delivered, or Error is thrown.
@@ -88,13 +87,18 @@ class Output {
 
   private:
     static constexpr std::size_t capacity = std::size_t{1} << 18U;
+    // Makes room for `size` bytes, or all there is.
+    void need(std::size_t size) {
+        if (size > capacity - used_) flush();
+    }
     void flush() {
-        if (!buffer_.empty()) sink_.write(buffer_.data(), buffer_.size());
-        buffer_.clear();
+        if (used_ > 0) sink_.write(buffer_.data(), used_);
+        used_ = 0;
     }
 
     Sink& sink_;
-    std::string buffer_;
+    std::vector<char> buffer_;
+    std::size_t used_ = 0;
 };
 
 }  // namespace smh

@@ -2,9 +2,12 @@
 //
 // Candidates come from MinHash tables over the sets: the members of a bucket are compared with its
 // hub only, the first set in canonical order, which is the largest. What is joined already is not
-// compared again. A few tables are hashed at a time, so that memory stays at some 48 hashes a set.
+// compared again. Threads take blocks of a few tables, so that memory stays at some 48 hashes a set
+// and thread, and learn from each other what is joined.
 #include <algorithm>
+#include <mutex>
 #include <string>
+#include <utility>
 
 #include "forest.hpp"
 #include "group.hpp"
@@ -52,24 +55,25 @@ void check(const Sets& sets, const ClusterOptions& options) {
             throw Error("cluster: sets are not ordered by size at set " + std::to_string(set));
 }
 
-// Links of a range of tables: those that join components of these tables.
+// One thread's work on blocks of tables.
 class Linker {
   public:
     explicit Linker(const Shared& shared)
         : shared_(shared), forest_(shared.sets.size()), hub_items_(shared.universe) {}
 
+    // The links of some tables that join what was apart in the tables learnt or run before.
     std::vector<Link> run(std::size_t begin, std::size_t end) {
         const std::size_t tuple = shared_.options.tuple_size;
-        const std::size_t per_block = std::max<std::size_t>(1, block_width / tuple);
-        for (std::size_t first = begin; first < end; first += per_block) {
-            const std::size_t tables = std::min(per_block, end - first);
-            hash(first, tables);
-            for (std::size_t table = 0; table < tables; ++table)
-                grouper_.group(values_.data() + table * shared_.sets.size() * tuple,
-                               shared_.sets.size(), tuple, shared_.options.tuple_size, 2,
-                               [&](const Groups& groups) { link(groups); });
-        }
-        return std::move(links_);
+        hash(begin, end - begin);
+        for (std::size_t table = 0; table < end - begin; ++table)
+            grouper_.group(values_.data() + table * shared_.sets.size() * tuple,
+                           shared_.sets.size(), tuple, shared_.options.tuple_size, 2,
+                           [&](const Groups& groups) { link(groups); });
+        return std::exchange(links_, {});
+    }
+
+    void learn(const std::vector<Link>& links) {
+        for (const Link link : links) forest_.join(link.a, link.b);
     }
 
   private:
@@ -132,6 +136,59 @@ class Linker {
     std::vector<Link> links_;
 };
 
+// The blocks of tables, taken in order by several threads, and the links found in each.
+//
+// The links joined in their order are those that one thread finds, whichever thread was faster: a
+// thread that leaves out a pair as joined knows this from tables before, because blocks are taken
+// in order, so that the pair would join nothing at its place in the order either.
+class Blocks {
+  public:
+    explicit Blocks(std::size_t count) : found_(count), done_(count, false) {}
+
+    // Works through blocks until there are no more: run(block) gives the links of a block, and
+    // before, learn(links) is told of those that others have found.
+    template <class Run, class Learn>
+    void work(Run&& run, Learn&& learn) {
+        std::vector<bool> known(found_.size(), false);
+        std::vector<std::size_t> news;
+        for (;;) {
+            std::size_t block = 0;
+            {
+                const std::lock_guard<std::mutex> lock(mutex_);
+                if (next_ == found_.size()) return;
+                block = next_++;
+                news.clear();
+                for (std::size_t other = 0; other < block; ++other)
+                    if (done_[other] && !known[other]) news.push_back(other);
+            }
+            for (const std::size_t other : news) {
+                learn(found_[other]);
+                known[other] = true;
+            }
+            auto links = run(block);
+            known[block] = true;
+            const std::lock_guard<std::mutex> lock(mutex_);
+            found_[block] = std::move(links);
+            done_[block] = true;
+        }
+    }
+
+    std::vector<Link> joined(std::size_t sets) const {
+        Forest forest(sets);
+        std::vector<Link> links;
+        for (const auto& block : found_)
+            for (const Link link : block)
+                if (forest.join(link.a, link.b)) links.push_back(link);
+        return links;
+    }
+
+  private:
+    std::mutex mutex_;
+    std::vector<std::vector<Link>> found_;
+    std::vector<bool> done_;
+    std::size_t next_ = 0;
+};
+
 }  // namespace
 
 std::vector<Link> cluster(const Sets& sets, const ClusterOptions& options) {
@@ -155,22 +212,19 @@ std::vector<Link> cluster(const Sets& sets, const ClusterOptions& options) {
     shared.allowed = allowed_misses(sets.offsets[1], options.overlap);
 
     const std::size_t tables = end - options.table_begin;
-    const std::size_t threads = useful_threads(options.threads, tables);
-    std::vector<std::vector<Link>> found(threads);
-    run_threads(threads, [&](std::size_t thread) {
-        const auto share = share_of(tables, thread, threads);
-        found[thread] = Linker(shared).run(options.table_begin + share.begin,
-                                           options.table_begin + share.end);
+    const std::size_t per_block = std::max<std::size_t>(1, block_width / options.tuple_size);
+    const std::size_t count = (tables + per_block - 1) / per_block;
+    Blocks blocks(count);
+    run_threads(useful_threads(options.threads, count), [&](std::size_t) {
+        Linker linker(shared);
+        blocks.work(
+            [&](std::size_t block) {
+                const std::size_t begin = options.table_begin + block * per_block;
+                return linker.run(begin, std::min(begin + per_block, end));
+            },
+            [&](const std::vector<Link>& links) { linker.learn(links); });
     });
-    if (threads == 1) return std::move(found[0]);
-    // A link that joins nothing within its thread's tables joins nothing after the tables before
-    // them either, so that going through the threads' links in order leaves the same forest.
-    Forest forest(sets.size());
-    std::vector<Link> links;
-    for (const auto& part : found)
-        for (const Link link : part)
-            if (forest.join(link.a, link.b)) links.push_back(link);
-    return links;
+    return blocks.joined(sets.size());
 }
 
 }  // namespace smh

@@ -2,6 +2,8 @@
 #include <algorithm>
 #include <charconv>
 #include <cstdio>
+#include <map>
+#include <mutex>
 #include <optional>
 #include <string_view>
 #include <system_error>
@@ -20,51 +22,70 @@ struct LineError {
     std::string what;
 };
 
-// Blocks of whole lines: memory is a block, or the longest line where that is longer.
-class Lines {
-  public:
-    Lines(Source& source, std::size_t block)
-        : source_(source), buffer_(std::min<std::size_t>(block, 1U << 16U)), block_(block) {}
-
-    // The next block is [begin(), end()); false when there is none.
-    bool next() {
-        std::copy(buffer_.begin() + at(end_), buffer_.begin() + at(filled_), buffer_.begin());
-        filled_ -= end_;
-        end_ = 0;
-        std::size_t searched = 0;
-        for (;;) {
-            if (filled_ == buffer_.size()) {
-                if (end_ > 0 && filled_ >= block_) return true;
-                buffer_.resize(2 * buffer_.size());
-            }
-            const std::size_t got = source_.read(buffer_.data() + filled_, buffer_.size() - filled_);
-            filled_ += got;
-            if (got == 0) {
-                end_ = filled_;
-                return end_ > 0;
-            }
-            const auto last = std::find(buffer_.rbegin() + at(buffer_.size() - filled_),
-                                        buffer_.rend() - at(searched), '\n');
-            if (last != buffer_.rend() - at(searched))
-                end_ = static_cast<std::size_t>(buffer_.rend() - last);
-            searched = filled_;
-        }
-    }
-
-    const char* begin() const noexcept { return buffer_.data(); }
-    const char* end() const noexcept { return buffer_.data() + end_; }
-
-  private:
-    static std::ptrdiff_t at(std::size_t place) { return static_cast<std::ptrdiff_t>(place); }
-
-    Source& source_;
-    std::vector<char> buffer_;
-    std::size_t block_;
-    std::size_t end_ = 0;     // of the block's last line
-    std::size_t filled_ = 0;  // what has been read
+// A block of whole lines.
+struct Block {
+    std::size_t number = 0;
+    std::vector<char> bytes = {};  // the lines, and behind them what the next block begins with
+    std::size_t size = 0;
+    const char* begin() const noexcept { return bytes.data(); }
+    const char* end() const noexcept { return bytes.data() + size; }
 };
 
-constexpr std::size_t block_size = std::size_t{1} << 22U;
+// Hands out the blocks of a file in order, to any number of threads. Memory is a block for each, or
+// the longest line where that is longer.
+class Blocks {
+  public:
+    explicit Blocks(Source& source) : source_(source) {}
+
+    // Replaces a block by the next one; false when there is none.
+    bool next(Block& block) {
+        const std::lock_guard<std::mutex> lock(mutex_);
+        if (stopped_) return false;
+        auto& bytes = block.bytes;
+        if (bytes.size() < rest_.size() + least_read) bytes.resize(rest_.size() + least_read);
+        std::copy(rest_.begin(), rest_.end(), bytes.begin());
+        std::size_t filled = rest_.size();
+        block.size = 0;
+        for (;;) {
+            if (filled == bytes.size()) {
+                if (block.size > 0 && filled >= block_size) break;
+                bytes.resize(2 * bytes.size());
+            }
+            const std::size_t got = source_.read(bytes.data() + filled, bytes.size() - filled);
+            const std::size_t searched = filled;
+            filled += got;
+            if (got == 0) {
+                block.size = filled;
+                stopped_ = true;
+                break;
+            }
+            const auto last = std::find(bytes.rbegin() + at(bytes.size() - filled),
+                                        bytes.rend() - at(searched), '\n');
+            if (last != bytes.rend() - at(searched))
+                block.size = static_cast<std::size_t>(bytes.rend() - last);
+        }
+        rest_.assign(block.end(), block.begin() + filled);
+        block.number = count_++;
+        return block.size > 0;
+    }
+
+    // There are no more blocks from now on.
+    void stop() {
+        const std::lock_guard<std::mutex> lock(mutex_);
+        stopped_ = true;
+    }
+
+  private:
+    static constexpr std::size_t block_size = std::size_t{1} << 22U;
+    static constexpr std::size_t least_read = std::size_t{1} << 16U;
+    static std::ptrdiff_t at(std::size_t place) { return static_cast<std::ptrdiff_t>(place); }
+
+    std::mutex mutex_;
+    Source& source_;
+    std::vector<char> rest_;  // the beginning of a line
+    std::size_t count_ = 0;
+    bool stopped_ = false;
+};
 
 // Goes through the lines of a block.
 class Text {
@@ -180,33 +201,43 @@ void append(Rows& rows, const Rows& more) {
         rows.offsets.push_back(before + more.offsets[row]);
 }
 
-// A part of a block for each thread, and what came of it.
-struct Piece {
-    const char* begin = nullptr;
-    const char* end = nullptr;
-    Rows rows = {};
-    RepeatFinder repeats = {};
-    std::optional<LineError> error = {};
-};
-
-// Cuts a block of lines at line ends.
-void cut(const char* begin, const char* end, std::vector<Piece>& pieces) {
-    const char* from = begin;
-    for (std::size_t i = 0; i < pieces.size(); ++i) {
-        const char* to = begin + (end - begin) * static_cast<std::ptrdiff_t>(i + 1) /
-                                     static_cast<std::ptrdiff_t>(pieces.size());
-        to = i + 1 == pieces.size() ? end : std::find(std::max(from, to), end, '\n');
-        if (to != end) ++to;
-        pieces[i].begin = from;
-        pieces[i].end = from = to;
-    }
-}
-
 [[noreturn]] void fail(const std::string& name, std::uint64_t lines_before,
                        const LineError& error) {
     throw Error(name + ": line " + std::to_string(lines_before + error.line + 1) + ": " +
                 error.what);
 }
+
+// What came of a block.
+struct Piece {
+    Rows rows = {};
+    std::optional<LineError> error = {};
+};
+
+// Puts the pieces together in the order of their blocks, whichever comes first.
+class Joiner {
+  public:
+    explicit Joiner(const std::string& name) : name_(name) {}
+
+    void add(std::size_t number, Piece piece) {
+        const std::lock_guard<std::mutex> lock(mutex_);
+        waiting_.emplace(number, std::move(piece));
+        for (auto first = waiting_.begin(); first != waiting_.end() && first->first == next_;) {
+            if (first->second.error) fail(name_, rows_.size(), *first->second.error);
+            append(rows_, first->second.rows);
+            first = waiting_.erase(first);
+            ++next_;
+        }
+    }
+
+    Rows take() { return std::move(rows_); }
+
+  private:
+    std::mutex mutex_;
+    const std::string& name_;
+    Rows rows_;
+    std::map<std::size_t, Piece> waiting_;
+    std::size_t next_ = 0;
+};
 
 std::string quoted(std::string_view word) {
     std::string text = "'";
@@ -236,28 +267,23 @@ double read_weight(Text& text) {
 
 Rows read_rows(Source& source, const std::string& name, bool with_counts, unsigned threads) {
     check_threads(threads);
-    Rows rows;
-    std::vector<Piece> pieces(threads);
-    Lines lines(source, block_size * threads);
-    while (lines.next()) {
-        cut(lines.begin(), lines.end(), pieces);
-        run_threads(threads, [&](std::size_t thread) {
-            Piece& piece = pieces[thread];
-            piece.rows.offsets.assign(1, 0);
-            piece.rows.ids.clear();
-            piece.rows.counts.clear();
+    Blocks blocks(source);
+    Joiner joiner(name);
+    run_threads(threads, [&](std::size_t) {
+        Block block;
+        RepeatFinder repeats;
+        while (blocks.next(block)) {
+            Piece piece;
             try {
-                read_lines({piece.begin, piece.end}, piece.rows, with_counts, piece.repeats);
+                read_lines({block.begin(), block.end()}, piece.rows, with_counts, repeats);
             } catch (const LineError& error) {
                 piece.error = error;
+                blocks.stop();
             }
-        });
-        for (const Piece& piece : pieces) {
-            if (piece.error) fail(name, rows.size(), *piece.error);
-            append(rows, piece.rows);
+            joiner.add(block.number, std::move(piece));
         }
-    }
-    return rows;
+    });
+    return joiner.take();
 }
 
 void write_rows(Sink& sink, const Rows& rows) {
@@ -277,9 +303,10 @@ void write_rows(Sink& sink, const Rows& rows) {
 
 std::vector<double> read_weights(Source& source, const std::string& name) {
     std::vector<double> weights;
-    Lines lines(source, block_size);
-    while (lines.next()) {
-        Text text(lines.begin(), lines.end());
+    Blocks blocks(source);
+    Block block;
+    while (blocks.next(block)) {
+        Text text(block.begin(), block.end());
         const std::uint64_t before = weights.size();
         try {
             while (!text.at_end()) weights.push_back(read_weight(text));
