@@ -176,6 +176,8 @@ class StructureCard:
     lift: float | None = None
     q: float | None = None
     stability: float | None = None
+    believed: bool | None = None
+    """Whether it is significant and reproducible; None when that was not measured."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -187,6 +189,10 @@ class ReportData:
     """In their ranking; those that are to be shown, or more."""
     structures_total: int
     """How many there are in all."""
+    believed_total: int | None = None
+    """How many of all are significant and reproducible; None when that was not measured."""
+    mining: Sequence[str] = ()
+    """Sentences on how the tables of the mining were chosen."""
     vocabulary: VocabularyData | None = None
     """None before there is one."""
     drift: DriftData | None = None

@@ -50,6 +50,8 @@ def _run(context: StageContext) -> None:
         run=_summary(context),
         structures=_cards(context),
         structures_total=context.rows("structures"),
+        believed_total=_believed_total(context),
+        mining=_mining(context),
         vocabulary=_vocabulary(context),
         drift=drift,
         advice=[] if warning is None else [warning],
@@ -223,9 +225,30 @@ def _cards(context: StageContext) -> list[StructureCard]:
             images=images[row["structure_id"]],
             labels=histograms[row["structure_id"]],
             support=row["support"],
+            expected_support=row["expected_support"],
+            lift=row["lift"],
+            q=row["q"],
+            stability=row["stability"],
+            believed=row["significant"] and row["reproducible"] if _is_judged(context) else None,
         )
         for row in structures
     ]
+
+
+def _is_judged(context: StageContext) -> bool:
+    mining = context.settings.mining
+    return mining.decoys > 0 and mining.seeds > 0
+
+
+def _believed_total(context: StageContext) -> int | None:
+    if not _is_judged(context):
+        return None
+    return context.read("structures").where("significant and reproducible").count()
+
+
+def _mining(context: StageContext) -> list[str]:
+    row = context.read("tuning").select("reasons").first()
+    return list(row["reasons"]) if row else []
 
 
 def _best_images(context: StageContext, best: DataFrame) -> dict[int, list[MatchedImage]]:
@@ -268,7 +291,7 @@ def _matched(row: Row) -> MatchedImage:
 STAGE = Stage(
     name="report",
     per_batch=False,
-    after=("ingest", "features", "vocabulary", "words", "drift", "mine", "structures"),
+    after=("ingest", "features", "vocabulary", "words", "tune", "drift", "mine", "structures"),
     revision=1,
     # the bounds of outliers are drawn also where outliers are kept
     settings=lambda s: {

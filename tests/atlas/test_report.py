@@ -113,6 +113,34 @@ def test_a_small_report(tmp_path):
     )
 
 
+@pytest.mark.parametrize(
+    ("believed", "sentence", "headings"),
+    [
+        ((True, True), "2 of 2 structures are beyond chance and reappear under other seeds.", 0),
+        (
+            (True, False),
+            "1 of 2 structures is beyond chance and reappears under other seeds; it",
+            1,
+        ),
+        ((False, False), "0 of 2 structures are beyond chance", 1),
+        ((None, None), None, 0),
+    ],
+)
+def test_what_is_to_be_believed_comes_first(tmp_path, believed, sentence, headings):
+    cards = [
+        structure(f"s{i}", [matched("a")], q=0.01 if b else 0.8, stability=0.9, believed=b)
+        for i, b in enumerate(believed)
+    ]
+    total = None if None in believed else sum(believed)
+    data = report(cards, believed_total=total, mining=["Tuples of 2 and 300 tables are set."])
+    render(data, tmp_path / "site", gradient)
+    index = read_site(tmp_path / "site")["index.html"].text
+    assert ("beyond chance" in index) == (sentence is not None)
+    assert sentence is None or sentence in index
+    assert index.count("Not told from chance, or not found again under other seeds") == headings
+    assert "Tuples of 2 and 300 tables are set." in index
+
+
 def test_drawn_images_show_the_matched_features_in_their_word_s_colour(tmp_path):
     card = structure("s", [matched("a", words=(7, 99))], words=[7, 3])
     render(report([card]), tmp_path / "site", gradient, thumbnail_px=500)
