@@ -71,7 +71,7 @@ class TestFingerprints:
             ("drift.max_divergence=0.2", {"report"}),  # limits apply where drift is read
             ("structures.min_overlap=0.3", {"structures", "report"}),
             ("structures.structure_counts=ones", {"structures", "report"}),
-            ("mining.link=single", MINE_ON),
+            ("mining.link=consensus", MINE_ON),
             ("mining.density=0.4", MINE_ON),
             ("mining.decoys=4", MINE_ON),
             ("mining.overlap=0.8", MINE_ON),

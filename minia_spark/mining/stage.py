@@ -297,7 +297,8 @@ def _tell(context: StageContext, assessment: Assessment) -> None:
     elif mining.decoys and mining.seeds and sure < count:
         context.say(
             f"{sure} of {count} structures are significant (q <= {mining.max_q:g}) and "
-            f"reproducible (stability >= {mining.min_stability:g}); they come first"
+            f"reproducible (stability >= {mining.min_stability:g})"
+            + ("; they come first" if sure else "")
         )
 
 
