@@ -49,6 +49,8 @@ from minia_spark.mining.pairs import WordPairs, meetings_of_pairs, shared_docume
 from minia_spark.mining.settings import MiningSettings
 from minia_spark.mining.significance import Chance, expected_support, surprise
 from minia_spark.stage import Stage, StageContext
+from minia_spark.storage import Storage
+from minia_spark.warehouse import Warehouse
 from minia_spark.words.bag import outlier_bounds
 from minia_spark.words.formats import Bags
 
@@ -107,7 +109,7 @@ def _tune(context: StageContext) -> None:
         reasons = (f"Tuples of {mining.tuple_size} and {mining.tables} tables are set.",)
         choice = Choice(mining.tuple_size, mining.tables, np.nan, np.nan, np.nan, reasons)
     else:
-        choice = _choice(context)
+        choice = _taken_over(context) or _choice(context)
     for reason in choice.reasons:
         context.say(reason)
     numbers = (choice.eta, choice.chance_median, choice.chance_high)
@@ -117,6 +119,30 @@ def _tune(context: StageContext) -> None:
     digest = f"{choice.tuple_size} x {choice.tables}"
     context.write("tuning", frame, TUNING, digest=digest)
     context.counts |= {"tuple_size": choice.tuple_size, "tables": choice.tables}
+
+
+def _taken_over(context: StageContext) -> Choice | None:
+    """Return what was chosen where the vocabulary is from; None when it was not, or otherwise."""
+    mining = context.settings.mining
+    source = context.settings.codebook.reuse
+    if source is None or (mining.tuple_size, mining.tables) != (None, None):
+        return None
+    other = Warehouse(source)
+    entries = other.catalogue().of_table("tuning")
+    if not entries:
+        return None
+    link = other.run(entries[0].run).settings.get("mining", {}).get("link")
+    row = context.spark.read.parquet(other.storage.pattern(entries[0].path)).first()
+    if row is None or row["eta"] is None or link != mining.link:
+        return None
+    return Choice(
+        row["tuple_size"],
+        row["tables"],
+        row["eta"],
+        row["chance_median"],
+        row["chance_high"],
+        (f"Taken over, with the vocabulary, from {other.storage}.", *row["reasons"]),
+    )
 
 
 def _choice(context: StageContext) -> Choice:
@@ -361,6 +387,8 @@ def _tune_settings(settings: Settings) -> dict[str, object]:
         names = {"link", "seed", "partners_by_chance", "min_lift"}
         chosen |= mining.model_dump(mode="json", include=names)
         chosen["outliers"] = _outliers(settings)
+        reuse = settings.codebook.reuse
+        chosen["reuse"] = None if reuse is None else Storage(reuse).location
     return chosen
 
 

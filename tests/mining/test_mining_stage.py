@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -131,6 +132,28 @@ def test_what_is_set_is_obeyed(own_warehouse, published):
     assert (row["tuple_size"], row["tables"]) == (3, 300)
     assert row["reasons"].tolist() == ["Tuples of 3 and 300 tables are set."]
     assert np.isnan(row["eta"])
+
+
+def test_chosen_where_the_vocabulary_is_from(own_warehouse, published, tmp_path):
+    """With the vocabulary come the tables: what is mined there and here can be compared."""
+    auto = ("mining.tables=null", "mining.tuple_size=null")
+    published(own_warehouse, "tune", None, *SETTINGS, *auto)
+    (there,) = rows_of(own_warehouse, "tuning", "tuple_size", "tables", "eta")
+    other = Path(shutil.copytree(own_warehouse, tmp_path / "other"))
+    reuse = f"codebook.reuse={own_warehouse}"
+    given = [*SETTINGS, *auto, reuse]
+    # other settings would choose otherwise
+    made = published(other, "tune", None, *given, "mining.seed=9", "mining.partners_by_chance=9")
+    assert rows_of(other, "tuning", "tuple_size", "tables", "eta") == [there]
+    assert (
+        f"Taken over, with the vocabulary, from {own_warehouse}." in made.progress.stream.getvalue()
+    )
+    # not where it was chosen for another link, nor where something is set
+    published(other, "tune", None, *given, "mining.link=consensus")
+    assert rows_of(other, "tuning", "tuple_size", "tables", "eta") != [there]
+    published(other, "tune", None, *given, "mining.tables=9")
+    ((tables,),) = rows_of(other, "tuning", "tables")
+    assert tables == 9
 
 
 def test_new_images_do_not_change_the_tables(minia, own_warehouse, survey):
