@@ -16,22 +16,15 @@ from numpy.typing import NDArray
 
 from minia_spark.errors import SettingsError
 from minia_spark.mining.arrays import Documents
+from minia_spark.mining.chance import Chance, Totals, expected_support
 from minia_spark.mining.corpus import Collection, Progress, mine_consensus, mine_corpus
 from minia_spark.mining.engine import Engine
 from minia_spark.mining.hashing import DEFAULT_SEED
 from minia_spark.mining.model import Structures
 from minia_spark.mining.overlap import StructureIndex
 from minia_spark.mining.ragged import positions_of_rows
-from minia_spark.mining.significance import (
-    Chance,
-    Totals,
-    expected_support,
-    lift,
-    q_values,
-    shuffled,
-    stability,
-    surprise,
-)
+from minia_spark.mining.shuffle import shuffled
+from minia_spark.mining.significance import lift, q_values, stability, surprise
 from minia_spark.words.formats import Bags
 
 __all__ = [
@@ -319,7 +312,7 @@ def other_seed(seed: int, number: int) -> int:
 
 
 def decoy(documents: Documents, *, seed: int, number: int, piece: int) -> Documents:
-    """Shuffle a piece of a collection, see :func:`minia_spark.mining.significance.shuffled`.
+    """Shuffle a piece of a collection, see :func:`minia_spark.mining.shuffle.shuffled`.
 
     Parameters
     ----------

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from minia_spark.errors import InputError
 from minia_spark.mining.arrays import Documents
+from minia_spark.mining.chance import Chance
 from minia_spark.mining.consensus import (
     consensus_structures,
     grow,
@@ -20,7 +21,6 @@ from minia_spark.mining.engine import Engine
 from minia_spark.mining.hashing import DEFAULT_SEED
 from minia_spark.mining.model import Structures, build_structures
 from minia_spark.mining.pairs import WordPairs, meetings_of_pairs, shared_documents
-from minia_spark.mining.significance import Chance
 from minia_spark.words.formats import Bags
 
 __all__ = ["Collection", "Progress", "mine_consensus", "mine_corpus", "numbered_documents"]
@@ -162,7 +162,7 @@ def mine_consensus(
         piece is kept.
     engine : Engine
     chance : Chance
-        Of the collection, see :class:`minia_spark.mining.significance.Totals`.
+        Of the collection, see :class:`minia_spark.mining.chance.Totals`.
     tuple_size, tables, min_set_size, seed, expand, weighted
         As in :func:`mine_corpus`.
     partners_by_chance, pairs_by_chance, min_lift, density : float

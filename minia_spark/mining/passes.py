@@ -29,6 +29,7 @@ from pyspark.sql.types import (
 
 from minia_spark.mining.arrays import Links, SetList
 from minia_spark.mining.assess import decoy
+from minia_spark.mining.chance import Totals
 from minia_spark.mining.engine import Engine
 from minia_spark.mining.pairs import WordPairs
 from minia_spark.mining.rows import (
@@ -45,7 +46,6 @@ from minia_spark.mining.rows import (
     slice_rows,
     table_ranges,
 )
-from minia_spark.mining.significance import Totals
 from minia_spark.stage import StageContext
 from minia_spark.words.formats import Bags
 

@@ -36,6 +36,7 @@ from minia_spark.mining import passes
 from minia_spark.mining.arrays import SetList
 from minia_spark.mining.assess import Assessment, evaluate, other_seed
 from minia_spark.mining.auto import Choice, choose, sample_pairs
+from minia_spark.mining.chance import Chance, expected_support
 from minia_spark.mining.consensus import (
     consensus_structures,
     grow,
@@ -47,7 +48,7 @@ from minia_spark.mining.model import Structures, build_structures
 from minia_spark.mining.overlap import StructureIndex
 from minia_spark.mining.pairs import WordPairs, meetings_of_pairs, shared_documents
 from minia_spark.mining.settings import MiningSettings
-from minia_spark.mining.significance import Chance, expected_support, surprise
+from minia_spark.mining.significance import surprise
 from minia_spark.stage import Stage, StageContext
 from minia_spark.storage import Storage
 from minia_spark.warehouse import Warehouse

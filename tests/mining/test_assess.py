@@ -13,10 +13,10 @@ from minia_spark.mining.assess import (
     miner,
     other_seed,
 )
+from minia_spark.mining.chance import Totals, fit_chance
 from minia_spark.mining.corpus import mine_corpus
 from minia_spark.mining.engine import get_engine
 from minia_spark.mining.model import Structures, best_matches
-from minia_spark.mining.significance import Totals, fit_chance
 from minia_spark.sky.corpus import planted_corpus
 from minia_spark.words.formats import Bags
 

@@ -5,18 +5,13 @@ import pytest
 
 from minia_spark.mining.arrays import Documents
 from minia_spark.mining.assess import assess, decoy, miner
+from minia_spark.mining.chance import expected_support, fit_chance
 from minia_spark.mining.corpus import mine_corpus
 from minia_spark.mining.engine import get_engine
 from minia_spark.mining.model import best_matches
 from minia_spark.mining.overlap import StructureIndex
-from minia_spark.mining.significance import (
-    expected_support,
-    fit_chance,
-    q_values,
-    shuffled,
-    stability,
-    surprise,
-)
+from minia_spark.mining.shuffle import shuffled
+from minia_spark.mining.significance import q_values, stability, surprise
 from minia_spark.sky.corpus import planted_corpus
 from minia_spark.words.formats import Bags
 

@@ -10,6 +10,7 @@ from scipy.stats import poisson
 
 from minia_spark.errors import SettingsError
 from minia_spark.mining.arrays import MalformedError, empty_sets
+from minia_spark.mining.chance import expected_sharing, fit_chance
 from minia_spark.mining.consensus import (
     WordLinks,
     consensus_structures,
@@ -17,7 +18,6 @@ from minia_spark.mining.consensus import (
     link_words,
     plausible_pairs,
 )
-from minia_spark.mining.significance import expected_sharing, fit_chance
 
 from .cases import set_list
 from .test_pairs import word_pairs
