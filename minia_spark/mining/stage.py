@@ -59,6 +59,7 @@ __all__ = ["MINE", "SKETCH", "STRUCTURES", "TUNE", "TUNING", "word_occurrences"]
 
 TUNING = StructType(
     [
+        StructField("link", StringType(), False),
         StructField("tuple_size", IntegerType(), False),
         StructField("tables", IntegerType(), False),
         StructField("eta", DoubleType(), True),
@@ -115,7 +116,7 @@ def _tune(context: StageContext) -> None:
         context.say(reason)
     numbers = (choice.eta, choice.chance_median, choice.chance_high)
     known = [None if np.isnan(number) else float(number) for number in numbers]
-    row = (choice.tuple_size, choice.tables, *known, list(choice.reasons))
+    row = (mining.link, choice.tuple_size, choice.tables, *known, list(choice.reasons))
     frame = context.spark.createDataFrame([row], TUNING).coalesce(1)
     digest = f"{choice.tuple_size} x {choice.tables}"
     context.write("tuning", frame, TUNING, digest=digest)
@@ -132,9 +133,8 @@ def _taken_over(context: StageContext) -> Choice | None:
     entries = other.catalogue().of_table("tuning")
     if not entries:
         return None
-    link = other.run(entries[0].run).settings.get("mining", {}).get("link")
     row = context.spark.read.parquet(other.storage.pattern(entries[0].path)).first()
-    if row is None or row["eta"] is None or link != mining.link:
+    if row is None or row["eta"] is None or row["link"] != mining.link:
         return None
     return Choice(
         row["tuple_size"],

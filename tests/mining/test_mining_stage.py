@@ -121,6 +121,7 @@ def test_tables_are_chosen_as_on_one_machine(own_warehouse, published, set_, lin
     )
     (row,) = table_of(own_warehouse, "tuning").to_dict("records")
     assert row.pop("reasons").tolist() == list(wanted.reasons)
+    assert row.pop("link") == link
     assert row == {name: getattr(wanted, name) for name in row}
     told = made.progress.stream.getvalue()
     assert all(reason in told for reason in wanted.reasons)
