@@ -488,7 +488,7 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _reprocess(options: argparse.Namespace) -> int:
-    from minia_spark.estimates import check_memory  # noqa: PLC0415
+    from minia_spark.estimates import check_disk, check_memory  # noqa: PLC0415
     from minia_spark.metrics import write_metrics  # noqa: PLC0415
     from minia_spark.progress import Progress  # noqa: PLC0415
     from minia_spark.reprocess import (  # noqa: PLC0415
@@ -505,6 +505,7 @@ def _reprocess(options: argparse.Namespace) -> int:
     check_memory(settings)
     progress = Progress(quiet=options.quiet)
     warehouse = Warehouse(options.warehouse)
+    check_disk(settings, warehouse.storage.local)
 
     def tell(outcome: Outcome) -> None:
         if outcome.verdict == "failed":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
+import sys
 from collections import Counter
 from dataclasses import fields
 from typing import Any
@@ -201,13 +202,17 @@ def history(options: argparse.Namespace) -> int:
     return 0
 
 
+def _say(text: str) -> None:
+    print(text, file=sys.stderr)
+
+
 def rollback(options: argparse.Namespace) -> int:
     """Publish an earlier state again."""
     from minia_spark.pipeline import publish_page  # noqa: PLC0415 - only this one needs it
 
     warehouse = Warehouse(options.warehouse)
     warehouse.require()
-    with warehouse.lock("minia rollback"):
+    with warehouse.lock("minia rollback", say=_say):
         state = warehouse.rollback(options.to)
         publish_page(state, warehouse)
     print(f"state {state.version} is a copy of what was published by run {state.run}")
@@ -218,7 +223,7 @@ def vacuum(options: argparse.Namespace) -> int:
     """Remove what no kept state needs."""
     warehouse = Warehouse(options.warehouse)
     warehouse.require()
-    with warehouse.lock("minia vacuum"):
+    with warehouse.lock("minia vacuum", say=_say):
         removed, size_bytes = warehouse.vacuum(options.keep, dry_run=options.dry_run)
     for item in removed:
         print(item)

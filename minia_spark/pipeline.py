@@ -171,7 +171,7 @@ def make_plan(request: Request, settings: Settings, warehouse: Warehouse) -> Pla
         )
     start = base if request.removed is None else _without(request.removed, base)
     unpublished = warehouse.unpublished()
-    redone: set[tuple[str, str | None]] = set()
+    redone: dict[str, set[str | None]] = {}
     view = start  # with what earlier runs left over
     steps = []
     for stage, batch in _steps_of(request, start):
@@ -187,7 +187,7 @@ def make_plan(request: Request, settings: Settings, warehouse: Warehouse) -> Pla
         if step.action == "reuse":
             view = _with(view, unpublished[stage.name, batch, step.fingerprint])
         elif step.action == "run":
-            redone.add((stage.name, batch))
+            redone.setdefault(stage.name, set()).add(batch)
         steps.append(step)
     _require_inputs(steps, start)
     _refuse_mixture(steps, view)
@@ -207,18 +207,30 @@ def _without(batch: str, base: Catalogue) -> Catalogue:
 
 
 def _redone_before(
-    stage: Stage, batch: str | None, redone: set[tuple[str, str | None]]
+    stage: Stage, batch: str | None, redone: Mapping[str, set[str | None]]
 ) -> list[str]:
     """Return the names of the stages that this step reads and that have to run first."""
-    names = {name for name, other in redone if _is_input(stage, batch, other)}
-    return [name for name in stage.after if name in names]
+    wanted = _outdating(stage, batch)
+    return [
+        name
+        for name in stage.after
+        if name in redone and (wanted is None or not redone[name].isdisjoint(wanted))
+    ]
 
 
-def _is_input(stage: Stage, batch: str | None, other: str | None) -> bool:
-    """Tell whether outputs of batch `other` (None: of the collection) make a step outdated."""
-    if other is None:
-        return True
-    return not stage.frozen and (not stage.per_batch or other == batch)
+def _outdating(stage: Stage, batch: str | None) -> tuple[str | None, ...] | None:
+    """Return of which batches outputs make a step outdated (None among them: the collection).
+
+    None is all of them.
+    """
+    if stage.frozen:
+        return (None,)
+    return _read_by(stage, batch)
+
+
+def _read_by(stage: Stage, batch: str | None) -> tuple[str | None, ...] | None:
+    """Return of which batches a step reads outputs; None: of all."""
+    return (None, batch) if stage.per_batch else None
 
 
 def _with(view: Catalogue, entries: Sequence[Entry]) -> Catalogue:
@@ -282,10 +294,7 @@ def _require_inputs(steps: Sequence[Step], base: Catalogue) -> None:
     stage_names = {name for name, _ in planned}
     for step in steps:
         for name in step.stage.after:
-            made = any(
-                e.stage == name and (e.batch in (None, step.batch) or not step.stage.per_batch)
-                for e in base.entries
-            )
+            made = base.made_by(name, _read_by(step.stage, step.batch))
             if not made and name not in stage_names:
                 where = f" of batch {step.batch}" if step.batch else ""
                 raise InputError(
@@ -310,10 +319,9 @@ def _inputs_of(stage: Stage, batch: str | None, view: Catalogue) -> str:
     """Return a hash of what a step reads and what makes it outdated."""
     inputs = sorted(
         (e.table, e.batch or "", e.fingerprint if stage.exact else e.digest)
-        for e in view.entries
-        if e.stage in stage.after
-        and (e.table != "rejects" or stage.exact)
-        and _is_input(stage, batch, e.batch)
+        for name in stage.after
+        for e in view.made_by(name, _outdating(stage, batch))
+        if e.table != "rejects" or stage.exact
     )
     return fingerprint(inputs)
 
@@ -327,12 +335,13 @@ def _refuse_mixture(steps: Sequence[Step], view: Catalogue) -> None:
     stages = {stage.name: stage for stage in STAGES}
     planned = {(step.stage.name, step.batch) for step in steps}
     for step in steps:
-        for entry in view.entries:
-            relevant = not step.stage.per_batch or entry.batch in (None, step.batch)
-            if entry.stage not in step.stage.after or not relevant:
-                continue
-            if (entry.stage, entry.batch) in planned:
-                continue
+        read = [
+            entry
+            for name in step.stage.after
+            for entry in view.made_by(name, _read_by(step.stage, step.batch))
+            if (entry.stage, entry.batch) not in planned
+        ]
+        for entry in read:
             if entry.inputs != _inputs_of(stages[entry.stage], entry.batch, view):
                 command = _COMMANDS.get(entry.stage, entry.stage)
                 where = f" of batch {entry.batch}" if entry.batch else ""
@@ -368,7 +377,7 @@ def execute(
         Anything that ends the run; the ledger keeps the message and what was finished, readers
         keep the old state, and the next run goes on from there.
     """
-    with warehouse.lock(request.command):
+    with warehouse.lock(request.command, say=progress.say):
         return execute_locked(request, settings, warehouse, progress, open_session)
 
 

@@ -112,7 +112,7 @@ def reprocess(
             f"{others:,} files lie in the inbox itself and belong to no batch: every batch needs a "
             "folder or a list of its own"
         )
-    with warehouse.lock("minia reprocess"):
+    with warehouse.lock("minia reprocess", say=progress.say):
         call = _Call(settings, warehouse, progress, open_session, tell)
         call.settle_ns, call.clock_ns = int(settle_seconds * 1e9), clock_ns
         try:

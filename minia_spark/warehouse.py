@@ -33,10 +33,11 @@ import socket
 import tempfile
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -107,7 +108,27 @@ class Catalogue(_Model):
 
     def of_step(self, stage: str, batch: str | None) -> list[Entry]:
         """Return what a stage wrote for a batch (None: for the collection)."""
-        return [e for e in self.entries if e.stage == stage and e.batch == batch]
+        return self.made_by(stage, [batch])
+
+    def made_by(self, stage: str, batches: Iterable[str | None] | None = None) -> list[Entry]:
+        """Return what a stage wrote for some batches (None among them: the collection), or all."""
+        made = self._made_by.get(stage, {})
+        wanted = made if batches is None else batches
+        return [entry for batch in wanted for entry in made.get(batch, ())]
+
+    @cached_property
+    def _made_by(self) -> dict[str, dict[str | None, list[Entry]]]:
+        """The entries by stage and batch: plans look up every step, also of a thousand batches."""
+        found: dict[str, dict[str | None, list[Entry]]] = {}
+        for entry in self.entries:
+            found.setdefault(entry.stage, {}).setdefault(entry.batch, []).append(entry)
+        return found
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """Return a copy, which looks up its own entries."""
+        copied = super().model_copy(update=update, deep=deep)
+        copied.__dict__.pop("_made_by", None)
+        return copied
 
     @property
     def batches(self) -> list[str]:
@@ -486,13 +507,20 @@ class Warehouse:
     # -- lock -----------------------------------------------------------------------------------
 
     @contextlib.contextmanager
-    def lock(self, command: str) -> Iterator[None]:
+    def lock(self, command: str, *, say: Callable[[str], None] | None = None) -> Iterator[None]:
         """Keep other writers out; the lock of a process that is dead is taken over.
 
         Whether a process of this machine lives, the system tells at once. One of another machine,
         or of another container, gives a beat every few seconds: it is dead when none came for a
         minute and a half. Should it only have slept, it cannot publish over what came since
         (:meth:`commit`).
+
+        Parameters
+        ----------
+        command : str
+            For those who are kept out.
+        say : callable or None
+            Is told when it takes a while to see whether another machine's process lives.
 
         Raises
         ------
@@ -514,7 +542,7 @@ class Warehouse:
             self.storage.make_folder("")
             while not self.storage.create(_LOCK, data):
                 with self._alone_on_this_host():
-                    self._remove_dead_lock()
+                    self._remove_dead_lock(say)
         except OSError as error:
             why = error.strerror or error
             raise MiniaError(f"warehouse {self.storage} cannot be written: {why}") from None
@@ -562,11 +590,11 @@ class Warehouse:
             fcntl.flock(file, fcntl.LOCK_EX)
             yield
 
-    def _remove_dead_lock(self) -> None:
+    def _remove_dead_lock(self, say: Callable[[str], None] | None = None) -> None:
         holder = self._holder()
         if holder is None:
             return  # just released
-        if self._is_dead(holder):
+        if self._is_dead(holder, say):
             if self._holder() == holder:
                 self.storage.remove_file(_LOCK)
                 self.storage.remove_file(_beat_file(holder["token"]))
@@ -589,13 +617,18 @@ class Warehouse:
             return {}
         return holder if isinstance(holder, dict) else {}
 
-    def _is_dead(self, holder: dict[str, Any]) -> bool:
+    def _is_dead(self, holder: dict[str, Any], say: Callable[[str], None] | None) -> bool:
         known = isinstance(holder.get("pid"), int) and _TOKEN.fullmatch(str(holder.get("token")))
         if not known:
             return False  # we did not write that
         if holder.get("machine") == _machine():
             started = _process_start(holder["pid"])
             return started is None or started != holder.get("started")
+        if say is not None:
+            say(
+                f"the warehouse is in use by process {holder['pid']} on host {holder.get('host')}; "
+                f"waiting up to {_PATIENCE_SECONDS:.0f} s for a sign of life"
+            )
         seen = self._beat(holder["token"])
         waited_from = time.monotonic()
         while time.monotonic() - waited_from < _PATIENCE_SECONDS:

@@ -15,6 +15,7 @@ from commands import SMALL, rows_of, run_minia, table_of, take_vocabulary
 from minia_spark import pipeline, reprocess
 from minia_spark.config import load_settings
 from minia_spark.errors import InputError, MiniaError, SettingsError
+from minia_spark.inbox import batch_name_of
 from minia_spark.ingest.identity import uri_of
 from minia_spark.progress import Progress
 from minia_spark.reprocess import Outcome, exit_code, summary
@@ -394,9 +395,10 @@ class TestOnSpark:
         assert [stage for stage, batch in done if batch is None] == ["mine", "structures", "report"]
 
         shutil.rmtree(inbox / "night9")
-        (inbox / "night1").mkdir()
+        hostile = inbox / os.fsdecode(b"night 1\n\xff<b>")
+        hostile.mkdir()
         for image in images[:20]:
-            shutil.copy(image, inbox / "night1")
+            shutil.copy(image, hostile)
         note = pipeline._Execution._note
 
         def dying(execution: pipeline._Execution, step: object) -> None:
@@ -408,10 +410,11 @@ class TestOnSpark:
             patch.setattr(pipeline._Execution, "_note", dying)
             minia(*command).expect(1)
         found = minia(*command).expect(0)  # it is not lost, and what was done is not done again
-        assert "night1: done: 20 images" in found.out
+        name = batch_name_of(os.fsencode(hostile.name))
+        assert f"night 1%0A%FF<b>: done: batch {name}: 20 images" in found.out
         record = next(Warehouse(str(location)).runs())
         actions = {(s.stage, s.batch): s.action for s in record.steps}
-        assert actions["ingest", "night1"] == actions["features", "night1"] == "reused"
+        assert actions["ingest", name] == actions["features", name] == "reused"
         assert {actions[stage, "night2"] for stage in ("features", "words", "sketch")} == {
             "skipped"
         }

@@ -89,6 +89,17 @@ class TestStates:
             ("words", "b2", "words", "r1"),
         ]
 
+    def test_what_a_stage_made(self):
+        both = (entry("r1", stage="x"), entry("r1", table="rejects", stage="x"))
+        state = Catalogue(entries=(*both, entry("r1", "b2", stage="x"), entry("r1", None, "y")))
+        assert state.of_step("x", "b1") == state.made_by("x", ["b1", "b9", None]) == list(both)
+        assert state.made_by("x") == list(state.entries[:3])
+        assert state.made_by("y", ["b1"]) == state.made_by("none") == []
+        fewer = state.model_copy(update={"entries": state.entries[3:]})
+        assert fewer.made_by("x") == []  # a copy looks up its own entries
+        assert fewer.made_by("y") == state.made_by("y", [None]) == [state.entries[3]]
+        assert state == Catalogue(entries=state.entries)
+
     def test_the_second_of_two_writers_fails_and_changes_nothing(self, house):
         base = publish(house, entry("r1"))
         winner = house.commit(base, "r2", base.entries, "")
@@ -491,11 +502,14 @@ class TestLock:
         assert house.storage.exists("lock.json")
 
     def test_a_dead_one_of_another_machine_loses_it(self, house, quick):
+        said: list[str] = []
         with held_elsewhere(house) as beat:
             beat(b"7")
-            with house.lock("minia run"):
+            with house.lock("minia run", say=said.append):
                 assert json.loads(house.storage.read("lock.json"))["pid"] == os.getpid()
         assert [n for n in house.storage.names("") if n.startswith("lock")] == []
+        where = "the warehouse is in use by process 1 on host elsewhere"
+        assert said == [f"{where}; waiting up to 1 s for a sign of life"]
 
     def test_it_ends_while_somebody_waits_for_a_beat(self, house, quick):
         with held_elsewhere(house):
@@ -522,8 +536,8 @@ class TestLock:
             newer = json.dumps({"host": "other", "pid": 2, "token": "f" * 16}).encode()
             dead = house._is_dead
 
-            def slow(holder: dict[str, object]) -> bool:
-                found = dead(holder)
+            def slow(*arguments: object) -> bool:
+                found = dead(*arguments)
                 house.storage.replace("lock.json", newer)
                 return found
 
