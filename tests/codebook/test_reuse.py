@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -91,14 +92,14 @@ def test_it_stays_until_it_is_asked_for_again(minia, one_after_another, all_at_o
     reuse = [*SMALL, *chosen(f"codebook.reuse={theirs}")]
     minia("vocabulary", "--warehouse", ours, *reuse).expect(0)  # another place, the same words
     (before,) = Warehouse(str(ours)).entries("codebooks")
-    minia("vocabulary", "refit", "--warehouse", theirs).expect(0)
+    minia("vocabulary", "--warehouse", theirs, *SMALL, *chosen("codebook.seed=2")).expect(0)
     assert "nothing to do" in minia("vocabulary", "--warehouse", ours, *reuse).expect(0).out
     minia("vocabulary", "refit", "--warehouse", ours).expect(0)
     (after,) = Warehouse(str(ours)).entries("codebooks")
     assert after.digest == Warehouse(str(theirs)).entries("codebooks")[0].digest != before.digest
     assert len(rows_of(ours, "word_map")) == 120
-    again = minia("vocabulary", "refit", "--warehouse", ours).expect(0).out
-    assert "nothing to do" in again
+    plan = json.loads(minia("plan", "--refit", "--json", "--warehouse", ours).expect(0).out)
+    assert {step["action"] for step in plan["steps"]} == {"skip"}
 
 
 class TestRefused:
