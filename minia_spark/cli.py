@@ -43,7 +43,10 @@ _STAGES = {
     "vocabulary": ("fit the visual words (distributed k-means)", ("vocabulary",)),
     "words": ("give every descriptor its word, every image its bag of words", ("words", "drift")),
     "mine": ("mine the structures: words that keep occurring together", ("tune", "sketch", "mine")),
-    "structures": ("find the images of every structure", ("structures",)),
+    "structures": (
+        "find the images of every structure, and what became of those before",
+        ("structures", "lineage"),
+    ),
     "report": ("build the page", ("report",)),
 }
 _ALL_STAGES = tuple(name for _, names in _STAGES.values() for name in names)

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from minia_spark.drift.measure import Drift, advice, beyond
 from minia_spark.errors import InputError
-from minia_spark.structures.lineage import compose, trace
+from minia_spark.structures.lineage import compose, maps_of, trace
 from minia_spark.warehouse import Catalogue, RunRecord, Warehouse
 from minia_spark.words.formats import Bags
 
@@ -273,18 +273,10 @@ def _map_between(
     )
     if before == after:
         return None
-    maps = {}
+    maps: dict[tuple[str, str], NDArray[np.integer]] = {}
     storage = warehouse.storage
     for entry in newer.of_table("word_map"):
-        table = pq.read_table(storage.full(entry.path), filesystem=storage.filesystem)
-        steps = table.group_by(["older_version", "newer_version"]).aggregate([])
-        for step in steps.to_pylist():
-            rows = table.filter(
-                (pc.field("older_version") == step["older_version"])
-                & (pc.field("newer_version") == step["newer_version"])
-            )
-            words = rows.sort_by("older_word")["newer_word"].to_numpy()
-            maps[step["older_version"], step["newer_version"]] = words
+        maps |= maps_of(pq.read_table(storage.full(entry.path), filesystem=storage.filesystem))
     found = compose(maps, before, after)
     if found is None:
         raise InputError(

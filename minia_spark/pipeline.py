@@ -31,6 +31,7 @@ from minia_spark.ingest.stage import source_digest
 from minia_spark.mining.stage import MINE, SKETCH, TUNE
 from minia_spark.progress import Progress
 from minia_spark.stage import Source, Stage, StageContext, fingerprint
+from minia_spark.structures.stage import LINEAGE
 from minia_spark.structures.stage import STAGE as STRUCTURES
 from minia_spark.warehouse import (
     Arrival,
@@ -65,12 +66,14 @@ STAGES: tuple[Stage, ...] = (
     SKETCH,
     MINE,
     STRUCTURES,
+    LINEAGE,
     REPORT,
 )
 
 PAGE = "report/index.html"
 _UNKNOWN = "?"
-_COMMANDS = {DRIFT.name: "words", TUNE.name: "mine", SKETCH.name: "mine"}  # others as the stage
+_COMMANDS = {DRIFT.name: "words", TUNE.name: "mine", SKETCH.name: "mine"}
+_COMMANDS |= {LINEAGE.name: "structures"}  # others as the stage
 _PAST = {"skip": "skipped", "reuse": "reused", "run": "done"}
 
 Unpublished = dict[tuple[str, str | None, str], tuple[Entry, ...]]

@@ -296,9 +296,9 @@ class TestPlan:
         out = run_minia("plan", *source, *SMALL, "--set", "spark.master=local[2]").expect(0).out
         lines = out.splitlines()
         assert lines[0].split() == ["stage", "batch", "action", "why"]
-        assert [line.split()[0] for line in lines[1:11]] == [
+        assert [line.split()[0] for line in lines[1:12]] == [
             *("ingest", "features", "vocabulary", "words", "drift", "tune", "sketch"),
-            *("mine", "structures", "report"),
+            *("mine", "structures", "lineage", "report"),
         ]
         assert lines[1].split() == ["ingest", "b1", "run", "not", "made", "yet"]
         assert lines[4].endswith("after features, vocabulary")

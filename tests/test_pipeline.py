@@ -52,7 +52,7 @@ def actions_of_last_run(location: Path) -> dict[tuple[str, str | None], str]:
 FEATURES_ON = set(ALL) - {"ingest"}
 VOCABULARY_ON = FEATURES_ON - {"features"}
 PER_BATCH = ("features", "words", "drift", "sketch")
-TUNE_ON = {"tune", "sketch", "mine", "structures", "report"}
+TUNE_ON = {"tune", "sketch", "mine", "structures", "lineage", "report"}
 SKETCH_ON = TUNE_ON - {"tune"}
 MINE_ON = SKETCH_ON - {"sketch"}
 
@@ -110,7 +110,7 @@ class TestFingerprints:
         run = {step for step, action in found.items() if action == "run"}
         assert run == {
             *((stage, "b2") for stage in ("ingest", "features", "words", "drift", "sketch")),
-            *((stage, None) for stage in ("mine", "structures", "report")),
+            *((stage, None) for stage in ("mine", "structures", "lineage", "report")),
         }
 
     @pytest.mark.parametrize("stage", ALL[1:])
@@ -196,8 +196,8 @@ def two_batches(
             assert not (location / "report" / "index.html").exists()
             assert next(house.runs()).state == "failed"
             assert not (location / "lock.json").exists()
-    # ingest b2; features, words, drift, sketch of both; tune, mine, structures, report
-    assert deaths == 13
+    # ingest b2; features, words, drift, sketch of both; tune, mine, structures, lineage, report
+    assert deaths == 14
     return location
 
 
@@ -211,7 +211,7 @@ class TestBreaks:
         )
 
     def test_every_step_was_done_once(self, two_batches):
-        records = list(Warehouse(str(two_batches)).runs())[:14]
+        records = list(Warehouse(str(two_batches)).runs())[:15]
         done = [
             (step.stage, step.batch)
             for record in reversed(records)
@@ -223,7 +223,7 @@ class TestBreaks:
             *((stage, b) for stage in ("features", "words", "drift") for b in ("b1", "b2")),
             ("tune", None),
             *(("sketch", b) for b in ("b1", "b2")),
-            *((stage, None) for stage in ("mine", "structures", "report")),
+            *((stage, None) for stage in ("mine", "structures", "lineage", "report")),
         ]
         last = actions_of_last_run(two_batches)
         assert last.pop(("vocabulary", None)) == "skipped"
@@ -265,7 +265,8 @@ class TestBreaks:
                 minia("run", "--warehouse", own_warehouse, *SMALL, *more)
         assert rows_of(own_warehouse, "structure_images") == before
         minia("structures", "--warehouse", own_warehouse, *SMALL, *more).expect(0)
-        assert actions_of_last_run(own_warehouse) == {("structures", None): "done"}
+        last = actions_of_last_run(own_warehouse)
+        assert last == {("structures", None): "done", ("lineage", None): "skipped"}
         assert rows_of(own_warehouse, "structure_images") != before
 
     def test_dying_between_the_new_state_and_the_page(self, minia, own_warehouse, monkeypatch):
@@ -332,7 +333,7 @@ class TestChanges:
         done = {k for k, action in actions_of_last_run(location).items() if action == "done"}
         assert done == {
             *((stage, "b2") for stage in ("ingest", *PER_BATCH)),
-            *((stage, None) for stage in ("mine", "structures", "report")),
+            *((stage, None) for stage in ("mine", "structures", "lineage", "report")),
         }
         assert rows_of(location, "words", "image_id", "words", batch="b1") == before
         assert len(rows_of(location, "words")) == 60
@@ -362,7 +363,7 @@ class TestRemoval:
         out = minia("batch", "remove", "b2", "--warehouse", own).expect(0).out
         # with the settings of the run before: nothing else would be left as it was
         assert actions_of_last_run(own) == {
-            (stage, None): "done" for stage in ("mine", "structures", "report")
+            (stage, None): "done" for stage in ("mine", "structures", "lineage", "report")
         }
         after = house.catalogue()
         assert f"state {after.version}" in out
@@ -445,7 +446,7 @@ def test_a_warehouse_of_any_name(minia, survey, tmp_path):
 def test_a_stage_alone_reads_no_mixture(minia, own_warehouse):
     smaller = [*SMALL, "--set", "codebook.size=24"]
     minia("vocabulary", "--warehouse", own_warehouse, *smaller).expect(0)
-    for stage in ("mine", "structures", "report"):
+    for stage in ("mine", "structures", "lineage", "report"):
         refused = minia(stage, "--warehouse", own_warehouse, *smaller).expect(3)
         assert "made from what has changed since; run 'minia words' first" in refused.err
     minia("run", "--warehouse", own_warehouse, *smaller).expect(0)

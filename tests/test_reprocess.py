@@ -392,7 +392,9 @@ class TestOnSpark:
         assert (state.version, state.batches) == (2, ["night10", "night2"])  # 1: the vocabulary
         published = next(r for r in Warehouse(str(location)).runs() if r.catalogue == 2)
         done = [(s.stage, s.batch) for s in published.steps if s.action == "done"]
-        assert [stage for stage, batch in done if batch is None] == ["mine", "structures", "report"]
+        assert [stage for stage, batch in done if batch is None] == [
+            *("mine", "structures", "lineage", "report"),
+        ]
 
         shutil.rmtree(inbox / "night9")
         hostile = inbox / os.fsdecode(b"night 1\n\xff<b>")

@@ -176,6 +176,10 @@ class StructureCard:
     lift: float | None = None
     q: float | None = None
     stability: float | None = None
+    lineage: str | None = None
+    """The id that stays with it from run to run."""
+    event: str | None = None
+    """What became of it since the state before: born, same, grown, ..."""
     believed: bool | None = None
     """Whether it is significant and reproducible; None when that was not measured."""
 

@@ -203,7 +203,9 @@ def _drift(context: StageContext) -> DriftData:
 def _cards(context: StageContext) -> list[StructureCard]:
     settings = context.settings.report
     shown = F.col("structure_id") < settings.structures
-    structures = context.read("structures").where(shown).orderBy("structure_id").collect()
+    lineage = context.read("lineage").select("structure_id", "lineage_id", "event")
+    known = context.read("structures").where(shown).join(lineage, "structure_id")
+    structures = known.orderBy("structure_id").collect()
     matches = context.read("structure_images").where(shown)
     labels = context.read("images").select("batch", "image_id", "uri", "label")
     labelled = matches.join(labels, ["batch", "image_id"])
@@ -229,6 +231,8 @@ def _cards(context: StageContext) -> list[StructureCard]:
             lift=row["lift"],
             q=row["q"],
             stability=row["stability"],
+            lineage=row["lineage_id"],
+            event=row["event"],
             believed=row["significant"] and row["reproducible"] if _is_judged(context) else None,
         )
         for row in structures
@@ -291,7 +295,17 @@ def _matched(row: Row) -> MatchedImage:
 STAGE = Stage(
     name="report",
     per_batch=False,
-    after=("ingest", "features", "vocabulary", "words", "tune", "drift", "mine", "structures"),
+    after=(
+        "ingest",
+        "features",
+        "vocabulary",
+        "words",
+        "tune",
+        "drift",
+        "mine",
+        "structures",
+        "lineage",
+    ),
     revision=1,
     # the bounds of outliers are drawn also where outliers are kept
     settings=lambda s: {

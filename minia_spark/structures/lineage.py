@@ -11,17 +11,19 @@ went to.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from fractions import Fraction
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from minia_spark.mining.model import ItemRows, incidence
 
-__all__ = ["Event", "Fate", "MappedRows", "compose", "mapped", "trace"]
+__all__ = ["Event", "Fate", "MappedRows", "compose", "inherited", "mapped", "maps_of", "trace"]
 
 
 class Event(StrEnum):
@@ -100,6 +102,19 @@ def mapped(rows: ItemRows, word_map: NDArray[np.integer]) -> MappedRows:
     sizes = np.bincount(keys // width, minlength=count)
     offsets = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
     return MappedRows(offsets, (keys % width).astype(np.uint32))
+
+
+def maps_of(table: pa.Table) -> dict[tuple[str, str], NDArray[np.integer]]:
+    """Return what table ``word_map`` holds: (version, next version) to where each word went."""
+    maps = {}
+    for step in table.group_by(["older_version", "newer_version"]).aggregate([]).to_pylist():
+        rows = table.filter(
+            (pc.field("older_version") == step["older_version"])
+            & (pc.field("newer_version") == step["newer_version"])
+        )
+        words = rows.sort_by("older_word")["newer_word"].to_numpy()
+        maps[step["older_version"], step["newer_version"]] = words
+    return maps
 
 
 def compose(
@@ -184,6 +199,32 @@ def trace(
             event = Event.MERGED if old in nearest_new else Event.GONE
             fates.append(Fate(event, old, nearest_new.get(old), 0, size))
     return fates
+
+
+def inherited(fates: Sequence[Fate], older_ids: Sequence[str], state: int) -> list[str]:
+    """Give every structure the id that stays with it from run to run.
+
+    Parameters
+    ----------
+    fates : sequence of Fate
+        As :func:`trace` returns them.
+    older_ids : sequence of str
+        Of the older structures.
+    state : int
+        Number of the state in which the newer structures are published.
+
+    Returns
+    -------
+    list of str
+        One for each fate: a structure that went on keeps its id, one that was born or split off
+        in state 7 as number 3 is ``7.3``, and one that ended takes its id with it.
+    """
+    return [
+        older_ids[fate.older]
+        if fate.older is not None and fate.event is not Event.SPLIT
+        else f"{state}.{fate.newer}"
+        for fate in fates
+    ]
 
 
 def _change(gained: int, lost: int) -> Event:

@@ -1,7 +1,12 @@
-"""The images of every structure, on Spark; the search is :mod:`minia_spark.mining.overlap`."""
+"""The images of every structure, and what became of those before, on Spark.
+
+The search for images is :mod:`minia_spark.mining.overlap`, the comparison with the structures of
+the state before is :mod:`.lineage`.
+"""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 
 import numpy as np
@@ -12,18 +17,23 @@ from pyspark.sql.types import (
     ArrayType,
     DoubleType,
     IntegerType,
+    LongType,
     StringType,
     StructField,
     StructType,
 )
 
 from minia_spark.arrow import from_lists, to_lists
+from minia_spark.codebook.stage import WORD_MAP
 from minia_spark.mining.model import Structures
 from minia_spark.mining.overlap import StructureIndex
 from minia_spark.mining.rows import bags_of_words
+from minia_spark.mining.stage import STRUCTURES
 from minia_spark.stage import Stage, StageContext
+from minia_spark.structures.lineage import Event, compose, inherited, maps_of, trace
+from minia_spark.warehouse import Catalogue
 
-__all__ = ["STAGE", "STRUCTURE_IMAGES", "load_structures"]
+__all__ = ["LINEAGE", "STAGE", "STRUCTURE_IMAGES", "TRACES", "load_structures"]
 
 STRUCTURE_IMAGES = StructType(
     [
@@ -37,15 +47,30 @@ STRUCTURE_IMAGES = StructType(
     ]
 )
 
+TRACES = StructType(
+    [
+        StructField("lineage_id", StringType(), False),
+        StructField("structure_id", IntegerType(), True),
+        StructField("event", StringType(), False),
+        StructField("older_state", LongType(), True),
+        StructField("older_structure_id", IntegerType(), True),
+        StructField("words_gained", LongType(), False),
+        StructField("words_lost", LongType(), False),
+    ]
+)
+
 _PAIRS_AT_ONCE = 4096
+
+
+_NONE = np.zeros(0, dtype=np.uint32)
+NO_STRUCTURES = Structures(np.zeros(1, dtype=np.int64), _NONE, _NONE, _NONE.astype(np.int64))
 
 
 def load_structures(frame: DataFrame) -> Structures:
     """Return the structures that table ``structures`` holds, in their order."""
     batches = frame.orderBy("structure_id").toArrow().combine_chunks().to_batches()
     if not batches:
-        none = np.zeros(0, dtype=np.uint32)
-        return Structures(np.zeros(1, dtype=np.int64), none, none, none.astype(np.int64))
+        return NO_STRUCTURES
     words, offsets = to_lists(batches[0]["words"])
     frequencies, _ = to_lists(batches[0]["frequencies"])
     return Structures(
@@ -106,6 +131,51 @@ def _run(context: StageContext) -> None:
     context.counts |= {"structures": len(found), "matches": context.entries[-1].rows}
 
 
+def _trace(context: StageContext) -> None:
+    """Compare with the state that readers see now; without structures there, all are born."""
+    before = context.warehouse.catalogue()
+    newer = load_structures(context.read("structures"))
+    older = load_structures(_read(context, before, "structures", STRUCTURES))
+    ids = _read(context, before, "lineage", TRACES).where("structure_id is not null")
+    older_ids = [row["lineage_id"] for row in ids.orderBy("structure_id").collect()]
+    word_map = None
+    versions = [_vocabulary(state) for state in (before, context.view)]
+    if versions[0] != versions[1]:
+        maps = _read(context, context.view, "word_map", WORD_MAP)
+        word_map = compose(maps_of(maps.toArrow()), *versions)
+    if len(older_ids) != len(older) or (versions[0] != versions[1] and word_map is None):
+        older, older_ids, word_map = NO_STRUCTURES, [], None
+    fates = trace(older, newer, word_map)
+    state = before.version + 1
+    rows = [
+        {
+            "lineage_id": name,
+            "structure_id": None if fate.event in (Event.MERGED, Event.GONE) else fate.newer,
+            "event": str(fate.event),
+            "older_state": before.version if len(older) else None,
+            "older_structure_id": fate.older,
+            "words_gained": fate.gained,
+            "words_lost": fate.lost,
+        }
+        for fate, name in zip(fates, inherited(fates, older_ids, state), strict=True)
+    ]
+    frame = context.spark.createDataFrame(rows, TRACES).coalesce(1)
+    context.write("lineage", frame, TRACES)
+    context.counts |= dict(sorted(Counter(str(fate.event) for fate in fates).items()))
+
+
+def _vocabulary(state: Catalogue) -> str:
+    return next((entry.digest for entry in state.of_table("codebooks")), "")
+
+
+def _read(context: StageContext, state: Catalogue, table: str, schema: StructType) -> DataFrame:
+    """Return a table of a state; an empty one where the state has none."""
+    paths = [context.pattern(entry.path) for entry in state.of_table(table)]
+    if not paths:
+        return context.spark.createDataFrame([], schema)
+    return context.spark.read.schema(schema).parquet(*paths)
+
+
 STAGE = Stage(
     name="structures",
     per_batch=False,
@@ -116,4 +186,13 @@ STAGE = Stage(
         "weight": s.words.weight,
     },
     run=_run,
+)
+
+LINEAGE = Stage(
+    name="lineage",
+    per_batch=False,
+    after=("vocabulary", "mine"),
+    revision=1,
+    settings=lambda _: {},
+    run=_trace,
 )

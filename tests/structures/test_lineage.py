@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from commands import SMALL, chosen, rows_of, table_of
 from hypothesis import given
 from hypothesis import strategies as st
 
-from minia_spark.structures.lineage import Event, Fate, compose, mapped, trace
+from minia_spark.structures.lineage import Event, Fate, compose, inherited, mapped, trace
 from minia_spark.words.formats import Bags
 
 
@@ -139,3 +140,45 @@ class TestCompose:
         assert compose(MAPS, "d", "a") is None
         assert compose({}, "a", "b") is None
         assert compose(MAPS, "a", "x") is None
+
+
+def test_ids_stay_with_structures():
+    older = rows({1, 2, 3, 4}, {10, 11, 12}, {20, 21, 22}, {30, 31, 32, 33})
+    newer = rows({20, 21, 22, 23}, {1, 2, 3, 4}, {50, 51, 52}, {30, 31, 32}, {30, 31, 33})
+    fates = trace(older, newer)
+    found = [(f.event, f.newer, i) for f, i in zip(fates, inherited(fates, "abcd", 7), strict=True)]
+    assert found == [
+        (Event.GROWN, 0, "c"),
+        (Event.SAME, 1, "a"),
+        (Event.BORN, 2, "7.2"),
+        (Event.SHRUNK, 3, "d"),
+        (Event.SPLIT, 4, "7.4"),
+        (Event.GONE, None, "b"),
+    ]
+
+
+def test_ids_from_run_to_run(minia, own_warehouse):
+    """The first structures are all born; later ones go on, split, end, as the diff says."""
+    ids = rows_of(own_warehouse, "lineage", "structure_id", "lineage_id", "event")
+    assert ids == [(n, f"1.{n}", "born") for n in range(len(ids))]
+    assert len(ids) > 0
+    other = chosen("mining.seed=5", "mining.tables=400")
+    minia("run", "--warehouse", own_warehouse, *SMALL, *other).expect(0)
+    table = table_of(own_warehouse, "lineage")
+    told = minia("structures", "diff", "1", "2", "--warehouse", own_warehouse).expect(0).out
+    assert told.splitlines()[1:-1] == [
+        f"{row.event:<9}  {name(row.older_structure_id):<6}  {name(row.structure_id):<6}  "
+        f"{row.words_gained:>12,}  {row.words_lost:>4,}"
+        for row in table.itertuples()
+        if row.event != "merged"
+    ] + [line for line in told.splitlines() if line.startswith("merged")]
+    for row in table.itertuples():
+        new = row.event in ("born", "split")
+        number = row.structure_id if new else row.older_structure_id
+        assert row.lineage_id == f"{2 if new else 1}.{number:.0f}"
+        assert new or row.older_state == 1
+    assert len({row.lineage_id for row in table.itertuples()}) == len(table)
+
+
+def name(structure):
+    return "-" if np.isnan(structure) else f"s{structure:04.0f}"
