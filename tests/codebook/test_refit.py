@@ -61,7 +61,10 @@ def test_one_state_in_which_everything_is_of_the_new_vocabulary(grown, refitted)
     done = {(s.stage, s.batch) for s in record.steps if s.action == "done"}
     assert done == {
         *((stage, b) for stage in ("words", "drift", "sketch") for b in ("b1", "b2")),
-        *((stage, None) for stage in ("vocabulary", "tune", "mine", "structures", "report")),
+        *(
+            (stage, None)
+            for stage in ("vocabulary", "tune", "mine", "structures", "lineage", "report")
+        ),
     }
     version = version_of(refitted)
     assert {row[0] for row in rows_of(refitted, "drift", "vocabulary")} == {version}
