@@ -127,7 +127,7 @@ struct SketchOptions {
 };
 
 // Signatures of documents; weighted when the documents have weights.
-Signatures sketch(const Documents& documents, const SketchOptions& options);
+Signatures sketch(Documents documents, const SketchOptions& options);
 
 // The same from an inverted file (row = item), where a document's key is its number. `weights`
 // holds one weight a document, or nothing; documents of weight 0 are left out. Counts are needed

@@ -1,4 +1,5 @@
 #include <string>
+#include <utility>
 
 #include "commands.hpp"
 #include "smh.hpp"
@@ -45,8 +46,7 @@ void sketch(const Arguments& arguments) {
     const bool weighted = arguments.has("weights");
     smh::Documents documents =
         smh::read_documents(*smh::open_source("-"), name_of("-"), options.expand, weighted);
-    smh::Signatures signatures = smh::sketch(documents, options);
-    documents = {};
+    smh::Signatures signatures = smh::sketch(std::move(documents), options);
     if (weighted) signatures.kind = smh::Kind::weighted;  // also when there are no documents
     smh::write_signatures(*smh::open_sink("-"), signatures);
 }

@@ -64,28 +64,34 @@ void mix_all(std::vector<std::uint32_t>& keys, unsigned wanted) {
     });
 }
 
+// Enters the items into the signatures and puts their rows in the place of their ids.
+void rank_items(std::vector<std::uint32_t>& ids, Signatures& result) {
+    const Ranks ranks(ids);
+    std::transform(ids.begin(), ids.end(), ids.begin(),
+                   [&](std::uint32_t id) { return ranks[id]; });
+    result.items = ranks.ids();
+    result.documents.assign(result.items.size(), 0);
+    result.occurrences.assign(result.items.size(), 0);
+}
+
 // Counts documents and occurrences of each row.
-void count_postings(const Documents& documents, const std::vector<std::uint32_t>& rows,
-                    bool expand, Signatures& result) {
+void count_postings(const Documents& documents, bool expand, Signatures& result) {
     std::vector<std::uint32_t> last(result.items.size(), UINT32_MAX);
     for (std::size_t d = 0; d < documents.rows.size(); ++d) {
         for (std::uint64_t p = documents.rows.offsets[d]; p < documents.rows.offsets[d + 1]; ++p) {
-            const std::uint32_t row = rows[p];
+            const std::uint32_t row = documents.rows.ids[p], item = result.items[row];
             if (last[row] == d)
-                throw Error(place("document", d, "item", documents.rows.ids[p]) +
-                            " is listed twice");
+                throw Error(place("document", d, "item", item) + " is listed twice");
             last[row] = static_cast<std::uint32_t>(d);
-            if (expand)
-                check_frequency(documents.rows.counts[p], "document", d, "item",
-                                documents.rows.ids[p]);
+            if (expand) check_frequency(documents.rows.counts[p], "document", d, "item", item);
             ++result.documents[row];
             result.occurrences[row] += expand ? documents.rows.counts[p] : 1;
         }
     }
 }
 
-ByItem turn(const Documents& documents, const std::vector<std::uint32_t>& rows,
-            const Signatures& result) {
+ByItem turn(const Documents& documents, const Signatures& result) {
+    const std::vector<std::uint32_t>& rows = documents.rows.ids;
     ByItem postings;
     for (const auto count : result.documents)
         postings.offsets.push_back(postings.offsets.back() + count);
@@ -109,7 +115,7 @@ void check_weight(double weight, double least, const std::string& where) {
 
 }  // namespace
 
-Signatures sketch(const Documents& documents, const SketchOptions& options) {
+Signatures sketch(Documents documents, const SketchOptions& options) {
     Signatures result = empty_signatures(options, !documents.weights.empty());
     if (options.expand && documents.rows.counts.size() != documents.rows.ids.size())
         throw Error("sketch: expansion needs the frequencies of the items");
@@ -118,27 +124,20 @@ Signatures sketch(const Documents& documents, const SketchOptions& options) {
     for (std::size_t d = 0; d < documents.weights.size(); ++d)
         check_weight(documents.weights[d], min_weight, "document " + std::to_string(d));
 
-    std::vector<std::uint32_t> rows(documents.rows.ids.size());
-    {
-        const Ranks ranks(documents.rows.ids);
-        std::transform(documents.rows.ids.begin(), documents.rows.ids.end(), rows.begin(),
-                       [&](std::uint32_t id) { return ranks[id]; });
-        result.items = ranks.ids();
-    }
-    result.documents.assign(result.items.size(), 0);
-    result.occurrences.assign(result.items.size(), 0);
-    count_postings(documents, rows, options.expand, result);
-    result.values.assign(result.items.size() * result.width(), UINT32_MAX);
+    rank_items(documents.rows.ids, result);
+    count_postings(documents, options.expand, result);
     if (!options.expand && documents.weights.empty()) {
-        const ByItem postings = turn(documents, rows, result);
-        rows = {};
+        const ByItem postings = turn(documents, result);
+        documents = {};  // before the signatures take their memory
+        result.values.assign(result.items.size() * result.width(), UINT32_MAX);
         fill(postings, options, result);
         return result;
     }
+    result.values.assign(result.items.size() * result.width(), UINT32_MAX);
     ByDocument postings;
-    postings.offsets = documents.rows.offsets;
-    postings.rows = std::move(rows);
-    if (options.expand) postings.frequencies = documents.rows.counts;
+    postings.offsets = std::move(documents.rows.offsets);
+    postings.rows = std::move(documents.rows.ids);
+    if (options.expand) postings.frequencies = std::move(documents.rows.counts);
     postings.keys = &documents.keys;
     postings.weights = &documents.weights;
     if (options.expand) order_by_frequency(postings);
