@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import io
-import random
-import struct
 import subprocess
 import sys
 import textwrap
@@ -13,85 +11,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from image_samples import LIMITS, broken_files, good_files
+from mutations import mutants
 
 from minia_spark.errors import Rejected
 from minia_spark.ingest.decode import decode
 from minia_spark.ingest.reasons import Reason
 from minia_spark.ingest.record import ImageRecord, RejectRecord, records_of_file
 
-GIANT = [0, 1, 0x7FFF, 0xFFFF, 50_000, 2**31 - 1, 2**32 - 1]
 REASONS = {str(reason) for reason in Reason}
-
-
-def flip_bits(data: bytearray, draw: random.Random, _: list[bytes]) -> bytearray:
-    for _ in range(draw.choice([1, 1, 2, 8, 64])):
-        data[draw.randrange(len(data))] ^= 1 << draw.randrange(8)
-    return data
-
-
-def flip_header_bits(data: bytearray, draw: random.Random, _: list[bytes]) -> bytearray:
-    for _ in range(draw.choice([1, 2, 4])):
-        data[draw.randrange(min(400, len(data)))] ^= 1 << draw.randrange(8)
-    return data
-
-
-def truncate(data: bytearray, draw: random.Random, _: list[bytes]) -> bytearray:
-    return data[: draw.randrange(len(data))]
-
-
-def swap_header(data: bytearray, draw: random.Random, files: list[bytes]) -> bytearray:
-    length = draw.choice([4, 8, 16, 64, 512, 2880])
-    return bytearray(draw.choice(files)[:length]) + data[length:]
-
-
-def giant_number(data: bytearray, draw: random.Random, _: list[bytes]) -> bytearray:
-    order, size = draw.choice("<>"), draw.choice("HI")
-    number = draw.choice(GIANT) & (0xFFFF if size == "H" else 0xFFFFFFFF)
-    at = draw.randrange(max(1, min(draw.choice([40, 600]), len(data)) - 4))
-    data[at : at + struct.calcsize(size)] = struct.pack(order + size, number)
-    return data
-
-
-def giant_card(data: bytearray, draw: random.Random, files: list[bytes]) -> bytearray:
-    """Replace a number that stands as text, as in a FITS header."""
-    card = data.find(b"= ", draw.randrange(min(draw.choice([400, 2000]), len(data))))
-    if card < 0:
-        return giant_number(data, draw, files)
-    number = draw.choice([*GIANT, -1, -32, 10**18])
-    data[card + 2 : card + 30] = f"{number:>18}".ljust(28).encode()
-    return data
-
-
-def duplicate(data: bytearray, draw: random.Random, _: list[bytes]) -> bytearray:
-    start, length = draw.randrange(len(data)), draw.choice([1, 12, 100, 2880])
-    return data[: start + length] + data[start:]
-
-
-def erase(data: bytearray, draw: random.Random, _: list[bytes]) -> bytearray:
-    start, length = draw.randrange(len(data)), draw.choice([1, 12, 100, 2880])
-    return data[:start] + data[start + length :]
-
-
-MUTATIONS = [
-    flip_bits,
-    flip_header_bits,
-    truncate,
-    swap_header,
-    giant_number,
-    giant_card,
-    duplicate,
-    erase,
-]
-
-
-def mutants(files: list[bytes], count: int, seed: int):
-    """Yield `count` damaged files, one or two mutations each."""
-    draw = random.Random(seed)
-    for number in range(count):
-        data = bytearray(files[number % len(files)])
-        for _ in range(draw.choice([1, 1, 2])):
-            data = draw.choice(MUTATIONS)(data, draw, files) or bytearray(b"\0")
-        yield bytes(data)
 
 
 def check_words(rejected: Rejected | RejectRecord) -> None:

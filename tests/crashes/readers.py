@@ -1,0 +1,32 @@
+"""What somebody sees who reads a warehouse while its writers come and die."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pyarrow.dataset as ds
+from commands import rows_of
+
+from minia_spark.pipeline import PAGE
+from minia_spark.warehouse import Catalogue, Warehouse
+
+__all__ = ["contents", "whole_state"]
+
+
+def whole_state(location: Path) -> Catalogue:
+    """Return the state that readers see, after a look at whether all of it is there."""
+    state = Warehouse(str(location)).require()
+    for entry in state.entries:
+        folder = location / entry.path
+        assert folder.is_dir(), entry.path
+        if entry.table != "report":
+            assert ds.dataset(folder, format="parquet").count_rows() == entry.rows, entry.path
+    assert (location / PAGE).is_file()
+    return state
+
+
+def contents(location: Path) -> dict[str, list[Any]]:
+    """Return the rows of every table of the current state."""
+    tables = {e.table for e in Warehouse(str(location)).require().entries} - {"report"}
+    return {table: rows_of(location, table) for table in sorted(tables)}
