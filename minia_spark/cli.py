@@ -164,9 +164,23 @@ def _parser() -> argparse.ArgumentParser:
         _plan,
         "print what a run would do, and why; nothing is started",
         "Takes the arguments of 'minia run'. Refuses settings that cannot work.",
-        examples="  minia plan --images survey/night2 --batch night2 --warehouse W",
+        examples="  minia plan --images survey/night2 --batch night2 --warehouse W\n"
+        "  minia plan --warehouse W --for-images 100000000 --cores 500",
     )
     _add_source(plan, required=False)
+    scale = plan.add_argument_group("what a collection of any size would cost")
+    scale.add_argument(
+        "--for-images", type=_positive, metavar="N", help="tasks, bytes, memory and time for N"
+    )
+    scale.add_argument(
+        "--cores", type=_positive, metavar="N", help="default: those of spark.master"
+    )
+    scale.add_argument(
+        "--pixels", type=_positive, metavar="N", help="of an image; default: as in the warehouse"
+    )
+    scale.add_argument(
+        "--features", type=_positive, metavar="N", help="of an image; default: as in the warehouse"
+    )
     plan.add_argument(
         "--refit", action="store_true", help="plan 'minia vocabulary refit' instead of 'minia run'"
     )
@@ -683,6 +697,7 @@ def _plan(options: argparse.Namespace) -> int:
         check_disk,
         check_memory,
         estimate,
+        plan_for,
         print_plan,
     )
     from minia_spark.pipeline import make_plan  # noqa: PLC0415
@@ -691,6 +706,19 @@ def _plan(options: argparse.Namespace) -> int:
     request = _request(options, _ALL_STAGES)
     warehouse = Warehouse(options.warehouse)
     settings = _settings_of(options)
+    if options.for_images is not None:
+        plan_for(
+            options.for_images,
+            pixels=options.pixels,
+            features=options.features,
+            cores=options.cores,
+            settings=settings,
+            warehouse=warehouse,
+            as_json=options.json,
+        )
+        return 0
+    if options.cores or options.pixels or options.features:
+        raise SettingsError("--cores, --pixels and --features belong to --for-images")
     if options.refit:
         if request.sources:
             raise SettingsError("--refit plans for the batches that are there, without --images")

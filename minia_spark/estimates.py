@@ -13,22 +13,31 @@ import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
 from minia_spark.config import Settings
 from minia_spark.errors import SettingsError
 from minia_spark.features.extractor import create
 from minia_spark.ingest.stage import count_of_source_digest, source_digest
 from minia_spark.mining.passes import SPAN_BYTES
 from minia_spark.pipeline import Plan, Request
+from minia_spark.scale import (
+    ASSUMED_TABLES,
+    ASSUMED_TUPLE_SIZE,
+    FEATURE_NUMBERS_BYTES,
+    SIFT_BYTES_A_PIXEL,
+    WORKER_BYTES,
+    costs,
+    print_costs,
+)
 from minia_spark.session import default_partitions
-from minia_spark.warehouse import Warehouse
+from minia_spark.warehouse import Catalogue, Warehouse
 
-__all__ = ["Estimate", "check_disk", "check_memory", "estimate", "print_plan"]
+__all__ = ["Estimate", "check_disk", "check_memory", "estimate", "plan_for", "print_plan"]
 
 _ASSUMED_FEATURES = 100
-_ASSUMED_TUPLE_SIZE, _ASSUMED_TABLES = 2, 1000
-_FEATURE_NUMBERS_BYTES = 5 * 4  # x, y, size, angle, response
-_SIFT_BYTES_A_PIXEL = 230
-_WORKER_BYTES = 150 << 20  # interpreter and libraries of one Python worker
+_ASSUMED_PIXELS = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -57,6 +66,9 @@ class Estimate:
         the tables are to be chosen, 1,000 of tuples of 2 are assumed.
     task_bytes : int
         Most memory of one Python worker in any stage.
+    seconds : float or None
+        Time of the steps that would run, by the laws of :mod:`minia_spark.scale`; None when the
+        cores are not known.
     """
 
     images: int
@@ -69,6 +81,7 @@ class Estimate:
     codebook_bytes: int
     signatures_bytes: int
     task_bytes: int
+    seconds: float | None
 
 
 def estimate(plan: Plan, request: Request, settings: Settings, warehouse: Warehouse) -> Estimate:
@@ -77,7 +90,7 @@ def estimate(plan: Plan, request: Request, settings: Settings, warehouse: Wareho
     for source in request.sources.values():
         new_images += count_of_source_digest(source_digest(source, settings.ingest))
     others = sum(e.rows for e in plan.base.of_table("images") if e.batch not in request.sources)
-    measured = _features_per_image(plan, warehouse)
+    measured = _features_per_image(plan.base, warehouse)
     per_image = measured if measured is not None else float(_ASSUMED_FEATURES)
     extractor = create(settings.features)
     width = extractor.descriptor_dim
@@ -85,7 +98,7 @@ def estimate(plan: Plan, request: Request, settings: Settings, warehouse: Wareho
     images = others + new_images
     signatures = _signatures_bytes(settings)
     codebook = settings.codebook.size * width * 4
-    features_task = settings.features.max_pixels * _SIFT_BYTES_A_PIXEL
+    features_task = settings.features.max_pixels * SIFT_BYTES_A_PIXEL
     return Estimate(
         images=images,
         new_images=new_images,
@@ -98,12 +111,102 @@ def estimate(plan: Plan, request: Request, settings: Settings, warehouse: Wareho
         features_bytes=int(
             images
             * per_image
-            * (width * extractor.descriptor_dtype.itemsize + _FEATURE_NUMBERS_BYTES)
+            * (width * extractor.descriptor_dtype.itemsize + FEATURE_NUMBERS_BYTES)
         ),
         codebook_bytes=codebook,
         signatures_bytes=signatures,
-        task_bytes=_WORKER_BYTES + max(features_task, _task_bytes(settings)),
+        task_bytes=WORKER_BYTES + max(features_task, _task_bytes(settings)),
+        seconds=None
+        if cores is None
+        else _seconds(
+            plan,
+            images=images,
+            new_images=new_images,
+            features=per_image,
+            pixels=_pixels_per_image(plan.base, warehouse),
+            settings=settings,
+            cores=cores,
+        ),
     )
+
+
+def _seconds(
+    plan: Plan,
+    *,
+    images: int,
+    new_images: int,
+    features: float,
+    pixels: float,
+    settings: Settings,
+    cores: int,
+) -> float:
+    """Return the time of the steps that would run."""
+    total = 0.0
+    running = {step.stage.name: step.stage for step in plan.steps if step.action == "run"}
+    for per_batch in (True, False):
+        many = (new_images or images) if per_batch else images
+        found = costs(many, features=features, pixels=pixels, settings=settings, cores=cores)
+        total += sum(
+            cost.seconds(cores)
+            for cost in found
+            if cost.stage in running and running[cost.stage].per_batch == per_batch
+        )
+    return round(total, 1)
+
+
+def plan_for(
+    images: int,
+    *,
+    pixels: float | None,
+    features: float | None,
+    cores: int | None,
+    settings: Settings,
+    warehouse: Warehouse,
+    as_json: bool,
+) -> None:
+    """Print what a collection of so many images would cost.
+
+    Parameters
+    ----------
+    images : int
+    pixels, features : float or None
+        Of an image; None: as in the warehouse, or assumed.
+    cores : int or None
+        None: those of spark.master.
+    settings : Settings
+    warehouse : Warehouse
+    as_json : bool
+
+    Raises
+    ------
+    SettingsError
+        The number of cores is neither given nor that of this machine.
+    """
+    base = warehouse.catalogue()
+    cores = cores or _local_cores(settings.spark.master)
+    if cores is None:
+        raise SettingsError(f"give --cores: how many {settings.spark.master} has is not known here")
+    found = costs(
+        images,
+        features=features or _features_per_image(base, warehouse) or float(_ASSUMED_FEATURES),
+        pixels=pixels or _pixels_per_image(base, warehouse),
+        settings=settings,
+        cores=cores,
+    )
+    print_costs(images, cores, found, as_json=as_json)
+
+
+def _pixels_per_image(base: Catalogue, warehouse: Warehouse) -> float:
+    """Return the mean of the images that are there, or an assumption."""
+    storage = warehouse.storage
+    total = rows = 0
+    for entry in base.of_table("images"):
+        table = pq.read_table(
+            storage.full(entry.path), columns=["width", "height"], filesystem=storage.filesystem
+        )
+        total += int(pc.sum(pc.multiply(*(c.cast("int64") for c in table.columns))).as_py() or 0)
+        rows += table.num_rows
+    return total / rows if rows else float(_ASSUMED_PIXELS)
 
 
 def check_memory(settings: Settings) -> None:
@@ -121,7 +224,7 @@ def check_memory(settings: Settings) -> None:
     if cores is None:
         return
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    wanted = cores * (_WORKER_BYTES + _task_bytes(settings))
+    wanted = cores * (WORKER_BYTES + _task_bytes(settings))
     if wanted > memory:
         raise SettingsError(
             f"{cores} tasks would need {_size(wanted)} of memory and this machine has "
@@ -159,7 +262,7 @@ def check_disk(settings: Settings, folder: Path | None) -> None:
 
 def _signatures_bytes(settings: Settings) -> int:
     mining = settings.mining
-    minima = (mining.tuple_size or _ASSUMED_TUPLE_SIZE) * (mining.tables or _ASSUMED_TABLES)
+    minima = (mining.tuple_size or ASSUMED_TUPLE_SIZE) * (mining.tables or ASSUMED_TABLES)
     return settings.codebook.size * minima * 4 * (1 + mining.seeds)
 
 
@@ -171,8 +274,8 @@ def _task_bytes(settings: Settings) -> int:
     return max(5 * settings.codebook.size * width * 4, 3 * SPAN_BYTES)
 
 
-def _features_per_image(plan: Plan, warehouse: Warehouse) -> float | None:
-    runs = {e.run for e in plan.base.of_table("features")}
+def _features_per_image(base: Catalogue, warehouse: Warehouse) -> float | None:
+    runs = {e.run for e in base.of_table("features")}
     for record in warehouse.runs():
         for step in record.steps:
             images = step.counts.get("images", 0)
@@ -229,6 +332,8 @@ def print_plan(plan: Plan, needs: Estimate, *, as_json: bool) -> None:
     print(f"codebook          {_size(needs.codebook_bytes)}, sent to every worker")
     print(f"signatures        {_size(needs.signatures_bytes)} a batch")
     print(f"memory of a task  up to {_size(needs.task_bytes)} (for the largest image allowed)")
+    if needs.seconds is not None:
+        print(f"time              about {needs.seconds:,.3g} s, on cores like those in SCALE.md")
 
 
 def _size(size_bytes: float) -> str:
