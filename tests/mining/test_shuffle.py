@@ -15,7 +15,7 @@ from minia_spark.mining.shuffle import shuffled
 from minia_spark.sky.corpus import planted_corpus
 from minia_spark.words.formats import Bags, invert
 
-from .test_significance import bags
+from .test_chance import bags
 
 TOP = 2**32 - 1
 collections = st.lists(st.dictionaries(st.integers(0, 6), st.integers(1, 9)), max_size=9)
