@@ -393,6 +393,7 @@ def execute_locked(
 ) -> RunRecord:
     """Do the same for a caller that holds the warehouse's lock."""
     plan = make_plan(request, settings, warehouse)
+    warehouse.settle_newest_run()
     record = warehouse.new_run(
         request.command, __version__, settings.model_dump(mode="json"), request.arrivals
     )

@@ -395,6 +395,21 @@ class Warehouse:
         data = (record.model_dump_json(indent=1) + "\n").encode()
         self.storage.replace(_page_of(record.run), data)
 
+    def settle_newest_run(self) -> None:
+        """Note how the newest run ended if its page says that it runs; for the lock's holder.
+
+        Since nobody else holds the lock, its process was killed. If it had published its state by
+        then, it did all that readers see.
+        """
+        record = next(self.runs(), None)
+        if record is None or record.state != "running":
+            return
+        newest = self.catalogue()
+        ended: dict[str, Any] = {"state": "failed", "error": "its process was killed"}
+        if newest.run == record.run:
+            ended = {"state": "done", "catalogue": newest.version}
+        self.save_run(record.model_copy(update=ended))
+
     def run(self, run: str) -> RunRecord:
         """Return the ledger's page of one run.
 

@@ -231,6 +231,24 @@ class TestRollback:
 
 
 class TestLedger:
+    def test_a_run_that_was_killed(self, house):
+        """Its page says that it runs until somebody else holds the lock."""
+        house.settle_newest_run()  # there is none
+        record = house.new_run("minia run", "1.0", {})
+        house.settle_newest_run()
+        settled = house.run(record.run)
+        assert (settled.state, settled.catalogue) == ("failed", 0)
+        assert settled.error == "its process was killed"
+        house.settle_newest_run()
+        assert house.run(record.run) == settled
+
+    def test_a_run_that_was_killed_after_it_had_published(self, house):
+        record = house.new_run("minia run", "1.0", {})
+        house.commit(house.catalogue(), record.run, [entry("r1")], "")
+        house.settle_newest_run()
+        settled = house.run(record.run)
+        assert (settled.state, settled.catalogue, settled.error) == ("done", 1, "")
+
     def test_a_page_a_run_newest_first(self, house):
         made = [house.new_run(f"minia {n}", "1.0", {"a": {"b": n}}) for n in range(20)]
         assert [r.run for r in house.runs()] == [r.run for r in reversed(made)]
