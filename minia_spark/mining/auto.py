@@ -33,6 +33,8 @@ _TUPLE_SIZES = (2, 3, 4, 5, 6)
 """With 1, words meet as often as they are alike, by chance or not."""
 _FOUND = 3.89
 """Meetings to expect of a pair that is to meet twice with a probability of 90 % (Poisson)."""
+_LEAST = 500
+"""Fewest tables for consensus: more images tell weaker similarities, and the choice stays."""
 _LOWEST = 0.05
 """Consensus finds the pairs whose least telling similarity is above this quantile."""
 _HASH_COST, _GROUP_COST, _PAIR_COST = 0.1, 50.0, 100.0
@@ -197,7 +199,8 @@ def choose(
     can succeed: for each pair the fewest shared documents that make a link give a similarity, and
     eta is the 5 % quantile of these. There are as many tables as let a pair of similarity eta meet
     twice with a probability of 90 %, and r is what makes that cheapest: a small one hashes less, a
-    large one has fewer meetings by chance.
+    large one has fewer meetings by chance. There are at least 500: the choice is kept while the
+    collection grows, and more documents tell weaker similarities.
 
     *Single* link has no test, so eta lies above chance: of the V - 1 others, a word has on average
     one more similar than eta by chance. ``l = int(ln 0.5 / ln(1 - eta**r))``, and r is the
@@ -227,12 +230,19 @@ def choose(
         eta = _least_telling(
             left, right, expected, partners_by_chance / max(1, words - 1), min_lift
         )
-        tuple_size, wanted = _cheapest(eta, similar, chance, sizes)
-        reasons.append(
-            f"Sharing of documents can be told from chance from a similarity of {eta:.3f} on; with "
-            f"tuples of {tuple_size}, {wanted} tables let such a pair meet twice with a "
-            "probability of 90 %" + (", at the least cost." if len(sizes) > 1 else ".")
-        )
+        if eta < 1:
+            tuple_size, wanted = _cheapest(eta, similar, chance, sizes)
+            reasons.append(
+                f"Sharing of documents can be told from chance from a similarity of {eta:.3f} on; "
+                f"with tuples of {tuple_size}, {wanted} tables let such a pair meet twice with a "
+                "probability of 90 %" + (", at the least cost." if len(sizes) > 1 else ".")
+            )
+        else:
+            tuple_size, wanted = sizes[0], 0
+            reasons.append("These documents are too few to tell any sharing from chance.")
+        if wanted < _LEAST:
+            wanted = _LEAST
+            reasons.append(f"{wanted} tables are made, to be of use for more documents too.")
     else:
         eta = float(np.quantile(similar, 1 - 1 / max(2, words))) if len(pairs) else 0.0
         eta = min(0.99, max(eta, 0.01))

@@ -1,5 +1,7 @@
 """Tuple size and number of tables from what chance does."""
 
+import math
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -35,7 +37,7 @@ def test_consensus_starts_where_links_do():
     """100 images a word, 10 shared by chance; 22 make a link: 22 / 178. r = 2: 3.89 / 0.0153."""
     choice = chosen(10)
     assert choice.eta == pytest.approx(22 / 178)
-    assert (choice.tuple_size, choice.tables) == (2, 255)
+    assert (choice.tuple_size, choice.tables) == (2, 500)
     assert choice.chance_median == choice.chance_high == pytest.approx(10 / 190)
     assert choice.reasons == (
         "By chance two words have a Jaccard similarity of 0.053 (median), and one pair in 1,000 is "
@@ -43,7 +45,22 @@ def test_consensus_starts_where_links_do():
         "Sharing of documents can be told from chance from a similarity of 0.124 on; with tuples "
         "of 2, 255 tables let such a pair meet twice with a probability of 90 %, at the least "
         "cost.",
+        "500 tables are made, to be of use for more documents too.",
     )
+
+
+def test_more_tables_than_the_least():
+    """500 images a word, 25 shared by chance; about 52 make a link: 52 / 948, 3.89 / 0.0030."""
+    choice = chosen(25, words=2000, images=10_000, size=100)
+    assert choice.tables == math.ceil(3.89 / choice.eta**choice.tuple_size) > 500
+    assert not any("of use for more" in reason for reason in choice.reasons)
+
+
+def test_too_few_documents_to_tell_anything():
+    """Every word is in all of five documents: whatever they share is chance."""
+    choice = chosen(5, words=10, images=5, size=10)
+    assert (choice.tuple_size, choice.tables, choice.eta) == (2, 500, 1.0)
+    assert choice.reasons[1] == "These documents are too few to tell any sharing from chance."
 
 
 def test_frequent_words_want_longer_tuples():
