@@ -326,7 +326,7 @@ def _inputs_of(stage: Stage, batch: str | None, view: Catalogue) -> str:
         for e in view.made_by(name, _outdating(stage, batch))
         if e.table != "rejects" or stage.exact
     )
-    return fingerprint(inputs)
+    return fingerprint(inputs) if inputs else ""
 
 
 def _refuse_mixture(steps: Sequence[Step], view: Catalogue) -> None:

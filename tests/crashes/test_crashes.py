@@ -24,7 +24,7 @@ from .readers import contents, whole_state
 STEPS = (
     *(("ingest", "b2"), ("features", "b2"), ("vocabulary", None), ("words", "b1"), ("words", "b2")),
     *(("drift", "b1"), ("drift", "b2"), ("tune", None), ("sketch", "b1"), ("sketch", "b2")),
-    *(("mine", None), ("structures", None), ("report", None)),
+    *(("mine", None), ("structures", None), ("lineage", None), ("report", None)),
 )
 """What the run does, in order."""
 
