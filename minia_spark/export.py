@@ -23,6 +23,8 @@ from minia_spark.warehouse import Warehouse
 
 __all__ = ["export"]
 
+_FORMULA = frozenset("=+-@")
+
 
 def export(
     what: str,
@@ -152,13 +154,20 @@ def _features(located: DataFrame, out: Path) -> list[Path]:
         for row in located.toLocalIterator():
             block = np.frombuffer(row.descriptors, dtype=dtype).reshape(-1, dim)
             np.savetxt(matrix, block, fmt=number_format)
+            name = _no_formula(row.image_id)
             for i, word in enumerate(row.feature_words):
                 # minIA truncates; the table keeps the fractions
                 place = [int(row.x[i]), int(row.y[i]), int(row.size[i])]
                 score = [row.response[i]] if scored else []
-                writer.writerow([*place, *score, row.image_id, word])
+                writer.writerow([*place, *score, name, word])
         table.detach()
     return [out, descriptors]
+
+
+def _no_formula(image_id: str) -> str:
+    """Percent-encode a first sign by which spreadsheets know a formula: it names the same path."""
+    first = image_id[:1]
+    return f"%{ord(first):02X}{image_id[1:]}" if first in _FORMULA else image_id
 
 
 def _structures(structures: DataFrame, out: Path) -> list[Path]:

@@ -8,7 +8,7 @@ import os
 import platform
 import sys
 
-NAMES = ("extraction", "vocabulary", "words", "memory", "mining", "significance")
+NAMES = ("extraction", "vocabulary", "words", "memory", "mining", "significance", "batches", "many")
 
 
 def main() -> int:

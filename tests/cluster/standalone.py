@@ -88,6 +88,7 @@ class StandaloneCluster:
         self.master: Daemon | None = None
         self.workers: list[Daemon] = []
         self._wanted = workers
+        self._started = 0
         self._mark = uuid.uuid4().hex
 
     def __enter__(self) -> StandaloneCluster:
@@ -113,7 +114,8 @@ class StandaloneCluster:
 
     def add_worker(self, *, wait: bool = True) -> Daemon:
         """Start one more worker; with `wait`, return when the master knows it."""
-        name = f"worker{len(self.workers)}"
+        name = f"worker{self._started}"
+        self._started += 1
         options = ["--cores", str(self.cores), "--memory", self.memory]
         options += ["--work-dir", str(self.folder / name / "work"), self.url]
         worker = self._start(name, "worker.Worker", *options)
@@ -121,6 +123,26 @@ class StandaloneCluster:
         if wait:
             worker.wait_for(r"(Successfully registered with master)")
         return worker
+
+    def kill_worker(self) -> None:
+        """Kill the oldest worker with its executors and their Python, all at once, as with a node.
+
+        The master learns of it by itself.
+        """
+        worker = self.workers.pop(0)
+        for pid in [worker.process.pid, *self.processes_of(worker)]:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        worker.process.wait()
+
+    def processes_of(self, worker: Daemon) -> dict[int, str]:
+        """Return pid and command line of a worker, its executors and their Python."""
+        found = {}
+        for pid, command in self.processes().items():
+            with contextlib.suppress(OSError):
+                if Path(f"/proc/{pid}/cwd").resolve().is_relative_to(worker.folder):
+                    found[pid] = command
+        return found
 
     def _start(self, name: str, main: str, *options: str) -> Daemon:
         folder = self.folder / name
