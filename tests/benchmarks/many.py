@@ -49,7 +49,7 @@ class Told(Progress):
     def say(self, text):
         super().say(text)
         if ": done in " in text:  # a step has ended
-            memory.append((heap(), python()))
+            memory.append((text.partition(":")[0], heap(), python()))
 
 stages = tuple(s.name for s in STAGES)
 request = Request("bench", stages, "b1", {"b1": Source(Path(images))})
@@ -95,9 +95,9 @@ def run(scale: float) -> Iterator[Figure]:
     yield Figure("all stages", seconds, "s")
     yield Figure("images a second, all stages", count / seconds)
     yield Figure("features", counts["features"]["features"])
-    for (stage, *_), (heap, python) in zip(found["steps"], found["memory"], strict=True):
-        yield Figure(f"after {stage}: JVM heap in use", heap, "MiB")
-        yield Figure(f"after {stage}: Python driver", python, "MiB")
-    heaps, pythons = zip(*found["memory"], strict=True)
+    for step, heap, python in found["memory"]:
+        yield Figure(f"after {step}: JVM heap in use", heap, "MiB")
+        yield Figure(f"after {step}: Python driver", python, "MiB")
+    _, heaps, pythons = zip(*found["memory"], strict=True)
     yield Figure("JVM heap, most - first", max(heaps) - heaps[0], "MiB", at_most=64)
     yield Figure("Python driver, most / first", max(pythons) / pythons[0], at_most=1.3)
