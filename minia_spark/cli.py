@@ -37,6 +37,16 @@ _EXIT_CODES = """\
 exit codes: 0 done, or nothing to do; 2 wrong settings or usage; 3 the input cannot be used;
 1 anything else. Progress goes to stderr, results to stdout."""
 
+_STAGE_EXAMPLES = {
+    "ingest": "  minia ingest --images survey/night1 --batch night1 --warehouse W",
+    "vocabulary": "  minia vocabulary --warehouse W\n  minia vocabulary refit --warehouse W",
+    "mine": "  minia mine --warehouse W --set mining.decoys=20\n"
+    "  minia mine --words corpus.words --model OUT --assessment OUT.csv\n"
+    "  minia mine --words corpus.words --model OUT --link single  # as the reference program",
+    "structures": "  minia structures --warehouse W\n  minia structures diff 3 4 --warehouse W",
+}
+"""Where the command's name and a warehouse do not say it all."""
+
 _STAGES = {
     "ingest": ("read a folder of images into a batch", ("ingest",)),
     "features": ("extract local descriptors of every image", ("features",)),
@@ -195,6 +205,7 @@ def _parser() -> argparse.ArgumentParser:
             _mine if name == "mine" else _stage,
             summary,
             f"Runs the stage '{name}' when its settings, code or input changed, and publishes it.",
+            examples=_STAGE_EXAMPLES.get(name, f"  minia {name} --warehouse W"),
             warehouse=name != "mine",
         )
         if name == "ingest":
