@@ -13,7 +13,8 @@ from pyspark.sql import functions as F
 
 from minia_spark.config import Settings, load_settings
 from minia_spark.errors import SettingsError
-from minia_spark.pipeline import PAGE, STAGES, Request, execute
+from minia_spark.pipeline import PAGE, execute
+from minia_spark.plan import STAGES, Request
 from minia_spark.progress import Progress
 from minia_spark.session import open_session
 from minia_spark.sky.deepfield import write_cutouts

@@ -7,7 +7,10 @@ run: kernels raise :class:`Rejected` for it and the stage turns that into a row 
 
 from __future__ import annotations
 
-__all__ = ["InputError", "MiniaError", "Rejected", "SettingsError", "root_cause"]
+import contextlib
+from collections.abc import Iterator
+
+__all__ = ["InputError", "MiniaError", "Rejected", "SettingsError", "blamed_on", "root_cause"]
 
 
 class MiniaError(Exception):
@@ -33,6 +36,16 @@ class InputError(MiniaError):
 
     exit_code = 3
     batch: str | None = None
+
+
+@contextlib.contextmanager
+def blamed_on(batch: str | None) -> Iterator[None]:
+    """Say of which batch an input cannot be used: a caller may go on with the others."""
+    try:
+        yield
+    except InputError as error:
+        error.batch = batch
+        raise
 
 
 class Rejected(Exception):  # noqa: N818 - not an error of the run, a verdict on one record

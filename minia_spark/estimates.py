@@ -21,7 +21,8 @@ from minia_spark.errors import SettingsError
 from minia_spark.features.extractor import create
 from minia_spark.ingest.stage import count_of_source_digest, source_digest
 from minia_spark.mining.passes import SPAN_BYTES
-from minia_spark.pipeline import Plan, Request
+from minia_spark.plan import Plan, Request
+from minia_spark.records import Catalogue
 from minia_spark.scale import (
     ASSUMED_TABLES,
     ASSUMED_TUPLE_SIZE,
@@ -32,7 +33,7 @@ from minia_spark.scale import (
     print_costs,
 )
 from minia_spark.session import default_partitions
-from minia_spark.warehouse import Catalogue, Warehouse
+from minia_spark.warehouse import Warehouse
 
 __all__ = ["Estimate", "check_disk", "check_memory", "estimate", "plan_for", "print_plan"]
 

@@ -16,8 +16,8 @@ from minia_spark.ingest.identity import image_id_of, uri_of
 from minia_spark.ingest.listing import SKIPPED_NAMES, ListingDigest
 from minia_spark.ingest.settings import IngestSettings
 from minia_spark.ingest.stage import entries_of
+from minia_spark.records import Arrival, is_batch_name
 from minia_spark.stage import Source
-from minia_spark.warehouse import Arrival, is_batch_name
 
 __all__ = ["LISTS", "UNFINISHED", "Candidate", "batch_name_of", "look"]
 

@@ -18,8 +18,9 @@ from numpy.typing import NDArray
 
 from minia_spark.drift.measure import Drift, advice, beyond
 from minia_spark.errors import InputError
+from minia_spark.records import Catalogue, RunRecord
 from minia_spark.structures.lineage import compose, maps_of, trace
-from minia_spark.warehouse import Catalogue, RunRecord, Warehouse
+from minia_spark.warehouse import Warehouse
 from minia_spark.words.formats import Bags
 
 __all__ = ["batches", "history", "path", "print_fates", "rollback", "status", "vacuum"]

@@ -8,8 +8,9 @@ from datetime import datetime
 from pathlib import Path
 
 from minia_spark.errors import MiniaError
+from minia_spark.records import RunRecord
 from minia_spark.storage import whole_file
-from minia_spark.warehouse import RunRecord, Warehouse
+from minia_spark.warehouse import Warehouse
 
 __all__ = ["figures", "write_metrics"]
 

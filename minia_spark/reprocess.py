@@ -25,10 +25,12 @@ from minia_spark.errors import InputError, MiniaError, SettingsError, root_cause
 from minia_spark.events import log_event
 from minia_spark.inbox import Candidate, look
 from minia_spark.ingest.identity import path_of_uri, uri_of
-from minia_spark.pipeline import STAGES, Request, execute_locked
+from minia_spark.pipeline import execute_locked
+from minia_spark.plan import STAGES, Request
 from minia_spark.progress import Progress
+from minia_spark.records import Arrival, RunRecord, now
 from minia_spark.session import is_running
-from minia_spark.warehouse import Arrival, RunRecord, Warehouse, now
+from minia_spark.warehouse import Warehouse
 
 __all__ = ["Outcome", "counts_of", "exit_code", "reprocess", "summary"]
 

@@ -20,8 +20,9 @@ from pyspark.sql.types import StructType
 from minia_spark.config import Settings
 from minia_spark.errors import MiniaError
 from minia_spark.progress import Progress
+from minia_spark.records import Catalogue, Entry, StepRecord
 from minia_spark.session import default_partitions
-from minia_spark.warehouse import Catalogue, Entry, StepRecord, Warehouse
+from minia_spark.warehouse import Warehouse
 
 __all__ = ["Source", "Stage", "StageContext", "fingerprint"]
 

@@ -19,7 +19,7 @@ from pyspark.sql import SparkSession
 
 from minia_spark import demo, session
 from minia_spark.config import SparkSettings, load_settings
-from minia_spark.pipeline import STAGES
+from minia_spark.plan import STAGES
 from minia_spark.progress import Progress
 from minia_spark.session import open_session
 from minia_spark.sky.survey import Survey, SurveyFiles, write_survey
@@ -139,7 +139,7 @@ def published(context: Callable[..., StageContext]) -> Callable[..., StageContex
     def run(location: Path, stage: str, *arguments: object, **options: object) -> StageContext:
         made = context(location, stage, *arguments, **options)
         next(s for s in STAGES if s.name == stage).run(made)
-        made.warehouse.commit(made.view, made.run, made.view.with_entries(made.entries), "")
+        made.warehouse.commit(made.view, made.run, made.view.with_entries(made.entries).entries, "")
         return made
 
     return run

@@ -13,7 +13,7 @@ from minia_spark import estimates
 from minia_spark.config import load_settings
 from minia_spark.errors import SettingsError
 from minia_spark.estimates import check_disk, check_memory, estimate, print_plan
-from minia_spark.pipeline import STAGES, Request, make_plan
+from minia_spark.plan import STAGES, Request, make_plan
 from minia_spark.session import default_partitions
 from minia_spark.stage import Source
 from minia_spark.warehouse import Warehouse

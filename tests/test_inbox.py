@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from minia_spark.errors import InputError
 from minia_spark.inbox import Candidate, batch_name_of, look
 from minia_spark.ingest.settings import IngestSettings
-from minia_spark.warehouse import check_batch_name
+from minia_spark.records import check_batch_name
 
 SETTINGS = IngestSettings()
 FOLLOWING = IngestSettings(follow_links_outside=True)

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from minia_spark import metrics
 from minia_spark.metrics import figures, write_metrics
-from minia_spark.warehouse import Catalogue, Entry, StepRecord, Warehouse
+from minia_spark.records import Catalogue, Entry, StepRecord
+from minia_spark.warehouse import Warehouse
 
 NAME = r"[a-zA-Z_:][a-zA-Z0-9_:]*"
 LABEL = re.compile(r'([a-zA-Z_][a-zA-Z0-9_]*)="((?:[^"\\\n]|\\["\\n])*)"(?:,|$)')

@@ -11,10 +11,10 @@ import cv2
 import pytest
 from commands import SETTINGS, SMALL, Result, chosen, rows_of, take_vocabulary
 
-from minia_spark import pipeline
+from minia_spark import pipeline, plan
 from minia_spark.config import load_settings
 from minia_spark.errors import MiniaError
-from minia_spark.pipeline import STAGES, Request, make_plan
+from minia_spark.plan import STAGES, Request, make_plan
 from minia_spark.sky.survey import SurveyFiles
 from minia_spark.stage import Source, fingerprint
 from minia_spark.warehouse import Warehouse
@@ -119,7 +119,7 @@ class TestFingerprints:
             type(s)(**{**vars(s), "revision": s.revision + 1}) if s.name == stage else s
             for s in STAGES
         )
-        monkeypatch.setattr(pipeline, "STAGES", stages)
+        monkeypatch.setattr(plan, "STAGES", stages)
         found = redone(planned(warehouse))
         assert stage in found
         assert not found & set(ALL[: ALL.index(stage)])

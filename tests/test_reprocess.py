@@ -18,8 +18,9 @@ from minia_spark.errors import InputError, MiniaError, SettingsError
 from minia_spark.inbox import batch_name_of
 from minia_spark.ingest.identity import uri_of
 from minia_spark.progress import Progress
+from minia_spark.records import Entry
 from minia_spark.reprocess import Outcome, exit_code, summary
-from minia_spark.warehouse import Entry, Warehouse
+from minia_spark.warehouse import Warehouse
 
 NOW_NS = 1_800_000_000 * 10**9
 """Long after any file of a test was written."""
@@ -71,7 +72,9 @@ class Night:
             digests = {"fingerprint": "f", "digest": "d", "rows": len(uris)}
             names = {"table": "images", "stage": "ingest", "batch": batch, "run": record.run}
             entries.append(Entry(path=path, **names, **digests))
-        state = warehouse.commit(base, record.run, base.with_entries(entries), request.command)
+        state = warehouse.commit(
+            base, record.run, base.with_entries(entries).entries, request.command
+        )
         done = record.model_copy(update={"state": "done", "catalogue": state.version})
         warehouse.save_run(done)
         return done

@@ -17,7 +17,8 @@ import pyspark
 import pytest
 import yaml
 
-from minia_spark import __version__, cli
+from minia_spark import __version__
+from minia_spark.arguments import parser
 from minia_spark.config import load_settings
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -44,7 +45,7 @@ def check_cron(schedule: str) -> None:
 
 def check_arguments(arguments: list[str]) -> None:
     """Check what a schedule calls, as the command line itself does before anything starts."""
-    options = cli._parser().parse_args(arguments)
+    options = parser().parse_args(arguments)
     assert options.command == "reprocess"
     assert str(options.inbox) == "/srv/survey/inbox"
     assert options.warehouse == "/srv/survey/warehouse"
@@ -102,7 +103,7 @@ class TestSystemd:
         assert program == PROGRAM
         check_arguments(arguments)
         assert service["Type"] == "oneshot"
-        options = cli._parser().parse_args(arguments)
+        options = parser().parse_args(arguments)
         writable = [*service["ReadWritePaths"].split(), f"/var/log/{service['LogsDirectory']}"]
         settings = load_settings(None, options.set)
         for path in (options.warehouse, options.log_json, settings.log.metrics):

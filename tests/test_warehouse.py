@@ -19,16 +19,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from minia_spark import lock as lock_module
+from minia_spark import records
 from minia_spark import warehouse as module
 from minia_spark.errors import InputError, MiniaError, SettingsError
-from minia_spark.warehouse import (
-    Arrival,
-    Catalogue,
-    Entry,
-    StepRecord,
-    Warehouse,
-    check_batch_name,
-)
+from minia_spark.lock import Lock
+from minia_spark.records import Arrival, Catalogue, Entry, StepRecord, check_batch_name
+from minia_spark.warehouse import Warehouse
 
 PARALLEL = 12
 
@@ -48,7 +45,7 @@ def publish(house: Warehouse, *entries: Entry, note: str = "") -> Catalogue:
     """Write the entries' files and commit them on top of the newest state."""
     write(house, *entries)
     base = house.catalogue()
-    return house.commit(base, entries[0].run, base.with_entries(entries), note)
+    return house.commit(base, entries[0].run, base.with_entries(entries).entries, note)
 
 
 @pytest.fixture(params=["local", "remote"])
@@ -81,7 +78,7 @@ class TestStates:
 
     def test_an_entry_replaces_that_of_its_table_batch_and_stage(self):
         first = Catalogue(entries=(entry("r1"), entry("r1", "b2"), entry("r1", None, "structures")))
-        merged = first.with_entries([entry("r2"), entry("r2", stage="features")])
+        merged = first.with_entries([entry("r2"), entry("r2", stage="features")]).entries
         assert [(e.table, e.batch, e.stage, e.run) for e in merged] == [
             ("structures", None, "structures", "r1"),
             ("words", "b1", "features", "r2"),
@@ -263,7 +260,8 @@ class TestLedger:
         times += [start + timedelta(1), datetime(1970, 1, 1, tzinfo=UTC)]
         made = []
         for moment in times:
-            monkeypatch.setattr(module, "_clock", lambda moment=moment: moment)
+            for place in (module, records):
+                monkeypatch.setattr(place, "clock", lambda moment=moment: moment)
             made.append(house.new_run("minia run", "1.0", {}).run)
         assert made == sorted(made)
         assert [r.run for r in house.runs()] == made[::-1]
@@ -454,8 +452,8 @@ def held_elsewhere(house: Warehouse, **values: object):
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Lose patience with other machines after a second."""
-    monkeypatch.setattr(module, "_PATIENCE_SECONDS", 1.0)
-    monkeypatch.setattr(module, "_POLL_SECONDS", 0.02)
+    monkeypatch.setattr(lock_module, "_PATIENCE_SECONDS", 1.0)
+    monkeypatch.setattr(lock_module, "_POLL_SECONDS", 0.02)
 
 
 def until(condition):
@@ -538,7 +536,7 @@ class TestLock:
             ending.join()
 
     def test_the_holder_gives_beats(self, house, monkeypatch):
-        monkeypatch.setattr(module, "_BEAT_SECONDS", 0.01)
+        monkeypatch.setattr(lock_module, "_BEAT_SECONDS", 0.01)
 
         def beat() -> int:
             names = [n for n in house.storage.names("") if n.endswith(".beat")]
@@ -550,17 +548,17 @@ class TestLock:
         assert house.storage.names("") == []
 
     def test_a_lock_that_was_taken_over_meanwhile_is_not_removed(self, house, monkeypatch):
-        with held_elsewhere(house, machine=module._machine(), pid=2**22 + 1):
+        with held_elsewhere(house, machine=lock_module._machine(), pid=2**22 + 1):
             newer = json.dumps({"host": "other", "pid": 2, "token": "f" * 16}).encode()
-            dead = house._is_dead
+            dead = Lock._is_dead
 
             def slow(*arguments: object) -> bool:
                 found = dead(*arguments)
                 house.storage.replace("lock.json", newer)
                 return found
 
-            monkeypatch.setattr(house, "_is_dead", slow)
-            house._remove_dead_lock()
+            monkeypatch.setattr(Lock, "_is_dead", slow)
+            Lock(house.storage)._remove_dead_lock()
             assert house.storage.read("lock.json") == newer
 
     def test_a_token_leads_nowhere_else(self, house, quick):
@@ -611,7 +609,7 @@ class TestLock:
                 return False
 
         with (
-            held_elsewhere(local, machine=module._machine(), pid=2**22 + 1),
+            held_elsewhere(local, machine=lock_module._machine(), pid=2**22 + 1),
             ThreadPoolExecutor(PARALLEL) as pool,
         ):
             won = list(pool.map(take, range(PARALLEL)))
@@ -625,10 +623,10 @@ class TestLock:
 
 
 def test_process_start_tells_the_living_from_the_dead():
-    start = module._process_start(os.getpid())
+    start = lock_module._process_start(os.getpid())
     assert start is not None
-    assert start == module._process_start(os.getpid())
-    assert module._process_start(2**22 + 1) is None
+    assert start == lock_module._process_start(os.getpid())
+    assert lock_module._process_start(2**22 + 1) is None
 
 
 ALPHABET = "abcXYZ019._-"

@@ -36,8 +36,8 @@ from minia_spark.drift.measure import Drift, advice, beyond
 from minia_spark.ingest.decode import decode
 from minia_spark.ingest.source import ImageReader
 from minia_spark.mining.stage import word_occurrences
+from minia_spark.records import now
 from minia_spark.stage import Stage, StageContext
-from minia_spark.warehouse import now
 
 __all__ = ["STAGE"]
 

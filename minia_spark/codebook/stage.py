@@ -47,9 +47,10 @@ from minia_spark.codebook.passes import (
 )
 from minia_spark.config import Settings
 from minia_spark.errors import InputError, SettingsError
+from minia_spark.records import Catalogue, Entry
 from minia_spark.stage import Stage, StageContext, fingerprint
 from minia_spark.storage import Storage
-from minia_spark.warehouse import Catalogue, Entry, Warehouse
+from minia_spark.warehouse import Warehouse
 
 __all__ = ["CODEBOOKS", "STAGE", "TRAINING_BATCHES", "WORD_MAP", "Codebook"]
 __all__ += ["is_newest", "load_codebook"]

@@ -29,9 +29,9 @@ from minia_spark.mining.model import Structures
 from minia_spark.mining.overlap import StructureIndex
 from minia_spark.mining.rows import bags_of_words
 from minia_spark.mining.stage import STRUCTURES
+from minia_spark.records import Catalogue
 from minia_spark.stage import Stage, StageContext
 from minia_spark.structures.lineage import Event, compose, inherited, maps_of, trace
-from minia_spark.warehouse import Catalogue
 
 __all__ = ["LINEAGE", "STAGE", "STRUCTURE_IMAGES", "TRACES", "load_structures"]
 

@@ -10,7 +10,8 @@ from pathlib import Path
 import cv2
 
 from minia_spark.config import load_settings
-from minia_spark.pipeline import Request, execute
+from minia_spark.pipeline import execute
+from minia_spark.plan import Request
 from minia_spark.progress import Progress
 from minia_spark.sky.survey import Survey, write_survey
 from minia_spark.stage import Source

@@ -21,7 +21,8 @@ _CHILD = """
 import json, sys, threading
 from pathlib import Path
 from minia_spark.config import load_settings
-from minia_spark.pipeline import STAGES, Request, execute
+from minia_spark.pipeline import execute
+from minia_spark.plan import STAGES, Request
 from minia_spark.progress import Progress
 from minia_spark.session import open_session
 from minia_spark.stage import Source

@@ -15,7 +15,8 @@ from minia_spark.mining.arrays import Documents
 from minia_spark.mining.engine import get_engine
 from minia_spark.mining.sets import merge_sets
 from minia_spark.mining.wire import read_sets, write_documents, write_sets
-from minia_spark.pipeline import Request, execute
+from minia_spark.pipeline import execute
+from minia_spark.plan import Request
 from minia_spark.progress import Progress
 from minia_spark.sky.corpus import planted_corpus
 from minia_spark.stage import Source

@@ -18,8 +18,9 @@ from minia_spark.codebook.stage import STAGE
 from minia_spark.config import load_settings
 from minia_spark.features.stage import features_schema
 from minia_spark.progress import Progress
+from minia_spark.records import Catalogue, Entry
 from minia_spark.stage import StageContext
-from minia_spark.warehouse import Catalogue, Entry, Warehouse
+from minia_spark.warehouse import Warehouse
 from tests.benchmarks.figures import Figure, session, sift_like, timed
 
 WORDS, PASSES = 1000, 10

@@ -12,8 +12,9 @@ import numpy as np
 from minia_spark.codebook.stage import CODEBOOKS
 from minia_spark.config import load_settings
 from minia_spark.progress import Progress
+from minia_spark.records import Catalogue, Entry
 from minia_spark.stage import StageContext
-from minia_spark.warehouse import Catalogue, Entry, Warehouse
+from minia_spark.warehouse import Warehouse
 from minia_spark.words.stage import STAGE
 from tests.benchmarks.figures import Figure, session, sift_like, timed
 from tests.benchmarks.vocabulary import ROWS_AN_IMAGE, WORDS, write_features

@@ -57,7 +57,7 @@ def features(spark, context):
         made = context(location, "features", "b1")
         frame = spark.createDataFrame(rows, schema).repartition(files)
         made.write("features", frame, schema)
-        made.warehouse.commit(made.view, made.run, made.view.with_entries(made.entries), "")
+        made.warehouse.commit(made.view, made.run, made.view.with_entries(made.entries).entries, "")
         return spark.read.parquet(made.pattern(made.entries[-1].path))
 
     return publish

@@ -9,7 +9,8 @@ import pyarrow.dataset as ds
 from commands import rows_of
 
 from minia_spark.pipeline import PAGE
-from minia_spark.warehouse import Catalogue, Warehouse
+from minia_spark.records import Catalogue
+from minia_spark.warehouse import Warehouse
 
 __all__ = ["contents", "whole_state"]
 
