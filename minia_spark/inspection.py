@@ -30,7 +30,7 @@ def status(options: argparse.Namespace) -> int:
     """Print what is in the warehouse now."""
     warehouse = Warehouse(options.warehouse)
     catalogue = warehouse.require()
-    last = next(warehouse.runs(), None)
+    last = next(map(warehouse.as_it_ended, warehouse.runs()), None)
     facts = _status_facts(warehouse, catalogue, last)
     if options.json:
         print(json.dumps(facts, indent=1))
@@ -182,7 +182,7 @@ def history(options: argparse.Namespace) -> int:
     warehouse = Warehouse(options.warehouse)
     warehouse.require()
     states = [warehouse.catalogue(v) for v in reversed(warehouse.versions())]
-    runs = list(warehouse.runs())
+    runs = list(map(warehouse.as_it_ended, warehouse.runs()))
     if options.json:
         facts = {
             "states": [s.model_dump(exclude={"entries"}) for s in states],

@@ -90,6 +90,13 @@ class Lock:
                 if json.loads(self._storage.read(_LOCK)).get("token") == holder["token"]:
                     self._storage.remove_file(_LOCK)
 
+    def is_abandoned(self) -> bool:
+        """Tell, without waiting, whether nobody holds it, or a process that is known to be dead."""
+        holder = self._holder()
+        return holder is None or (
+            _is_known(holder) and holder.get("machine") == _machine() and not _lives(holder)
+        )
+
     @contextlib.contextmanager
     def _beating(self, token: str) -> Iterator[None]:
         """Give a sign of life every few seconds, for those who cannot see this process."""
@@ -154,12 +161,10 @@ class Lock:
         return holder if isinstance(holder, dict) else {}
 
     def _is_dead(self, holder: dict[str, Any], say: Callable[[str], None] | None) -> bool:
-        known = isinstance(holder.get("pid"), int) and _TOKEN.fullmatch(str(holder.get("token")))
-        if not known:
+        if not _is_known(holder):
             return False  # we did not write that
         if holder.get("machine") == _machine():
-            started = _process_start(holder["pid"])
-            return started is None or started != holder.get("started")
+            return not _lives(holder)
         if say is not None:
             say(
                 f"the warehouse is in use by process {holder['pid']} on host {holder.get('host')}; "
@@ -182,6 +187,17 @@ class Lock:
 
 def _beat_file(token: str) -> str:
     return f"lock-{token}.beat"
+
+
+def _is_known(holder: dict[str, Any]) -> bool:
+    token = str(holder.get("token"))
+    return isinstance(holder.get("pid"), int) and _TOKEN.fullmatch(token) is not None
+
+
+def _lives(holder: dict[str, Any]) -> bool:
+    """Tell whether a holder on this machine still runs."""
+    started = _process_start(holder["pid"])
+    return started is not None and started == holder.get("started")
 
 
 def _machine() -> str:

@@ -229,17 +229,29 @@ class Warehouse:
     def settle_newest_run(self) -> None:
         """Note how the newest run ended if its page says that it runs; for the lock's holder.
 
-        Since nobody else holds the lock, its process was killed. If it had published its state by
-        then, it did all that readers see.
+        Since nobody else holds the lock, its process was killed.
         """
         record = next(self.runs(), None)
-        if record is None or record.state != "running":
-            return
+        if record is not None and record.state == "running":
+            self.save_run(self._killed(record))
+
+    def as_it_ended(self, record: RunRecord) -> RunRecord:
+        """Return a run's page, with how it ended also when its process was killed.
+
+        A process of another machine that cannot be seen counts as running.
+        """
+        if record.state != "running" or not Lock(self.storage).is_abandoned():
+            return record
+        record = self.run(record.run)  # it may have ended while we looked
+        return self._killed(record) if record.state == "running" else record
+
+    def _killed(self, record: RunRecord) -> RunRecord:
+        """If it had published its state by then, it did all that readers see."""
         newest = self.catalogue()
         ended: dict[str, Any] = {"state": "failed", "error": "its process was killed"}
         if newest.run == record.run:
             ended = {"state": "done", "catalogue": newest.version}
-        self.save_run(record.model_copy(update=ended))
+        return record.model_copy(update=ended)
 
     def run(self, run: str) -> RunRecord:
         """Return the ledger's page of one run.

@@ -271,6 +271,34 @@ class TestLedger:
         assert made[6].startswith("20261121T120000.000001-")
         assert next(house.runs()).started_at == "1970-01-01T00:00:00+00:00"  # what the clock said
 
+    def test_a_run_whose_process_was_killed(self, local):
+        publish(local, entry("r1"))
+        with holder(local.storage.local) as process:
+            running = local.new_run("minia run", "1.0", {})
+            assert local.as_it_ended(running) == running
+            process.kill()
+            process.wait()
+            killed = local.as_it_ended(running)
+        assert (killed.state, killed.error) == ("failed", "its process was killed")
+        assert next(local.runs()) == running  # who looks does not write
+
+    def test_a_look_at_a_run_that_was_killed_after_it_had_published(self, local):
+        running = local.new_run("minia run", "1.0", {})
+        publish(local, entry(running.run))
+        ended = local.as_it_ended(running)
+        assert (ended.state, ended.catalogue, ended.error) == ("done", 1, "")
+
+    def test_a_run_that_ends_while_it_is_looked_at(self, local):
+        running = local.new_run("minia run", "1.0", {})
+        done = running.model_copy(update={"state": "done", "catalogue": 7})
+        local.save_run(done)
+        assert local.as_it_ended(running) == done
+
+    def test_a_run_on_another_machine(self, house):
+        with held_elsewhere(house):
+            running = house.new_run("minia run", "1.0", {})
+            assert house.as_it_ended(running) == running
+
     def test_other_files_beside_the_pages(self, house):
         house.storage.replace("runs/zzz.json.bak", b"")
         house.storage.replace("runs/notes", b"")
