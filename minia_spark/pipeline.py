@@ -10,6 +10,7 @@ import contextlib
 import logging
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from pyspark.sql import SparkSession
@@ -38,6 +39,7 @@ from minia_spark.warehouse import Warehouse
 __all__ = ["PAGE", "execute", "execute_locked", "publish_page"]
 
 PAGE = "report/index.html"
+_LOOKS_AT_ONCE = 16
 _PAST = {"skip": "skipped", "reuse": "reused", "run": "done"}
 
 
@@ -229,12 +231,14 @@ class _Execution:
 
 def _check_complete(view: Catalogue, warehouse: Warehouse) -> None:
     """Look once more, before anybody can see it, that everything the new state names is there."""
-    for entry in view.entries:
-        if not warehouse.storage.names(entry.path):
-            raise MiniaError(
-                f"{warehouse.storage}/{entry.path} ({entry.table}) is missing or empty although "
-                f"{entry.stage} wrote it; nothing was published; start the run again"
-            )
+    with ThreadPoolExecutor(_LOOKS_AT_ONCE) as pool:  # a listing of an object store takes its time
+        found = pool.map(lambda entry: warehouse.storage.names(entry.path), view.entries)
+        for entry, names in zip(view.entries, found, strict=True):
+            if not names:
+                raise MiniaError(
+                    f"{warehouse.storage}/{entry.path} ({entry.table}) is missing or empty "
+                    f"although {entry.stage} wrote it; nothing was published; start the run again"
+                )
 
 
 def publish_page(state: Catalogue, warehouse: Warehouse) -> None:

@@ -30,9 +30,7 @@ from minia_spark.warehouse import Warehouse
 
 images, warehouse = sys.argv[1:]
 settings = load_settings(None, ["spark.master=local-cluster[2,1,2048]", "codebook.size=100",
-    "codebook.sample_size=4000", "features.max_features=40", "mining.link=single",
-    "mining.tuple_size=4", "mining.tables=100", "mining.decoys=1", "mining.seeds=1",
-    "report.structures=5", "spark.driver_memory=1g"])
+    "codebook.sample_size=4000", "features.max_features=40", "spark.driver_memory=1g"])
 session, memory = [], []
 def start():
     session.append(open_session(settings.spark))
