@@ -138,7 +138,7 @@ def _print_result(
         .collect()
     )
     found = {row["structure_id"]: set(row["images"]) for row in rows}
-    print(f"\n{len(found)} structures; the one that is most like each planted pattern:")
+    print(f"\n{len(found)} structures in the generated survey; those most like what was planted:")
     print("pattern              images  structure  precision  recall")
     for pattern, (structure, precision, recall) in sorted(planted_matches(truth, found).items()):
         name = "none" if structure is None else f"s{structure:04d}"
