@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from commands import SMALL, chosen, run_minia
 
-from minia_spark import cli
+from minia_spark import commands
 from minia_spark.errors import root_cause
 from minia_spark.warehouse import Warehouse
 
@@ -362,7 +362,7 @@ class TestEndings:
         def interrupted(_: object) -> int:
             raise KeyboardInterrupt
 
-        monkeypatch.setattr(cli, "_run", interrupted)
+        monkeypatch.setattr(commands, "run", interrupted)
         found = run_minia("run", "--warehouse", tmp_path).expect(1)
         assert found.err == "minia run: interrupted; the next run goes on\n"
 
@@ -377,7 +377,7 @@ class TestEndings:
             return 0
 
         before = signal.getsignal(signal.SIGTERM)
-        monkeypatch.setattr(cli, "_run", stopped)
+        monkeypatch.setattr(commands, "run", stopped)
         found = run_minia("run", "--warehouse", tmp_path / "W").expect(1)
         assert found.err == "minia run: interrupted; the next run goes on\n"
         assert not house.storage.exists("lock.json")
@@ -387,7 +387,7 @@ class TestEndings:
         def broken(_: object) -> int:
             raise ZeroDivisionError("by what?\nfurther lines")
 
-        monkeypatch.setattr(cli, "_run", broken)
+        monkeypatch.setattr(commands, "run", broken)
         monkeypatch.delenv("MINIA_TRACEBACK", raising=False)
         found = run_minia("run", "--warehouse", tmp_path).expect(1)
         assert found.err.startswith("minia run: ZeroDivisionError: by what?\n")
