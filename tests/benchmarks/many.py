@@ -45,9 +45,9 @@ def python():
     return int(Path("/proc/self/status").read_text().partition("VmRSS:")[2].split()[0]) / 1024
 
 class Told(Progress):
-    def say(self, text):
-        super().say(text)
-        if ": done in " in text:  # a step has ended
+    def tell(self, event, text, **facts):
+        super().tell(event, text, **facts)
+        if event == "step done":
             memory.append((text.partition(":")[0], heap(), python()))
 
 stages = tuple(s.name for s in STAGES)
