@@ -28,7 +28,8 @@ WORKER_BYTES = 150 << 20
 # Rates of one core (AMD EPYC, AVX-512, 2025), in seconds.
 _DECODE_PIXEL = 5e-9
 _SIFT_PIXEL = 90e-9
-_IMAGE = 1e-3  # opening, hashing, one row read and written in every per-image stage
+_IMAGE = 1e-3  # opening, hashing, decoding whatever its size, one row written
+_ROW = 0.03e-3  # an image's descriptors or words read, as a row
 _DISTANCE = 8e-9  # of a descriptor to a centre
 _MLLIB_DISTANCE = 60e-9
 _MLLIB_PASSES = 12
@@ -37,6 +38,8 @@ _GROUPED = 75e-9  # an item in a table
 _SHUFFLED = 750e-9  # an occurrence in a decoy
 _COUNTED = 120e-9  # an occurrence: pairs it is in, structures it supports
 _STAGE = 3.0  # jobs to plan and start, whatever their size
+_ITERATIONS = 10.0  # the same for the many small jobs of the vocabulary
+_TRIALS = 6.0  # and of mining
 _BYTES_AN_IMAGE = 200  # its row in images, words' identity
 
 
@@ -110,23 +113,25 @@ def _costs(
         own = int(WORKER_BYTES + task)
         return StageCost(stage, on, work, _STAGE + driver, int(written), own)
 
-    row = images * _IMAGE
+    opened, row = images * _IMAGE, images * _ROW
+    passes = 1 + settings.codebook.refine_iterations
     yield cost(
-        "ingest", row + images * pixels * _DECODE_PIXEL, images * _BYTES_AN_IMAGE, 4 * pixels
+        "ingest", opened + images * pixels * _DECODE_PIXEL, images * _BYTES_AN_IMAGE, 4 * pixels
     )
     yield cost(
         "features",
-        row + images * pixels * _SIFT_PIXEL,
+        opened + images * pixels * _SIFT_PIXEL,
         total * (width * number_bytes + FEATURE_NUMBERS_BYTES),
         SIFT_BYTES_A_PIXEL * pixels,
     )
     sample = min(total, settings.codebook.sample_size)
     yield cost(
         "vocabulary",
-        total * words * _DISTANCE * (1 + settings.codebook.refine_iterations)
+        (row + total * words * _DISTANCE) * passes
         + sample * words * _MLLIB_DISTANCE * _MLLIB_PASSES,
         4 * words * width,
         codebook,
+        driver=_ITERATIONS,
     )
     yield cost("words", row + total * words * _DISTANCE, total * 4 + postings * 12, codebook)
     per_piece = 12 * postings / max(1, images)
@@ -141,16 +146,17 @@ def _costs(
     pieces = max(1, images // 20_000) * max(1, mining.decoys)
     yield cost(
         "mine",
-        postings * mining.decoys * (_SHUFFLED + minima * _MINIMUM)
+        row * (1 + mining.decoys)
+        + postings * mining.decoys * (_SHUFFLED + minima * _MINIMUM)
         + words * tables * trials * _GROUPED
         + postings * (1 + mining.decoys) * _COUNTED,
         words * 100,
         20_000 * per_piece * 4 + 3 * min(signatures, SPAN_BYTES),
         on=max(in_tasks, pieces, 2 * cores),
-        driver=words * tables * trials * _GROUPED / 4,
+        driver=_TRIALS + words * tables * trials * _GROUPED / 4,
     )
     yield cost("structures", row + postings * _COUNTED, postings * 2, 64 << 20)
-    yield cost("report", row / 10, 10 << 20, 64 << 20, driver=10)
+    yield cost("report", row, 10 << 20, 64 << 20, driver=10)
 
 
 def print_costs(images: int, cores: int, found: list[StageCost], *, as_json: bool) -> None:

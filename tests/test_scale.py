@@ -26,6 +26,15 @@ def test_features_by_hand():
     assert found.seconds(10**9) > found.driver_seconds  # no more cores than tasks
 
 
+def test_words_and_vocabulary_by_hand():
+    """A row 0.03 ms, a distance 8 ns; all of it ten times in the vocabulary, and once before."""
+    found = costs_of(1000, "codebook.sample_size=1000", "codebook.refine_iterations=10")
+    words = 1000 * (0.03e-3 + 50 * 1000 * 8e-9)
+    assert found["words"].core_seconds == pytest.approx(words)
+    sample = 1000 * 1000 * 60e-9 * 12
+    assert found["vocabulary"].core_seconds == pytest.approx(11 * words + sample)
+
+
 def test_work_grows_with_images_and_memory_does_not():
     one, ten = costs_of(10**7), costs_of(10**8)
     for stage in ("ingest", "features", "words", "sketch", "structures"):

@@ -51,7 +51,7 @@ def run(scale: float) -> Iterator[Figure]:
         warehouse = Warehouse(folder)
         write_features(spark, settings, vectors, Path(folder) / "raw")
         rows = [
-            ("v", i, c.astype(float).tolist(), 1, False, 1.0, "sift", [1.0])
+            ("v", i, c.astype(float).tolist(), 1, None, False, 1.0, "sift", [1.0])
             for i, c in enumerate(vectors[:WORDS])
         ]
         spark.createDataFrame(rows, CODEBOOKS).write.parquet(f"{folder}/codebooks")
