@@ -8,7 +8,7 @@ from pathlib import Path
 
 from minia_spark import __version__, commands, inspection
 
-__all__ = ["parser"]
+__all__ = ["Handler", "parser"]
 
 Handler = Callable[[argparse.Namespace], int]
 
