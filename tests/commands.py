@@ -11,8 +11,8 @@ from typing import Any
 
 import pandas as pd
 
-from minia_spark import cli
-from minia_spark.warehouse import Warehouse
+from minia_spark.cli import main
+from minia_spark.warehouse.warehouse import Warehouse
 
 SETTINGS = (
     "codebook.size=120",
@@ -58,7 +58,7 @@ def run_minia(*arguments: object) -> Result:
     out, err = io.StringIO(), io.StringIO()
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         try:
-            code = cli.main([str(argument) for argument in arguments])
+            code = main([str(argument) for argument in arguments])
         except SystemExit as end:  # argparse: usage errors and --help
             code = int(end.code or 0)
     return Result(code, out.getvalue(), err.getvalue())

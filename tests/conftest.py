@@ -17,14 +17,15 @@ from commands import SMALL, Result, run_minia
 from hypothesis import settings
 from pyspark.sql import SparkSession
 
-from minia_spark import demo, session
-from minia_spark.config import SparkSettings, load_settings
-from minia_spark.plan import STAGES
-from minia_spark.progress import Progress
-from minia_spark.session import open_session
+from minia_spark.cli import demo
+from minia_spark.engine import session
+from minia_spark.engine.plan import STAGES
+from minia_spark.engine.progress import Progress
+from minia_spark.engine.session import open_session
+from minia_spark.engine.settings import SparkSettings, load_settings
+from minia_spark.engine.stage import Source, StageContext
 from minia_spark.sky.survey import Survey, SurveyFiles, write_survey
-from minia_spark.stage import Source, StageContext
-from minia_spark.warehouse import Warehouse
+from minia_spark.warehouse.warehouse import Warehouse
 
 # Machines differ and are shared: a slow example is not a wrong one.
 settings.register_profile("minia", deadline=None)

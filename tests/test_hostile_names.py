@@ -16,12 +16,12 @@ from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
 
 import pytest
-from atlas.site import CSP, Page
-from atlas.test_browser import CHROMIUM, browse
+from report.site import CSP, Page
+from report.test_browser import CHROMIUM, browse
 from commands import SMALL, chosen, rows_of, take_vocabulary
 
-from minia_spark.ingest.identity import image_id_of, path_of_image_id, path_of_uri
-from minia_spark.pipeline import PAGE
+from minia_spark.engine.run import PAGE
+from minia_spark.images.identity import image_id_of, path_of_image_id, path_of_uri
 
 SCRIPT = "document.title='ran'"
 NAMES = (

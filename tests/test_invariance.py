@@ -18,7 +18,7 @@ from commands import SETTINGS, SMALL, chosen, rows_of
 from minia_spark.ingest import stage as ingest
 from minia_spark.mining import passes
 from minia_spark.sky.survey import SurveyFiles
-from minia_spark.warehouse import Warehouse
+from minia_spark.warehouse.warehouse import Warehouse
 
 TABLES = (
     *("images", "features", "codebooks", "training_batches", "words", "word_counts", "drift"),

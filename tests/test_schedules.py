@@ -18,8 +18,8 @@ import pytest
 import yaml
 
 from minia_spark import __version__
-from minia_spark.arguments import parser
-from minia_spark.config import load_settings
+from minia_spark.cli.parser import parser
+from minia_spark.engine.settings import load_settings
 
 ROOT = Path(__file__).resolve().parents[1]
 SCHEDULES = ROOT / "conf" / "schedule"

@@ -27,7 +27,8 @@ from pyspark.sql.types import (
     StructType,
 )
 
-from minia_spark.arrow import binary_block
+from minia_spark.base.arrow import binary_block
+from minia_spark.base.errors import SettingsError
 from minia_spark.codebook.kmeans import (
     ClusterSums,
     NearestCentre,
@@ -38,8 +39,7 @@ from minia_spark.codebook.kmeans import (
     updated_centres,
 )
 from minia_spark.codebook.sample import feature_hashes, hash_limit
-from minia_spark.errors import SettingsError
-from minia_spark.stage import StageContext
+from minia_spark.engine.stage import StageContext
 
 __all__ = ["Descriptors", "count_moves", "descriptor_sample", "descriptors_of", "mllib_centres"]
 __all__ += ["refine"]

@@ -37,6 +37,7 @@ from pyspark.sql.types import (
     StructType,
 )
 
+from minia_spark.base.errors import InputError, SettingsError
 from minia_spark.codebook.kmeans import NearestCentre, to_grid
 from minia_spark.codebook.passes import (
     Descriptors,
@@ -45,12 +46,11 @@ from minia_spark.codebook.passes import (
     mllib_centres,
     refine,
 )
-from minia_spark.config import Settings
-from minia_spark.errors import InputError, SettingsError
-from minia_spark.records import Catalogue, Entry
-from minia_spark.stage import Stage, StageContext, fingerprint
-from minia_spark.storage import Storage
-from minia_spark.warehouse import Warehouse
+from minia_spark.engine.settings import Settings
+from minia_spark.engine.stage import Stage, StageContext, fingerprint
+from minia_spark.warehouse.records import Catalogue, Entry
+from minia_spark.warehouse.storage import Storage
+from minia_spark.warehouse.warehouse import Warehouse
 
 __all__ = ["CODEBOOKS", "STAGE", "TRAINING_BATCHES", "WORD_MAP", "Codebook"]
 __all__ += ["is_newest", "load_codebook"]

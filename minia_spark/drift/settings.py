@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from minia_spark.settings import StageSettings
+from minia_spark.base.settings import StageSettings
 
 __all__ = ["DriftSettings"]
 

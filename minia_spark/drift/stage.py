@@ -23,7 +23,7 @@ from pyspark.sql.types import (
 )
 
 from minia_spark.drift.measure import Drift, WordSums, advice, beyond, measure
-from minia_spark.stage import Stage, StageContext
+from minia_spark.engine.stage import Stage, StageContext
 
 __all__ = ["DRIFT", "STAGE"]
 

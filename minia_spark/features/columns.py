@@ -8,8 +8,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from minia_spark.arrow import from_lists
-from minia_spark.errors import Rejected
+from minia_spark.base.arrow import from_lists
+from minia_spark.base.errors import Rejected
 from minia_spark.features.extractor import Features
 
 __all__ = ["LISTS", "feature_columns"]

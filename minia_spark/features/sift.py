@@ -8,9 +8,9 @@ import cv2
 import numpy as np
 
 from minia_spark.features.extractor import Features, ordered, strongest
-from minia_spark.features.preprocess import apply_mask, background_mask, median, to_grey
-from minia_spark.ingest.failures import sentence
-from minia_spark.ingest.reasons import Reason
+from minia_spark.images.failures import sentence
+from minia_spark.images.preprocess import apply_mask, background_mask, median, to_grey
+from minia_spark.images.reasons import Reason
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -20,16 +20,16 @@ from pyspark.sql.types import (
     StructType,
 )
 
-from minia_spark.errors import InputError, Rejected
+from minia_spark.base.errors import InputError, Rejected
+from minia_spark.engine.stage import Stage, StageContext
 from minia_spark.features.columns import LISTS, feature_columns
 from minia_spark.features.extractor import Features, create
 from minia_spark.features.settings import FeaturesSettings
-from minia_spark.ingest.decode import decode
-from minia_spark.ingest.identity import content_hash
-from minia_spark.ingest.reasons import Reason
-from minia_spark.ingest.source import ImageReader
+from minia_spark.images.decode import decode
+from minia_spark.images.identity import content_hash
+from minia_spark.images.reader import ImageReader
+from minia_spark.images.reasons import Reason
 from minia_spark.ingest.stage import REJECTS
-from minia_spark.stage import Stage, StageContext
 
 __all__ = ["STAGE", "features_schema"]
 

@@ -13,9 +13,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pv
 
-from minia_spark.errors import InputError, SettingsError
-from minia_spark.ingest.failures import sentence
-from minia_spark.ingest.identity import image_id_of
+from minia_spark.base.errors import InputError, SettingsError
+from minia_spark.images.failures import sentence
+from minia_spark.images.identity import image_id_of
 
 if TYPE_CHECKING:
     import os

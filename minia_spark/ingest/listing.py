@@ -14,9 +14,9 @@ import struct
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
-from minia_spark.errors import InputError, Rejected
-from minia_spark.ingest.failures import sentence
-from minia_spark.ingest.reasons import Reason
+from minia_spark.base.errors import InputError, Rejected
+from minia_spark.images.failures import sentence
+from minia_spark.images.reasons import Reason
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from minia_spark.errors import Rejected
-from minia_spark.ingest.decode import decode
-from minia_spark.ingest.identity import content_hash
+from minia_spark.base.errors import Rejected
+from minia_spark.images.decode import decode
+from minia_spark.images.identity import content_hash
+from minia_spark.images.reader import Sourced, images_of_file
 from minia_spark.ingest.labels import MatchKeys, match_keys
-from minia_spark.ingest.source import Sourced, images_of_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -78,7 +78,7 @@ def records_of_file(
     root, path : bytes
         The absolute input folder, and the file's path below it.
     max_pixels, max_bytes, fits_interval, fits_stretch
-        As for :func:`~minia_spark.ingest.decode.decode`.
+        As for :func:`~minia_spark.images.decode.decode`.
 
     Yields
     ------

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from minia_spark.settings import StageSettings
+from minia_spark.base.settings import StageSettings
 
 __all__ = ["IngestSettings", "LabelSettings"]
 
@@ -79,7 +79,7 @@ class IngestSettings(StageSettings):
         return self.max_file_mib << 20
 
     def decode_options(self) -> dict[str, Any]:
-        """Return the keyword arguments of :func:`minia_spark.ingest.decode.decode`."""
+        """Return the keyword arguments of :func:`minia_spark.images.decode.decode`."""
         return {
             "max_pixels": self.max_pixels,
             "max_bytes": self.max_bytes,

@@ -27,15 +27,15 @@ from pyspark.sql.types import (
     StructType,
 )
 
-from minia_spark.errors import InputError
-from minia_spark.ingest.identity import image_id_of, uri_of
+from minia_spark.base.errors import InputError
+from minia_spark.engine.stage import Source, Stage, StageContext
+from minia_spark.images.identity import image_id_of, uri_of
+from minia_spark.images.reasons import Reason
 from minia_spark.ingest.labels import LABELS_SCHEMA, ambiguous, label_batches
 from minia_spark.ingest.listing import Listed, ListingDigest, list_files, list_folder
-from minia_spark.ingest.reasons import Reason
 from minia_spark.ingest.record import ImageRecord, records_of_file
 from minia_spark.ingest.settings import IngestSettings
-from minia_spark.stage import Source, Stage, StageContext
-from minia_spark.storage import Storage
+from minia_spark.warehouse.storage import Storage
 
 __all__ = [
     "IMAGES",

@@ -14,18 +14,18 @@ from typing import Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from minia_spark.errors import SettingsError
-from minia_spark.mining.arrays import Documents
+from minia_spark.base.bags import Bags
+from minia_spark.base.errors import SettingsError
+from minia_spark.base.ragged import positions_of_rows
 from minia_spark.mining.chance import Chance, Totals, expected_support
 from minia_spark.mining.corpus import Collection, Progress, mine_consensus, mine_corpus
-from minia_spark.mining.engine import Engine
-from minia_spark.mining.hashing import DEFAULT_SEED
 from minia_spark.mining.model import Structures
 from minia_spark.mining.overlap import StructureIndex
-from minia_spark.mining.ragged import positions_of_rows
 from minia_spark.mining.shuffle import shuffled
 from minia_spark.mining.significance import lift, q_values, stability, surprise
-from minia_spark.words.formats import Bags
+from minia_spark.smh.arrays import Documents
+from minia_spark.smh.engine import Engine
+from minia_spark.smh.hashing import DEFAULT_SEED
 
 __all__ = [
     "Assessment",

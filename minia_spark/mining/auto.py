@@ -17,13 +17,13 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import poisson
 
-from minia_spark.errors import SettingsError
-from minia_spark.mining.arrays import MalformedError
+from minia_spark.base.errors import SettingsError
 from minia_spark.mining.assess import decoy_collection
 from minia_spark.mining.chance import Chance, Totals, expected_sharing
 from minia_spark.mining.corpus import Collection
-from minia_spark.mining.hashing import DEFAULT_SEED, MAX_PERMUTATIONS
 from minia_spark.mining.pairs import WordPairs, shared_documents
+from minia_spark.smh.arrays import MalformedError
+from minia_spark.smh.hashing import DEFAULT_SEED, MAX_PERMUTATIONS
 
 __all__ = ["Choice", "choose", "choose_for", "sample_pairs"]
 

@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit, gammaln, ndtr
 
-from minia_spark.mining.arrays import MalformedError
+from minia_spark.base.bags import Bags
 from minia_spark.mining.model import ItemRows
-from minia_spark.words.formats import Bags
+from minia_spark.smh.arrays import MalformedError
 
 __all__ = ["Chance", "Totals", "expected_sharing", "expected_support", "fit_chance"]
 

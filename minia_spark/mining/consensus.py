@@ -22,12 +22,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import chi2, poisson
 
-from minia_spark.errors import MiniaError, SettingsError
-from minia_spark.mining.arrays import MalformedError, SetList
+from minia_spark.base.errors import MiniaError, SettingsError
+from minia_spark.base.ragged import offsets_of, row_numbers
 from minia_spark.mining.chance import Chance, expected_sharing
 from minia_spark.mining.model import Structures, incidence, ordered_structures
 from minia_spark.mining.pairs import WordPairs
-from minia_spark.mining.ragged import offsets_of, row_numbers
+from minia_spark.smh.arrays import MalformedError, SetList
 
 __all__ = [
     "WordLinks",

@@ -8,8 +8,8 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from minia_spark.errors import InputError
-from minia_spark.mining.arrays import Documents
+from minia_spark.base.bags import Bags
+from minia_spark.base.errors import InputError
 from minia_spark.mining.chance import Chance
 from minia_spark.mining.consensus import (
     consensus_structures,
@@ -17,11 +17,11 @@ from minia_spark.mining.consensus import (
     link_words,
     plausible_pairs,
 )
-from minia_spark.mining.engine import Engine
-from minia_spark.mining.hashing import DEFAULT_SEED
 from minia_spark.mining.model import Structures, build_structures
 from minia_spark.mining.pairs import WordPairs, meetings_of_pairs, shared_documents
-from minia_spark.words.formats import Bags
+from minia_spark.smh.arrays import Documents
+from minia_spark.smh.engine import Engine
+from minia_spark.smh.hashing import DEFAULT_SEED
 
 __all__ = ["Collection", "Progress", "mine_consensus", "mine_corpus", "numbered_documents"]
 
@@ -97,7 +97,7 @@ def mine_corpus(
     engine : Engine
     tuple_size, tables, min_set_size, cluster_tuple_size, cluster_tables, overlap, \
 min_cluster_size, seed, expand, weighted
-        As in :mod:`minia_spark.mining.twin` and
+        As in :mod:`minia_spark.smh.twin` and
         :func:`minia_spark.mining.model.build_structures`.
     progress : callable, optional
         See :data:`Progress`.

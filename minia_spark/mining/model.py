@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import connected_components, minimum_spanning_tree
 
-from minia_spark.errors import MiniaError, SettingsError
-from minia_spark.mining.arrays import Links, MalformedError, SetList
-from minia_spark.mining.ragged import positions_of_rows, row_numbers
+from minia_spark.base.errors import MiniaError, SettingsError
+from minia_spark.base.ragged import positions_of_rows, row_numbers
+from minia_spark.smh.arrays import Links, MalformedError, SetList
 
 __all__ = [
     "ItemRows",

@@ -12,10 +12,10 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from minia_spark.errors import SettingsError
+from minia_spark.base.bags import Bags
+from minia_spark.base.errors import SettingsError
+from minia_spark.base.ragged import positions_of_rows, row_numbers
 from minia_spark.mining.model import Structures, incidence
-from minia_spark.mining.ragged import positions_of_rows, row_numbers
-from minia_spark.words.formats import Bags
 
 __all__ = ["Matches", "StructureIndex"]
 

@@ -15,11 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from minia_spark.errors import MiniaError, SettingsError
-from minia_spark.mining.arrays import MalformedError, SetList
-from minia_spark.mining.hashing import fmix32
+from minia_spark.base.errors import MiniaError, SettingsError
+from minia_spark.base.ragged import offsets_of, row_numbers
 from minia_spark.mining.model import ItemRows, incidence
-from minia_spark.mining.ragged import offsets_of, row_numbers
+from minia_spark.smh.arrays import MalformedError, SetList
+from minia_spark.smh.hashing import fmix32
 
 __all__ = ["WordPairs", "meetings_of_pairs", "shared_documents"]
 

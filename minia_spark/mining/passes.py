@@ -27,10 +27,10 @@ from pyspark.sql.types import (
     StructType,
 )
 
-from minia_spark.mining.arrays import Links, SetList
+from minia_spark.base.bags import Bags
+from minia_spark.engine.stage import StageContext
 from minia_spark.mining.assess import decoy
 from minia_spark.mining.chance import Totals
-from minia_spark.mining.engine import Engine
 from minia_spark.mining.pairs import WordPairs
 from minia_spark.mining.rows import (
     bags_of_words,
@@ -46,8 +46,8 @@ from minia_spark.mining.rows import (
     slice_rows,
     table_ranges,
 )
-from minia_spark.stage import StageContext
-from minia_spark.words.formats import Bags
+from minia_spark.smh.arrays import Links, SetList
+from minia_spark.smh.engine import Engine
 
 __all__ = [
     "SIGNATURES",

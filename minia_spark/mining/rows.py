@@ -17,12 +17,12 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from minia_spark.arrow import binary_block, from_lists, to_lists
-from minia_spark.mining.arrays import Documents, SetList, Signatures
-from minia_spark.mining.hashing import document_key
-from minia_spark.mining.ragged import offsets_of, row_numbers
-from minia_spark.mining.sets import canonical_sets
-from minia_spark.words.formats import Bags
+from minia_spark.base.arrow import binary_block, from_lists, to_lists
+from minia_spark.base.bags import Bags
+from minia_spark.base.ragged import offsets_of, row_numbers
+from minia_spark.smh.arrays import Documents, SetList, Signatures
+from minia_spark.smh.hashing import document_key
+from minia_spark.smh.sets import canonical_sets
 
 __all__ = [
     "bags_of_words",

@@ -6,9 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from minia_spark.errors import SettingsError
-from minia_spark.mining.ragged import offsets_of, positions_of_rows
-from minia_spark.words.formats import Bags
+from minia_spark.base.bags import Bags
+from minia_spark.base.errors import SettingsError
+from minia_spark.base.ragged import offsets_of, positions_of_rows
 
 __all__ = ["shuffled"]
 

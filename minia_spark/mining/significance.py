@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import poisson
 
-from minia_spark.errors import SettingsError
-from minia_spark.mining.arrays import MalformedError
+from minia_spark.base.errors import SettingsError
 from minia_spark.mining.model import ItemRows, best_matches
+from minia_spark.smh.arrays import MalformedError
 
 __all__ = ["lift", "q_values", "stability", "surprise"]
 

@@ -31,9 +31,10 @@ from pyspark.sql.types import (
     StructType,
 )
 
-from minia_spark.config import Settings
+from minia_spark.base.bags import Bags
+from minia_spark.engine.settings import Settings
+from minia_spark.engine.stage import Stage, StageContext
 from minia_spark.mining import passes
-from minia_spark.mining.arrays import SetList
 from minia_spark.mining.assess import Assessment, evaluate, other_seed
 from minia_spark.mining.auto import Choice, choose, sample_pairs
 from minia_spark.mining.chance import Chance, expected_support
@@ -43,17 +44,16 @@ from minia_spark.mining.consensus import (
     link_words,
     plausible_pairs,
 )
-from minia_spark.mining.engine import Engine, get_engine
 from minia_spark.mining.model import Structures, build_structures
 from minia_spark.mining.overlap import StructureIndex
 from minia_spark.mining.pairs import WordPairs, meetings_of_pairs, shared_documents
 from minia_spark.mining.settings import MiningSettings
 from minia_spark.mining.significance import surprise
-from minia_spark.stage import Stage, StageContext
-from minia_spark.storage import Storage
-from minia_spark.warehouse import Warehouse
+from minia_spark.smh.arrays import SetList
+from minia_spark.smh.engine import Engine, get_engine
+from minia_spark.warehouse.storage import Storage
+from minia_spark.warehouse.warehouse import Warehouse
 from minia_spark.words.bag import outlier_bounds
-from minia_spark.words.formats import Bags
 
 __all__ = ["MINE", "SKETCH", "STRUCTURES", "TUNE", "TUNING", "word_occurrences"]
 

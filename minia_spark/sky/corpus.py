@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from minia_spark.errors import SettingsError
+from minia_spark.base.errors import SettingsError
 
 __all__ = ["PlantedCorpus", "planted_corpus"]
 

@@ -15,7 +15,7 @@ from astropy.stats import sigma_clipped_stats
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from minia_spark.errors import MiniaError, SettingsError
+from minia_spark.base.errors import MiniaError, SettingsError
 from minia_spark.sky.survey import write_image
 
 __all__ = ["DeepFieldFiles", "cutout", "deep_field", "detect_sources", "write_cutouts"]

@@ -22,7 +22,7 @@ import numpy as np
 from astropy.visualization import make_lupton_rgb
 from numpy.typing import NDArray
 
-from minia_spark.errors import MiniaError, SettingsError
+from minia_spark.base.errors import MiniaError, SettingsError
 from minia_spark.sky.morphology import GALAXIES, add_star, add_trail, frame, window
 from minia_spark.sky.patterns import PATTERNS
 

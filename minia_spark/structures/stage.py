@@ -23,15 +23,15 @@ from pyspark.sql.types import (
     StructType,
 )
 
-from minia_spark.arrow import from_lists, to_lists
+from minia_spark.base.arrow import from_lists, to_lists
 from minia_spark.codebook.stage import WORD_MAP
+from minia_spark.engine.stage import Stage, StageContext
 from minia_spark.mining.model import Structures
 from minia_spark.mining.overlap import StructureIndex
 from minia_spark.mining.rows import bags_of_words
 from minia_spark.mining.stage import STRUCTURES
-from minia_spark.records import Catalogue
-from minia_spark.stage import Stage, StageContext
 from minia_spark.structures.lineage import Event, compose, inherited, maps_of, trace
+from minia_spark.warehouse.records import Catalogue
 
 __all__ = ["LINEAGE", "STAGE", "STRUCTURE_IMAGES", "TRACES", "load_structures"]
 

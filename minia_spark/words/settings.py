@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from minia_spark.settings import StageSettings
+from minia_spark.base.settings import StageSettings
 
 __all__ = ["WordsSettings"]
 

@@ -21,10 +21,10 @@ from pyspark.sql.types import (
     StructType,
 )
 
-from minia_spark.arrow import binary_block, from_lists, to_lists
+from minia_spark.base.arrow import binary_block, from_lists, to_lists
 from minia_spark.codebook.kmeans import NearestCentre, to_grid
 from minia_spark.codebook.stage import load_codebook
-from minia_spark.stage import Stage, StageContext
+from minia_spark.engine.stage import Stage, StageContext
 from minia_spark.words.bag import bag_words
 
 __all__ = ["STAGE", "WORDS", "WORD_COUNTS"]

@@ -8,14 +8,14 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from minia_spark.config import load_settings
-from minia_spark.pipeline import execute
-from minia_spark.plan import STAGES, Request
-from minia_spark.progress import Progress
-from minia_spark.records import RunRecord
+from minia_spark.engine.plan import STAGES, Request
+from minia_spark.engine.progress import Progress
+from minia_spark.engine.run import execute
+from minia_spark.engine.settings import load_settings
+from minia_spark.engine.stage import Source
 from minia_spark.sky.survey import Survey, write_survey
-from minia_spark.stage import Source
-from minia_spark.warehouse import Warehouse
+from minia_spark.warehouse.records import RunRecord
+from minia_spark.warehouse.warehouse import Warehouse
 from tests.benchmarks.figures import Figure, session, timed
 
 GALAXIES = Path(__file__).resolve().parents[2].parent / "shared" / "data" / "galaxies" / "images"

@@ -10,8 +10,8 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from minia_spark.config import SparkSettings
-from minia_spark.session import open_session
+from minia_spark.engine.session import open_session
+from minia_spark.engine.settings import SparkSettings
 
 T = TypeVar("T")
 

@@ -20,13 +20,13 @@ SIDE_PX = 48
 _CHILD = """
 import json, sys, threading
 from pathlib import Path
-from minia_spark.config import load_settings
-from minia_spark.pipeline import execute
-from minia_spark.plan import STAGES, Request
-from minia_spark.progress import Progress
-from minia_spark.session import open_session
-from minia_spark.stage import Source
-from minia_spark.warehouse import Warehouse
+from minia_spark.engine.settings import load_settings
+from minia_spark.engine.run import execute
+from minia_spark.engine.plan import STAGES, Request
+from minia_spark.engine.progress import Progress
+from minia_spark.engine.session import open_session
+from minia_spark.engine.stage import Source
+from minia_spark.warehouse.warehouse import Warehouse
 
 images, warehouse = sys.argv[1:]
 settings = load_settings(None, ["spark.master=local-cluster[2,1,2048]", "codebook.size=100",

@@ -9,19 +9,19 @@ from pathlib import Path
 
 import numpy as np
 
-from minia_spark.config import load_settings
-from minia_spark.export import export
-from minia_spark.mining.arrays import Documents
-from minia_spark.mining.engine import get_engine
-from minia_spark.mining.sets import merge_sets
-from minia_spark.mining.wire import read_sets, write_documents, write_sets
-from minia_spark.pipeline import execute
-from minia_spark.plan import Request
-from minia_spark.progress import Progress
+from minia_spark.base.bags import Bags, write_bags
+from minia_spark.cli.export import export
+from minia_spark.engine.plan import Request
+from minia_spark.engine.progress import Progress
+from minia_spark.engine.run import execute
+from minia_spark.engine.settings import load_settings
+from minia_spark.engine.stage import Source
 from minia_spark.sky.corpus import planted_corpus
-from minia_spark.stage import Source
-from minia_spark.warehouse import Warehouse
-from minia_spark.words.formats import Bags, write_bags
+from minia_spark.smh.arrays import Documents
+from minia_spark.smh.engine import get_engine
+from minia_spark.smh.sets import merge_sets
+from minia_spark.smh.wire import read_sets, write_documents, write_sets
+from minia_spark.warehouse.warehouse import Warehouse
 from tests.benchmarks.figures import Figure, session, timed
 from tests.benchmarks.programs import Use, measured
 

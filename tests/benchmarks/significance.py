@@ -12,14 +12,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from minia_spark.mining.arrays import Documents
+from minia_spark.base.bags import Bags, read_bags
 from minia_spark.mining.assess import Assessment, assess, decoy, miner
 from minia_spark.mining.auto import choose_for
 from minia_spark.mining.corpus import numbered_documents
-from minia_spark.mining.engine import get_engine
 from minia_spark.mining.model import Structures, best_matches, incidence
 from minia_spark.sky.corpus import planted_corpus
-from minia_spark.words.formats import Bags, read_bags
+from minia_spark.smh.arrays import Documents
+from minia_spark.smh.engine import get_engine
 from tests.benchmarks.figures import Figure, timed
 
 TEXT = Path(__file__).resolve().parents[2].parent / "shared" / "data" / "words" / "ap.dat"

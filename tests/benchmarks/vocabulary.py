@@ -15,12 +15,12 @@ from pyspark.ml.functions import array_to_vector
 from pyspark.sql import functions as F
 
 from minia_spark.codebook.stage import STAGE
-from minia_spark.config import load_settings
+from minia_spark.engine.progress import Progress
+from minia_spark.engine.settings import load_settings
+from minia_spark.engine.stage import StageContext
 from minia_spark.features.stage import features_schema
-from minia_spark.progress import Progress
-from minia_spark.records import Catalogue, Entry
-from minia_spark.stage import StageContext
-from minia_spark.warehouse import Warehouse
+from minia_spark.warehouse.records import Catalogue, Entry
+from minia_spark.warehouse.warehouse import Warehouse
 from tests.benchmarks.figures import Figure, session, sift_like, timed
 
 WORDS, PASSES = 1000, 10

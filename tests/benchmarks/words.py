@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 
 from minia_spark.codebook.stage import CODEBOOKS
-from minia_spark.config import load_settings
-from minia_spark.progress import Progress
-from minia_spark.records import Catalogue, Entry
-from minia_spark.stage import StageContext
-from minia_spark.warehouse import Warehouse
+from minia_spark.engine.progress import Progress
+from minia_spark.engine.settings import load_settings
+from minia_spark.engine.stage import StageContext
+from minia_spark.warehouse.records import Catalogue, Entry
+from minia_spark.warehouse.warehouse import Warehouse
 from minia_spark.words.stage import STAGE
 from tests.benchmarks.figures import Figure, session, sift_like, timed
 from tests.benchmarks.vocabulary import ROWS_AN_IMAGE, WORDS, write_features

@@ -18,8 +18,8 @@ from pathlib import Path
 import pytest
 from commands import SMALL, chosen, rows_of
 
-from minia_spark.mining.native import find_binary
-from minia_spark.warehouse import Warehouse
+from minia_spark.smh.native import find_binary
+from minia_spark.warehouse.warehouse import Warehouse
 
 from .standalone import StandaloneCluster
 

@@ -12,15 +12,15 @@ from pyspark.ml.functions import array_to_vector
 from pyspark.sql import functions as F
 from pyspark.sql.types import StructField, StructType
 
+from minia_spark.base.errors import InputError, SettingsError
 from minia_spark.codebook import passes as module
 from minia_spark.codebook.kmeans import NearestCentre
 from minia_spark.codebook.passes import descriptor_sample
 from minia_spark.codebook.sample import feature_hashes
 from minia_spark.codebook.stage import load_codebook
-from minia_spark.errors import InputError, SettingsError
 from minia_spark.features.settings import FeaturesSettings
 from minia_spark.features.stage import features_schema
-from minia_spark.warehouse import Warehouse
+from minia_spark.warehouse.warehouse import Warehouse
 
 DIM = 4
 

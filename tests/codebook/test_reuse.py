@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from commands import SMALL, chosen, rows_of
 
-from minia_spark.warehouse import Warehouse
+from minia_spark.warehouse.warehouse import Warehouse
 
 COMPARED = {
     "words": ("image_id", "feature_words", "words", "counts", "sizes", "quantisation_error"),
@@ -139,8 +139,8 @@ class TestRefused:
 
     def test_other_descriptors(self, warehouse, published, context, survey, tmp_path, monkeypatch):
         """The same settings may still name another extractor's version."""
+        from minia_spark.base.errors import SettingsError
         from minia_spark.codebook import stage
-        from minia_spark.errors import SettingsError
 
         real = stage.load_codebook
 

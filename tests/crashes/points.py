@@ -13,10 +13,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from minia_spark import pipeline
-from minia_spark.stage import StageContext
-from minia_spark.storage import Storage
-from minia_spark.warehouse import Warehouse
+from minia_spark.engine import run as pipeline
+from minia_spark.engine.stage import StageContext
+from minia_spark.warehouse.storage import Storage
+from minia_spark.warehouse.warehouse import Warehouse
 
 __all__ = ["ENDS", "WITHIN_A_STEP", "Point", "arm"]
 

@@ -8,9 +8,9 @@ from typing import Any
 import pyarrow.dataset as ds
 from commands import rows_of
 
-from minia_spark.pipeline import PAGE
-from minia_spark.records import Catalogue
-from minia_spark.warehouse import Warehouse
+from minia_spark.engine.run import PAGE
+from minia_spark.warehouse.records import Catalogue
+from minia_spark.warehouse.warehouse import Warehouse
 
 __all__ = ["contents", "whole_state"]
 

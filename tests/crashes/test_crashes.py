@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from commands import SMALL, chosen, rows_of, run_minia
 
-from minia_spark.warehouse import Warehouse
+from minia_spark.warehouse.warehouse import Warehouse
 
 from .points import ENDS, WITHIN_A_STEP, Point
 from .processes import Fork, children_of, start_process, wait_until

@@ -14,8 +14,8 @@ import pytest
 from commands import SMALL, chosen
 
 from minia_spark.features import stage as features
-from minia_spark.mining.native import find_binary
-from minia_spark.warehouse import Warehouse
+from minia_spark.smh.native import find_binary
+from minia_spark.warehouse.warehouse import Warehouse
 
 from .readers import contents, whole_state
 

@@ -13,7 +13,7 @@ from commands import SMALL, rows_of, table_of, take_vocabulary
 
 from minia_spark.drift.measure import WordSums, measure
 from minia_spark.sky.survey import Survey, write_survey
-from minia_spark.warehouse import Warehouse
+from minia_spark.warehouse.warehouse import Warehouse
 
 
 @pytest.fixture(scope="module")

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 from commands import SMALL, rows_of, table_of
 
-from minia_spark.errors import InputError
+from minia_spark.base.errors import InputError
 from minia_spark.features import stage as module
 from minia_spark.features.extractor import create
 from minia_spark.features.settings import FeaturesSettings
-from minia_spark.ingest.decode import decode
+from minia_spark.images.decode import decode
 from minia_spark.sky.survey import SurveyFiles
-from minia_spark.warehouse import Warehouse
+from minia_spark.warehouse.warehouse import Warehouse
 
 
 @pytest.fixture

@@ -10,11 +10,11 @@ import cv2
 import numpy as np
 import pytest
 
-from minia_spark.errors import Rejected
+from minia_spark.base.errors import Rejected
 from minia_spark.features.extractor import create
-from minia_spark.features.preprocess import apply_mask, background_mask, median
 from minia_spark.features.settings import FeaturesSettings, SiftSettings
-from minia_spark.ingest.decode import decode
+from minia_spark.images.decode import decode
+from minia_spark.images.preprocess import apply_mask, background_mask, median
 
 GALAXIES = Path(__file__).resolve().parents[2].parent / "shared" / "data" / "galaxies" / "images"
 

@@ -7,9 +7,9 @@ import inspect
 import pytest
 from pydantic import ValidationError
 
-from minia_spark.ingest.decode import decode
+from minia_spark.images.decode import decode
+from minia_spark.images.stretch import INTERVALS, STRETCHES
 from minia_spark.ingest.settings import IngestSettings, LabelSettings
-from minia_spark.ingest.stretch import INTERVALS, STRETCHES
 
 
 def test_defaults_are_those_of_decode():

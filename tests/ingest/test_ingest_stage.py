@@ -12,12 +12,12 @@ import pytest
 from commands import rows_of, run_minia, table_of
 from image_samples import broken_files, good_files, picture, saved
 
-from minia_spark.errors import InputError
-from minia_spark.ingest.identity import content_hash
-from minia_spark.ingest.reasons import Reason
+from minia_spark.base.errors import InputError
+from minia_spark.engine.stage import Source
+from minia_spark.images.identity import content_hash
+from minia_spark.images.reasons import Reason
 from minia_spark.ingest.stage import STAGE, source_digest
-from minia_spark.stage import Source
-from minia_spark.warehouse import Warehouse
+from minia_spark.warehouse.warehouse import Warehouse
 
 LIMITS = ("ingest.max_file_mib=1", "ingest.max_pixels=1000000")
 

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from image_samples import SHARED
 
-from minia_spark.errors import InputError, SettingsError
-from minia_spark.ingest.identity import image_id_of
+from minia_spark.base.errors import InputError, SettingsError
+from minia_spark.images.identity import image_id_of
 from minia_spark.ingest.labels import (
     LABELS_SCHEMA,
     ambiguous,

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from minia_spark.errors import InputError
+from minia_spark.base.errors import InputError
 from minia_spark.ingest.listing import ListingDigest, list_files, list_folder
 
 

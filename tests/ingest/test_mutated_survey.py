@@ -14,7 +14,7 @@ from commands import rows_of
 from image_samples import fits_bytes, saved
 from mutations import mutants
 
-from minia_spark.ingest.reasons import Reason
+from minia_spark.images.reasons import Reason
 from minia_spark.sky.survey import Survey, generate
 
 COUNT, FEW = 2000, 60
@@ -54,8 +54,8 @@ def decode_all(count: int) -> None:
     """Decode damaged files; print how many were images, the reasons of the others, the memory."""
     from collections import Counter
 
-    from minia_spark.errors import Rejected
-    from minia_spark.ingest.decode import decode
+    from minia_spark.base.errors import Rejected
+    from minia_spark.images.decode import decode
 
     files = survey_files()
     for data in files:  # whatever is loaded late is loaded now

@@ -2,9 +2,10 @@
 
 import numpy as np
 import pytest
+from cases import ENGINES, needs_binary, same_structures
 
-from minia_spark.errors import SettingsError
-from minia_spark.mining.arrays import Documents
+from minia_spark.base.bags import Bags
+from minia_spark.base.errors import SettingsError
 from minia_spark.mining.assess import (
     assess,
     decoy,
@@ -15,12 +16,11 @@ from minia_spark.mining.assess import (
 )
 from minia_spark.mining.chance import Totals, fit_chance
 from minia_spark.mining.corpus import mine_corpus
-from minia_spark.mining.engine import get_engine
 from minia_spark.mining.model import Structures, best_matches
 from minia_spark.sky.corpus import planted_corpus
-from minia_spark.words.formats import Bags
+from minia_spark.smh.arrays import Documents
+from minia_spark.smh.engine import get_engine
 
-from .cases import ENGINES, needs_binary, same_structures
 from .test_model import rows
 
 

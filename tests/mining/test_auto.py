@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from minia_spark.errors import SettingsError
-from minia_spark.mining.arrays import MalformedError
+from minia_spark.base.errors import SettingsError
 from minia_spark.mining.auto import choose, choose_for, sample_pairs
 from minia_spark.mining.chance import fit_chance
 from minia_spark.sky.corpus import planted_corpus
+from minia_spark.smh.arrays import MalformedError
 
 from .test_assess import pieces_of
 

@@ -2,20 +2,20 @@
 
 import numpy as np
 import pytest
+from cases import needs_binary
 
-from minia_spark.mining.arrays import Documents
+from minia_spark.base.bags import Bags
 from minia_spark.mining.assess import assess, decoy, miner
 from minia_spark.mining.chance import expected_support, fit_chance
 from minia_spark.mining.corpus import mine_corpus
-from minia_spark.mining.engine import get_engine
 from minia_spark.mining.model import best_matches
 from minia_spark.mining.overlap import StructureIndex
 from minia_spark.mining.shuffle import shuffled
 from minia_spark.mining.significance import q_values, stability, surprise
 from minia_spark.sky.corpus import planted_corpus
-from minia_spark.words.formats import Bags
+from minia_spark.smh.arrays import Documents
+from minia_spark.smh.engine import get_engine
 
-from .cases import needs_binary
 from .test_model import rows
 
 pytestmark = needs_binary  # eleven minings a corpus: seconds with it, minutes without

@@ -10,11 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import hypergeom
 
+from minia_spark.base.bags import Bags
 from minia_spark.mining import chance
-from minia_spark.mining.arrays import MalformedError
 from minia_spark.mining.chance import expected_support, fit_chance
 from minia_spark.mining.shuffle import shuffled
-from minia_spark.words.formats import Bags
+from minia_spark.smh.arrays import MalformedError
 
 from .test_model import rows
 

@@ -4,12 +4,12 @@ from itertools import combinations
 
 import numpy as np
 import pytest
+from cases import set_list
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import poisson
 
-from minia_spark.errors import SettingsError
-from minia_spark.mining.arrays import MalformedError, empty_sets
+from minia_spark.base.errors import SettingsError
 from minia_spark.mining.chance import expected_sharing, fit_chance
 from minia_spark.mining.consensus import (
     WordLinks,
@@ -18,8 +18,8 @@ from minia_spark.mining.consensus import (
     link_words,
     plausible_pairs,
 )
+from minia_spark.smh.arrays import MalformedError, empty_sets
 
-from .cases import set_list
 from .test_pairs import word_pairs
 
 

@@ -2,11 +2,12 @@ import math
 
 import numpy as np
 import pytest
+import slow_twin
+from cases import listed, same_sets, set_list
 from hypothesis import given
 from hypothesis import strategies as st
 
-from minia_spark.errors import MiniaError, SettingsError
-from minia_spark.mining.arrays import Links, MalformedError
+from minia_spark.base.errors import MiniaError, SettingsError
 from minia_spark.mining.model import (
     Structures,
     best_matches,
@@ -15,10 +16,8 @@ from minia_spark.mining.model import (
     cross_recall,
     spanning_forest,
 )
-from minia_spark.mining.sets import canonical_sets, merge_sets
-
-from . import slow_twin
-from .cases import listed, same_sets, set_list
+from minia_spark.smh.arrays import Links, MalformedError
+from minia_spark.smh.sets import canonical_sets, merge_sets
 
 
 def links(*pairs):

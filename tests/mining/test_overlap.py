@@ -1,15 +1,14 @@
 import numpy as np
 import pytest
+import slow_twin
 from hypothesis import given
 from hypothesis import strategies as st
 
-from minia_spark.errors import SettingsError
+from minia_spark.base.bags import Bags
+from minia_spark.base.errors import SettingsError
 from minia_spark.mining import overlap
 from minia_spark.mining.model import Structures
 from minia_spark.mining.overlap import StructureIndex
-from minia_spark.words.formats import Bags
-
-from . import slow_twin
 
 
 def structures(*counted):

@@ -5,17 +5,16 @@ from itertools import combinations, pairwise
 
 import numpy as np
 import pytest
+from cases import set_list
 from hypothesis import given
 from hypothesis import strategies as st
 
-from minia_spark.errors import SettingsError
-from minia_spark.mining.arrays import MalformedError, empty_sets
+from minia_spark.base.bags import Bags
+from minia_spark.base.errors import SettingsError
 from minia_spark.mining.pairs import WordPairs, shared_documents
 from minia_spark.mining.pairs import meetings_of_pairs as blocks_of_pairs
-from minia_spark.mining.sets import merge_sets
-from minia_spark.words.formats import Bags
-
-from .cases import set_list
+from minia_spark.smh.arrays import MalformedError, empty_sets
+from minia_spark.smh.sets import merge_sets
 
 U32_MAX = 2**32 - 1
 

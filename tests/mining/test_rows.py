@@ -11,8 +11,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from minia_spark.mining import rows
-from minia_spark.mining.arrays import Documents, SetList, Signatures
-from minia_spark.mining.hashing import document_key
 from minia_spark.mining.rows import (
     bags_of_words,
     documents_of_words,
@@ -27,8 +25,10 @@ from minia_spark.mining.rows import (
     slice_rows,
     table_ranges,
 )
-from minia_spark.mining.sets import canonical_sets
-from minia_spark.mining.twin import DatasketchEngine
+from minia_spark.smh.arrays import Documents, SetList, Signatures
+from minia_spark.smh.hashing import document_key
+from minia_spark.smh.sets import canonical_sets
+from minia_spark.smh.twin import DatasketchEngine
 
 SHAPE = {"tuple_size": 2, "tables": 3}
 ENGINE = DatasketchEngine()

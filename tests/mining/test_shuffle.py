@@ -9,11 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import chi2
 
-from minia_spark.errors import SettingsError
+from minia_spark.base.bags import Bags, invert
+from minia_spark.base.errors import SettingsError
 from minia_spark.mining import shuffle
 from minia_spark.mining.shuffle import shuffled
 from minia_spark.sky.corpus import planted_corpus
-from minia_spark.words.formats import Bags, invert
 
 from .test_chance import bags
 

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from minia_spark.errors import SettingsError
-from minia_spark.mining.arrays import MalformedError
+from minia_spark.base.errors import SettingsError
 from minia_spark.mining.significance import lift, q_values, stability, surprise
+from minia_spark.smh.arrays import MalformedError
 
 from .test_model import rows
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from minia_spark.errors import SettingsError
+from minia_spark.base.errors import SettingsError
 from minia_spark.sky.corpus import planted_corpus
 
 

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
-from minia_spark.errors import MiniaError, SettingsError
+from minia_spark.base.errors import MiniaError, SettingsError
 from minia_spark.sky.deepfield import cutout, deep_field, detect_sources, write_cutouts
 
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from minia_spark.errors import MiniaError, SettingsError
+from minia_spark.base.errors import MiniaError, SettingsError
 from minia_spark.sky.morphology import GALAXIES, add_blob, frame, window
 from minia_spark.sky.patterns import PATTERNS
 from minia_spark.sky.survey import Survey, generate, write_image, write_survey

@@ -8,8 +8,8 @@ from commands import SMALL, chosen, rows_of, table_of
 from hypothesis import given
 from hypothesis import strategies as st
 
+from minia_spark.base.bags import Bags
 from minia_spark.structures.lineage import Event, Fate, compose, inherited, mapped, trace
-from minia_spark.words.formats import Bags
 
 
 def rows(*structures):

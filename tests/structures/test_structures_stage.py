@@ -9,7 +9,7 @@ import pytest
 from commands import SMALL, chosen, rows_of, table_of
 
 from minia_spark.structures.stage import load_structures
-from minia_spark.warehouse import Warehouse
+from minia_spark.warehouse.warehouse import Warehouse
 
 
 @pytest.mark.parametrize("counts", ["model", "ones"])

@@ -1,0 +1,80 @@
+"""What can go wrong, and what the user is told.
+
+Every error that reaches a user is a :class:`MiniaError`: one message that names the item, the
+cause and the next step, and the exit code of the command. A bad *record* is never an error of the
+run: kernels raise :class:`Rejected` for it and the stage turns that into a row of ``rejects``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+
+__all__ = ["InputError", "MiniaError", "Rejected", "SettingsError", "blamed_on", "root_cause"]
+
+
+class MiniaError(Exception):
+    """The run cannot go on; exit code 1."""
+
+    exit_code = 1
+
+
+class SettingsError(MiniaError):
+    """Wrong settings or wrong usage; exit code 2. Raised before anything starts."""
+
+    exit_code = 2
+
+
+class InputError(MiniaError):
+    """The input as a whole cannot be used; exit code 3.
+
+    Attributes
+    ----------
+    batch : str or None
+        The batch that cannot be used, where it is one of several.
+    """
+
+    exit_code = 3
+    batch: str | None = None
+
+
+@contextlib.contextmanager
+def blamed_on(batch: str | None) -> Iterator[None]:
+    """Say of which batch an input cannot be used: a caller may go on with the others."""
+    try:
+        yield
+    except InputError as error:
+        error.batch = batch
+        raise
+
+
+class Rejected(Exception):  # noqa: N818 - not an error of the run, a verdict on one record
+    """One record cannot be used; the run goes on.
+
+    Parameters
+    ----------
+    reason : str
+        A short fixed word, e.g. ``truncated``: what the ``rejects`` table is grouped by.
+    detail : str
+        One sentence for people: what was found, and what would be accepted.
+    """
+
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(f"{reason}: {detail}")
+        self.reason = reason
+        self.detail = detail
+
+    def __reduce__(self) -> tuple[type[Rejected], tuple[str, str]]:
+        """Survive the trip from a worker process: two arguments, not one message."""
+        return type(self), (self.reason, self.detail)
+
+
+def root_cause(error: Exception) -> str:
+    """Return the line of a Spark error that says what happened, not its hundred frames."""
+    text = str(error)
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    for line in reversed(lines):
+        for mark in ("minia_spark.base.errors.", "MiniaError", "Error: ", "Exception: "):
+            if mark in line and not line.startswith("at "):
+                return line.removeprefix("Caused by: ")
+    return f"{type(error).__name__}: {lines[0] if lines else 'no message'}"

@@ -1,0 +1,141 @@
+"""The one Spark session of a process, with the settings that the pipeline relies on."""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import os
+import sys
+import warnings
+from pathlib import Path
+
+from pyspark import SparkConf
+from pyspark.sql import SparkSession
+
+from minia_spark.base.errors import MiniaError
+from minia_spark.engine.settings import SparkSettings
+
+__all__ = ["default_partitions", "is_running", "open_session"]
+
+_LOGGING = Path(__file__).with_name("log4j2.properties")
+
+# One thread a task: Spark runs a task a core, and libraries that start their own threads on every
+# core only get in each other's way.
+_THREAD_VARIABLES = (
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "NUMEXPR_NUM_THREADS",
+    "TF_NUM_INTRAOP_THREADS",
+    "TF_NUM_INTEROP_THREADS",
+)
+
+# glibc gives large blocks back to the system at every free and takes them anew, page by page: half
+# of SIFT's time on a galaxy (9,800 page faults an image). Workers keep up to 512 MiB for the next.
+_MALLOC = {
+    "MALLOC_MMAP_THRESHOLD_": str(32 << 20),  # glibc's upper limit
+    "MALLOC_TRIM_THRESHOLD_": str(512 << 20),
+}
+
+
+def open_session(settings: SparkSettings, app_name: str = "minia") -> SparkSession:
+    """Start Spark, or take the session that spark-submit started.
+
+    Under spark-submit every submitted setting wins over ours, and the master is not touched.
+
+    Parameters
+    ----------
+    settings : SparkSettings
+    app_name : str
+        What Spark's own pages call the run.
+
+    Raises
+    ------
+    MiniaError
+        Spark does not start: Java is missing or too old, or the master cannot be reached.
+    """
+    os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
+    submitted = "PYSPARK_GATEWAY_PORT" in os.environ
+    conf = SparkConf(loadDefaults=submitted)
+    wanted = _wanted(settings, conf.get("spark.master", settings.master) or settings.master)
+    if submitted:  # the driver's process already runs
+        for key in ("spark.driver.memory", "spark.driver.extraJavaOptions"):
+            wanted.pop(key, None)
+    for key, value in wanted.items():
+        conf.setIfMissing(key, value)
+    conf.setAppName(app_name)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ResourceWarning)  # of the launcher's own pipes
+            spark = SparkSession.builder.config(conf=conf).getOrCreate()
+    except Exception as error:
+        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise MiniaError(
+            f"Spark does not start ({first}); it needs Java 17 or later on PATH or in JAVA_HOME "
+            "(Debian and Ubuntu: apt-get install default-jre-headless) and a reachable master "
+            f"(here: {conf.get('spark.master')})"
+        ) from error
+    atexit.register(_stop, spark)
+    return spark
+
+
+def is_running(spark: SparkSession) -> bool:
+    """Tell whether a session can still work: its Java may have died, or somebody stopped it."""
+    try:
+        return not spark.sparkContext._jsc.sc().isStopped()
+    except Exception:  # there is nobody who could answer
+        return False
+
+
+def _stop(spark: SparkSession) -> None:
+    """End the session with the process: executors left to themselves look for a lost driver."""
+    with contextlib.suppress(Exception):  # it may be stopped, or its Java gone, already
+        spark.stop()
+
+
+def _wanted(settings: SparkSettings, master: str) -> dict[str, str]:
+    conf = {
+        "spark.master": master,
+        "spark.driver.memory": settings.driver_memory,
+        "spark.ui.enabled": "false",
+        "spark.ui.showConsoleProgress": "false",  # we print our own
+        "spark.sql.execution.arrow.validateSchema.enabled": "true",
+        "spark.sql.session.timeZone": "UTC",
+        # Feature rows are large; a small batch keeps a Python worker's memory small.
+        "spark.sql.execution.arrow.maxRecordsPerBatch": "1000",
+        "spark.sql.execution.arrow.maxBytesPerBatch": str(32 << 20),
+        "spark.sql.parquet.compression.codec": "zstd",
+        # Tables are published by the catalogue; markers of a single job would only mislead.
+        "spark.hadoop.mapreduce.fileoutputcommitter.marksuccessfuljobs": "false",
+    }
+    conf |= {f"spark.executorEnv.{variable}": "1" for variable in _THREAD_VARIABLES}
+    conf |= {f"spark.executorEnv.{name}": value for name, value in _MALLOC.items()}
+    if master.startswith("local") and "cluster" not in master:
+        # One process: shuffles of metadata need no 200 partitions, and nobody else is to connect.
+        conf["spark.sql.shuffle.partitions"] = "16"
+        conf["spark.driver.bindAddress"] = "127.0.0.1"
+        conf["spark.driver.host"] = "127.0.0.1"
+    conf.update(settings.conf)
+    java = "spark.driver.extraJavaOptions"
+    conf[java] = f"-Dlog4j2.configurationFile={_LOGGING.as_uri()} {conf.get(java, '')}".strip()
+    return conf
+
+
+def default_partitions(rows: int, parallelism: int, chosen: int | None) -> int:
+    """Return how many partitions a per-image pass gets.
+
+    Several a core, so that a slow image does not leave the others waiting; for large batches about
+    1,024 images each, so that files do not become tiny.
+
+    Parameters
+    ----------
+    rows : int
+        Images in the pass.
+    parallelism : int
+        Cores that work at the same time.
+    chosen : int or None
+        ``spark.partitions``; wins when given.
+    """
+    if chosen is not None:
+        return chosen
+    return max(1, min(rows // 16, 16 * parallelism), rows // 1024)

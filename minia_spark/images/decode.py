@@ -1,0 +1,107 @@
+"""Bytes to pixels: the one decoder of ingest, features and page, so that all see the same image."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from minia_spark.images.fits import read_fits, unpack
+from minia_spark.images.raster import read_raster
+from minia_spark.images.reasons import Reason
+from minia_spark.images.sniff import sniff
+from minia_spark.images.stretch import to_uint8
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = ["Decoded", "decode"]
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """An image in memory.
+
+    Attributes
+    ----------
+    pixels : uint8 array, shape (height, width) for grey or (height, width, 3) for RGB
+        C-contiguous.
+    format : str
+        ``jpeg``, ``png``, ``tiff`` or ``fits``.
+    stretch : str or None
+        How deeper counts became eight bits, e.g. ``zscale+asinh``; None if the file had 8 bits.
+    """
+
+    pixels: NDArray[np.uint8]
+    format: str
+    stretch: str | None
+
+    @property
+    def width(self) -> int:
+        """Columns, in pixels."""
+        return int(self.pixels.shape[1])
+
+    @property
+    def height(self) -> int:
+        """Rows, in pixels."""
+        return int(self.pixels.shape[0])
+
+    @property
+    def channels(self) -> int:
+        """1 for grey, 3 for RGB."""
+        return 1 if self.pixels.ndim == 2 else 3
+
+
+def decode(
+    data: bytes,
+    *,
+    max_pixels: int = 50_000_000,
+    max_bytes: int = 512 << 20,
+    fits_interval: str = "zscale",
+    fits_stretch: str = "asinh",
+) -> Decoded:
+    """Decode an image of any accepted format, recognised by its content.
+
+    Parameters
+    ----------
+    data : bytes
+        The whole file.
+    max_pixels : int
+        Largest width times height; checked in the header, before pixels are decoded.
+    max_bytes : int
+        Largest size of the file, and of what a compressed FITS file unpacks to.
+    fits_interval, fits_stretch : str
+        Keys of :data:`~minia_spark.images.stretch.INTERVALS` and ``STRETCHES``; used for FITS and
+        for grey TIFF and PNG of more than eight bits.
+
+    Returns
+    -------
+    Decoded
+
+    Raises
+    ------
+    Rejected
+        With a word of :class:`~minia_spark.images.reasons.Reason`; whatever the bytes are, no
+        other exception leaves except MemoryError, which says nothing about the bytes.
+    """
+    if not data:
+        raise Reason.EMPTY_FILE.reject("The file has 0 bytes.")
+    if len(data) > max_bytes:
+        raise Reason.FILE_LIMIT.reject(
+            f"The file has {len(data)} bytes; the limit is {max_bytes} (ingest.max_file_mib)."
+        )
+    kind, values = _read(data, max_pixels=max_pixels, max_bytes=max_bytes)
+    stretch = None
+    if values.dtype != np.uint8 or kind == "fits":
+        values, stretch = to_uint8(values, interval=fits_interval, stretch=fits_stretch)
+    return Decoded(pixels=np.ascontiguousarray(values), format=kind, stretch=stretch)
+
+
+def _read(data: bytes, *, max_pixels: int, max_bytes: int) -> tuple[str, NDArray[Any]]:
+    kind = sniff(data)
+    if kind in ("jpeg", "png", "tiff"):
+        return kind, read_raster(data, kind, max_pixels=max_pixels)
+    if kind != "fits":
+        data = unpack(data, kind, max_bytes=max_bytes)
+    return "fits", read_fits(data, max_pixels=max_pixels)

@@ -1,0 +1,181 @@
+"""Images inside a Parquet file: a struct column ``image`` of ``bytes`` and ``path``, or flat
+columns of those dotted names, read forward only and in pieces.
+
+A piece is 16 rows, but a page of the file is unpacked whole: reading takes up to twice the largest
+page. Writers that check the page size only every 1,024 rows make pages of up to that many images.
+"""
+
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from minia_spark.base.errors import Rejected
+from minia_spark.images.failures import sentence
+from minia_spark.images.reasons import Reason
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["ParquetImages", "ParquetRow", "is_parquet"]
+
+_MAGIC = b"PAR1"
+_BYTES, _PATH = "image.bytes", "image.path"
+_ROWS_A_BATCH = 16  # with images of a few MiB a batch stays far below any worker's memory
+_BUFFER_BYTES = 1 << 20  # stream column chunks: a row group may be larger than memory
+
+
+class ParquetRow(NamedTuple):
+    """One image of a container.
+
+    Attributes
+    ----------
+    row_group, row : int
+        Position: number of the row group, and of the row inside it.
+    number : int
+        Number of the row in the whole file.
+    path : bytes or None
+        Content of ``image.path`` as bytes; None where it is null or empty.
+    data : bytes or None
+        Content of ``image.bytes``; None where it is null.
+    """
+
+    row_group: int
+    row: int
+    number: int
+    path: bytes | None
+    data: bytes | None
+
+
+def is_parquet(start: bytes) -> bool:
+    """Whether a file whose first bytes are `start` claims to be Parquet."""
+    return start.startswith(_MAGIC)
+
+
+class ParquetImages:
+    """The images of one Parquet file.
+
+    Parameters
+    ----------
+    file : binary file object
+        Seekable; closed by the caller.
+
+    Raises
+    ------
+    Rejected
+        ``corrupt`` if the file cannot be opened as Parquet, ``not_an_image`` if it has no column
+        of image bytes.
+    """
+
+    def __init__(self, file: io.BufferedIOBase) -> None:
+        with _refusing("The Parquet file"):
+            self._file = pq.ParquetFile(file, buffer_size=_BUFFER_BYTES, pre_buffer=False)
+            self._columns = _image_columns(self._file)
+            metadata = self._file.metadata
+            counts = [metadata.row_group(i).num_rows for i in range(metadata.num_row_groups)]
+        self._first_rows = [sum(counts[:i]) for i in range(len(counts))]
+
+    @property
+    def row_groups(self) -> int:
+        """Number of row groups."""
+        return len(self._first_rows)
+
+    def rows(self, row_group: int) -> Iterator[ParquetRow]:
+        """Yield the images of a row group in order, at most 16 and the page at hand in memory.
+
+        Raises
+        ------
+        Rejected
+            ``corrupt`` where the row group, or what is left of it, cannot be read; ``not_an_image``
+            if there is no such row group.
+        """
+        if not 0 <= row_group < self.row_groups:
+            raise Reason.CORRUPT.reject(
+                f"The Parquet file has {self.row_groups} row groups and no number {row_group}."
+            )
+        row = 0
+        with _refusing(f"Row group {row_group} of the Parquet file"):
+            batches = self._file.iter_batches(
+                batch_size=_ROWS_A_BATCH,
+                row_groups=[row_group],
+                columns=self._columns,
+                use_threads=False,
+            )
+        while True:
+            with _refusing(f"Row group {row_group} of the Parquet file, after {row} rows,"):
+                batch = next(batches, None)
+                if batch is None:
+                    return
+                pairs = list(zip(*_bytes_and_paths(batch), strict=True))
+            for data, path in pairs:
+                first = self._first_rows[row_group]
+                yield ParquetRow(row_group, row, first + row, path or None, data)
+                row += 1
+
+
+class _refusing:  # noqa: N801 - reads as a statement
+    """Turn what pyarrow raises on damaged bytes into ``corrupt``; lack of memory passes."""
+
+    def __init__(self, what: str) -> None:
+        self._what = what
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: type[BaseException] | None, error: Any, trace: Any) -> None:
+        if isinstance(error, Exception) and not isinstance(error, Rejected | MemoryError):
+            raise Reason.CORRUPT.reject(f"{self._what} is damaged: {sentence(error)}") from error
+
+
+def _image_columns(file: pq.ParquetFile) -> list[str]:
+    schema = file.schema_arrow
+    types: dict[str, pa.DataType] = {}
+    for field in schema:
+        if field.name == "image" and pa.types.is_struct(field.type):
+            types |= {f"image.{inner.name}": inner.type for inner in field.type}
+        else:
+            types.setdefault(field.name, field.type)
+    if not _is_bytes(types.get(_BYTES)):
+        found = ", ".join(schema.names[:10]) or "none"
+        raise Reason.NOT_AN_IMAGE.reject(
+            f"A Parquet file of images has a binary column {_BYTES} (or a struct column image with "
+            f"the field bytes) and may have {_PATH}; this one has {found}."
+        )
+    return [_BYTES, _PATH] if _is_text(types.get(_PATH)) else [_BYTES]
+
+
+def _is_bytes(kind: pa.DataType | None) -> bool:
+    return kind is not None and (
+        pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_binary_view(kind)
+    )
+
+
+def _is_text(kind: pa.DataType | None) -> bool:
+    return _is_bytes(kind) or (
+        kind is not None
+        and (
+            pa.types.is_string(kind)
+            or pa.types.is_large_string(kind)
+            or pa.types.is_string_view(kind)
+        )
+    )
+
+
+def _bytes_and_paths(batch: pa.RecordBatch) -> tuple[list[bytes | None], list[bytes | None]]:
+    columns: dict[str, pa.Array] = {}
+    for name in batch.schema.names:
+        column = batch.column(name)
+        if pa.types.is_struct(column.type):
+            # flatten keeps the struct's own nulls, which its children do not know
+            inner = [f"image.{field.name}" for field in column.type]
+            columns |= dict(zip(inner, column.flatten(), strict=True))
+        else:
+            columns[name] = column
+    data = columns[_BYTES].to_pylist()
+    if _PATH not in columns:
+        return data, [None] * len(data)
+    # text goes through bytes: a path that is not UTF-8 must not raise
+    return data, columns[_PATH].cast(pa.large_binary()).to_pylist()

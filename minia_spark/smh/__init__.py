@@ -1,0 +1,1 @@
+"""Sampled Min-Hashing: the client of the native program, and its twin on datasketch; no Spark."""

@@ -1,0 +1,1 @@
+"""The warehouse: states, ledger, storage, lock; no Spark."""

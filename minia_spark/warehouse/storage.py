@@ -1,0 +1,208 @@
+"""Small files of a warehouse on any file system that pyarrow knows: local, HDFS, S3.
+
+Table data is written by Spark; what goes through here is the catalogue, the ledger, the lock and
+the report: small files that must appear whole or not at all.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import uuid
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import pyarrow as pa
+import pyarrow.fs as pafs
+
+from minia_spark.base.errors import SettingsError
+
+__all__ = ["Storage"]
+
+_GLOB = re.compile(r"[\[\]{}*?\\]")
+
+
+class Storage:
+    """A folder on a local or remote file system; paths are relative, with ``/``.
+
+    Parameters
+    ----------
+    location : str
+        A local path, or a URI such as ``hdfs://name/warehouse`` or ``s3://bucket/warehouse``.
+
+    Raises
+    ------
+    SettingsError
+        The URI's file system is unknown or cannot be reached.
+    """
+
+    def __init__(self, location: str) -> None:
+        scheme = urlsplit(location).scheme
+        if len(scheme) <= 1 or scheme == "file":
+            path = unquote(urlsplit(location).path) if scheme == "file" else location
+            self.local: Path | None = Path(path).expanduser().absolute()
+            self._fs: pafs.FileSystem = pafs.LocalFileSystem()
+            self._base = str(self.local)
+            self.location = f"file://{self._base}"
+        else:
+            self.local = None
+            try:
+                self._fs, base = pafs.FileSystem.from_uri(location)
+            except (pa.ArrowInvalid, OSError) as error:
+                raise SettingsError(f"warehouse {location} cannot be reached: {error}") from None
+            self._base = base.rstrip("/")
+            parts = urlsplit(location)
+            self.location = f"{scheme}://{parts.netloc}{unquote(parts.path)}".rstrip("/")
+
+    def __str__(self) -> str:
+        """Return what a person would type: the path when local, else the URI."""
+        return str(self.local) if self.local is not None else self.location
+
+    def uri(self, path: str) -> str:
+        """Return the full URI of a relative path, for Spark to write.
+
+        Nothing is percent-encoded: Hadoop takes the text after the scheme as it stands.
+        """
+        return f"{self.location}/{path}" if path else self.location
+
+    def pattern(self, path: str) -> str:
+        """Return the same for Spark's readers, which expand patterns: its own signs escaped."""
+        return _GLOB.sub(r"\\\g<0>", self.uri(path))
+
+    def full(self, path: str) -> str:
+        """Return the path as the file system below knows it."""
+        return f"{self._base}/{path}" if path else self._base
+
+    @property
+    def filesystem(self) -> pafs.FileSystem:
+        """The pyarrow file system below."""
+        return self._fs
+
+    def exists(self, path: str) -> bool:
+        """Say whether a file or folder is there."""
+        return bool(self._fs.get_file_info(self.full(path)).type != pafs.FileType.NotFound)
+
+    def names(self, path: str) -> list[str]:
+        """Return the sorted names in a folder; empty when it is not there."""
+        selector = pafs.FileSelector(self.full(path), allow_not_found=True)
+        return sorted(info.base_name for info in self._fs.get_file_info(selector))
+
+    def folder_names(self, path: str) -> list[str]:
+        """Return the sorted names of the folders in a folder; empty when it is not there."""
+        selector = pafs.FileSelector(self.full(path), allow_not_found=True)
+        found = self._fs.get_file_info(selector)
+        return sorted(i.base_name for i in found if i.type == pafs.FileType.Directory)
+
+    def size_bytes(self, path: str) -> int:
+        """Return the bytes of all files below a folder (0 when it is not there)."""
+        selector = pafs.FileSelector(self.full(path), allow_not_found=True, recursive=True)
+        return sum(info.size or 0 for info in self._fs.get_file_info(selector) if info.is_file)
+
+    def read(self, path: str) -> bytes:
+        """Return a file's bytes; FileNotFoundError when it is not there."""
+        with self._fs.open_input_stream(self.full(path)) as stream:
+            return bytes(stream.read())
+
+    def make_folder(self, path: str) -> None:
+        """Create a folder and those above it."""
+        self._fs.create_dir(self.full(path), recursive=True)
+
+    def remove_folder(self, path: str) -> None:
+        """Remove a folder and all in it; nothing happens when it is not there."""
+        if self.exists(path):
+            self._fs.delete_dir(self.full(path))
+
+    def remove_file(self, path: str) -> None:
+        """Remove a file; nothing happens when it is not there."""
+        if self.exists(path):
+            self._fs.delete_file(self.full(path))
+
+    def replace(self, path: str, data: bytes) -> None:
+        """Write a file so that readers see the old bytes or the new ones, never a part.
+
+        A rename on POSIX. Object stores show an object only when its upload has ended. HDFS
+        cannot rename over a file, so the old one goes first: only for files whose readers cope
+        with a moment of absence (the ledger); the catalogue uses :meth:`create`.
+        """
+        if self.local is not None:
+            temporary = self._write_temporary(path, data)
+            temporary.replace(self.local / path)
+            _sync_folder((self.local / path).parent)
+        elif self._fs.type_name == "s3":
+            self._put(path, data)
+        else:
+            temporary_name = f"{path}.{uuid.uuid4().hex}.tmp"
+            self._put(temporary_name, data)
+            self.remove_file(path)
+            self._fs.move(self.full(temporary_name), self.full(path))
+
+    def create(self, path: str, data: bytes) -> bool:
+        """Write a new file; return False, and write nothing, when the name is already taken.
+
+        Atomic on POSIX (hard link) and on HDFS (a rename does not overwrite). On an object store
+        the check and the upload are two steps: there the warehouse's lock keeps writers apart.
+        """
+        if self.local is not None:
+            return self._create_local(self.local / path, self._write_temporary(path, data))
+        if self.exists(path):
+            return False
+        if self._fs.type_name == "s3":
+            self._put(path, data)
+            return True
+        temporary = f"{path}.{uuid.uuid4().hex}.tmp"
+        self._put(temporary, data)
+        try:
+            self._fs.move(self.full(temporary), self.full(path))
+        except OSError:
+            self.remove_file(temporary)
+            if not self.exists(path):
+                raise
+            return False
+        return True
+
+    @staticmethod
+    def _create_local(target: Path, temporary: Path) -> bool:
+        try:
+            os.link(temporary, target)
+        except FileExistsError:
+            return False
+        except OSError:  # a file system without hard links; the lock keeps writers apart
+            if target.exists():
+                return False
+            temporary.replace(target)
+        finally:
+            temporary.unlink(missing_ok=True)
+        _sync_folder(target.parent)
+        return True
+
+    def _put(self, path: str, data: bytes) -> None:
+        if self._fs.type_name != "s3":  # there folders are only a part of names
+            self._fs.create_dir(self.full(path).rpartition("/")[0], recursive=True)
+        with self._fs.open_output_stream(self.full(path)) as stream:
+            stream.write(data)
+
+    def _write_temporary(self, path: str, data: bytes) -> Path:
+        assert self.local is not None
+        target = self.local / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex}.tmp")
+        try:
+            with temporary.open("wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+        return temporary
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make a rename in the folder survive a power cut, where the file system can."""
+    with contextlib.suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

@@ -1,0 +1,562 @@
+"""Commands: their arguments, what they print, and how they end."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from commands import SMALL, chosen, run_minia
+
+from minia_spark.base.errors import root_cause
+from minia_spark.cli import commands
+from minia_spark.warehouse.warehouse import Warehouse
+
+ROOT = Path(__file__).resolve().parents[2]
+BINARY = ROOT / "native" / "build" / "smh"
+COMMANDS = (
+    *(
+        "run",
+        "plan",
+        "reprocess",
+        "ingest",
+        "features",
+        "vocabulary",
+        "words",
+        "mine",
+        "structures",
+        "report",
+    ),
+    *("batch", "status", "history", "rollback", "vacuum", "path", "export", "settings", "demo"),
+)
+JOBS = (
+    "run",
+    "reprocess",
+    "ingest",
+    "features",
+    "vocabulary",
+    "words",
+    "mine",
+    "structures",
+    "report",
+)
+
+
+def process(*arguments: object, **options: object) -> subprocess.CompletedProcess[str]:
+    """Run ``minia`` in a process of its own."""
+    command = [sys.executable, "-m", "minia_spark.cli", *map(str, arguments)]
+    return subprocess.run(command, text=True, capture_output=True, check=False, **options)
+
+
+class TestUsage:
+    def test_help_lists_every_command(self):
+        out = run_minia("--help").expect(0).out
+        assert re.findall(r"^    (\w+)(?: |$)", out, re.MULTILINE) == list(COMMANDS)
+
+    @pytest.mark.parametrize("command", [None, *COMMANDS])
+    def test_every_help_tells_the_exit_codes(self, command):
+        out = run_minia(*([command] if command else []), "--help").expect(0).out
+        assert "exit codes: 0 done, or nothing to do; 2 wrong settings or usage; 3 the" in out
+
+    def test_version(self):
+        assert re.fullmatch(r"minia \d+\.\d+\.\d+\n", run_minia("--version").expect(0).out)
+
+    @pytest.mark.parametrize(
+        ("arguments", "message"),
+        [
+            ([], "the following arguments are required: COMMAND"),
+            (["nonsense"], "invalid choice: 'nonsense'"),
+            (["run"], "the following arguments are required: --warehouse"),
+            (["ingest", "--warehouse", "W"], "required: --images, --batch"),
+            (["run", "--warehouse", "W", "--images", "."], "--images needs --batch NAME"),
+            (["run", "--warehouse", "W", "--labels", "l.csv"], "--labels needs --images DIR"),
+            (["run", "--warehouse", "W", "--batch", "a/b"], "batch name 'a/b': use letters"),
+            (["run", "--warehouse", "W", "--set", "minig.tables=3"], "did you mean mining?"),
+            (["run", "--warehouse", "W", "--config", "/nonexistent"], "cannot be read"),
+            (["run", "--warehouse", "gopher://x/W"], "warehouse gopher://x/W cannot be reached"),
+            (["vacuum", "--warehouse", "W", "--keep", "0"], "must be at least 1"),
+            (["vacuum", "--warehouse", "W", "--keep", "two"], "argument --keep: invalid"),
+            (["mine"], "give --warehouse DIR, or --words FILE with --model OUT"),
+            (["mine", "--words", "a.words"], "belong together, without --warehouse"),
+            (["mine", "--model", "a"], "belong together"),
+            (["mine", "--words", "a", "--model", "b", "--warehouse", "W"], "without --warehouse"),
+            (["mine", "--engine", "fast", "--warehouse", "W"], "invalid choice: 'fast'"),
+            (["mine", "--batch", "b", "--warehouse", "W"], "unrecognized arguments: --batch b"),
+            (["report", "--batch", "b", "--warehouse", "W"], "unrecognized arguments: --batch b"),
+            (["path", "--warehouse", "W"], "required: TABLE"),
+            (["export", "cats", "out", "--warehouse", "W"], "invalid choice: 'cats'"),
+            (["reprocess", "--warehouse", "W"], "the following arguments are required: --inbox"),
+            (["batch"], "the following arguments are required: ACTION"),
+            (["batch", "drop", "--warehouse", "W"], "invalid choice: 'drop'"),
+            (["batch", "remove", "--warehouse", "W"], "required: NAME"),
+        ],
+    )
+    def test_wrong_usage_ends_with_2(self, tmp_path, monkeypatch, arguments, message):
+        monkeypatch.chdir(tmp_path)
+        found = run_minia(*arguments).expect(2)
+        assert message in found.err
+        assert found.out == ""
+        assert list(tmp_path.iterdir()) == []  # nothing was started
+
+    def test_settings_that_this_machine_cannot_hold_are_refused_before_anything_starts(
+        self, tmp_path
+    ):
+        found = run_minia(
+            *("run", "--warehouse", tmp_path / "W"),
+            *chosen("codebook.size=1000000", "codebook.sample_size=1000000"),
+            *chosen("mining.tables=999999", "mining.tuple_size=16"),
+        ).expect(2)
+        assert "lower one of these" in found.err
+        assert list(tmp_path.iterdir()) == []
+
+
+class TestNoInput:
+    @pytest.mark.parametrize(
+        "arguments",
+        [
+            ["status"],
+            ["status", "--json"],
+            ["history"],
+            ["rollback"],
+            ["vacuum"],
+            ["path", "words"],
+            ["export", "words", "out.words"],
+            ["batch", "list"],
+            ["batch", "remove", "b1"],
+        ],
+    )
+    def test_no_warehouse(self, tmp_path, arguments):
+        found = run_minia(*arguments, "--warehouse", tmp_path / "W").expect(3)
+        assert "no warehouse at" in found.err
+        assert "'minia run --images DIR --batch NAME --warehouse DIR' makes one" in found.err
+        assert list(tmp_path.iterdir()) == []
+
+    def test_a_folder_that_is_not_there(self, tmp_path):
+        source = ("--images", tmp_path / "none", "--batch", "b", "--warehouse", tmp_path / "W")
+        for command in ("run", "plan", "ingest"):
+            assert "is not a folder" in run_minia(command, *source).expect(3).err
+        assert list(tmp_path.iterdir()) == []
+
+    def test_an_empty_folder(self, tmp_path):
+        (tmp_path / "images").mkdir()
+        source = ("--images", tmp_path / "images", "--batch", "b", "--warehouse", tmp_path / "W")
+        found = run_minia("run", *source).expect(3)
+        assert "holds no files; expected are JPEG, PNG, TIFF, FITS or Parquet" in found.err
+        assert Warehouse(str(tmp_path / "W")).versions() == []
+
+    def test_labels_that_are_not_there(self, tmp_path, survey):
+        found = run_minia(
+            *("run", "--images", survey.images, "--batch", "b", "--warehouse", tmp_path / "W"),
+            *("--labels", tmp_path / "none.csv"),
+        ).expect(3)
+        assert re.search(r"labels .*none\.csv cannot be read", found.err)
+
+    @pytest.mark.parametrize("command", ["run", "plan", *JOBS[3:]])
+    def test_nothing_was_ingested(self, tmp_path, command):
+        found = run_minia(command, "--warehouse", tmp_path / "W").expect(3)
+        assert "W holds no batch of images yet; 'minia run --images DIR" in found.err
+
+    @pytest.mark.parametrize(
+        ("command", "gone", "wanted"),
+        [
+            ("words", "vocabulary", "words needs the output of vocabulary of batch b1"),
+            ("mine", "words", "tune needs the output of words, "),
+            ("structures", "mine", "structures needs the output of mine, "),
+        ],
+    )
+    def test_a_stage_before_its_input(self, own_warehouse, command, gone, wanted):
+        house = Warehouse(str(own_warehouse))
+        base = house.catalogue()
+        house.commit(base, "r", [e for e in base.entries if e.stage != gone], "")
+        found = run_minia(command, "--warehouse", own_warehouse, *SMALL).expect(3)
+        assert wanted in found.err
+        assert f"run 'minia {gone}' first, or 'minia run' for everything" in found.err
+
+    def test_a_batch_that_was_never_ingested(self, own_warehouse):
+        found = run_minia("run", "--batch", "b7", "--warehouse", own_warehouse, *SMALL).expect(3)
+        assert "features needs the output of ingest of batch b7, which was never made" in found.err
+        wrong = run_minia("path", "words", "--batch", "b7", "--warehouse", own_warehouse)
+        assert "table 'words' of batch 'b7' is not in" in wrong.expect(3).err
+
+
+class TestSecondRun:
+    def test_does_nothing_says_so_and_starts_no_spark(self, minia, opened, warehouse, survey):
+        before = len(opened), len(list(Warehouse(str(warehouse)).runs()))
+        source = ("--images", survey.images, "--batch", "b1", "--labels", survey.labels)
+        again = minia("run", *source, "--warehouse", warehouse, *SMALL).expect(0)
+        assert again.out.startswith("nothing to do: everything is up to date\n")
+        assert f"page: {warehouse}/report/index.html" in again.out
+        assert again.err == ""
+        assert len(opened) == before[0]
+        told = json.loads(minia("status", "--json", "--warehouse", warehouse).expect(0).out)
+        assert told["state"] == 1
+        assert told["last_run"]["state"] == "nothing to do"
+        assert {step["action"] for step in told["last_run"]["steps"]} == {"skipped"}
+        assert len(list(Warehouse(str(warehouse)).runs())) == before[1] + 1
+
+    @pytest.mark.parametrize("command", ["features", "words", "vocabulary", "mine", "structures"])
+    def test_of_one_stage(self, minia, opened, warehouse, command):
+        before = len(opened)
+        assert "nothing to do" in minia(command, "--warehouse", warehouse, *SMALL).expect(0).out
+        assert len(opened) == before
+
+
+class TestLooking:
+    """Commands that start no Spark."""
+
+    def test_status(self, warehouse):
+        out = run_minia("status", "--warehouse", warehouse).expect(0).out
+        assert f"warehouse {warehouse}\n" in out
+        assert re.search(r"^state     1, published 20\d\d-\d\d-\d\dT.* by \S+$", out, re.MULTILINE)
+        assert re.search(r"^b1 +60 +0$", out, re.MULTILINE)
+        assert re.search(r"^words +60$", out, re.MULTILINE)
+        assert re.search(r"^codebooks +120$", out, re.MULTILINE)
+        assert f"page: {warehouse}/report/index.html" in out
+
+    def test_status_for_programs(self, warehouse):
+        told = json.loads(run_minia("status", "--json", "--warehouse", warehouse).expect(0).out)
+        assert told["images"] == told["tables"]["features"] == told["tables"]["words"] == 60
+        assert told["batches"] == [{"batch": "b1", "images": 60, "rejects": 0}]
+        assert told["structures"] == told["tables"]["structures"] > 1
+        assert told["page"] == f"{warehouse}/report/index.html"
+        assert told["rejects"] == 0
+
+    def test_history(self, warehouse):
+        out = run_minia("history", "--warehouse", warehouse).expect(0).out
+        assert re.search(r"^ +1  20\S+ +20\S+ +minia run --batch b1$", out, re.MULTILINE)
+        assert re.search(r"^20\S+ +20\S+ +[1-9]\d*\.\d  minia run --batch b1: done$", out, re.M)
+        told = json.loads(run_minia("history", "--json", "--warehouse", warehouse).expect(0).out)
+        assert [state["version"] for state in told["states"]] == [1]
+        first = told["runs"][-1]
+        assert [step["stage"] for step in first["steps"]][:2] == ["ingest", "features"]
+        assert first["settings"]["codebook"]["size"] == 120
+
+    def test_path(self, warehouse):
+        out = run_minia("path", "words", "--warehouse", warehouse).expect(0).out
+        (folder,) = out.splitlines()
+        assert folder.startswith(f"{warehouse}/words/run=")
+        assert list(Path(folder).glob("*.parquet"))
+        found = run_minia("path", "cats", "--warehouse", warehouse).expect(3)
+        assert "table 'cats' is not in" in found.err
+
+    def test_batches(self, warehouse):
+        run = list(Warehouse(str(warehouse)).runs())[-1]
+        out = run_minia("batch", "list", "--warehouse", warehouse).expect(0).out.splitlines()
+        assert out[0].split() == ["batch", "images", "rejects", "read", "run"]
+        assert [line.split() for line in out[1:]] == [["b1", "60", "0", run.started_at, run.run]]
+        told = json.loads(
+            run_minia("batch", "list", "--json", "--warehouse", warehouse).expect(0).out
+        )
+        facts = {"batch": "b1", "images": 60, "rejects": 0}
+        assert told == [facts | {"read_at": run.started_at, "run": run.run}]
+
+    def test_a_batch_outlives_its_page_in_the_ledger(self, own_warehouse):
+        shutil.rmtree(own_warehouse / "runs")
+        listed = run_minia("batch", "list", "--json", "--warehouse", own_warehouse).expect(0)
+        (batch,) = json.loads(listed.out)
+        assert (batch["images"], batch["read_at"]) == (60, None)
+        found = run_minia("batch", "remove", "b1", "--warehouse", own_warehouse).expect(3)
+        assert re.search(r"the ledger of .* has no run 20", found.err)
+
+    def test_settings(self, tmp_path):
+        (tmp_path / "s.yaml").write_text("mining: {tables: 5}\n")
+        out = run_minia(
+            *("settings", "--config", tmp_path / "s.yaml", "--set", "mining.tuple_size=7")
+        ).out
+        assert "  tables: 5\n" in out
+        assert "  tuple_size: 7\n" in out
+
+    def test_a_damaged_catalogue(self, own_warehouse):
+        (own_warehouse / "catalogue/000000000002.json").write_text("{")
+        for command in (["status"], ["history"], ["path", "words"], ["rollback"], ["vacuum"]):
+            found = run_minia(*command, "--warehouse", own_warehouse).expect(3)
+            assert "catalogue/000000000002.json cannot be understood" in found.err
+
+    def test_a_warehouse_in_use(self, own_warehouse):
+        with Warehouse(str(own_warehouse)).lock("minia run --batch b9"):
+            for command in (["run"], ["rollback"], ["vacuum"], ["mine"]):
+                found = run_minia(*command, "--warehouse", own_warehouse, *()).expect(1)
+                assert f"in use by process {os.getpid()} on host" in found.err
+                assert "(minia run --batch b9)" in found.err
+            run_minia("status", "--warehouse", own_warehouse).expect(0)  # readers do not wait
+
+
+class TestPlan:
+    def test_of_a_new_warehouse(self, tmp_path, survey):
+        source = ("--images", survey.images, "--batch", "b1", "--warehouse", tmp_path / "W")
+        out = run_minia("plan", *source, *SMALL, "--set", "spark.master=local[2]").expect(0).out
+        lines = out.splitlines()
+        assert lines[0].split() == ["stage", "batch", "action", "why"]
+        assert [line.split()[0] for line in lines[1:12]] == [
+            *("ingest", "features", "vocabulary", "words", "drift", "tune", "sketch"),
+            *("mine", "structures", "lineage", "report"),
+        ]
+        assert lines[1].split() == ["ingest", "b1", "run", "not", "made", "yet"]
+        assert lines[4].endswith("after features, vocabulary")
+        assert "images            60 (60 listed in the given folder)" in out
+        assert "features an image 100.0 (assumed)" in out
+        assert "partitions        3, on 2 cores" in out
+        assert list(tmp_path.iterdir()) == []
+
+    def test_for_programs(self, warehouse, survey):
+        source = ("--images", survey.images, "--batch", "b2", "--warehouse", warehouse)
+        told = json.loads(run_minia("plan", "--json", *source, *SMALL).expect(0).out)
+        assert told["state"] == 1
+        actions = {(s["stage"], s["batch"]): s["action"] for s in told["steps"]}
+        assert actions["vocabulary", None] == "skip"  # it is frozen
+        assert actions["features", "b1"] == actions["words", "b1"] == "skip"
+        assert actions["features", "b2"] == actions["mine", None] == "run"
+        assert told["needs"]["images"] == 120
+        assert told["needs"]["new_images"] == 60
+        assert told["needs"]["features_are_measured"] is True
+        assert 30 < told["needs"]["features_per_image"] < 36
+
+    def test_nothing_to_do(self, warehouse):
+        out = run_minia("plan", "--warehouse", warehouse, *SMALL).expect(0).out
+        assert out.endswith("\nnothing to do\n")
+
+    def test_impossible_settings(self, warehouse):
+        found = run_minia("plan", "--warehouse", warehouse, "--set", "spark.master=local[0]")
+        assert "leaves no core to work with" in found.expect(2).err
+
+
+class TestRollbackAndVacuum:
+    def test_back_and_forth(self, own_warehouse, minia):
+        more = chosen("report.title=Other")
+        minia("run", "--warehouse", own_warehouse, *SMALL, *more).expect(0)
+        page = own_warehouse / "report/index.html"
+        assert "<title>Other" in page.read_text()
+        found = run_minia("rollback", "--warehouse", own_warehouse).expect(0)
+        assert found.out.startswith("state 3 is a copy of what was published by run 20")
+        assert "<title>Other" not in page.read_text()  # the page goes with the state
+        run_minia("rollback", "--warehouse", own_warehouse, "--to", "2").expect(0)
+        assert "<title>Other" in page.read_text()
+        wrong = run_minia("rollback", "--warehouse", own_warehouse, "--to", "9").expect(3)
+        assert re.search(r"state 9 is not in .*; kept: 1, 2, 3, 4", wrong.err)
+
+        told = run_minia("vacuum", "--keep", "1", "--dry-run", "--warehouse", own_warehouse)
+        done = run_minia("vacuum", "--keep", "1", "--warehouse", own_warehouse).expect(0)
+        listed = told.expect(0).out.splitlines()
+        assert done.out.splitlines()[:-1] == listed[:-1]
+        assert re.fullmatch(r"would remove 4 folders and states, \d+\.\d MiB", listed[-1])
+        assert [line.split("/")[0] for line in listed[:-1]] == ["report", *["catalogue"] * 3]
+        assert "nothing to do" in minia("run", "--warehouse", own_warehouse, *SMALL, *more).out
+        assert Warehouse(str(own_warehouse)).versions() == [4]
+
+    def test_the_first_state(self, own_warehouse):
+        found = run_minia("rollback", "--warehouse", own_warehouse).expect(3)
+        assert "has no state before 1" in found.err
+
+
+class TestEndings:
+    def test_an_interrupt(self, monkeypatch, tmp_path):
+        def interrupted(_: object) -> int:
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr(commands, "run", interrupted)
+        found = run_minia("run", "--warehouse", tmp_path).expect(1)
+        assert found.err == "minia run: interrupted; the next run goes on\n"
+
+    def test_a_scheduler_that_stops_it(self, monkeypatch, tmp_path):
+        """SIGTERM: the lock is given back, and the ledger says what happened."""
+        house = Warehouse(str(tmp_path / "W"))
+
+        def stopped(_: object) -> int:
+            with house.lock("minia run"):
+                os.kill(os.getpid(), signal.SIGTERM)
+                time.sleep(5)
+            return 0
+
+        before = signal.getsignal(signal.SIGTERM)
+        monkeypatch.setattr(commands, "run", stopped)
+        found = run_minia("run", "--warehouse", tmp_path / "W").expect(1)
+        assert found.err == "minia run: interrupted; the next run goes on\n"
+        assert not house.storage.exists("lock.json")
+        assert signal.getsignal(signal.SIGTERM) == before
+
+    def test_anything_else(self, monkeypatch, tmp_path):
+        def broken(_: object) -> int:
+            raise ZeroDivisionError("by what?\nfurther lines")
+
+        monkeypatch.setattr(commands, "run", broken)
+        monkeypatch.delenv("MINIA_TRACEBACK", raising=False)
+        found = run_minia("run", "--warehouse", tmp_path).expect(1)
+        assert found.err.startswith("minia run: ZeroDivisionError: by what?\n")
+        assert "Traceback" not in found.err
+        monkeypatch.setenv("MINIA_TRACEBACK", "1")
+        assert "Traceback" in run_minia("run", "--warehouse", tmp_path).expect(1).err
+
+    def test_of_a_spark_error_the_line_that_says_what_happened(self):
+        text = (
+            "An error occurred while calling o1.collect.\n: org.apache.spark.SparkException: Job "
+            "aborted\nTraceback (most recent call last):\n  File x\n"
+            "minia_spark.base.errors.MiniaError: smh failed\n\n\tat org.apache.spark.Y: z\n"
+        )
+        assert root_cause(Exception(text)) == "minia_spark.base.errors.MiniaError: smh failed"
+        assert root_cause(ValueError("")) == "ValueError: no message"
+
+    def test_a_closed_pipe(self, warehouse):
+        """The reader is gone before the first line: quiet, and not a success."""
+        reading, writing = os.pipe()
+        os.close(reading)
+        command = [sys.executable, "-m", "minia_spark.cli", "path", "words", "--warehouse"]
+        with os.fdopen(writing, "wb") as pipe:
+            done = subprocess.run(
+                [*command, str(warehouse)], stdout=pipe, stderr=subprocess.PIPE, check=False
+            )
+        assert (done.returncode, done.stderr) == (1, b"")
+
+    @pytest.mark.parametrize("command", [["settings"], ["status"], ["path", "words"]])
+    def test_a_full_disk(self, warehouse, command):
+        where = ["--warehouse", str(warehouse)] if command != ["settings"] else []
+        with Path("/dev/full").open("wb") as full:
+            done = subprocess.run(
+                [sys.executable, "-m", "minia_spark.cli", *command, *where],
+                stdout=full,
+                stderr=subprocess.PIPE,
+                text=True,
+                check=False,
+            )
+        assert done.returncode == 1
+        assert "No space left on device" in done.stderr
+        assert "Exception ignored" not in done.stderr
+
+    def test_exit_codes_reach_the_shell(self, tmp_path):
+        assert process("settings").returncode == 0
+        assert process("run", "--warehouse", tmp_path, "--set", "x=1").returncode == 2
+        assert process("status", "--warehouse", tmp_path).returncode == 3
+
+    def test_the_installed_command(self):
+        scripts = (ROOT / "pyproject.toml").read_text()
+        assert 'minia = "minia_spark.cli:main"' in scripts
+
+
+class TestJobs:
+    def test_one_for_each_stage(self):
+        assert sorted(p.stem for p in (ROOT / "jobs").glob("*.py")) == sorted(JOBS)
+
+    @pytest.mark.parametrize("job", JOBS)
+    def test_takes_the_arguments_of_its_command(self, job):
+        done = subprocess.run(
+            [sys.executable, ROOT / "jobs" / f"{job}.py", "--help"],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0
+        options = re.compile(r"--[a-z]+")
+        wanted = options.findall(run_minia(job, "--help").out)
+        assert sorted(set(options.findall(done.stdout))) == sorted(set(wanted))
+        assert f"usage: minia {job}" in done.stdout
+
+    def test_ends_with_the_commands_exit_code(self, tmp_path):
+        command = [sys.executable, ROOT / "jobs" / "mine.py", "--warehouse", tmp_path / "W"]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.returncode == 3
+        assert "minia mine: " in done.stderr
+
+
+class TestMineAFile:
+    """``minia mine --words FILE --model OUT``: no warehouse, no Spark."""
+
+    @pytest.fixture
+    def words(self, tmp_path: Path) -> Path:
+        """Forty documents; items 1, 2, 3 and 11, 12, 13, 14 come together, the rest by chance."""
+        generator = np.random.default_rng(0)
+        lines = []
+        for number in range(40):
+            bag = set(generator.integers(20, 32, 5).tolist())
+            bag |= {1, 2, 3} if number % 4 == 0 else set()
+            bag |= {11, 12, 13, 14} if number % 5 == 0 else set()
+            lines.append(f"{len(bag)} " + " ".join(f"{item}:1" for item in sorted(bag)))
+        (tmp_path / "corpus.words").write_text("\n".join(lines) + "\n")
+        return tmp_path / "corpus.words"
+
+    def mine(self, words, model, engine, *settings):
+        return run_minia(
+            *("mine", "--words", words, "--model", model, "--engine", engine, "--link", "single"),
+            *chosen("mining.tables=60", "mining.tuple_size=3", "mining.decoys=0", "mining.seeds=0"),
+            *chosen(*settings),
+        )
+
+    def test_says_how_far_each_is_to_be_believed(self, words, tmp_path):
+        """Forty documents of 31 words: two planted groups, and what chance puts together."""
+        given = ("--words", words, "--model", tmp_path / "out.model", "--engine", "datasketch")
+        table = tmp_path / "out.csv"
+        found = run_minia("mine", *given, "--assessment", table, "--auto").expect(0)
+        models = (tmp_path / "out.model").read_text().splitlines()
+        items = [sorted(int(f.split(":")[0]) for f in line.split()[1:]) for line in models]
+        assert items == [[11, 12, 13, 14], [1, 2, 3]]
+        assert found.out == (
+            f"2 structures: {tmp_path / 'out.model'} (2 with q <= 0.05, 2 with stability >= 0.5)\n"
+        )
+        assert "By chance two words have a Jaccard similarity of" in found.err
+        assert "decoys: 10" in found.err
+        with table.open(newline="") as file:
+            rows = list(csv.DictReader(file))
+        assert [(row["words"], row["support"]) for row in rows] == [("4", "8"), ("3", "10")]
+        assert all(float(row["lift"]) > 1 for row in rows)
+        assert [(float(row["q"]), row["stability"]) for row in rows] == [(0.05, "1")] * 2
+
+    def test_set_wins_over_auto(self, words, tmp_path):
+        given = ("--words", words, "--model", tmp_path / "out.model", "--engine", "datasketch")
+        few = chosen("mining.tables=7", "mining.decoys=0", "mining.seeds=0")
+        found = run_minia("mine", *given, "--auto", *few).expect(0)
+        assert "7 tables are set." in found.err
+        assert ", tables: 7\n" in found.err
+
+    def test_a_corpus_that_can_be_read_once_only(self, tmp_path):
+        os.mkfifo(tmp_path / "pipe")
+        found = self.mine(tmp_path / "pipe", tmp_path / "out", "datasketch").expect(3)
+        assert "pipe is no file that can be read more than once" in found.err
+
+    def test_finds_what_comes_together(self, words, tmp_path):
+        found = self.mine(words, tmp_path / "out.model", "datasketch").expect(0)
+        models = (tmp_path / "out.model").read_text().splitlines()
+        # a structure's items come by falling frequency; chance adds a few rare ones at the end
+        items = [[int(f.split(":")[0]) for f in line.split()[1:]] for line in models]
+        assert [1, 2, 3] in [own[:3] for own in items]
+        assert [11, 12, 13, 14] in [own[:4] for own in items]
+        assert found.out == f"{len(models)} structures: {tmp_path / 'out.model'}\n"
+        assert "engine datasketch, tuples of 3, tables: 60" in found.err
+
+    @pytest.mark.skipif(not BINARY.is_file(), reason="no native/build/smh: ./build.sh native")
+    @pytest.mark.parametrize("settings", [(), ("mining.expand=true", "mining.seed=7")])
+    def test_both_engines_write_the_same_bytes(self, words, tmp_path, settings):
+        for engine in ("native", "datasketch"):
+            self.mine(words, tmp_path / engine, engine, *settings).expect(0)
+        written = (tmp_path / "native").read_bytes()
+        assert written == (tmp_path / "datasketch").read_bytes()
+        assert written.count(b"\n") >= 2
+
+    def test_an_empty_corpus(self, words, tmp_path):
+        words.write_text("")
+        self.mine(words, tmp_path / "out", "datasketch").expect(0)
+        assert (tmp_path / "out").read_bytes() == b""
+
+    def test_a_malformed_corpus_is_named_and_nothing_is_written(self, words, tmp_path):
+        words.write_text("1 5:1\n2 5:1\n")
+        (tmp_path / "out").write_text("older")
+        found = self.mine(words, tmp_path / "out", "datasketch").expect(3)
+        assert f"{words}, line 2: announces 2 entries and holds 1" in found.err
+        assert (tmp_path / "out").read_text() == "older"
+        assert sorted(p.name for p in tmp_path.iterdir()) == ["corpus.words", "out"]
+
+    def test_files_that_cannot_be_opened(self, words, tmp_path):
+        found = self.mine(tmp_path / "none", tmp_path / "out", "datasketch").expect(3)
+        assert f"corpus {tmp_path / 'none'} cannot be read: No such file" in found.err
+        found = self.mine(words, tmp_path / "no" / "out", "datasketch").expect(1)
+        assert "out cannot be written: No such file" in found.err
+
+    def test_a_binary_that_is_none(self, words, tmp_path):
+        found = self.mine(words, tmp_path / "out", "native", "mining.binary=/dev/null").expect(2)
+        assert "the smh binary /dev/null is not an executable file" in found.err

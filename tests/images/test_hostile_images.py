@@ -1,0 +1,171 @@
+"""Hostile bytes: everything is an image or a refusal, quietly, and within bounded memory."""
+
+from __future__ import annotations
+
+import io
+import subprocess
+import sys
+import textwrap
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from image_samples import LIMITS, broken_files, good_files
+from mutations import mutants
+
+from minia_spark.base.errors import Rejected
+from minia_spark.images.decode import decode
+from minia_spark.images.reasons import Reason
+from minia_spark.ingest.record import ImageRecord, RejectRecord, records_of_file
+
+REASONS = {str(reason) for reason in Reason}
+
+
+def check_words(rejected: Rejected | RejectRecord) -> None:
+    assert rejected.reason in REASONS
+    assert rejected.detail.isprintable()
+
+
+def outcomes(count: int, seed: int) -> tuple[int, dict[str, int]]:
+    images, reasons = 0, {}
+    for data in mutants(list(good_files().values()), count, seed):
+        try:
+            decoded = decode(data, **LIMITS)
+        except Rejected as rejected:
+            check_words(rejected)
+            reasons[rejected.reason] = reasons.get(rejected.reason, 0) + 1
+        else:
+            assert decoded.pixels.dtype == "uint8"
+            assert 1 <= decoded.width * decoded.height <= LIMITS["max_pixels"]
+            images += 1
+    return images, reasons
+
+
+def test_mutated_files_are_images_or_refused_and_nothing_is_printed(capfd):
+    images, reasons = outcomes(300, seed=1)
+    assert images + sum(reasons.values()) == 300
+    assert images > 30
+    assert {"truncated", "corrupt", "pixel_limit"} <= set(reasons)
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.heavy
+@pytest.mark.parametrize("seed", range(4))
+def test_many_mutated_files(seed, capfd):
+    images, reasons = outcomes(2000, seed=100 + seed)
+    assert images + sum(reasons.values()) == 2000
+    assert capfd.readouterr() == ("", "")
+
+
+def parquet_of(images: list[bytes], **options) -> bytes:
+    column = pa.array(
+        [{"bytes": data, "path": f"{i}.png"} for i, data in enumerate(images)],
+        type=pa.struct([("bytes", pa.binary()), ("path", pa.string())]),
+    )
+    out = io.BytesIO()
+    pq.write_table(pa.table({"image": column}), out, **options)
+    return out.getvalue()
+
+
+def parquet_outcomes(tmp_path, count: int, seed: int) -> dict[str, int]:
+    images = [content for name, content in good_files().items() if name.endswith(".png")]
+    files = [
+        parquet_of(images, row_group_size=4),
+        parquet_of(images, row_group_size=100, compression="zstd"),
+        parquet_of(images[:3], compression="none", use_dictionary=False),
+    ]
+    path = tmp_path / "mutant.parquet"
+    seen = {"images": 0, "rejects": 0}
+    for data in mutants(files, count, seed):
+        path.write_bytes(data)
+        for record in records_of_file(str(tmp_path).encode(), path.name.encode(), **LIMITS):
+            if isinstance(record, ImageRecord):
+                seen["images"] += 1
+            else:
+                assert isinstance(record, RejectRecord)
+                check_words(record)
+                seen["rejects"] += 1
+    return seen
+
+
+def test_mutated_parquet_files_are_images_or_refused(tmp_path, capfd):
+    seen = parquet_outcomes(tmp_path, 100, seed=2)
+    assert min(seen.values()) > 20
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.heavy
+def test_many_mutated_parquet_files(tmp_path):
+    assert min(parquet_outcomes(tmp_path, 2000, seed=3).values()) > 400
+
+
+# What headers claim here would need 7.5 GB and more; the process may take 400 MB beyond its start.
+BOMBS = textwrap.dedent(
+    """
+    import resource, struct, sys
+    from image_samples import fits_header, jpeg_of_size, picture, png_of_size, saved, tiff_with
+    from minia_spark.base.errors import Rejected
+    from minia_spark.images.decode import decode
+
+    side = 50_000
+    decode(saved(picture(), "TIFF", compression="tiff_lzw"))
+    cards = ("BITPIX", -64), ("NAXIS", 2), ("NAXIS1", side), ("NAXIS2", side)
+    bombs = {
+        "png": png_of_size(side, side),
+        "png square": png_of_size(2**31 - 1, 2**31 - 1),
+        "jpeg": jpeg_of_size(side, side),
+        "tiff": tiff_with(saved(picture(), "TIFF"), t256=side, t257=side, t278=side),
+        "tiff lzw": tiff_with(
+            saved(picture(), "TIFF", compression="tiff_lzw"), t256=side, t257=side, t278=side
+        ),
+        "fits": fits_header(*cards),
+        "fits cube": fits_header(*cards[:1], ("NAXIS", 3), *cards[2:], ("NAXIS3", 1)),
+    }
+    with open("/proc/self/statm") as statm:
+        now = int(statm.read().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (now + 400 * 2**20,) * 2)
+    for name, data in bombs.items():
+        try:
+            decode(data)
+        except Rejected as rejected:
+            print(name, rejected.reason)
+    """
+)
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
+def test_bombs_are_refused_without_taking_the_memory(tmp_path, pytestconfig):
+    root = pytestconfig.rootpath
+    done = subprocess.run(
+        [sys.executable, "-c", BOMBS],
+        cwd=root / "tests",
+        env={"PYTHONPATH": f"{root}:{root / 'tests'}", "OPENBLAS_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.stderr == ""
+    lines = done.stdout.splitlines()
+    assert len(lines) == 7
+    assert all(line.endswith(" pixel_limit") for line in lines), lines
+
+
+def test_fixed_breakage_is_silent_too(capfd):
+    for _, content in broken_files().values():
+        with pytest.raises(Rejected):
+            decode(content, **LIMITS)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_lack_of_memory_is_no_verdict_on_the_image(monkeypatch):
+    from PIL import PngImagePlugin
+
+    def fail(*_):
+        raise MemoryError
+
+    png = good_files()["colour0.png"]
+    assert decode(png).channels == 3
+    monkeypatch.setattr(PngImagePlugin.PngImageFile, "load", fail)
+    with pytest.raises(MemoryError):
+        decode(png)

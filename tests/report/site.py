@@ -1,0 +1,210 @@
+"""Report data by hand, and a reader of the pages that were made from it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from html.parser import HTMLParser
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import numpy as np
+
+from minia_spark.report.data import (
+    BatchDrift,
+    DriftData,
+    MatchedImage,
+    RejectCount,
+    ReportData,
+    RunSummary,
+    StageTime,
+    StructureCard,
+    TableCount,
+    VocabularyData,
+)
+
+CSP = "default-src 'none'; img-src 'self'; style-src 'self'; base-uri 'none'; form-action 'none'"
+
+
+def gradient(_uri):
+    """An image that is easy to recognise: red grows to the right, green downwards."""
+    ramp = np.linspace(40, 220, 50).astype(np.uint8)
+    image = np.zeros((50, 50, 3), np.uint8)
+    image[..., 0] = ramp[None, :]
+    image[..., 1] = ramp[:, None]
+    return image
+
+
+def matched(name, overlap=0.8, label=None, words=(7, 3)):
+    return MatchedImage(
+        image_id=name,
+        uri=f"store/{name}",
+        overlap=overlap,
+        x=np.array([10, 30], np.float32),
+        y=np.array([20, 40], np.float32),
+        size=np.array([8, 12], np.float32),
+        words=None if words is None else np.array(words, np.int32),
+        label=label,
+    )
+
+
+def structure(name, images, *, labels=None, words=(7, 3, 11), images_total=None, **more):
+    return StructureCard(
+        structure=name,
+        words=words,
+        frequencies=[20 - i for i in range(len(words))],
+        sets=42,
+        images_total=len(images) if images_total is None else images_total,
+        images=images,
+        labels=labels or {},
+        **more,
+    )
+
+
+def vocabulary(**more):
+    rng = np.random.default_rng(2)
+    values = {
+        "centres": rng.integers(0, 255, (12, 8)).astype(np.float32),
+        "word_counts": np.array([5, 6, 7, 5, 6, 7, 5, 6, 7, 5, 0, 90]),
+        "descriptors": rng.integers(0, 255, (40, 8)).astype(np.float32),
+        "costs": [300.0, 200.0, 190.0],
+    }
+    return VocabularyData(**values | more)
+
+
+def run(**more):
+    values = {
+        "title": "Visual structures",
+        "run": "run-1",
+        "finished": "2026-01-02 03:04 UTC",
+        "version": "9.9.9",
+        "images": 30,
+        "features": 600,
+        "batches": 2,
+        "vocabulary": "v-0123abcd",
+        "tables": [
+            TableCount(table="images", batch="b1", rows=10),
+            TableCount(table="images", batch="b2", rows=20),
+            TableCount(table="structures", batch=None, rows=2),
+        ],
+        "rejects": [
+            RejectCount(
+                reason="truncated", stage="ingest", records=3, example="a.jpg", detail="cut off"
+            )
+        ],
+        "stages": [
+            StageTime(stage="ingest", batch="b1", seconds=1.5),
+            StageTime(stage="ingest", batch="b2", seconds=2.5),
+            StageTime(stage="mine", batch=None, seconds=130.0),
+        ],
+        "settings": {"mining": {"tables": 750, "binary": None}, "spark": {"conf": {}}},
+    }
+    return RunSummary(**values | more)
+
+
+def report(structures=(), **more):
+    values = {"run": run(), "structures_total": len(structures), "vocabulary": vocabulary()}
+    return ReportData(structures=structures, **values | more)
+
+
+def batch(name, **more):
+    """One batch that differs no more than chance makes it."""
+    values = {
+        "trained_on": False,
+        "images": 200,
+        "error_ratio": 1.04,
+        "error_deviation": 0.02,
+        "divergence": 0.021,
+        "expected_divergence": 0.02,
+        "divergence_deviation": 0.001,
+        "dead_words": 0,
+        "overfull_words": 1,
+    }
+    return BatchDrift(batch=name, **values | more)
+
+
+def drift(*batches):
+    return DriftData(batches=batches, max_error_ratio=1.25, max_divergence=0.03)
+
+
+ODD = {"error_ratio": 1.9, "divergence": 0.31, "dead_words": 12, "clauses": ["its words diverge"]}
+EMPTY = dict.fromkeys(
+    ("error_ratio", "error_deviation", "divergence", "expected_divergence", "divergence_deviation")
+)
+
+
+class Page(HTMLParser):
+    """One parsed page: tags, attributes, references and visible text."""
+
+    VOID = frozenset({"meta", "link", "img", "br", "source"})
+    INLINE = frozenset({"a", "b", "bdi", "code", "span"})
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(convert_charrefs=True)
+        self.path = path
+        self.tags: Counter[str] = Counter()
+        self.references: list[str] = []
+        self.ids: list[str] = []
+        self.attributes: list[tuple[str, str, str | None]] = []
+        self.text = ""
+        self._open: list[str] = []
+        self.feed(path.read_text(encoding="utf-8"))
+        self.close()
+        assert self._open == [], f"{path}: not closed: {self._open}"
+        self.text = " ".join(self.text.split())
+
+    def handle_starttag(self, tag, attributes):
+        self.tags[tag] += 1
+        self.text += "" if tag in self.INLINE else " "
+        if tag not in self.VOID:
+            self._open.append(tag)
+        for name, value in attributes:
+            self.attributes.append((tag, name, value))
+            if name in ("src", "href", "srcset"):
+                self.references.append(value)
+            if name == "id":
+                self.ids.append(value)
+
+    def handle_endtag(self, tag):
+        assert self._open.pop() == tag, f"{self.path}: </{tag}> closes something else"
+
+    def handle_data(self, data):
+        self.text += data
+
+    def values(self, tag, name):
+        return [value for t, n, value in self.attributes if (t, n) == (tag, name)]
+
+
+def read_site(folder: Path) -> dict[str, Page]:
+    """Parse every page and check what holds for any site.
+
+    References lead to files and anchors of the site, every file is used, nothing leaves the site,
+    nothing can run, every image has a text and ids are unique.
+    """
+    pages = {path.name: Page(path) for path in sorted(folder.glob("*.html"))}
+    used = {"index.html", "assets"}
+    for page in pages.values():
+        for reference in page.references:
+            parts = urlsplit(reference)
+            assert not parts.scheme, reference
+            assert not parts.netloc, reference
+            target = unquote(parts.path) or page.path.name
+            used.add(target)
+            assert (folder / target).is_file(), reference
+            assert ".." not in target
+            if parts.fragment:
+                assert parts.fragment in pages[target].ids, reference
+        assert len(set(page.ids)) == len(page.ids)
+        assert page.values("meta", "content")[0] == CSP
+        forbidden = {"script", "iframe", "object", "embed", "form", "base", "style"}
+        assert not forbidden & set(page.tags)
+        names = {name for _, name, _ in page.attributes}
+        assert "style" not in names
+        assert not any(name.startswith("on") for name in names)
+        assert len(page.values("img", "alt")) == page.tags["img"]
+        assert all(page.values("img", "alt"))
+    style = (folder / "assets" / "style.css").read_text(encoding="utf-8")
+    for word in ("url(", "@import", "http:", "https:"):
+        assert word not in style
+    present = {str(path.relative_to(folder).as_posix()) for path in folder.rglob("*")}
+    assert present == used
+    return pages

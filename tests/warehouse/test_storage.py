@@ -1,0 +1,175 @@
+"""Small files: whole or not at all, on local and remote file systems."""
+
+from __future__ import annotations
+
+import errno
+import os
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from minia_spark.base.errors import SettingsError
+from minia_spark.base.files import whole_file
+from minia_spark.warehouse.storage import Storage
+
+WRITERS = 16
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+@pytest.fixture(params=["local", "remote"])
+def storage(request: pytest.FixtureRequest, tmp_path: Path) -> Storage:
+    """A local folder, and a file system in memory that is reached by a URI."""
+    return Storage(str(tmp_path / "w") if request.param == "local" else "mock:///w")
+
+
+class TestPlaces:
+    def test_local_path(self, tmp_path):
+        storage = Storage(str(tmp_path))
+        assert storage.local == tmp_path
+        assert storage.uri("t/run=1") == f"file://{tmp_path}/t/run=1"
+        assert storage.uri("") == f"file://{tmp_path}"
+        assert str(storage) == str(tmp_path)
+
+    def test_relative_path_becomes_absolute(self, tmp_path, monkeypatch):
+        monkeypatch.chdir(tmp_path)
+        assert Storage("w").local == tmp_path / "w"
+
+    def test_file_uri_is_decoded(self, tmp_path):
+        assert Storage(f"file://{tmp_path}/a%20b").local == tmp_path / "a b"
+
+    def test_spark_gets_names_as_they_are(self):
+        """Hadoop does not decode %20: a quoted name would be another folder."""
+        assert Storage("/data/my survey").uri("t") == "file:///data/my survey/t"
+
+    def test_spark_reads_patterns_so_their_signs_are_escaped(self):
+        storage = Storage("/data/[ab]{c}*?\\x")
+        assert storage.pattern("t/run=1") == "file:///data/\\[ab\\]\\{c\\}\\*\\?\\\\x/t/run=1"
+
+    def test_remote_uri_loses_query_and_escapes(self):
+        assert Storage("mock:///a%20b/?x=1").uri("t") == "mock:///a b/t"
+
+    def test_unknown_scheme(self):
+        with pytest.raises(SettingsError, match="warehouse gopher://x/w cannot be reached"):
+            Storage("gopher://x/w")
+
+    def test_constructor_touches_nothing(self, tmp_path):
+        Storage(str(tmp_path / "w"))
+        assert list(tmp_path.iterdir()) == []
+
+
+class TestFiles:
+    def test_replace_and_read(self, storage):
+        storage.replace("runs/a.json", b"1")
+        storage.replace("runs/a.json", b"22")
+        assert storage.read("runs/a.json") == b"22"
+        assert storage.names("runs") == ["a.json"]  # no temporary file stays
+
+    def test_create_takes_a_free_name_only(self, storage):
+        assert storage.create("catalogue/1", b"first")
+        assert not storage.create("catalogue/1", b"second")
+        assert storage.read("catalogue/1") == b"first"
+        assert storage.names("catalogue") == ["1"]
+
+    def test_absent_is_empty_and_removing_it_is_no_error(self, storage):
+        assert storage.names("nothing") == []
+        assert storage.folder_names("nothing") == []
+        assert storage.size_bytes("nothing") == 0
+        assert not storage.exists("nothing")
+        storage.remove_file("nothing")
+        storage.remove_folder("nothing")
+        with pytest.raises(FileNotFoundError):
+            storage.read("nothing")
+
+    def test_names_sizes_and_folders(self, storage):
+        storage.replace("t/b", b"123")
+        storage.replace("t/a", b"12")
+        storage.replace("t/deep/er/c", b"1")
+        assert storage.names("t") == ["a", "b", "deep"]
+        assert storage.folder_names("t") == ["deep"]
+        assert storage.size_bytes("t") == 6
+        storage.remove_folder("t/deep")
+        assert storage.names("t") == ["a", "b"]
+
+
+class TestRaces:
+    def test_of_many_creators_one_wins(self, tmp_path):
+        start = threading.Barrier(WRITERS)
+
+        def create(number: int) -> bool:
+            start.wait()
+            return Storage(str(tmp_path)).create("catalogue/7", b"%d" % number)
+
+        for _ in range(10):
+            with ThreadPoolExecutor(WRITERS) as pool:
+                won = list(pool.map(create, range(WRITERS)))
+            assert sum(won) == 1
+            assert (tmp_path / "catalogue/7").read_bytes() == b"%d" % won.index(True)
+            assert names(tmp_path / "catalogue") == ["7"]
+            (tmp_path / "catalogue/7").unlink()
+
+    def test_readers_see_the_old_bytes_or_the_new(self, tmp_path):
+        storage = Storage(str(tmp_path))
+        contents = [bytes([letter]) * 100_000 for letter in b"ab"]
+        storage.replace("page", contents[0])
+        seen, done = set(), threading.Event()
+
+        def read() -> None:
+            while not done.is_set():
+                seen.add(storage.read("page"))
+
+        readers = [threading.Thread(target=read) for _ in range(3)]
+        for reader in readers:
+            reader.start()
+        for turn in range(60):
+            storage.replace("page", contents[turn % 2])
+        done.set()
+        for reader in readers:
+            reader.join()
+        assert seen <= set(contents)
+
+
+class TestFailures:
+    def test_a_full_disk_leaves_the_old_file(self, tmp_path, monkeypatch):
+        storage = Storage(str(tmp_path))
+        storage.replace("a", b"old")
+
+        def full(_: int) -> None:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        monkeypatch.setattr(os, "fsync", full)
+        with pytest.raises(OSError, match="No space left"):
+            storage.replace("a", b"new")
+        with pytest.raises(OSError, match="No space left"):
+            storage.create("b", b"new")
+        assert names(tmp_path) == ["a"]
+        assert storage.read("a") == b"old"
+
+    def test_file_systems_without_hard_links(self, tmp_path, monkeypatch):
+        def refuse(*_: object) -> None:
+            raise OSError(errno.EPERM, "Operation not permitted")
+
+        monkeypatch.setattr(os, "link", refuse)
+        storage = Storage(str(tmp_path))
+        assert storage.create("a", b"1")
+        assert not storage.create("a", b"2")
+        assert storage.read("a") == b"1"
+        assert names(tmp_path) == ["a"]
+
+    def test_whole_file_appears_at_the_end(self, tmp_path):
+        with whole_file(tmp_path / "out") as file:
+            file.write(b"1")
+            assert not (tmp_path / "out").exists()
+        assert (tmp_path / "out").read_bytes() == b"1"
+        assert names(tmp_path) == ["out"]
+
+    def test_whole_file_that_breaks_off_is_not_there(self, tmp_path):
+        (tmp_path / "out").write_bytes(b"older")
+        with pytest.raises(ZeroDivisionError), whole_file(tmp_path / "out") as file:
+            file.write(b"%d" % (1 // (file.write(b"1") - 1)))
+        assert (tmp_path / "out").read_bytes() == b"older"
+        assert names(tmp_path) == ["out"]
