@@ -6,18 +6,23 @@ import atexit
 import contextlib
 import os
 import sys
+import threading
 import warnings
+from collections.abc import Callable, Iterator
 from pathlib import Path
-
-from pyspark import SparkConf
-from pyspark.sql import SparkSession
+from typing import TYPE_CHECKING
 
 from minia_spark.base.errors import MiniaError
 from minia_spark.engine.settings import SparkSettings
 
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
 __all__ = ["default_partitions", "is_running", "open_session"]
 
 _LOGGING = Path(__file__).with_name("log4j2.properties")
+
+_LINE_SECONDS = 4
 
 # One thread a task: Spark runs a task a core, and libraries that start their own threads on every
 # core only get in each other's way.
@@ -38,7 +43,9 @@ _MALLOC = {
 }
 
 
-def open_session(settings: SparkSettings, app_name: str = "minia") -> SparkSession:
+def open_session(
+    settings: SparkSettings, app_name: str = "minia", *, say: Callable[[str], None] | None = None
+) -> SparkSession:
     """Start Spark, or take the session that spark-submit started.
 
     Under spark-submit every submitted setting wins over ours, and the master is not touched.
@@ -48,12 +55,17 @@ def open_session(settings: SparkSettings, app_name: str = "minia") -> SparkSessi
     settings : SparkSettings
     app_name : str
         What Spark's own pages call the run.
+    say : callable or None
+        Is told every few seconds that Spark still starts.
 
     Raises
     ------
     MiniaError
         Spark does not start: Java is missing or too old, or the master cannot be reached.
     """
+    from pyspark import SparkConf  # noqa: PLC0415 - a run with nothing to do needs no Spark
+    from pyspark.sql import SparkSession  # noqa: PLC0415
+
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     submitted = "PYSPARK_GATEWAY_PORT" in os.environ
     conf = SparkConf(loadDefaults=submitted)
@@ -65,7 +77,7 @@ def open_session(settings: SparkSettings, app_name: str = "minia") -> SparkSessi
         conf.setIfMissing(key, value)
     conf.setAppName(app_name)
     try:
-        with warnings.catch_warnings():
+        with _patience(say), warnings.catch_warnings():
             warnings.simplefilter("ignore", ResourceWarning)  # of the launcher's own pipes
             spark = SparkSession.builder.config(conf=conf).getOrCreate()
     except Exception as error:
@@ -77,6 +89,26 @@ def open_session(settings: SparkSettings, app_name: str = "minia") -> SparkSessi
         ) from error
     atexit.register(_stop, spark)
     return spark
+
+
+@contextlib.contextmanager
+def _patience(say: Callable[[str], None] | None) -> Iterator[None]:
+    """Say every few seconds that Spark still starts."""
+    done = threading.Event()
+
+    def tell() -> None:
+        waited = 0
+        while say is not None and not done.wait(_LINE_SECONDS):
+            waited += _LINE_SECONDS
+            say(f"Spark is starting ({waited} s)")
+
+    teller = threading.Thread(target=tell, name="patience", daemon=True)
+    teller.start()
+    try:
+        yield
+    finally:
+        done.set()
+        teller.join()
 
 
 def is_running(spark: SparkSession) -> bool:

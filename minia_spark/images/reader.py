@@ -56,7 +56,7 @@ def images_of_file(root: bytes, path: bytes, *, max_bytes: int) -> Iterator[Sour
     root : bytes
         Absolute path of the input folder.
     path : bytes
-        A file's path below it, as :func:`~minia_spark.ingest.listing.list_folder` gives it.
+        A file's path below it, as :func:`~minia_spark.images.listing.list_folder` gives it.
     max_bytes : int
         Larger files are refused unread; for a Parquet file the limit holds for each row.
     """

@@ -8,8 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, NamedTuple
 
 from minia_spark.base.errors import Rejected
+from minia_spark.images.listing import Listed, ListingDigest
 from minia_spark.images.reader import open_regular
-from minia_spark.ingest.listing import Listed, ListingDigest
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

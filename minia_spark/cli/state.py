@@ -1,29 +1,58 @@
 """Commands that look at a warehouse or put it in order; none of them starts Spark."""
+# ruff: noqa: PLC0415 - heavy imports where they are needed
 
 from __future__ import annotations
 
 import argparse
 import contextlib
+import difflib
 import json
 import sys
-from collections import Counter
-from dataclasses import fields
 from typing import Any
 
-import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
-from numpy.typing import NDArray
-
-from minia_spark.base.bags import Bags
-from minia_spark.base.errors import InputError
-from minia_spark.drift.measure import Drift, advice, beyond
-from minia_spark.structures.lineage import compose, maps_of, trace
+from minia_spark.base.errors import InputError, SettingsError
+from minia_spark.engine.commands import add_warehouse, positive
+from minia_spark.engine.settings import changes, remembered
 from minia_spark.warehouse.records import Catalogue, RunRecord
 from minia_spark.warehouse.warehouse import Warehouse
 
-__all__ = ["batches", "history", "path", "print_fates", "rollback", "status", "vacuum"]
+__all__ = ["batches", "history", "path", "rollback", "status", "tables", "vacuum"]
+
+
+_OF_STEPS: Any = {"steps": {"__all__": {"entries", "uses"}}}
+
+
+def json_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add ``--warehouse`` and ``--json``."""
+    add_warehouse(parser)
+    parser.add_argument("--json", action="store_true", help="for programs")
+
+
+def rollback_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of ``minia rollback``."""
+    add_warehouse(parser)
+    parser.add_argument("--to", type=int, metavar="STATE", help="default: the one before")
+
+
+def vacuum_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of ``minia vacuum``."""
+    add_warehouse(parser)
+    parser.add_argument("--keep", type=positive, default=2, metavar="N", help="states to keep (2)")
+    parser.add_argument("--dry-run", action="store_true", help="only say what would go")
+
+
+def tables_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of ``minia tables``."""
+    parser.add_argument("table", nargs="?", metavar="TABLE", help="only this one")
+    parser.add_argument("--json", action="store_true", help="for programs")
+
+
+def path_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of ``minia path``."""
+    parser.add_argument("table", metavar="TABLE")
+    add_warehouse(parser)
+    parser.add_argument("--batch", metavar="NAME", help="only this batch")
+    parser.add_argument("--variant", metavar="NAME", help="only this extractor or method")
 
 
 def status(options: argparse.Namespace) -> int:
@@ -31,7 +60,7 @@ def status(options: argparse.Namespace) -> int:
     warehouse = Warehouse(options.warehouse)
     catalogue = warehouse.require()
     last = next(map(warehouse.as_it_ended, warehouse.runs()), None)
-    facts = _status_facts(warehouse, catalogue, last)
+    facts = _status_facts(options, warehouse, catalogue, last)
     if options.json:
         print(json.dumps(facts, indent=1))
         return 0
@@ -45,6 +74,11 @@ def status(options: argparse.Namespace) -> int:
     print("\ntable                      rows")
     for table, rows in facts["tables"].items():
         print(f"{table:<22} {rows:>8,}")
+    if facts["settings"]:
+        print("\nsettings that are not the defaults")
+        for change in facts["settings"]:
+            name, _, value = change.partition(" ")
+            print(f"  {name:<30} {value}")
     _print_drift(facts)
     if facts["page"]:
         print(f"\npage: {facts['page']}")
@@ -54,7 +88,7 @@ def status(options: argparse.Namespace) -> int:
 def _print_drift(facts: dict[str, Any]) -> None:
     if not facts["drift"]:
         return
-    print("\ndrift from the vocabulary  error  divergence  by chance  missing  too frequent")
+    print("\ndrift from the codebook    error  divergence  by chance  missing  too frequent")
     for row in facts["drift"]:
         numbers = "no features"
         if row["divergence"] is not None:
@@ -70,12 +104,20 @@ def _print_drift(facts: dict[str, Any]) -> None:
 
 
 def _status_facts(
-    warehouse: Warehouse, catalogue: Catalogue, last: RunRecord | None
+    options: argparse.Namespace,
+    warehouse: Warehouse,
+    catalogue: Catalogue,
+    last: RunRecord | None,
 ) -> dict[str, Any]:
+    from minia_spark.drift.facts import drift_facts
+    from minia_spark.drift.measure import advice
+
     tables = catalogue.rows()
     page = warehouse.storage.full("report/index.html")
-    drift = _drift_facts(warehouse, catalogue)
+    drift = drift_facts(warehouse, catalogue)
+    defaults = remembered(options.house.load_settings())
     return {
+        "settings": changes(defaults, catalogue.settings),
         "warehouse": str(warehouse.storage),
         "state": catalogue.version,
         "published_at": catalogue.committed_at,
@@ -143,36 +185,6 @@ def batches(options: argparse.Namespace) -> int:
     return 0
 
 
-def _drift_facts(warehouse: Warehouse, catalogue: Catalogue) -> list[dict[str, Any]]:
-    """Return a row a batch; the limits are those of the run that published the state."""
-    limits = {}
-    with contextlib.suppress(InputError, FileNotFoundError):
-        limits = warehouse.run(catalogue.run).settings.get("drift", {})
-    facts = []
-    storage = warehouse.storage
-    for entry in catalogue.of_table("drift"):
-        table = pq.read_table(storage.full(entry.path), filesystem=storage.filesystem)
-        for row in table.to_pylist():
-            drift = Drift(**{field.name: row[field.name] for field in fields(Drift)})
-            judged = bool(limits) and not row["in_training"]
-            facts.append(
-                {
-                    "batch": row["batch"],
-                    "vocabulary": row["vocabulary"],
-                    "trained_on": row["in_training"],
-                    "error": drift.error,
-                    "expected_error": drift.expected_error,
-                    "error_ratio": drift.error_ratio,
-                    "divergence": drift.divergence,
-                    "expected_divergence": drift.expected_divergence,
-                    "dead_words": len(drift.dead_words),
-                    "overfull_words": len(drift.overfull_words),
-                    "beyond": beyond(drift, **limits) if judged else [],
-                }
-            )
-    return facts
-
-
 def _reason(record: RunRecord) -> str:
     return f" ({record.error.splitlines()[0]})" if record.error else ""
 
@@ -185,14 +197,16 @@ def history(options: argparse.Namespace) -> int:
     runs = list(map(warehouse.as_it_ended, warehouse.runs()))
     if options.json:
         facts = {
-            "states": [s.model_dump(exclude={"entries"}) for s in states],
-            "runs": [r.model_dump(exclude={"steps": {"__all__": {"entries"}}}) for r in runs],
+            "states": [s.model_dump(exclude={"entries", "uses"}) for s in states],
+            "runs": [r.model_dump(exclude=_OF_STEPS) for r in runs],
         }
         print(json.dumps(facts, indent=1))
         return 0
     print(f"state  {'published':<25}  {'run':<29}  what")
-    for state in states:
+    for state, before in zip(states, [*states[1:], None], strict=True):
         print(f"{state.version:>5}  {state.committed_at:<25}  {state.run:<29}  {state.note}")
+        for change in changes(before.settings, state.settings) if before else ():
+            print(f"{'':>7}{change}")
     print(f"\n{'run':<29}  {'started':<25}  seconds  command: outcome")
     for record in runs:
         seconds = sum(step.seconds for step in record.steps)
@@ -209,7 +223,7 @@ def _say(text: str) -> None:
 
 def rollback(options: argparse.Namespace) -> int:
     """Publish an earlier state again."""
-    from minia_spark.engine.run import publish_page  # noqa: PLC0415 - only this one needs it
+    from minia_spark.engine.run import publish_page
 
     warehouse = Warehouse(options.warehouse)
     warehouse.require()
@@ -235,76 +249,42 @@ def vacuum(options: argparse.Namespace) -> int:
 
 def path(options: argparse.Namespace) -> int:
     """Print the Parquet folders of a table's current state."""
-    for folder in Warehouse(options.warehouse).folders(options.table, options.batch):
+    warehouse = Warehouse(options.warehouse)
+    for folder in warehouse.folders(options.table, options.batch, options.variant):
         print(folder)
     return 0
 
 
-def print_fates(warehouse: Warehouse, older: str, newer: str) -> int:
-    """Print what became of every structure from one run, or state, to another.
-
-    Raises
-    ------
-    InputError
-        A run is unknown or published no structures, or the two have different vocabularies and no
-        word map leads from the older to the newer: then their words cannot be compared.
-    """
-    states = [_state_of(warehouse, name) for name in (older, newer)]
-    word_map = _map_between(warehouse, *states)
-    before, after = (_structures_of(warehouse, state) for state in states)
-    fates = trace(before, after, word_map)
-    if word_map is not None:
-        print("the vocabularies differ: words of the older run are those they went to")
-    print("event      older   newer   words gained  lost")
-    for fate in fates:
-        old = "-" if fate.older is None else f"s{fate.older:04d}"
-        new = "-" if fate.newer is None else f"s{fate.newer:04d}"
-        print(f"{fate.event:<9}  {old:<6}  {new:<6}  {fate.gained:>12,}  {fate.lost:>4,}")
-    counts = Counter(str(fate.event) for fate in fates)
-    print(", ".join(f"{count:,} {event}" for event, count in counts.most_common()) or "nothing")
+def tables(options: argparse.Namespace) -> int:
+    """Print the columns of every table, what they mean and their units."""
+    found = options.house.tables()
+    if options.table is not None:
+        names = [table.name for table in found]
+        found = [table for table in found if table.name == options.table]
+        if not found:
+            close = difflib.get_close_matches(options.table, names, n=1)
+            raise SettingsError(
+                f"there is no table {options.table!r}"
+                + (f"; did you mean {close[0]!r}?" if close else "")
+                + f"; tables: {', '.join(names)}"
+            )
+    if options.json:
+        facts = [
+            {
+                "table": table.name,
+                "row": table.row,
+                "variants": table.variants,
+                "columns": [vars(column) for column in table.all_columns],
+            }
+            for table in found
+        ]
+        print(json.dumps(facts, indent=1))
+        return 0
+    for table in found:
+        print(f"{table.name}: a row is {table.row}")
+        for column in table.all_columns:
+            kind = column.type + (", may be null" if column.null else "")
+            unit = f" [{column.unit}]" if column.unit else ""
+            print(f"  {column.name:<22} {kind:<26} {column.about}{unit}")
+        print()
     return 0
-
-
-def _map_between(
-    warehouse: Warehouse, older: Catalogue, newer: Catalogue
-) -> NDArray[np.integer] | None:
-    """Return where the words of the older state's vocabulary went; None: they are the same."""
-    before, after = (
-        next((e.digest for e in state.of_table("codebooks")), "") for state in (older, newer)
-    )
-    if before == after:
-        return None
-    maps: dict[tuple[str, str], NDArray[np.integer]] = {}
-    storage = warehouse.storage
-    for entry in newer.of_table("word_map"):
-        maps |= maps_of(pq.read_table(storage.full(entry.path), filesystem=storage.filesystem))
-    found = compose(maps, before, after)
-    if found is None:
-        raise InputError(
-            f"states {older.version} and {newer.version} have different vocabularies, and no word "
-            "map leads from the first to the second: a word of one means nothing in the other"
-        )
-    return found
-
-
-def _state_of(warehouse: Warehouse, name: str) -> Catalogue:
-    states = [warehouse.catalogue(version) for version in warehouse.versions()]
-    found = [state for state in states if name in (state.run, str(state.version))]
-    if not found:
-        known = ", ".join(f"{state.version} ({state.run})" for state in states[-5:])
-        raise InputError(f"no state {name!r} in {warehouse.storage}; the last ones: {known}")
-    return found[-1]
-
-
-def _structures_of(warehouse: Warehouse, state: Catalogue) -> Bags:
-    entries = state.of_table("structures")
-    if not entries:
-        raise InputError(f"state {state.version} (run {state.run}) has no structures")
-    storage = warehouse.storage
-    tables = [pq.read_table(storage.full(e.path), filesystem=storage.filesystem) for e in entries]
-    rows = pa.concat_tables(tables).sort_by("structure_id")
-    words = rows["words"].combine_chunks()
-    lengths = pc.list_value_length(words).to_numpy(zero_copy_only=False)
-    items = pc.list_flatten(words).to_numpy(zero_copy_only=False).astype(np.uint32)
-    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
-    return Bags(offsets, items, np.ones(len(items), dtype=np.uint32))

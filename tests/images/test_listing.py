@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from minia_spark.base.errors import InputError
-from minia_spark.ingest.listing import ListingDigest, list_files, list_folder
+from minia_spark.images.listing import ListingDigest, list_files, list_folder
 
 
 def listed(root, **options):
