@@ -201,12 +201,14 @@ class PixelPass:
         self._schema = schema
 
     def _earlier_hashes(self, context: Context) -> dict[str, str] | None:
-        """Return URI to content of the batch as it is now, where rows may be carried over."""
+        """Return name to content of the batch as it is now, where rows may be carried over."""
         if not any(due.earlier for due in self.due):
             return None
-        frame = self._read(context, self.images).select("uri", "content_hash")
+        frame = self._read(context, self.images).select("image_id", "content_hash")
         table = frame.toArrow()
-        return dict(zip(table["uri"].to_pylist(), table["content_hash"].to_pylist(), strict=True))
+        return dict(
+            zip(table["image_id"].to_pylist(), table["content_hash"].to_pylist(), strict=True)
+        )
 
     def _read(self, context: Context, table: Output) -> DataFrame:
         entries = context.view.of_table(table.name, context.batch)
@@ -263,7 +265,7 @@ def _wide(
         places: list[int | None] = []
         images: list[Image] = []
         for row, image in chunk:
-            unchanged = kept and known.get(row["uri"]) == row["content_hash"]
+            unchanged = kept and known.get(row.get("image_id")) == row["content_hash"]
             if image is None or unchanged:
                 places.append(None)
             else:

@@ -312,7 +312,7 @@ class TestPlan:
         told = json.loads(run_minia("plan", "--json", *source, *SMALL).expect(0).out)
         assert told["state"] == 1
         actions = {(s["stage"], s["batch"]): s["action"] for s in told["steps"]}
-        assert actions["vocabulary", None] == "skip"  # it is frozen
+        assert actions["codebook", None] == "skip"  # it is frozen
         assert actions["features", "b1"] == actions["words", "b1"] == "skip"
         assert actions["features", "b2"] == actions["mine", None] == "run"
         assert told["needs"]["images"] == 120

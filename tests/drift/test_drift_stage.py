@@ -9,7 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from commands import SMALL, rows_of, table_of, take_vocabulary
+from commands import SMALL, rows_of, table_of, take_codebook
 
 from minia_spark.drift.measure import WordSums, measure
 from minia_spark.sky.survey import Survey, write_survey
@@ -149,7 +149,7 @@ def test_a_batch_without_features(warehouse, published, tmp_path):
     folder.mkdir()
     assert cv2.imwrite(str(folder / "blank.png"), np.full((64, 64), 90, np.uint8))
     location = tmp_path / "W"
-    take_vocabulary(warehouse, location)
+    take_codebook(warehouse, location)
     for stage in ("ingest", "features", "words", "drift"):
         made = published(location, stage, "b1", source=folder)
     assert made.counts == {"features": 0}

@@ -14,7 +14,7 @@ from minia_spark.engine import estimates
 from minia_spark.engine.estimates import check_disk, check_memory, estimate, print_plan
 from minia_spark.engine.plan import STAGES, Request, make_plan
 from minia_spark.engine.session import default_partitions
-from minia_spark.engine.settings import load_settings
+from minia_spark.rooms import HOUSE
 from minia_spark.engine.stage import Source
 from minia_spark.warehouse.warehouse import Warehouse
 
@@ -22,7 +22,7 @@ MIB = 1 << 20
 
 
 def needs_of(location, *settings, batch=None, images=None):
-    own = load_settings(None, [*SETTINGS, *settings])
+    own = HOUSE.load_settings(None, [*SETTINGS, *settings])
     sources = {batch: Source(images)} if images is not None else {}
     request = Request("test", tuple(s.name for s in STAGES), batch, sources)
     house = Warehouse(str(location))
@@ -74,12 +74,12 @@ class TestEstimate:
 
 class TestCheckMemory:
     def test_the_defaults_fit(self):
-        check_memory(load_settings(None, ["spark.master=local[2]"]))
+        check_memory(HOUSE.load_settings(None, ["spark.master=local[2]"]))
 
     def test_a_codebook_that_does_not(self, monkeypatch):
         """2 x (150 MiB + 5 x 1,000,000 x 128 x 4) = 5,182.8 MiB."""
         given = ("codebook.size=1000000", "codebook.sample_size=1000000")
-        settings = load_settings(None, ["spark.master=local[2]", *given])
+        settings = HOUSE.load_settings(None, ["spark.master=local[2]", *given])
         pages = {"SC_PAGE_SIZE": MIB, "SC_PHYS_PAGES": 5182}
         monkeypatch.setattr(os, "sysconf", pages.__getitem__)
         with pytest.raises(SettingsError, match=r"2 tasks would need 5\.061 GiB .* has 5\.061 GiB"):
@@ -90,7 +90,7 @@ class TestCheckMemory:
     def test_signatures_that_do_not_fit_the_disk(self, monkeypatch, tmp_path):
         """1,000 x 2 x 10,000 x 4 x (1 + 1) = 152.6 MiB."""
         given = ("mining.tuple_size=2", "mining.tables=10000", "mining.seeds=1")
-        settings = load_settings(None, given)
+        settings = HOUSE.load_settings(None, given)
         free = {"bytes": 160_000_000 - 1}
         monkeypatch.setattr(
             shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(0, 0, free["bytes"])
@@ -103,7 +103,7 @@ class TestCheckMemory:
         check_disk(settings, where)
 
     def test_a_cluster_is_not_judged(self):
-        check_memory(load_settings(None, ["spark.master=yarn", "mining.tables=1000000"]))
+        check_memory(HOUSE.load_settings(None, ["spark.master=yarn", "mining.tables=1000000"]))
 
     @pytest.mark.parametrize(
         ("master", "cores"),
@@ -124,7 +124,7 @@ class TestCheckMemory:
 
     def test_no_core(self):
         with pytest.raises(SettingsError, match=r"spark\.master 'local\[0\]' leaves no core"):
-            check_memory(load_settings(None, ["spark.master=local[0]"]))
+            check_memory(HOUSE.load_settings(None, ["spark.master=local[0]"]))
 
 
 @pytest.mark.parametrize(

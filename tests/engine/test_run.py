@@ -9,13 +9,13 @@ from pathlib import Path
 
 import cv2
 import pytest
-from commands import SETTINGS, SMALL, Result, chosen, rows_of, take_vocabulary
+from commands import SETTINGS, SMALL, Result, chosen, rows_of, take_codebook
 
 from minia_spark.base.errors import MiniaError
 from minia_spark.engine import plan
 from minia_spark.engine import run as pipeline
 from minia_spark.engine.plan import STAGES, Request, make_plan
-from minia_spark.engine.settings import load_settings
+from minia_spark.rooms import HOUSE
 from minia_spark.engine.stage import Source, fingerprint
 from minia_spark.sky.survey import SurveyFiles
 from minia_spark.warehouse.warehouse import Warehouse
@@ -35,7 +35,7 @@ SEEN |= {
 def planned(location: Path, *settings: str, batch: str | None = None, source=None):
     """Return {(stage, batch): action} of a run with other settings; Spark is not needed."""
     request = Request("test", ALL, batch, {batch: source} if source else {})
-    chosen_settings = load_settings(None, [*SETTINGS, *settings])
+    chosen_settings = HOUSE.load_settings(None, [*SETTINGS, *settings])
     plan = make_plan(request, chosen_settings, Warehouse(str(location)))
     return {(step.stage.name, step.batch): step.action for step in plan.steps}
 
@@ -167,7 +167,7 @@ def two_batches(
     Not to be changed. Every start does one step more than the one before and dies.
     """
     location = tmp_path_factory.mktemp("two") / "W"
-    take_vocabulary(warehouse, location)
+    take_codebook(warehouse, location)
     minia(
         *("ingest", "--images", halves[0], "--batch", "b1", "--warehouse", location, *SMALL)
     ).expect(0)
@@ -227,7 +227,7 @@ class TestBreaks:
             *((stage, None) for stage in ("mine", "structures", "lineage", "report")),
         ]
         last = actions_of_last_run(two_batches)
-        assert last.pop(("vocabulary", None)) == "skipped"
+        assert last.pop(("codebook", None)) == "skipped"
         assert set(last.values()) == {"reused"}
 
     def test_the_plan_after_a_break_names_what_is_taken_over(

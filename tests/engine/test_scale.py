@@ -8,11 +8,11 @@ import pytest
 from commands import SMALL, run_minia
 
 from minia_spark.engine.scale import costs
-from minia_spark.engine.settings import load_settings
+from minia_spark.rooms import HOUSE
 
 
 def costs_of(images, *settings, features=50.0, pixels=10_000.0, cores=10):
-    own = load_settings(None, settings)
+    own = HOUSE.load_settings(None, settings)
     found = costs(images, features=features, pixels=pixels, settings=own, cores=cores)
     return {cost.stage: cost for cost in found}
 

@@ -10,14 +10,14 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from commands import SMALL, rows_of, run_minia, table_of, take_vocabulary
+from commands import SMALL, rows_of, run_minia, table_of, take_codebook
 
 from minia_spark.base.errors import InputError, MiniaError, SettingsError
 from minia_spark.engine import run as pipeline
 from minia_spark.engine import update as reprocess
 from minia_spark.engine.inbox import batch_name_of
 from minia_spark.engine.progress import Progress
-from minia_spark.engine.settings import load_settings
+from minia_spark.rooms import HOUSE
 from minia_spark.engine.update import Outcome, exit_code, summary
 from minia_spark.images.identity import uri_of
 from minia_spark.warehouse.records import Entry
@@ -84,7 +84,7 @@ class Night:
         """Return {title: verdict}, in the order in which they were decided."""
         outcomes = reprocess.reprocess(
             self.inbox,
-            load_settings(None, settings),
+            HOUSE.load_settings(None, settings),
             self.house,
             Progress(self.output),
             object,
@@ -384,7 +384,7 @@ class TestOnSpark:
                 shutil.copy(image, inbox / name)
         (inbox / "night9").mkdir()
         (inbox / "night9" / "broken.png").write_bytes(b"text")
-        take_vocabulary(warehouse, location)
+        take_codebook(warehouse, location)
         command = ("reprocess", "--inbox", inbox, "--warehouse", location, *SMALL)
 
         found = minia(*command, "--batches-per-run", "3", "--empty-exit-code", "99").expect(3)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from commands import SETTINGS, rows_of, table_of
 
-from minia_spark.engine.settings import load_settings
+from minia_spark.rooms import HOUSE
 from minia_spark.mining import passes
 from minia_spark.mining.assess import Assessment, assess, miner
 from minia_spark.mining.auto import choose_for
@@ -63,7 +63,7 @@ def assert_same(location: Path, wanted: Assessment) -> None:
 
 
 def on_one_machine(collection: Collection, *settings: str) -> Assessment:
-    mining = load_settings(None, [*SETTINGS, *settings]).mining
+    mining = HOUSE.load_settings(None, [*SETTINGS, *settings]).mining
     own = {
         *("link", "tuple_size", "tables", "min_set_size", "expand", "density", "min_lift"),
         *("partners_by_chance", "pairs_by_chance"),
@@ -114,7 +114,7 @@ def test_no_decoys_and_no_seeds(own_warehouse, published):
 def test_tables_are_chosen_as_on_one_machine(own_warehouse, published, set_, link):
     settings = (set_, f"mining.link={link}")
     made = published(own_warehouse, "tune", None, *SETTINGS, *settings)
-    mining = load_settings(None, [*SETTINGS, *settings]).mining
+    mining = HOUSE.load_settings(None, [*SETTINGS, *settings]).mining
     wanted = choose_for(
         collection_of(own_warehouse, 1),
         **mining.model_dump(include={"link", "tuple_size", "tables", "seed"}),
