@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from minia_spark.images.fits import read_fits, unpack
+from minia_spark.images.identity import content_hash
 from minia_spark.images.raster import read_raster
 from minia_spark.images.reasons import Reason
 from minia_spark.images.sniff import sniff
@@ -16,7 +17,9 @@ from minia_spark.images.stretch import to_uint8
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["Decoded", "decode"]
+    from minia_spark.images.reader import ImageReader
+
+__all__ = ["Decoded", "decode", "decode_known"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +99,32 @@ def decode(
     if values.dtype != np.uint8 or kind == "fits":
         values, stretch = to_uint8(values, interval=fits_interval, stretch=fits_stretch)
     return Decoded(pixels=np.ascontiguousarray(values), format=kind, stretch=stretch)
+
+
+def decode_known(reader: ImageReader, uri: str, known_hash: str, **options: Any) -> Decoded:
+    """Read and decode an image that was ingested earlier.
+
+    Parameters
+    ----------
+    reader : ImageReader
+        Kept open by the caller: images of one container that are asked for in order cost one pass.
+    uri, known_hash : str
+        As in the row of table ``images`` (`known_hash` is its ``content_hash``).
+    **options
+        As for :func:`decode`, by keyword; :meth:`IngestSettings.decode_options` gives them.
+
+    Raises
+    ------
+    Rejected
+        As :meth:`ImageReader.read` and :func:`decode`; ``unreadable`` if the bytes are other ones
+        than they were.
+    """
+    data = reader.read(uri)
+    if content_hash(data) != known_hash:
+        raise Reason.UNREADABLE.reject(
+            "The file has changed since it was ingested; ingest the batch again."
+        )
+    return decode(data, **options)
 
 
 def _read(data: bytes, *, max_pixels: int, max_bytes: int) -> tuple[str, NDArray[Any]]:

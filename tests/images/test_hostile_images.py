@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import io
 import subprocess
 import sys
 import textwrap
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
-from image_samples import LIMITS, broken_files, good_files
+from image_samples import LIMITS, broken_files, good_files, parquet_of
 from mutations import mutants
 
 from minia_spark.base.errors import Rejected
@@ -55,16 +52,6 @@ def test_many_mutated_files(seed, capfd):
     images, reasons = outcomes(2000, seed=100 + seed)
     assert images + sum(reasons.values()) == 2000
     assert capfd.readouterr() == ("", "")
-
-
-def parquet_of(images: list[bytes], **options) -> bytes:
-    column = pa.array(
-        [{"bytes": data, "path": f"{i}.png"} for i, data in enumerate(images)],
-        type=pa.struct([("bytes", pa.binary()), ("path", pa.string())]),
-    )
-    out = io.BytesIO()
-    pq.write_table(pa.table({"image": column}), out, **options)
-    return out.getvalue()
 
 
 def parquet_outcomes(tmp_path, count: int, seed: int) -> dict[str, int]:
