@@ -265,7 +265,7 @@ def _wide(
         places: list[int | None] = []
         images: list[Image] = []
         for row, image in chunk:
-            unchanged = kept and known.get(row.get("image_id")) == row["content_hash"]
+            unchanged = kept and known.get(row.get("image_id", "")) == row["content_hash"]
             if image is None or unchanged:
                 places.append(None)
             else:
