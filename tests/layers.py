@@ -22,7 +22,7 @@ def graph() -> grimp.ImportGraph:
 
 def floor(module: str) -> int | None:
     """Return the layer of a module; None: it belongs to none (the package itself, skies)."""
-    part = (module.split(".") + [""])[1]
+    part = [*module.split("."), ""][1]
     rooms = {room.name for room in HOUSE.rooms}
     if part in BELOW:
         return BELOW.index(part)

@@ -1,6 +1,6 @@
 """The drift of a batch on Spark; what is measured is in :mod:`.measure`.
 
-Reads the words of this batch and the vocabulary, nothing of other batches. All sums are of whole
+Reads the words of this batch and the codebook, nothing of other batches. All sums are of whole
 numbers, so that no partitioning shows.
 """
 
@@ -91,7 +91,7 @@ def _by_word(table: pa.Table, column: str, size: int) -> NDArray[np.int64]:
 
 
 def _in_training(context: Context) -> bool:
-    """Tell whether the vocabulary was made from these very features, among others."""
+    """Tell whether the codebook was made from these very features, among others."""
     (features,) = context.entries_of(FEATURES)
     trained = context.small(TRAINING_BATCHES, ["batch", "digest"]).to_pylist()
     return {"batch": context.batch, "digest": features.digest} in trained

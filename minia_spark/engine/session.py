@@ -16,6 +16,7 @@ from minia_spark.base.errors import MiniaError
 from minia_spark.engine.settings import SparkSettings
 
 if TYPE_CHECKING:
+    from pyspark import SparkConf
     from pyspark.sql import SparkSession
 
 __all__ = ["default_partitions", "is_running", "open_session"]
@@ -23,6 +24,8 @@ __all__ = ["default_partitions", "is_running", "open_session"]
 _LOGGING = Path(__file__).with_name("log4j2.properties")
 
 _LINE_SECONDS = 4
+_NOISE = (b"Using incubator modules", b"JNI_OnLoad: dlopen(lib")
+"""Of Java's vector module, and of a BLAS that is not there: MLlib uses Java's then."""
 
 # One thread a task: Spark runs a task a core, and libraries that start their own threads on every
 # core only get in each other's way.
@@ -79,6 +82,8 @@ def open_session(
     try:
         with _patience(say), warnings.catch_warnings():
             warnings.simplefilter("ignore", ResourceWarning)  # of the launcher's own pipes
+            if not submitted:
+                _start_java(conf)
             spark = SparkSession.builder.config(conf=conf).getOrCreate()
     except Exception as error:
         first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
@@ -89,6 +94,37 @@ def open_session(
         ) from error
     atexit.register(_stop, spark)
     return spark
+
+
+def _start_java(conf: SparkConf) -> None:
+    """Start Spark's Java with its error output going through us; nothing where it runs already.
+
+    What it says about itself and nobody can change is left out; everything else is passed on.
+    """
+    from pyspark import SparkContext  # noqa: PLC0415
+    from pyspark.java_gateway import launch_gateway  # noqa: PLC0415
+
+    if SparkContext._gateway is not None:
+        return
+    reader, writer = os.pipe()
+    threading.Thread(target=_pass_on, args=(reader,), name="java-stderr", daemon=True).start()
+    try:
+        gateway = launch_gateway(conf, {"stderr": writer})  # type: ignore[no-untyped-call]
+    finally:
+        os.close(writer)
+    SparkContext._ensure_initialized(gateway=gateway, conf=conf)
+
+
+def _pass_on(reader: int) -> None:
+    """Copy lines to our own error output, without those that tell nobody anything."""
+    with open(reader, "rb", buffering=0) as pipe:
+        rest = b""
+        while data := pipe.read(1 << 16):
+            *lines, rest = (rest + data).split(b"\n")
+            for line in lines:
+                if not any(noise in line for noise in _NOISE):
+                    with contextlib.suppress(OSError):
+                        os.write(2, line + b"\n")
 
 
 @contextlib.contextmanager
@@ -147,6 +183,7 @@ def _wanted(settings: SparkSettings, master: str) -> dict[str, str]:
         conf["spark.sql.shuffle.partitions"] = "16"
         conf["spark.driver.bindAddress"] = "127.0.0.1"
         conf["spark.driver.host"] = "127.0.0.1"
+        conf["spark.python.daemon.module"] = "minia_spark.engine.daemon"
     conf.update(settings.conf)
     java = "spark.driver.extraJavaOptions"
     conf[java] = f"-Dlog4j2.configurationFile={_LOGGING.as_uri()} {conf.get(java, '')}".strip()

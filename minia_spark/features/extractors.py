@@ -17,7 +17,7 @@ from typing import Any
 from minia_spark.features.extractor import Extractor
 from minia_spark.features.settings import FeaturesSettings
 
-__all__ = ["Description", "extractor_of", "make"]
+__all__ = ["Description", "create", "extractor_of", "make"]
 
 
 @dataclass(frozen=True)
@@ -77,6 +77,12 @@ _KNOWN = {
 def extractor_of(name: str) -> Description:
     """Return what is known of an extractor; KeyError when there is none of this name."""
     return _KNOWN[name]
+
+
+def create(settings: FeaturesSettings, name: str = "sift") -> Extractor:
+    """Make the extractor of a name with its part of the settings."""
+    known = extractor_of(name)
+    return make(known.module, **known.options(settings))
 
 
 def make(module: str, **options: Any) -> Extractor:

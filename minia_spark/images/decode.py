@@ -145,32 +145,6 @@ def decode_known(reader: ImageReader, uri: str, known_hash: str, **options: Any)
     return decode(data, **options)
 
 
-def decode_known(reader: ImageReader, uri: str, known_hash: str, **options: Any) -> Decoded:
-    """Read and decode an image that was ingested earlier.
-
-    Parameters
-    ----------
-    reader : ImageReader
-        Kept open by the caller: images of one container that are asked for in order cost one pass.
-    uri, known_hash : str
-        As in the row of table ``images`` (`known_hash` is its ``content_hash``).
-    **options
-        As for :func:`decode`, by keyword; :meth:`IngestSettings.decode_options` gives them.
-
-    Raises
-    ------
-    Rejected
-        As :meth:`ImageReader.read` and :func:`decode`; ``unreadable`` if the bytes are other ones
-        than they were.
-    """
-    data = reader.read(uri)
-    if content_hash(data) != known_hash:
-        raise Reason.UNREADABLE.reject(
-            "The file has changed since it was ingested; ingest the batch again."
-        )
-    return decode(data, **options)
-
-
 def _read(data: bytes, *, max_pixels: int, max_bytes: int) -> tuple[str, NDArray[Any]]:
     kind = sniff(data)
     if kind in ("jpeg", "png", "tiff"):

@@ -83,7 +83,7 @@ def images_of_file(
     root : bytes
         Absolute path of the input folder, or of the input itself where that is a file.
     path : bytes
-        A file's path below it, as :func:`~minia_spark.ingest.listing.list_folder` gives it; empty
+        A file's path below it, as :func:`~minia_spark.images.listing.list_folder` gives it; empty
         if the root is the file. The members of an archive that is the root are called as they
         would be if it had been unpacked to a folder and that were the root.
     max_bytes : int

@@ -93,7 +93,7 @@ def tune(context: Context) -> None:
 
 
 def _taken_over(context: Context) -> Choice | None:
-    """Return what was chosen where the vocabulary is from; None when it was not, or otherwise."""
+    """Return what was chosen where the codebook is from; None when it was not, or otherwise."""
     mining = context.settings(MiningSettings)
     source = context.settings(CodebookSettings).reuse
     if source is None or (mining.tuple_size, mining.tables) != (None, None):
@@ -111,7 +111,7 @@ def _taken_over(context: Context) -> Choice | None:
         row["eta"],
         row["chance_median"],
         row["chance_high"],
-        (f"Taken over, with the vocabulary, from {other.storage}.", *row["reasons"]),
+        (f"Taken over, with the codebook, from {other.storage}.", *row["reasons"]),
     )
 
 
@@ -284,7 +284,7 @@ def _tell(context: Context, assessment: Assessment) -> None:
         context.counts["reproducible"] = int(assessment.reproducible.sum())
     if not count:
         helps = (
-            "what images share is no more than chance explains; more images, another vocabulary "
+            "what images share is no more than chance explains; more images, another codebook "
             "(codebook.size) or other features may show more"
             if mining.link == "consensus"
             else "more images, a lower mining.tuple_size or more mining.tables find weaker ones"

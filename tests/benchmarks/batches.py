@@ -11,8 +11,8 @@ from pathlib import Path
 from minia_spark.engine.plan import STAGES, Request
 from minia_spark.engine.progress import Progress
 from minia_spark.engine.run import execute
-from minia_spark.rooms import HOUSE
 from minia_spark.engine.stage import Source
+from minia_spark.rooms import HOUSE
 from minia_spark.sky.survey import Survey, write_survey
 from minia_spark.warehouse.records import RunRecord
 from minia_spark.warehouse.warehouse import Warehouse

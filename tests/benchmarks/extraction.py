@@ -12,8 +12,8 @@ import cv2
 from minia_spark.engine.plan import Request
 from minia_spark.engine.progress import Progress
 from minia_spark.engine.run import execute
-from minia_spark.rooms import HOUSE
 from minia_spark.engine.stage import Source
+from minia_spark.rooms import HOUSE
 from minia_spark.sky.survey import Survey, write_survey
 from minia_spark.warehouse.warehouse import Warehouse
 from tests.benchmarks.figures import Figure, session, timed

@@ -8,14 +8,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+from minia_spark.cli.export import export
 
 from minia_spark.base.bags import Bags, write_bags
-from minia_spark.cli.export import export
 from minia_spark.engine.plan import Request
 from minia_spark.engine.progress import Progress
 from minia_spark.engine.run import execute
-from minia_spark.rooms import HOUSE
 from minia_spark.engine.stage import Source
+from minia_spark.rooms import HOUSE
 from minia_spark.sky.corpus import planted_corpus
 from minia_spark.smh.arrays import Documents
 from minia_spark.smh.engine import get_engine

@@ -11,8 +11,8 @@ import numpy as np
 
 from minia_spark.codebook.stage import CODEBOOKS
 from minia_spark.engine.progress import Progress
-from minia_spark.rooms import HOUSE
 from minia_spark.engine.stage import StageContext
+from minia_spark.rooms import HOUSE
 from minia_spark.warehouse.records import Catalogue, Entry
 from minia_spark.warehouse.warehouse import Warehouse
 from minia_spark.words.stage import STAGE

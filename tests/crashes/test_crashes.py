@@ -1,6 +1,6 @@
 """A driver that is killed at any moment: readers see a whole state, a second start ends well.
 
-The runs that die fit a new vocabulary and add a batch, so that every stage has work to do.
+The runs that die fit a new codebook and add a batch, so that every stage has work to do.
 """
 
 from __future__ import annotations

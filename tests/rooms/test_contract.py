@@ -119,7 +119,7 @@ class TestTables:
 
 
 class TestSettings:
-    @pytest.mark.parametrize(("section", "model"), HOUSE.sections.items(), ids=lambda s: str(s))
+    @pytest.mark.parametrize(("section", "model"), HOUSE.sections.items(), ids=str)
     def test_every_setting_has_a_sentence(self, section, model):
         def walk(model: type[StageSettings]) -> None:
             for name, field in model.model_fields.items():
