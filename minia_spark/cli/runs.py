@@ -69,10 +69,8 @@ def stage_arguments(parser: argparse.ArgumentParser) -> None:
     add_warehouse(parser)
     if name == "ingest":
         add_source(parser, required=True)
-    else:
-        parser.add_argument(
-            "--batch", metavar="NAME", help="only this batch, for stages of batches (default: all)"
-        )
+    elif parser.get_default("house").by_name[name].per_batch:
+        parser.add_argument("--batch", metavar="NAME", help="only this batch (default: all)")
     add_run_settings(parser)
     add_replace(parser)
 

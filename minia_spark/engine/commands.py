@@ -202,6 +202,11 @@ def request_of(options: argparse.Namespace, stages: tuple[str, ...]) -> Request:
         check_batch_name(batch)
     if images is not None and batch is None:
         raise SettingsError("--images needs --batch NAME: what shall the batch be called?")
+    if batch is not None and images is None and options.command == "run":
+        raise SettingsError(
+            "--batch names the batch of --images DIR; 'minia STAGE --batch NAME' brings one stage "
+            "of a batch that is there up to date"
+        )
     if getattr(options, "labels", None) is not None and images is None:
         raise SettingsError("--labels needs --images DIR: labels are read with their images")
     if images is not None and not (images.is_dir() or images.is_file()):

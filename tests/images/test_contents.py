@@ -6,9 +6,9 @@ import os
 
 import pytest
 
+from minia_spark.images import contents
 from minia_spark.images.contents import hash_files
 from minia_spark.images.listing import list_folder
-from minia_spark.ingest import contents
 
 
 def hashed(folder):
