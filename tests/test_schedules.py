@@ -45,7 +45,7 @@ def check_cron(schedule: str) -> None:
 
 def check_arguments(arguments: list[str]) -> None:
     """Check what a schedule calls, as the command line itself does before anything starts."""
-    options = parser().parse_args(arguments)
+    options = parser(HOUSE, arguments).parse_args(arguments)
     assert options.command == "reprocess"
     assert str(options.inbox) == "/srv/survey/inbox"
     assert options.warehouse == "/srv/survey/warehouse"
@@ -103,7 +103,7 @@ class TestSystemd:
         assert program == PROGRAM
         check_arguments(arguments)
         assert service["Type"] == "oneshot"
-        options = parser().parse_args(arguments)
+        options = parser(HOUSE, arguments).parse_args(arguments)
         writable = [*service["ReadWritePaths"].split(), f"/var/log/{service['LogsDirectory']}"]
         settings = HOUSE.load_settings(None, options.set)
         for path in (options.warehouse, options.log_json, settings.log.metrics):
