@@ -1,0 +1,1 @@
+"""Small copies of the images, made in the pass over the pixels, for pages that show images."""
