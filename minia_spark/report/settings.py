@@ -30,7 +30,10 @@ class ReportSettings(StageSettings):
         description="Most rows of a structure's CSV file of images, best first; 0 writes none.",
     )
     sampled_descriptors: int = Field(
-        10_000, ge=0, le=200_000, description="Descriptors in the plot of the vocabulary."
+        10_000,
+        ge=0,
+        le=200_000,
+        description="About how many descriptors the plot of the vocabulary samples; 0: none.",
     )
 
     @model_validator(mode="after")

@@ -20,12 +20,11 @@ import pyarrow.compute as pc
 import pyarrow.dataset as ds
 import pyarrow.fs as pafs
 from numpy.typing import NDArray
-from pyspark.sql import DataFrame
+from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from minia_spark import __version__
 from minia_spark.base.arrow import to_lists
-from minia_spark.codebook.passes import descriptor_sample
 from minia_spark.drift.measure import Drift, advice, beyond
 from minia_spark.engine.stage import Stage, StageContext
 from minia_spark.report.data import (
@@ -49,6 +48,7 @@ from minia_spark.warehouse.records import now
 __all__ = ["STAGE"]
 
 _MOST_CENTRES = 5_000  # drawn in the plot of the vocabulary
+_STEPS = 1 << 20  # of chance, where descriptors are sampled
 _IMAGES_AT_ONCE = 1_000  # whose thumbnails are held at the same time
 
 
@@ -229,24 +229,53 @@ def _vocabulary(context: StageContext, counts: NDArray[np.int64]) -> VocabularyD
         version=head["version"][0].as_py(),
         word_counts=counts,
         centres=centres,
-        descriptors=_sampled_descriptors(context, int(counts.sum()), centres.shape[1]),
+        descriptors=_sampled_descriptors(context, int(counts.sum())).astype(np.float32),
         outlier_deviations=words.outlier_deviations,
         outliers_dropped=words.drop_outliers,
         costs=head["cost_history"][0].as_py(),
     )
 
 
-def _sampled_descriptors(context: StageContext, total: int, dim: int) -> NDArray[np.float32]:
+def _sampled_descriptors(context: StageContext, total: int) -> NDArray[np.generic]:
+    """Return about as many descriptors as wanted, shape (n, dimension).
+
+    A run of neighbours from every image, as long as its share asks for, rounded up or down by
+    chance; chance is a hash of the image's name. No Python process sees the descriptors that are
+    not chosen.
+    """
     wanted = context.settings.report.sampled_descriptors
-    if not wanted:
-        return np.zeros((0, dim), dtype=np.float32)
-    features = context.read("features").where("reason is null")
+    features = context.read("features")
+    layout = features.schema["descriptors"].metadata
+    dtype, dim = np.dtype(layout["dtype"]), int(layout["dimension"])
+    if not wanted or not total:
+        return np.zeros((0, dim), dtype=dtype)
     seed = context.settings.codebook.seed
-    sample = descriptor_sample(features, wanted, total, seed, distinct=False).select("descriptor")
-    table = _collected(context, sample, "descriptors")
-    values = table["descriptor"].combine_chunks().flatten().to_numpy(zero_copy_only=False)
-    descriptors: NDArray[np.float32] = values.reshape(-1, dim)
-    return descriptors
+
+    def draw(number: int, below: Column) -> Column:
+        return F.pmod(F.xxhash64("batch", "image_id", F.lit(seed), F.lit(number)), below)
+
+    share = min(1.0, wanted / total)
+    many = F.floor(F.col("n_features") * share + draw(0, F.lit(_STEPS)) / _STEPS).alias("many")
+    bytes_each = dim * dtype.itemsize
+    chosen = (
+        features.where("n_features > 0")
+        .select("batch", "image_id", "n_features", "descriptors", many)
+        .where("many > 0")
+        .withColumn("first", draw(1, F.col("n_features") - F.col("many") + 1))
+        .select(
+            "batch",
+            "image_id",
+            F.substring(
+                "descriptors",
+                (F.col("first") * bytes_each + 1).cast("int"),
+                (F.col("many") * bytes_each).cast("int"),
+            ).alias("descriptors"),
+        )
+    )
+    table = _collected(context, chosen, "descriptors")
+    table = table.sort_by([("batch", "ascending"), ("image_id", "ascending")])
+    blocks = table["descriptors"].to_pylist()
+    return np.frombuffer(b"".join(blocks), dtype=dtype).reshape(-1, dim)
 
 
 def _drift(context: StageContext) -> DriftData:
@@ -438,7 +467,7 @@ def _located(
     lists = ", ".join(f"{name} array<float>" for name in places)
     of_image = "batch string, image_id string"
 
-    def of_matched(name: str) -> Any:
+    def of_matched(name: str) -> Column:
         return F.transform("numbers", lambda number: F.get(name, number)).alias(name)
 
     features = _columns(context, "features", f"{of_image}, {lists}").join(
