@@ -4,7 +4,8 @@ from __future__ import annotations
 
 __all__ = ["inert", "inert_path"]
 
-_FORMULA = frozenset("=+-@\t\r\n")
+# The wide forms too: spreadsheets in East Asian languages take them for the same signs.
+_FORMULA = frozenset("=+-@\t\r\n\uff1d\uff0b\uff0d\uff20")
 
 
 def inert(text: str) -> str:
@@ -14,5 +15,7 @@ def inert(text: str) -> str:
 
 def inert_path(image_id: str) -> str:
     """Percent-encode such a first sign of an image's name: it still names the same path."""
-    first = image_id[:1]
-    return f"%{ord(first):02X}{image_id[1:]}" if first in _FORMULA else image_id
+    if image_id[:1] not in _FORMULA:
+        return image_id
+    encoded = "".join(f"%{byte:02X}" for byte in image_id[0].encode())
+    return encoded + image_id[1:]

@@ -114,7 +114,7 @@ class VocabularyData:
     outliers_dropped: bool = False
     """Whether such words were left out of mining."""
     costs: Sequence[float] = ()
-    """Cost (sum of squared distances) after every refinement iteration."""
+    """Mean squared distance of a descriptor from its word: at first and after every iteration."""
 
 
 @dataclass(frozen=True, kw_only=True)

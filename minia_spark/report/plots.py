@@ -27,7 +27,7 @@ __all__ = [
 ]
 
 _WIDTH, _HEIGHT = 480, 300
-_LEFT, _RIGHT, _TOP, _BOTTOM = 62, 12, 10, 46
+_LEFT, _RIGHT, _TOP, _BOTTOM = 72, 12, 10, 46
 _MOST_BINS = 60
 _GRID = (104, 61)  # cells of the shading, across and down
 _LEVELS = 6  # of the shading
@@ -79,7 +79,7 @@ def nice_ticks(low: float, high: float, wanted: int = 5) -> list[float]:
         return [low] if math.isfinite(low) else []
     rough = span / wanted
     power = 10.0 ** math.floor(math.log10(rough))
-    step = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= rough * 0.999)
+    step = min((factor * power for factor in (1, 2, 5, 10)), key=lambda s: abs(math.log(s / rough)))
     first = math.ceil(low / step - 1e-9)
     last = math.floor(high / step + 1e-9)
     digits = max(0, -math.floor(math.log10(step)))
@@ -170,16 +170,16 @@ def plot_word_counts(counts: NDArray[np.int64], deviations: float, alt: str) -> 
 
 
 def plot_costs(costs: Sequence[float], alt: str) -> Markup:
-    """Plot the cost after every refinement iteration (at least one)."""
+    """Plot the cost before refinement and after every iteration (at least one value)."""
     low, high = min(costs), max(costs)
     pad = (high - low) * 0.05 or abs(high) * 0.05 or 1.0
-    last = len(costs)
-    panel = _Panel(x=(1, last) if last > 1 else (0.5, 1.5), y=(low - pad, high + pad))
-    panel.axes("refinement iteration", "sum of squared distances", whole_x=True)
-    points = [(panel.at_x(i), panel.at_y(cost)) for i, cost in enumerate(costs, start=1)]
+    last = len(costs) - 1
+    panel = _Panel(x=(0, last) if last else (-0.5, 0.5), y=(low - pad, high + pad))
+    panel.axes("refinement iteration", "mean squared distance", whole_x=True)
+    points = [(panel.at_x(i), panel.at_y(cost)) for i, cost in enumerate(costs)]
     panel.path("line", "M" + "L".join(f"{x:g} {y:g}" for x, y in points))
-    for (x, y), cost, number in zip(points, costs, range(1, last + 1), strict=True):
-        panel.dot("strong", x, y, f"iteration {number}: {cost:,.4g}")
+    for number, ((x, y), cost) in enumerate(zip(points, costs, strict=True)):
+        panel.dot("strong", x, y, f"iteration {number}: {cost:,.6g}")
     return _svg([panel], alt)
 
 

@@ -134,6 +134,11 @@ class _Page:
         return f"{self.name}.html"
 
     @property
+    def has_positions(self) -> bool:
+        rows = self.card.rows
+        return bool(rows["ra_deg"].null_count < rows.num_rows)
+
+    @property
     def listed(self) -> list[dict[str, Any]]:
         rows: list[dict[str, Any]] = self.card.rows.slice(0, _LISTED).to_pylist()
         return rows
@@ -369,16 +374,18 @@ def _vocabulary_plots(vocabulary: VocabularyData | None) -> list[_Plot]:
     ]
     if len(vocabulary.costs):
         first, last = vocabulary.costs[0], vocabulary.costs[-1]
+        iterations = text.plural(len(vocabulary.costs) - 1, "iteration", "iterations")
         plots.append(
             _Plot(
                 "Refinement of the vocabulary",
-                f"{len(vocabulary.costs)} iterations over all descriptors lowered the cost by "
-                f"{(first - last) / first if first else 0:.2%} after the first. Where the line is "
-                "still falling at its end, more iterations (codebook.refine_iterations) help.",
+                f"Mean squared distance of a descriptor from its word: {iterations} over all "
+                f"descriptors lowered it by {text.percent((first - last) / first if first else 0)}."
+                " Where the line still falls at its end, more iterations "
+                "(codebook.refine_iterations) help.",
                 plot_costs(
                     vocabulary.costs,
-                    f"Line plot of the cost over {len(vocabulary.costs)} iterations, from "
-                    f"{first:,.0f} to {last:,.0f}.",
+                    f"Line plot of the mean squared distance over {iterations}, from "
+                    f"{first:,.6g} to {last:,.6g}.",
                 ),
             )
         )
@@ -404,11 +411,11 @@ def _counts_plot(vocabulary: VocabularyData, counts: np.ndarray[Any, Any]) -> _P
             f"{outliers} {beyond}, and kept: with words.drop_outliers, {of_words} of the words "
             f"and {of_occurrences} of their occurrences would be kept."
         )
-    never = int((counts == 0).sum())
+    never = text.plural(int((counts == 0).sum()), "word never occurs", "words never occur")
     return _Plot(
         "Occurrences of words",
         f"Words by how often they occur in the collection; outliers in another colour. {fate} "
-        f"{text.plural(never, 'word never occurs', 'words never occur')}.",
+        f"{'Every word occurs' if counts.all() else never}.",
         plot_word_counts(
             counts,
             deviations,

@@ -22,6 +22,7 @@ __all__ = [
     "percent",
     "plural",
     "q_value",
+    "ratio",
     "setting",
     "significant",
     "thousands",
@@ -52,11 +53,20 @@ def q_value(value: float) -> str:
 
 
 def percent(share: float) -> str:
-    """Return a share of 1 in percent: ``37 %``, ``3.2 %``, ``0.04 %``, ``100 %``."""
+    """Return a share of 1 in percent: ``37 %``, ``3.2 %``; ``100 %`` and ``0 %`` are exact."""
     value = 100 * share
-    if value == 0 or 9.95 <= value < 99.95 or value >= 100:
-        return f"{value:.0f} %" if not 99.5 <= value < 100 else f"{value:.1f} %"
-    return f"{value:.1f} %" if value >= 0.95 else f"{value:.2g} %"
+    if 99.95 <= value < 100:
+        return ">99.9 %"
+    if 0 < value < 0.05:
+        return "<0.1 %"
+    return f"{value:.0f} %" if value in (0, 100) or 9.95 <= value < 99.5 else f"{value:.1f} %"
+
+
+def ratio(value: float) -> str:
+    """Return a ratio with two digits, whole numbers from 10 on: ``0.61``, ``9.9``, ``1,234``."""
+    if value < 0.01:
+        return "0" if value == 0 else "<0.01"
+    return f"{value:,.{2 if value < 0.995 else 1 if value < 9.95 else 0}f}"
 
 
 def duration(seconds: float) -> str:
@@ -131,6 +141,7 @@ FILTERS: Mapping[str, Callable[..., str]] = MappingProxyType(
         "percent": percent,
         "plural": plural,
         "q_value": q_value,
+        "ratio": ratio,
         "significant": significant,
     }
 )
