@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar, cast
 
 import pyarrow as pa
@@ -133,6 +133,10 @@ class Context:
         return default_partitions(rows, self.parallelism, self.all_settings.spark.partitions)
 
     # -- reading --------------------------------------------------------------------------------
+
+    def of_variant(self, variant: str | None) -> Context:
+        """Return the same step as it sees the tables of one variant alone."""
+        return replace(self, stage=replace(self.stage, all_variants=False), variant=variant)
 
     def entries_of(self, table: Output, batch: str | None = None) -> list[Entry]:
         """Return the pieces of a table that the step may read: of its batch and variant.

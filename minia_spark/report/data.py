@@ -11,20 +11,40 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+from markupsafe import Markup
 from numpy.typing import NDArray
 
 __all__ = [
+    "IMAGE_ROWS",
     "BatchDrift",
     "DriftData",
     "MatchedImage",
+    "PanelData",
     "RejectCount",
     "ReportData",
     "RunSummary",
     "StageTime",
     "StructureCard",
     "TableCount",
+    "Thumbnail",
+    "VariantData",
     "VocabularyData",
 ]
+
+IMAGE_ROWS = pa.schema(
+    [
+        ("rank", pa.int32()),
+        ("image_id", pa.string()),
+        ("batch", pa.string()),
+        ("overlap", pa.float64()),
+        ("words_held", pa.int32()),
+        ("label", pa.string()),
+        ("ra_deg", pa.float64()),
+        ("dec_deg", pa.float64()),
+    ]
+)
+"""Columns of `StructureCard.rows`, and of the CSV files: label and position may be null."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,10 +91,7 @@ class RunSummary:
     version: str
     """Version of minia_spark."""
     images: int
-    features: int | None = None
     batches: int | None = None
-    vocabulary: str | None = None
-    """Identifier (hash) of the vocabulary."""
     tables: Sequence[TableCount] = ()
     rejects: Sequence[RejectCount] = ()
     stages: Sequence[StageTime] = ()
@@ -86,10 +103,12 @@ class RunSummary:
 class VocabularyData:
     """What the plots of the vocabulary show."""
 
-    centres: NDArray[np.float32]
-    """Shape (words, dimension)."""
+    version: str | None = None
+    """Its identifier (hash)."""
     word_counts: NDArray[np.int64]
     """Shape (words,): occurrences of every word in the whole collection."""
+    centres: NDArray[np.float32]
+    """Shape (m, dimension): centres of all words or of some, m <= words."""
     descriptors: NDArray[np.float32]
     """Shape (sampled, dimension): a sample of the descriptors; may be empty."""
     outlier_deviations: float = 2.0
@@ -97,7 +116,7 @@ class VocabularyData:
     outliers_dropped: bool = False
     """Whether such words were left out of mining."""
     costs: Sequence[float] = ()
-    """Cost (sum of squared distances) after every refinement iteration."""
+    """Mean squared distance of a descriptor from its word: at first and after every iteration."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,19 +157,32 @@ class DriftData:
 class MatchedImage:
     """One image of a structure, with the features that matched."""
 
+    batch: str
     image_id: str
-    uri: str
-    """Handed to `open_image`."""
     overlap: float
     """Multiset overlap with the structure, in [0, 1]."""
     x: NDArray[np.float32]
-    """Shape (matched,): positions in pixels; also `y`."""
+    """Shape (matched,): positions in pixels of the original image; also `y`."""
     y: NDArray[np.float32]
     size: NDArray[np.float32]
     """Shape (matched,): diameters in pixels."""
-    words: NDArray[np.int32] | None = None
-    """Shape (matched,): word of every feature; the same word has the same colour everywhere."""
+    words: NDArray[np.int32]
+    """Shape (matched,): word of every feature."""
     label: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Thumbnail:
+    """The small copy of an image, as table ``thumbnails`` holds it."""
+
+    batch: str
+    image_id: str
+    width: int
+    """Of the original image, in pixels; also `height`."""
+    height: int
+    data: bytes
+    """A file of the format below."""
+    format: str = "jpeg"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -166,8 +198,11 @@ class StructureCard:
     sets: int
     """Number of mined sets that were joined into it, counting repeated ones."""
     images_total: int
-    """Images whose overlap reaches the threshold; `images` holds the best of them."""
+    """Images whose overlap reaches the threshold."""
     images: Sequence[MatchedImage]
+    """The best of them, to be drawn."""
+    rows: pa.Table = field(default_factory=IMAGE_ROWS.empty_table)
+    """The best of them, to be listed: by rank, with the columns `IMAGE_ROWS`."""
     labels: Mapping[str, int] = field(default_factory=dict)
     """Label -> how many of the `images_total` images have it; empty when there are no labels."""
     support: int | None = None
@@ -177,11 +212,52 @@ class StructureCard:
     q: float | None = None
     stability: float | None = None
     lineage: str | None = None
-    """The id that stays with it from run to run."""
+    """The name that stays with it from state to state."""
     event: str | None = None
     """What became of it since the state before: born, same, grown, ..."""
-    believed: bool | None = None
+    older_state: int | None = None
+    """The state before; None when there was none to compare with."""
+    older_structure: str | None = None
+    """Identifier, in that state, of the structure that it continues or was split from."""
+    words_gained: int = 0
+    words_lost: int = 0
+    established: bool | None = None
     """Whether it is significant and reproducible; None when that was not measured."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class VariantData:
+    """What one extractor's features led to; several stand on the page one after another."""
+
+    name: str
+    """Name of the extractor: small letters, digits and hyphens; also in file names."""
+    structures: Sequence[StructureCard] = ()
+    """In their ranking; those that are to be shown, or more."""
+    structures_total: int = 0
+    """How many there are in all."""
+    established_total: int | None = None
+    """How many of all are significant and reproducible; None when that was not measured."""
+    max_q: float | None = None
+    """Largest q-value of a significant structure; None when q was not measured."""
+    min_stability: float | None = None
+    """Least stability of a reproducible structure; None when stability was not measured."""
+    features: int | None = None
+    """Features in the whole collection."""
+    mining: Sequence[str] = ()
+    """Sentences on how the hash tables of the mining were chosen."""
+    vocabulary: VocabularyData | None = None
+    """None before there is one."""
+    drift: DriftData | None = None
+    """None when nothing was measured."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PanelData:
+    """What another room shows."""
+
+    title: str
+    html: Markup
+    """Escaped where it was made."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -189,17 +265,12 @@ class ReportData:
     """Everything on the site."""
 
     run: RunSummary
-    structures: Sequence[StructureCard]
-    """In their ranking; those that are to be shown, or more."""
-    structures_total: int
-    """How many there are in all."""
-    believed_total: int | None = None
-    """How many of all are significant and reproducible; None when that was not measured."""
-    mining: Sequence[str] = ()
-    """Sentences on how the tables of the mining were chosen."""
-    vocabulary: VocabularyData | None = None
-    """None before there is one."""
-    drift: DriftData | None = None
-    """None when nothing was measured."""
+    variants: Sequence[VariantData]
+    labels: Mapping[str, int] = field(default_factory=dict)
+    """Label -> images of the whole collection that have it, at least for the labels shown."""
+    labelled: int = 0
+    """Images of the whole collection that have a label."""
+    panels: Sequence[PanelData] = ()
+    """What other rooms show, one after another."""
     advice: Sequence[str] = ()
     """Sentences that the stages have for the user; shown above everything else."""

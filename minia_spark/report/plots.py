@@ -1,54 +1,38 @@
-"""The plots of the vocabulary as PNG bytes, in a light and a dark theme.
+"""The plots of the page as inline SVG; the page's style sheet gives them their colours.
 
-Figures are made without pyplot: no global state, any thread, no screen.
+Shapes have classes and no colours of their own, so that one drawing serves light and dark.
 """
 
 from __future__ import annotations
 
-import io
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
-from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, MaxNLocator
+from markupsafe import Markup, escape
 from numpy.typing import NDArray
 
-from minia_spark.report.data import DriftData
+from minia_spark.report.data import BatchDrift, DriftData
+from minia_spark.report.text import visible
+from minia_spark.words.bag import outlier_bounds
 
 __all__ = [
-    "DARK",
-    "LIGHT",
-    "Theme",
-    "outlier_bounds",
+    "nice_ticks",
     "plot_costs",
     "plot_drift",
-    "plot_pca",
+    "plot_principal_axes",
     "plot_word_counts",
     "principal_axes",
 ]
 
-_DPI = 160
-_SIZE_INCHES = (6.0, 3.75)
+_WIDTH, _HEIGHT = 480, 300
+_LEFT, _RIGHT, _TOP, _BOTTOM = 72, 12, 10, 46
 _MOST_BINS = 60
+_GRID = (104, 61)  # cells of the shading, across and down
+_LEVELS = 6  # of the shading
 _NAMED_BATCHES = 20
 _NAME_LENGTH = 14
-
-
-@dataclass(frozen=True)
-class Theme:
-    """Colours of a plot; the background is transparent."""
-
-    text: str
-    grid: str
-    quiet: str
-    strong: str
-    warn: str
-
-
-LIGHT = Theme(text="#3c4250", grid="#dedfe3", quiet="#7d8ba1", strong="#1f5fbf", warn="#c2410c")
-DARK = Theme(text="#b9c0cc", grid="#2c3038", quiet="#5c6b82", strong="#8ab4f8", warn="#fb923c")
 
 
 def principal_axes(
@@ -83,14 +67,29 @@ def principal_axes(
     return mean, axes, shares
 
 
-def outlier_bounds(counts: NDArray[np.int64], deviations: float) -> tuple[float, float]:
-    """Return mean - d * sd and mean + d * sd (population sd) of counts, shape (n,), n >= 1."""
-    mean, deviation = float(counts.mean()), float(counts.std())
-    return mean - deviations * deviation, mean + deviations * deviation
+def nice_ticks(low: float, high: float, wanted: int = 5) -> list[float]:
+    """Return round numbers in [low, high], about `wanted`, in steps of 1, 2 or 5 times 10^k.
+
+    Equal, reversed or infinite bounds have one tick, the lower bound; not a number has none.
+    """
+    if math.isnan(low) or math.isnan(high):
+        return []
+    span = high - low
+    if not (0 < span < math.inf):
+        return [low] if math.isfinite(low) else []
+    rough = span / wanted
+    power = 10.0 ** math.floor(math.log10(rough))
+    step = min((factor * power for factor in (1, 2, 5, 10)), key=lambda s: abs(math.log(s / rough)))
+    first = math.ceil(low / step - 1e-9)
+    last = math.floor(high / step + 1e-9)
+    digits = max(0, -math.floor(math.log10(step)))
+    return [round(number * step, digits) for number in range(first, last + 1)]
 
 
-def plot_pca(descriptors: NDArray[np.float32], centres: NDArray[np.float32], theme: Theme) -> bytes:
-    """Plot sampled descriptors and the centres on the two principal axes.
+def plot_principal_axes(
+    descriptors: NDArray[np.float32], centres: NDArray[np.float32], alt: str
+) -> Markup:
+    """Plot sampled descriptors (shaded by their density) and centres on the principal axes.
 
     Parameters
     ----------
@@ -98,185 +97,305 @@ def plot_pca(descriptors: NDArray[np.float32], centres: NDArray[np.float32], the
         Give the axes; when there are none, the centres do.
     centres : float array, shape (words, dimension)
         At least one.
-    theme : Theme
+    alt : str
+        What the plot shows, for those who do not see it; so in all functions here.
 
     Returns
     -------
-    bytes
-        A PNG file; the same input gives the same bytes.
+    Markup
+        An ``svg`` element; the same input gives the same text.
     """
     mean, axes, shares = principal_axes(descriptors if len(descriptors) else centres)
-    figure, plot = _figure(theme)
-    points = (descriptors - mean) @ axes
-    # Many points need to be fainter, or the densest part is one blot.
-    alpha = float(np.clip(600 / max(len(points), 1), 0.12, 0.6))
-    plot.scatter(
-        *points.T, s=4, color=theme.quiet, alpha=alpha, linewidths=0, label="descriptors (sample)"
+    points, centred = (descriptors - mean) @ axes, (centres - mean) @ axes
+    both = np.concatenate([points, centred])
+    low, high = both.min(axis=0), both.max(axis=0)
+    pad = np.where(high > low, (high - low) * 0.02, 1.0)
+    low, high = low - pad, high + pad
+    panel = _Panel(x=(low[0], high[0]), y=(low[1], high[1]))
+    panel.axes(
+        *(f"principal axis {i + 1} ({share:.0%} of variance)" for i, share in _numbered(shares))
     )
-    centred = (centres - mean) @ axes
-    plot.scatter(*centred.T, s=9, color=theme.warn, linewidths=0, label="words (centres)")
-    for i, axis in enumerate((plot.xaxis, plot.yaxis)):
-        axis.set_label_text(f"principal axis {i + 1} ({shares[i]:.0%} of the variance)")
-    plot.legend(**_legend(theme), markerscale=1.8)
-    return _png(figure)
+    if len(points):
+        bounds = np.stack([low, high], axis=1).tolist()
+        cells, _, _ = np.histogram2d(points[:, 0], points[:, 1], bins=list(_GRID), range=bounds)
+        panel.shade(cells)
+    dots = sorted({(panel.at_x(x), panel.at_y(y)) for x, y in centred.tolist()})
+    panel.path("dots", "".join(f"M{x:g} {y:g}h0" for x, y in dots))
+    return _svg([panel], alt)
 
 
-def plot_word_counts(counts: NDArray[np.int64], deviations: float, theme: Theme) -> bytes:
-    """Plot how often words occur, with the bounds of outliers.
+def plot_word_counts(counts: NDArray[np.int64], deviations: float, alt: str) -> Markup:
+    """Plot how often words occur: kept words in one colour, outliers in another.
 
     Parameters
     ----------
     counts : integer array, shape (words,)
         Occurrences of every word; at least one word.
     deviations : float
-        Bounds are at mean +- this many standard deviations.
-    theme : Theme
-
-    Returns
-    -------
-    bytes
-        A PNG file.
+        Outliers are beyond mean +- this many standard deviations.
+    alt : str
     """
     low, high = outlier_bounds(counts, deviations)
-    figure, plot = _figure(theme)
     bins = int(np.clip(np.sqrt(len(counts)) * 1.5, 5, _MOST_BINS))
-    heights, edges = np.histogram(counts, bins=bins)
-    middles = (edges[:-1] + edges[1:]) / 2
-    inside = (middles >= low) & (middles <= high)
-    plot.bar(
-        middles,
-        heights,
-        width=np.diff(edges) * 0.92,
-        color=[theme.strong if kept else theme.warn for kept in inside],
+    edges = np.histogram_bin_edges(counts, bins=bins)
+    outside = (counts < low) | (counts > high)
+    dropped, kept = (np.histogram(counts[which], bins=edges)[0] for which in (outside, ~outside))
+    panel = _Panel(
+        x=(float(edges[0]), float(edges[-1])), y=(0, 1.08 * float((kept + dropped).max()))
     )
+    panel.axes("occurrences of a word", "words", whole_y=True)
+    for i in range(bins):
+        between = f"{edges[i]:,.0f} to {edges[i + 1]:,.0f} occurrences"
+        left, right = float(edges[i]), float(edges[i + 1])
+        for name, base, height in (("strong", 0, kept[i]), ("warn", kept[i], dropped[i])):
+            if height:
+                fate = "kept" if name == "strong" else "outliers"
+                title = f"{height:,} {'word' if height == 1 else 'words'}, {between} ({fate})"
+                panel.bar(name, (left, right), (float(base), float(base + height)), title)
     d = f"{deviations:g} sd"
-    marks = ((low, f"mean \N{MINUS SIGN} {d}", 0.97), (high, f"mean + {d}", 0.97))
-    for place, name, height in (*marks, (float(counts.mean()), "mean", 0.9)):
-        if place < 0:  # counts have no negative side
-            continue
-        style = (0, (4, 3)) if name != "mean" else "solid"
-        plot.axvline(place, color=theme.text, linewidth=1, linestyle=style)
-        plot.annotate(
-            name,
-            (place, height),
-            xycoords=("data", "axes fraction"),
-            xytext=(4, 0) if place > low else (-4, 0),
-            textcoords="offset points",
-            ha="left" if place > low else "right",
-            va="top",
-            fontsize=8,
-            color=theme.text,
-        )
-    plot.set_xlabel("occurrences of a word")
-    plot.set_ylabel("words")
-    plot.yaxis.set_major_locator(MaxNLocator(integer=True))
-    return _png(figure)
+    for place, name, row in (
+        (low, f"mean \N{MINUS SIGN} {d}", 0),
+        (float(counts.mean()), "mean", 1),
+        (high, f"mean + {d}", 0),
+    ):
+        if edges[0] <= place <= edges[-1]:
+            panel.mark(
+                place,
+                name,
+                row,
+                dashed=name != "mean",
+                before=name.startswith("mean \N{MINUS SIGN}"),
+            )
+    return _svg([panel], alt)
 
 
-def plot_costs(costs: Sequence[float], theme: Theme) -> bytes:
-    """Plot the cost after every refinement iteration (at least one) as PNG bytes."""
-    figure, plot = _figure(theme)
-    plot.plot(
-        np.arange(1, len(costs) + 1), costs, color=theme.strong, marker="o", markersize=4, lw=1.5
-    )
-    plot.set_xlabel("refinement iteration")
-    plot.set_ylabel("cost (sum of squared distances)")
-    plot.xaxis.set_major_locator(MaxNLocator(integer=True))
-    return _png(figure)
+def plot_costs(costs: Sequence[float], alt: str) -> Markup:
+    """Plot the cost before refinement and after every iteration (at least one value)."""
+    low, high = min(costs), max(costs)
+    pad = (high - low) * 0.05 or abs(high) * 0.05 or 1.0
+    last = len(costs) - 1
+    panel = _Panel(x=(0, last) if last else (-0.5, 0.5), y=(low - pad, high + pad))
+    panel.axes("refinement iteration", "mean squared distance", whole_x=True)
+    points = [(panel.at_x(i), panel.at_y(cost)) for i, cost in enumerate(costs)]
+    panel.path("line", "M" + "L".join(f"{x:g} {y:g}" for x, y in points))
+    for number, ((x, y), cost) in enumerate(zip(points, costs, strict=True)):
+        panel.dot("strong", x, y, f"iteration {number}: {cost:,.6g}")
+    return _svg([panel], alt)
 
 
-def plot_drift(drift: DriftData, theme: Theme) -> bytes:
-    """Plot error and divergence of every measured batch with their limits, as PNG bytes.
+def plot_drift(drift: DriftData, alt: str) -> Markup:
+    """Plot error and divergence of every measured batch with their limits.
 
     Bars reach three standard deviations to either side. What the vocabulary was made from is
     drawn hollow; what is beyond a limit, in the colour of warnings.
     """
-    figure, above = _figure(theme, rows=2)
-    below = figure.add_subplot(2, 1, 2, sharex=above)
-    _style(below, theme)
     measured = [b for b in drift.batches if b.divergence is not None]
-    for number, batch in enumerate(measured, start=1):
-        colour = theme.warn if batch.clauses else theme.strong
-        fill = "none" if batch.trained_on else colour
-        look: dict[str, Any] = {"fmt": "o", "markersize": 4.5, "color": colour, "mfc": fill}
-        if batch.error_ratio is not None and batch.error_deviation is not None:
-            reach = 3 * batch.error_deviation if np.isfinite(batch.error_deviation) else 0
-            above.errorbar(number, batch.error_ratio, reach, **look)
-        assert batch.divergence is not None
-        assert batch.expected_divergence is not None
-        assert batch.divergence_deviation is not None
-        excess = batch.divergence - batch.expected_divergence
-        below.errorbar(number, excess, 3 * batch.divergence_deviation, **look)
-    for plot, usual, limit in (
-        (above, 1.0, drift.max_error_ratio),
-        (below, 0, drift.max_divergence),
+    named = len(measured) <= _NAMED_BATCHES
+    bottom = 76 if named else _BOTTOM
+    middle = (_TOP + _HEIGHT - bottom) / 2
+    x = (0.4, len(measured) + 0.6)
+    rows: list[_Panel] = []
+    for values, usual, limit, title, (top, end) in (
+        (_errors(measured), 1.0, drift.max_error_ratio, "error ratio", (_TOP, middle - 8)),
+        (
+            _divergences(measured),
+            0.0,
+            drift.max_divergence,
+            "divergence (bits)",
+            (middle + 8, _HEIGHT - bottom),
+        ),
     ):
-        plot.axhline(usual, color=theme.text, linewidth=1)
-        plot.axhline(limit, color=theme.warn, linewidth=1, linestyle=(0, (4, 3)))
-        plot.annotate(
-            "limit",
-            (1, limit),
-            xycoords=("axes fraction", "data"),
-            xytext=(0, 3),
-            textcoords="offset points",
-            ha="right",
-            fontsize=8,
-            color=theme.warn,
+        ends = [usual, limit, *(v + s * r for v, r in values if not math.isnan(v) for s in (-1, 1))]
+        pad = (max(ends) - min(ends)) * 0.08
+        panel = _Panel(x=x, y=(min(ends) - pad, max(ends) + pad), top=top, bottom=end)
+        last = bool(rows)
+        panel.axes(
+            "batch, in the order of names" if last and not named else "",
+            title,
+            whole_x=True,
+            x_numbers=last and not named,
+            wanted=3,
         )
-    above.set_ylabel("error, by the expected")
-    above.tick_params(labelbottom=False)
-    below.set_ylabel("divergence beyond\nchance (bits)")
-    if len(measured) <= _NAMED_BATCHES:
-        names = [_short(batch.batch) for batch in measured]
-        below.set_xticks(range(1, len(measured) + 1), names, rotation=30, ha="right")
-    else:
-        below.xaxis.set_major_locator(MaxNLocator(integer=True))
-        below.set_xlabel("batch, in the order of names")
-    below.set_xlim(0.4, len(measured) + 0.6)
-    return _png(figure)
+        panel.level("text", usual)
+        panel.level("limit", limit, "limit")
+        for number, (batch, (value, reach)) in enumerate(zip(measured, values, strict=True), 1):
+            if math.isnan(value):
+                continue
+            look = ("warn" if batch.clauses else "strong") + (" hollow" if batch.trained_on else "")
+            place = panel.at_x(number)
+            ends_y = [panel.at_y(value + sign * reach) for sign in (-1, 1)]
+            panel.path(f"reach {look}", f"M{place:g} {ends_y[0]:g}V{ends_y[1]:g}")
+            panel.dot(look, place, panel.at_y(value), f"{batch.batch}: {value:.3g}")
+        rows.append(panel)
+    if named:
+        for number, batch in enumerate(measured, start=1):
+            rows[-1].slanted(number, _short(batch.batch))
+    return _svg(rows, alt)
+
+
+def _errors(batches: Iterable[BatchDrift]) -> list[tuple[float, float]]:
+    return [
+        (math.nan, 0.0)
+        if b.error_ratio is None or b.error_deviation is None
+        else (b.error_ratio, 3 * b.error_deviation if math.isfinite(b.error_deviation) else 0.0)
+        for b in batches
+    ]
+
+
+def _divergences(batches: Iterable[BatchDrift]) -> list[tuple[float, float]]:
+    return [
+        (
+            (b.divergence or 0.0) - (b.expected_divergence or 0.0),
+            3 * (b.divergence_deviation or 0.0),
+        )
+        for b in batches
+    ]
 
 
 def _short(name: str) -> str:
-    return (
-        name if len(name) <= _NAME_LENGTH else name[: _NAME_LENGTH - 1] + "\N{HORIZONTAL ELLIPSIS}"
-    )
+    if len(name) <= _NAME_LENGTH:
+        return name
+    return name[: _NAME_LENGTH - 1] + "\N{HORIZONTAL ELLIPSIS}"
 
 
-def _figure(theme: Theme, *, rows: int = 1) -> tuple[Figure, Any]:
-    figure = Figure(figsize=_SIZE_INCHES, dpi=_DPI, layout="constrained")
-    plot = figure.add_subplot(rows, 1, 1)
-    figure.patch.set_alpha(0)
-    _style(plot, theme)
-    return figure, plot
+def _numbered(values: NDArray[np.float64]) -> Iterable[tuple[int, float]]:
+    return enumerate(values.tolist())
 
 
-def _style(plot: Any, theme: Theme) -> None:
-    plot.patch.set_alpha(0)
-    plot.spines[["top", "right"]].set_visible(False)
-    plot.spines[["left", "bottom"]].set_color(theme.grid)
-    plot.grid(color=theme.grid, linewidth=0.6)
-    plot.set_axisbelow(True)
-    plot.tick_params(colors=theme.text, labelsize=8, length=0)
-    for axis in (plot.xaxis, plot.yaxis):
-        axis.label.set_color(theme.text)
-        axis.label.set_fontsize(9)
-        axis.set_major_formatter(FuncFormatter(_plain))
+@dataclass
+class _Panel:
+    """One pair of axes; collects SVG elements. Positions on the page have one decimal."""
+
+    x: tuple[float, float]
+    y: tuple[float, float]
+    top: float = _TOP
+    bottom: float = _HEIGHT - _BOTTOM
+    parts: list[str] = field(default_factory=list)
+
+    def at_x(self, value: float) -> float:
+        low, high = self.x
+        share = (value - low) / (high - low) if high > low else 0.5
+        return round(_LEFT + share * (_WIDTH - _RIGHT - _LEFT), 1)
+
+    def at_y(self, value: float) -> float:
+        low, high = self.y
+        share = (value - low) / (high - low) if high > low else 0.5
+        return round(self.bottom - share * (self.bottom - self.top), 1)
+
+    def axes(
+        self,
+        x_title: str,
+        y_title: str,
+        *,
+        whole_x: bool = False,
+        whole_y: bool = False,
+        x_numbers: bool = True,
+        wanted: int = 5,
+    ) -> None:
+        right = _WIDTH - _RIGHT
+        for value in _ticks(self.x, 6, whole=whole_x) if x_numbers else ():
+            place = self.at_x(value)
+            self.path("grid", f"M{place:g} {self.top:g}V{self.bottom:g}")
+            self.text(place, self.bottom + 16, _plain(value), "middle")
+        for value in _ticks(self.y, wanted, whole=whole_y):
+            place = self.at_y(value)
+            self.path("grid", f"M{_LEFT} {place:g}H{right}")
+            self.text(_LEFT - 6, place + 4, _plain(value), "end")
+        if x_title:
+            self.text((_LEFT + right) / 2, self.bottom + 36, x_title, "middle")
+        middle = (self.top + self.bottom) / 2
+        self.parts.append(
+            f'<text transform="translate(13 {middle:g}) rotate(-90)" text-anchor="middle">'
+            f"{escape(y_title)}</text>"
+        )
+
+    def text(self, x: float, y: float, text: str, anchor: str, name: str = "") -> None:
+        look = f' class="{name}"' if name else ""
+        self.parts.append(
+            f'<text x="{x:g}" y="{y:g}" text-anchor="{anchor}"{look}>{escape(visible(text))}</text>'
+        )
+
+    def path(self, name: str, shape: str) -> None:
+        self.parts.append(f'<path class="{name}" d="{shape}"/>')
+
+    def bar(self, name: str, x: tuple[float, float], y: tuple[float, float], title: str) -> None:
+        start, end = map(self.at_x, x)
+        width = max(round((end - start) * 0.92, 1), 0.5)
+        bottom, top = map(self.at_y, y)
+        self.parts.append(
+            f'<rect class="{name}" x="{start:g}" y="{top:g}" width="{width:g}" '
+            f'height="{max(round(bottom - top, 1), 0.5):g}"><title>{escape(title)}</title></rect>'
+        )
+
+    def dot(self, name: str, x: float, y: float, title: str) -> None:
+        self.parts.append(
+            f'<circle class="{name}" cx="{x:g}" cy="{y:g}" r="3.5">'
+            f"<title>{escape(visible(title))}</title></circle>"
+        )
+
+    def mark(self, value: float, name: str, row: int, *, dashed: bool, before: bool) -> None:
+        place = self.at_x(value)
+        self.path("limit quiet" if dashed else "text", f"M{place:g} {self.top:g}V{self.bottom:g}")
+        # a name that would leave the plot stands on the other side of its line
+        before = (before and place - _LEFT > 70) or _WIDTH - _RIGHT - place < 70
+        self.text(
+            place + (-4 if before else 4),
+            self.top + 12 + 15 * row,
+            name,
+            "end" if before else "start",
+        )
+
+    def level(self, name: str, value: float, title: str = "") -> None:
+        place = self.at_y(value)
+        self.path(name, f"M{_LEFT} {place:g}H{_WIDTH - _RIGHT}")
+        if title:
+            self.text(_WIDTH - _RIGHT, place - 4, title, "end", "warn")
+
+    def slanted(self, value: float, name: str) -> None:
+        self.parts.append(
+            f'<text transform="translate({self.at_x(value) + 4:g} {self.bottom + 14:g}) '
+            f'rotate(-30)" text-anchor="end">{escape(visible(name))}</text>'
+        )
+
+    def shade(self, cells: NDArray[np.float64]) -> None:
+        """Fill the panel with cells, shape (across, up), darker where more points are."""
+        levels = np.ceil(np.sqrt(cells / cells.max()) * _LEVELS).astype(int)
+        width = (_WIDTH - _RIGHT - _LEFT) / cells.shape[0]
+        height = (self.bottom - self.top) / cells.shape[1]
+        for level in range(1, _LEVELS + 1):
+            shape = []
+            for row in range(cells.shape[1]):
+                y = round(self.bottom - (row + 0.5) * height, 1)
+                for first, last in _runs(levels[:, row] == level):
+                    x, length = round(_LEFT + first * width, 1), round((last - first) * width, 1)
+                    shape.append(f"M{x:g} {y:g}h{length:g}")
+            if shape:
+                self.path(f"shade d{level}", "".join(shape))
 
 
-def _plain(value: float, _position: int) -> str:
+def _runs(flags: NDArray[np.bool_]) -> list[tuple[int, int]]:
+    """Return (first, behind the last) of every run of true values."""
+    steps = np.diff(np.concatenate([[0], flags.astype(np.int8), [0]]))
+    starts, ends = np.flatnonzero(steps == 1), np.flatnonzero(steps == -1)
+    return list(zip(starts.tolist(), ends.tolist(), strict=True))
+
+
+def _ticks(bounds: tuple[float, float], wanted: int, *, whole: bool) -> list[float]:
+    ticks = nice_ticks(*bounds, wanted)
+    return [tick for tick in ticks if tick == round(tick)] if whole else ticks
+
+
+def _plain(value: float) -> str:
     """Thousands with separators, small values with few digits."""
     text = f"{value:,.0f}" if abs(value) >= 10 or value == round(value) else f"{value:.3g}"
-    if abs(value) >= 1e6:
+    if abs(value) >= 1e5:
         text = f"{value:.3g}".replace("e+0", "e").replace("e+", "e")
     return text.replace("-", "\N{MINUS SIGN}")
 
 
-def _legend(theme: Theme) -> dict[str, Any]:
-    return {"fontsize": 8, "frameon": False, "labelcolor": theme.text, "loc": "best"}
-
-
-def _png(figure: Figure) -> bytes:
-    buffer = io.BytesIO()
-    # Without the version of matplotlib inside, the file depends on the data only.
-    figure.savefig(buffer, format="png", transparent=True, metadata={"Software": None})
-    return buffer.getvalue()
+def _svg(panels: Iterable[_Panel], alt: str) -> Markup:
+    inside = "".join(part for panel in panels for part in panel.parts)
+    return Markup(  # noqa: S704 - made here: every text in it went through escape()
+        f'<svg class="plot" viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" '
+        f'aria-label="{escape(visible(alt))}">{inside}</svg>'
+    )

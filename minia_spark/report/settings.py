@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from minia_spark.base.settings import StageSettings
 
 __all__ = ["ReportSettings"]
+
+_MOST_ROWS = 10_000_000
 
 
 class ReportSettings(StageSettings):
@@ -19,11 +21,27 @@ class ReportSettings(StageSettings):
         60, ge=0, le=10_000, description="Most structures that are shown, in their ranking."
     )
     images_per_structure: int = Field(
-        12, ge=0, le=1000, description="Most images that are shown of a structure, best first."
+        24, ge=0, le=1000, description="Most images that are shown of a structure, best first."
     )
-    thumbnail_px: int = Field(
-        360, ge=64, le=2048, description="Longer side of a drawn image, in pixels."
+    csv_rows: int = Field(
+        10_000,
+        ge=0,
+        le=1_000_000,
+        description="Most rows of a structure's CSV file of images, best first; 0 writes none.",
     )
     sampled_descriptors: int = Field(
-        10_000, ge=0, le=200_000, description="Descriptors in the plot of the vocabulary."
+        10_000,
+        ge=0,
+        le=200_000,
+        description="About how many descriptors the plot of the vocabulary samples; 0: none.",
     )
+
+    @model_validator(mode="after")
+    def _rows_fit_into_memory(self) -> ReportSettings:
+        rows = self.structures * max(self.csv_rows, self.images_per_structure)
+        if rows > _MOST_ROWS:
+            raise ValueError(
+                f"structures x csv_rows is {rows:,}, more than the {_MOST_ROWS:,} rows that one "
+                "machine should hold; lower one of them"
+            )
+        return self

@@ -1,15 +1,17 @@
 """Writes the report: a static site of one folder that needs no network and runs no script.
 
 ``index.html`` tells what was found, a card a structure; ``structure-<rank>.html`` shows one with
-more images; ``assets/`` has the drawn images, the plots and the style. Texts are escaped by Jinja2,
-file names are made from ranks only, and a Content-Security-Policy in every page forbids whatever is
-not an image or a style of the site.
+more images and lists all of them, which ``structure-<rank>.csv`` holds as a table; ``assets/`` has
+the thumbnails and the style. Texts are escaped by Jinja2, file names are made from ranks, running
+numbers and checked names of variants only, and a Content-Security-Policy in every page forbids
+whatever is not an image or a style of the site.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+import csv
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,40 +19,44 @@ from typing import Any
 import jinja2
 import markupsafe
 import numpy as np
-from numpy.typing import NDArray
+import pyarrow as pa
 
-from minia_spark.base.errors import MiniaError, Rejected
+from minia_spark.base.errors import MiniaError
+from minia_spark.base.spreadsheet import inert, inert_path
 from minia_spark.report import text
 from minia_spark.report.data import (
+    IMAGE_ROWS,
     BatchDrift,
     DriftData,
     MatchedImage,
     ReportData,
     RunSummary,
     StructureCard,
+    Thumbnail,
+    VariantData,
     VocabularyData,
 )
-from minia_spark.report.draw import OTHER_COLOUR, PALETTE, colour_numbers, encode_jpeg, thumbnail
+from minia_spark.report.draw import OTHER_COLOUR, PALETTE, Circle, circles, colour_numbers
 from minia_spark.report.plots import (
-    DARK,
-    LIGHT,
-    Theme,
-    outlier_bounds,
     plot_costs,
     plot_drift,
-    plot_pca,
+    plot_principal_axes,
     plot_word_counts,
 )
+from minia_spark.words.bag import outlier_bounds
 
-__all__ = ["ABOVE", "OpenImage", "Rendered", "render"]
+__all__ = ["ABOVE", "Rendered", "named_labels", "render", "wanted_images"]
 
 ABOVE = "index-above.html"
 
-OpenImage = Callable[[str], NDArray[np.uint8]]
-
 _STRIP = 6  # images of a card: one row on a wide screen, two on a narrow one
 _LABELS = 6  # labels of a histogram, before "other"
+_LISTED = 1000  # images listed on a structure's page; the CSV file has more
 _BATCHES = 200  # batches listed by name
+_ENDINGS = {"jpeg": "jpg"}
+_VARIANT = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
+
+_Key = tuple[str, str]  # batch and image_id
 
 
 @dataclass(frozen=True)
@@ -61,38 +67,48 @@ class Rendered:
     structures: int
     """Structures shown."""
     images: int
-    """Images drawn, counting one that several structures share every time."""
+    """Images shown, counting one that several structures share every time."""
     missing: int
-    """Images replaced by a placeholder because they could not be opened."""
+    """Images replaced by a placeholder because they have no thumbnail."""
+
+
+@dataclass(frozen=True)
+class _Picture:
+    """A thumbnail that was written."""
+
+    file: str
+    width: int
+    """Of the original image, in pixels; also `height`."""
+    height: int
 
 
 @dataclass(frozen=True)
 class _Shown:
-    """An image as the templates see it: drawn, or the reason why not."""
+    """An image as the templates see it."""
 
     image: MatchedImage
-    file: str | None = None
-    width: int = 0
-    height: int = 0
-    problem: str | None = None
-
-
-@dataclass(frozen=True)
-class _Place:
-    """Where an image is shown: as which image of which structure."""
-
-    rank: int
-    number: int
-    card: StructureCard
-    image: MatchedImage
+    picture: _Picture | None
+    circles: Sequence[Circle] = ()
 
 
 @dataclass(frozen=True)
 class _Bar:
+    """A label: how many images of the structure have it, beside the whole collection."""
+
     label: str
     count: int
+    share: float
+    """Of the structure's labelled images."""
+    whole: float | None
+    """Of all labelled images; None where that is not known."""
     percent: float
-    """Of the longest bar."""
+    """Length of the bar."""
+    mark: float | None
+    """Where the share in the whole collection is marked."""
+
+    @property
+    def ratio(self) -> float | None:
+        return self.share / self.whole if self.whole else None
 
 
 @dataclass(frozen=True)
@@ -101,32 +117,81 @@ class _Page:
 
     rank: int
     card: StructureCard
+    variant: VariantData
+    prefix: str
     shown: Sequence[_Shown]
     labels: Sequence[_Bar]
     colours: Sequence[int]
+    csv_rows: int
+    """Rows of its CSV file; 0: there is none."""
+
+    @property
+    def name(self) -> str:
+        return f"{self.prefix}structure-{self.rank:04d}"
 
     @property
     def file(self) -> str:
-        return f"structure-{self.rank:04d}.html"
+        return f"{self.name}.html"
+
+    @property
+    def has_positions(self) -> bool:
+        rows = self.card.rows
+        return bool(rows["ra_deg"].null_count < rows.num_rows)
+
+    @property
+    def listed(self) -> list[dict[str, Any]]:
+        rows: list[dict[str, Any]] = self.card.rows.slice(0, _LISTED).to_pylist()
+        return rows
 
 
 @dataclass(frozen=True)
 class _Plot:
-    name: str
     title: str
-    alt: str
     note: str
+    svg: markupsafe.Markup
+
+
+@dataclass(frozen=True)
+class _Section:
+    """A variant as the templates see it."""
+
+    variant: VariantData
+    suffix: str
+    """Of the identifiers of its sections; empty when there is one variant only."""
+    pages: Sequence[_Page]
+    plots: Sequence[_Plot]
+    drift: Sequence[BatchDrift]
+
+
+def wanted_images(
+    variants: Iterable[VariantData], *, structures: int, images_per_structure: int
+) -> list[_Key]:
+    """Return (batch, image_id) of every image that `render` shows, once, in the order of places."""
+    return list(
+        dict.fromkeys(
+            (image.batch, image.image_id)
+            for variant in variants
+            for card in variant.structures[:structures]
+            for image in card.images[:images_per_structure]
+        )
+    )
+
+
+def named_labels(labels: Mapping[str, int]) -> list[str]:
+    """Return the labels that a structure's bars name, most frequent first, equal ones by name."""
+    ordered = sorted(labels, key=lambda label: (-labels[label], label))
+    # One label alone is named rather than called "other".
+    return ordered if len(ordered) <= _LABELS + 1 else ordered[:_LABELS]
 
 
 def render(
     data: ReportData,
     folder: Path,
-    open_image: OpenImage,
+    thumbnails: Iterable[Thumbnail],
     *,
     structures: int = 60,
-    images_per_structure: int = 12,
-    thumbnail_px: int = 360,
-    threads: int = 4,
+    images_per_structure: int = 24,
+    csv_rows: int = 10_000,
     seen_from_above: bool = False,
 ) -> Rendered:
     """Write the report into a folder.
@@ -136,19 +201,15 @@ def render(
     data : ReportData
     folder : Path
         Made when it does not exist; must be empty. Nobody should look at it before this returns.
-    open_image : callable
-        uri -> uint8 array, shape (height, width), (height, width, 1) or (height, width, 3) in the
-        order red, green, blue, in the pixels that the features' positions are given in. May raise
-        Rejected, MiniaError or OSError; the page then shows the reason in the image's place. Called
-        once an image, from several threads at once.
+    thumbnails : iterable of Thumbnail
+        Those of :func:`wanted_images`, in any order; others are passed over. Each is written when
+        it comes and then forgotten. An image without one has a placeholder.
     structures : int
-        Most structures to show.
+        Most structures to show of a variant.
     images_per_structure : int
         Most images to show of each.
-    thumbnail_px : int
-        Longer side of a drawn image in pixels.
-    threads : int
-        How many images are opened and drawn at the same time; the memory is theirs.
+    csv_rows : int
+        Most rows of a structure's CSV file; 0 writes none.
     seen_from_above : bool
         Also write `ABOVE`: the first page as it must be when it stands in the folder above, to be
         put there once the whole site is complete.
@@ -161,192 +222,231 @@ def render(
     ------
     MiniaError
         The folder is not empty or cannot be written.
+    ValueError
+        Names of variants are not unique, or not of small letters, digits and hyphens.
     """
+    names = [variant.name for variant in data.variants]
+    if len(set(names)) < len(names) or not all(map(_VARIANT.fullmatch, names)):
+        raise ValueError(f"variants must have different names of letters a-z, 0-9 and -: {names}")
     assets = folder / "assets"
     try:
         assets.mkdir(parents=True, exist_ok=True)
         if any(path != assets for path in folder.iterdir()) or any(assets.iterdir()):
             raise MiniaError(f"report: the folder {folder} is not empty")
-        pages = _draw(
-            data.structures[:structures],
-            assets,
-            open_image,
-            images=images_per_structure,
-            thumbnail_px=thumbnail_px,
-            threads=threads,
+        wanted = wanted_images(
+            data.variants, structures=structures, images_per_structure=images_per_structure
         )
-        plots = [*_plot(data.vocabulary, assets), *_plot_drift(data.drift, assets)]
-        _write_pages(data, pages, plots, folder)
+        pictures = _write_thumbnails(thumbnails, wanted, assets)
+        sections = []
+        for variant in data.variants:
+            prefix = f"{variant.name}-" if len(names) > 1 else ""
+            pages = [
+                _Page(
+                    rank=rank,
+                    card=card,
+                    variant=variant,
+                    prefix=prefix,
+                    shown=_shown(card, pictures, images_per_structure),
+                    labels=_bars(card.labels, data.labels, data.labelled),
+                    colours=colour_numbers(_words(card.words), _words(card.words)).tolist(),
+                    csv_rows=min(csv_rows, card.rows.num_rows),
+                )
+                for rank, card in enumerate(variant.structures[:structures], start=1)
+            ]
+            for page in pages:
+                if page.csv_rows:
+                    _write_csv(page.card.rows.slice(0, csv_rows), folder / f"{page.name}.csv")
+            plots = [*_vocabulary_plots(variant.vocabulary), *_drift_plots(variant.drift)]
+            suffix = f"-{variant.name}" if len(names) > 1 else ""
+            sections.append(_Section(variant, suffix, pages, plots, _drift_rows(variant.drift)))
+        _write_pages(data, sections, folder)
         if seen_from_above:
-            above = _index(data, pages, plots, here=f"{folder.name}/")
+            above = _index(data, sections, here=f"{folder.name}/")
             (folder / ABOVE).write_text(above, encoding="utf-8")
     except OSError as error:
         raise MiniaError(f"report: {folder} cannot be written: {error}") from error
-    shown = [one for page in pages for one in page.shown]
-    missing = sum(one.problem is not None for one in shown)
-    return Rendered(folder / "index.html", len(pages), len(shown) - missing, missing)
+    shown = [one for section in sections for page in section.pages for one in page.shown]
+    missing = sum(one.picture is None for one in shown)
+    count = sum(len(section.pages) for section in sections)
+    return Rendered(folder / "index.html", count, len(shown) - missing, missing)
 
 
-def _draw(
-    cards: Iterable[StructureCard],
-    assets: Path,
-    open_image: OpenImage,
-    *,
-    images: int,
-    thumbnail_px: int,
-    threads: int,
-) -> list[_Page]:
-    """Draw the best images of every structure; an image that several share is opened once."""
-    numbered = list(enumerate(cards, start=1))
-    by_uri: dict[str, list[_Place]] = {}
-    for rank, card in numbered:
-        for number, image in enumerate(card.images[:images], start=1):
-            by_uri.setdefault(image.uri, []).append(_Place(rank, number, card, image))
-
-    def draw_image(places: list[_Place]) -> list[tuple[_Place, _Shown]]:
-        return list(_draw_places(places, assets, open_image, thumbnail_px))
-
-    shown: dict[int, list[tuple[int, _Shown]]] = {rank: [] for rank, _ in numbered}
-    with ThreadPoolExecutor(max_workers=threads, thread_name_prefix="draw") as pool:
-        for drawn in pool.map(draw_image, by_uri.values()):
-            for place, drawing in drawn:
-                shown[place.rank].append((place.number, drawing))
-    return [
-        _Page(
-            rank=rank,
-            card=card,
-            shown=[drawing for _, drawing in sorted(shown[rank], key=lambda item: item[0])],
-            labels=_bars(card.labels),
-            colours=colour_numbers(_words(card.words), _words(card.words)).tolist(),
-        )
-        for rank, card in numbered
-    ]
-
-
-def _draw_places(
-    places: Sequence[_Place], assets: Path, open_image: OpenImage, thumbnail_px: int
-) -> Iterable[tuple[_Place, _Shown]]:
-    """Open one image and draw it for every structure that shows it."""
-    pixels, problem = None, None
-    try:
-        pixels = open_image(places[0].image.uri)
-    except (Rejected, MiniaError, OSError) as error:
-        problem = str(error) or type(error).__name__
-    for place in places:
-        image = place.image
-        if pixels is None:
-            yield place, _Shown(image, problem=problem)
+def _write_thumbnails(
+    thumbnails: Iterable[Thumbnail], wanted: Sequence[_Key], assets: Path
+) -> dict[_Key, _Picture]:
+    """Write every wanted thumbnail under a number that does not depend on the order they come."""
+    numbers = {key: number for number, key in enumerate(wanted, start=1)}
+    written = {}
+    for one in thumbnails:
+        key = (one.batch, one.image_id)
+        ending = _ENDINGS.get(one.format)
+        if key not in numbers or ending is None or not (one.width > 0 and one.height > 0):
             continue
-        colours = None
-        if image.words is not None:
-            colours = colour_numbers(np.asarray(image.words), _words(place.card.words))
-        drawing = thumbnail(
-            pixels,
-            x=image.x,
-            y=image.y,
-            size=image.size,
-            colours=colours,
-            longer_side_px=thumbnail_px,
-        )
-        name = f"s{place.rank:04d}-{place.number:03d}.jpg"
-        (assets / name).write_bytes(encode_jpeg(drawing))
-        height, width = drawing.shape[:2]
-        yield place, _Shown(image, file=f"assets/{name}", width=width, height=height)
+        name = f"i{numbers[key]:05d}.{ending}"
+        (assets / name).write_bytes(one.data)
+        written[key] = _Picture(f"assets/{name}", one.width, one.height)
+    return written
 
 
-def _words(words: Sequence[int]) -> NDArray[np.int32]:
+def _shown(card: StructureCard, pictures: Mapping[_Key, _Picture], images: int) -> Sequence[_Shown]:
+    shown = []
+    for image in card.images[:images]:
+        picture = pictures.get((image.batch, image.image_id))
+        drawn: Sequence[Circle] = ()
+        if picture is not None:
+            drawn = circles(
+                image.x,
+                image.y,
+                image.size,
+                words=image.words,
+                ranking=_words(card.words),
+                width=picture.width,
+                height=picture.height,
+            )
+        shown.append(_Shown(image, picture, drawn))
+    return shown
+
+
+def _words(words: Sequence[int]) -> np.ndarray[tuple[int], np.dtype[np.int32]]:
     return np.asarray(words, dtype=np.int32)
 
 
-def _bars(labels: Mapping[str, int]) -> list[_Bar]:
-    """Most frequent first, equal ones by name; the rest is summed up."""
-    ordered = sorted(labels.items(), key=lambda item: (-item[1], item[0]))
-    # One label alone is named rather than called "other".
-    named = len(ordered) if len(ordered) <= _LABELS + 1 else _LABELS
-    rows, rest = ordered[:named], ordered[named:]
-    if rest:
-        rows.append((f"{len(rest):,} other labels", sum(count for _, count in rest)))
-    longest = max((count for _, count in rows), default=0)
-    return [_Bar(label, count, 100 * count / max(longest, 1)) for label, count in rows]
+def _write_csv(rows: pa.Table, path: Path) -> None:
+    """Write a structure's images as a table that spreadsheets open without running anything."""
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(IMAGE_ROWS.names)
+        for batch in rows.select(IMAGE_ROWS.names).to_batches(max_chunksize=10_000):
+            for row in batch.to_pylist():
+                row["image_id"] = inert_path(row["image_id"])
+                if row["label"] is not None:
+                    row["label"] = inert(row["label"])
+                writer.writerow(row.values())
 
 
-def _plot(vocabulary: VocabularyData | None, assets: Path) -> list[_Plot]:
-    """Write every plot in both themes and tell the templates about it."""
+def _bars(labels: Mapping[str, int], whole: Mapping[str, int], labelled: int) -> list[_Bar]:
+    """Most frequent first, equal ones by name; the rest is summed up.
+
+    Bars are as long as the largest share allows, of the structure or of the collection.
+    """
+    named = named_labels(labels)
+    known = labelled > 0 and all(label in whole for label in named)
+    rows = [(label, labels[label], whole[label] / labelled if known else None) for label in named]
+    total = sum(labels.values())
+    if len(named) < len(labels):
+        rest = total - sum(labels[label] for label in named)
+        others = 1 - sum(whole[label] for label in named) / labelled if known else None
+        rows.append((f"{len(labels) - len(named):,} other labels", rest, others))
+    longest = max((max(count / total, share or 0.0) for _, count, share in rows), default=1.0)
+    return [
+        _Bar(
+            label,
+            count,
+            count / total,
+            share,
+            100 * count / total / longest,
+            None if share is None else 100 * share / longest,
+        )
+        for label, count, share in rows
+    ]
+
+
+def _vocabulary_plots(vocabulary: VocabularyData | None) -> list[_Plot]:
     if vocabulary is None or not len(vocabulary.centres):
         return []
-    words, sampled = len(vocabulary.centres), len(vocabulary.descriptors)
     counts = np.asarray(vocabulary.word_counts)
-    low, high = outlier_bounds(counts, vocabulary.outlier_deviations)
-    outliers = int(((counts < low) | (counts > high)).sum())
-    fate = "left out of mining" if vocabulary.outliers_dropped else "kept for mining"
+    words, drawn, sampled = len(counts), len(vocabulary.centres), len(vocabulary.descriptors)
+    dots = f"all {words:,}" if drawn == words else f"{drawn:,} of the {words:,}"
     plots = [
-        (
-            _Plot(
-                "pca",
-                "Descriptors and words",
-                f"Scatter plot: {sampled:,} sampled descriptors and the {words:,} words on the "
-                "first two principal axes of the descriptors.",
-                f"{sampled:,} sampled descriptors with the centres of all {words:,} words.",
+        _Plot(
+            "Descriptors and words",
+            f"A descriptor is the list of numbers that describes a feature. Shaded: how densely "
+            f"{sampled:,} sampled descriptors lie. Dots: the centres of {dots} words. Words should "
+            "lie wherever descriptors are dense.",
+            plot_principal_axes(
+                vocabulary.descriptors,
+                vocabulary.centres,
+                f"Density of {sampled:,} sampled descriptors and the centres of {dots} words on "
+                "the first two principal axes of the descriptors.",
             ),
-            lambda theme: plot_pca(vocabulary.descriptors, vocabulary.centres, theme),
         ),
-        (
-            _Plot(
-                "words",
-                "Occurrences of words",
-                f"Histogram of the occurrences of {words:,} words: mean {counts.mean():,.1f}, "
-                f"outlier bounds {max(low, 0):,.1f} and {high:,.1f}.",
-                f"{outliers:,} of {words:,} words lie outside mean \N{PLUS-MINUS SIGN} "
-                f"{vocabulary.outlier_deviations:g} standard deviations; they are {fate}. "
-                f"{int((counts == 0).sum()):,} never occur.",
-            ),
-            lambda theme: plot_word_counts(counts, vocabulary.outlier_deviations, theme),
-        ),
+        _counts_plot(vocabulary, counts),
     ]
     if len(vocabulary.costs):
         first, last = vocabulary.costs[0], vocabulary.costs[-1]
+        iterations = text.plural(len(vocabulary.costs) - 1, "iteration", "iterations")
         plots.append(
-            (
-                _Plot(
-                    "cost",
-                    "Refinement of the vocabulary",
-                    f"Line plot of the cost over {len(vocabulary.costs)} iterations, from "
-                    f"{first:,.0f} to {last:,.0f}.",
-                    f"{len(vocabulary.costs)} iterations over all descriptors lowered the cost by "
-                    f"{(first - last) / first if first else 0:.2%} after the first.",
+            _Plot(
+                "Refinement of the vocabulary",
+                f"Mean squared distance of a descriptor from its word: {iterations} over all "
+                f"descriptors lowered it by {text.percent((first - last) / first if first else 0)}."
+                " Where the line still falls at its end, more iterations "
+                "(codebook.refine_iterations) help.",
+                plot_costs(
+                    vocabulary.costs,
+                    f"Line plot of the mean squared distance over {iterations}, from "
+                    f"{first:,.6g} to {last:,.6g}.",
                 ),
-                lambda theme: plot_costs(vocabulary.costs, theme),
             )
         )
-    return [_in_both_themes(plot, draw, assets) for plot, draw in plots]
+    return plots
 
 
-def _in_both_themes(plot: _Plot, draw: Callable[[Theme], bytes], assets: Path) -> _Plot:
-    for name, theme in (("light", LIGHT), ("dark", DARK)):
-        (assets / f"{plot.name}-{name}.png").write_bytes(draw(theme))
-    return plot
+def _counts_plot(vocabulary: VocabularyData, counts: np.ndarray[Any, Any]) -> _Plot:
+    """The histogram of word counts before and after outliers are left out."""
+    deviations = vocabulary.outlier_deviations
+    low, high = outlier_bounds(counts, deviations)
+    kept = (counts >= low) & (counts <= high)
+    of_words = text.percent(kept.mean())
+    of_occurrences = text.percent(counts[kept].sum() / max(counts.sum(), 1))
+    beyond = f"more than {deviations:g} standard deviations from the mean"
+    outliers = text.plural(int((~kept).sum()), "word is", "words are")
+    if vocabulary.outliers_dropped:
+        fate = (
+            f"{outliers} {beyond} and left out of mining: {of_words} of the words and "
+            f"{of_occurrences} of their occurrences are kept."
+        )
+    else:
+        fate = (
+            f"{outliers} {beyond}, and kept: with words.drop_outliers, {of_words} of the words "
+            f"and {of_occurrences} of their occurrences would be kept."
+        )
+    never = text.plural(int((counts == 0).sum()), "word never occurs", "words never occur")
+    return _Plot(
+        "Occurrences of words",
+        f"Words by how often they occur in the collection; outliers in another colour. {fate} "
+        f"{'Every word occurs' if counts.all() else never}.",
+        plot_word_counts(
+            counts,
+            deviations,
+            f"Histogram of the occurrences of {len(counts):,} words: mean {counts.mean():,.1f}, "
+            f"outlier bounds {max(low, 0):,.1f} and {high:,.1f}.",
+        ),
+    )
 
 
-def _plot_drift(drift: DriftData | None, assets: Path) -> list[_Plot]:
-    """Write the plot of the drift; of a single batch the table says all."""
+def _drift_plots(drift: DriftData | None) -> list[_Plot]:
+    """Plot the drift; of a single batch the table says all."""
     if drift is None or sum(b.divergence is not None for b in drift.batches) < 2:
         return []
     measured = [b for b in drift.batches if b.divergence is not None]
     odd = sum(bool(b.clauses) for b in measured)
-    plot = _Plot(
-        "drift",
-        "Batches beside the vocabulary",
-        f"Two dot plots of {len(measured):,} batches: quantisation error and divergence of the "
-        f"words, with their limits; {odd:,} beyond.",
-        "Error and divergence of the words of every batch; bars reach three standard deviations, "
-        "hollow dots are batches that the vocabulary was made from.",
-    )
-    return [_in_both_themes(plot, lambda theme: plot_drift(drift, theme), assets)]
+    return [
+        _Plot(
+            "Batches beside the vocabulary",
+            "Above, the quantisation error of each batch by that of unseen images of the same "
+            "kind; below, how far its words diverge beyond chance. Bars reach three standard "
+            "deviations, hollow dots are batches that the vocabulary was made from.",
+            plot_drift(
+                drift,
+                f"Two dot plots of {len(measured):,} batches: quantisation error and divergence of "
+                f"the words, with their limits; {odd:,} beyond.",
+            ),
+        )
+    ]
 
 
-def _write_pages(
-    data: ReportData, pages: Sequence[_Page], plots: Sequence[_Plot], folder: Path
-) -> None:
+def _write_pages(data: ReportData, sections: Sequence[_Section], folder: Path) -> None:
     environment = _environment(here="")
     colours = [f"#{r:02x}{g:02x}{b:02x}" for r, g, b in (*PALETTE, OTHER_COLOUR)]
 
@@ -355,32 +455,33 @@ def _write_pages(
         (folder / target).write_text(page, encoding="utf-8")
 
     write("style.css", "assets/style.css", colours=colours)
-    (folder / "index.html").write_text(_index(data, pages, plots, here=""), encoding="utf-8")
-    for i, page in enumerate(pages):
-        write(
-            "structure.html",
-            page.file,
-            run=data.run,
-            page=page,
-            before=pages[i - 1] if i > 0 else None,
-            after=pages[i + 1] if i + 1 < len(pages) else None,
-            palette=len(PALETTE),
-        )
+    (folder / "index.html").write_text(_index(data, sections, here=""), encoding="utf-8")
+    for section in sections:
+        pages = section.pages
+        for i, page in enumerate(pages):
+            write(
+                "structure.html",
+                page.file,
+                run=data.run,
+                page=page,
+                section=section,
+                several=len(sections) > 1,
+                before=pages[i - 1] if i > 0 else None,
+                after=pages[i + 1] if i + 1 < len(pages) else None,
+            )
 
 
-def _index(data: ReportData, pages: Sequence[_Page], plots: Sequence[_Plot], *, here: str) -> str:
+def _index(data: ReportData, sections: Sequence[_Section], *, here: str) -> str:
     return (
         _environment(here=here)
         .get_template("index.html")
         .render(
             data=data,
             run=data.run,
-            pages=pages,
-            plots=plots,
+            sections=sections,
             strip=_STRIP,
             counts=_counts(data.run),
             times=_times(data.run),
-            drift=_drift_rows(data.drift),
             settings=list(_flat(data.run.settings)),
             rejected=sum(row.records for row in data.run.rejects),
         )
@@ -398,7 +499,7 @@ def _environment(*, here: str) -> jinja2.Environment:
         lstrip_blocks=True,
     )
     environment.filters.update(text.FILTERS)
-    environment.globals["here"] = here
+    environment.globals |= {"here": here, "terms": text.TERMS, "palette": len(PALETTE)}
     return environment
 
 

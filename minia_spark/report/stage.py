@@ -1,69 +1,96 @@
-"""Collects what the page shows and has it written; the page itself is made in :mod:`.report`.
+"""Collects what the page shows and has it written; the page itself is made in :mod:`.site`.
 
 Only what is shown comes to the driver: so many structures, so many images of each, a bounded
-sample of descriptors.
+sample of descriptors. Tables with rows of images are read by Spark, in as few jobs as possible;
+tables of a row a structure, a word or a batch are read here, which takes no job at all.
 """
 
 from __future__ import annotations
 
 import tempfile
 from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.dataset as ds
 import pyarrow.fs as pafs
 from numpy.typing import NDArray
-from pyspark.sql import Column, DataFrame, Row
+from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from minia_spark import __version__
-from minia_spark.codebook.passes import descriptor_sample
+from minia_spark.base.arrow import to_lists
+from minia_spark.codebook.settings import CodebookSettings
+from minia_spark.codebook.tables import CODEBOOKS
 from minia_spark.drift.measure import Drift, advice, beyond
-from minia_spark.engine.stage import Stage, StageContext
-from minia_spark.images.decode import decode
-from minia_spark.images.reader import ImageReader
-from minia_spark.mining.stage import word_occurrences
+from minia_spark.drift.settings import DriftSettings
+from minia_spark.drift.tables import DRIFT
+from minia_spark.engine.context import Context
+from minia_spark.engine.stage import load
+from minia_spark.engine.table import Table
+from minia_spark.features.tables import FEATURES
+from minia_spark.ingest.tables import IMAGES, REJECTS
+from minia_spark.mining.settings import MiningSettings
+from minia_spark.mining.tables import STRUCTURES, TUNING
 from minia_spark.report.data import (
+    IMAGE_ROWS,
     BatchDrift,
     DriftData,
     MatchedImage,
+    PanelData,
     RejectCount,
     ReportData,
     RunSummary,
     StageTime,
     StructureCard,
     TableCount,
+    Thumbnail,
+    VariantData,
     VocabularyData,
 )
-from minia_spark.report.site import render
+from minia_spark.report.settings import ReportSettings
+from minia_spark.report.site import named_labels, render, wanted_images
+from minia_spark.report.tables import SITE
+from minia_spark.structures.tables import LINEAGE, STRUCTURE_IMAGES
+from minia_spark.thumbnails.tables import THUMBNAILS
 from minia_spark.warehouse.records import now
+from minia_spark.words.settings import WordsSettings
+from minia_spark.words.tables import WORD_COUNTS, WORDS
 
-__all__ = ["STAGE"]
+__all__ = ["run"]
+
+_MOST_CENTRES = 5_000  # drawn in the plot of the vocabulary
+_STEPS = 1 << 20  # of chance, where descriptors are sampled
+_IMAGES_AT_ONCE = 1_000  # whose thumbnails are held at the same time
 
 
-def _run(context: StageContext) -> None:
-    settings = context.settings.report
-    drift = _drift(context)
-    warning = advice({b.batch: b.clauses for b in drift.batches}, str(context.warehouse.storage))
+def run(context: Context) -> None:
+    """Build the page of everything there is."""
+    settings = context.settings(ReportSettings)
+    names = list(dict.fromkeys(e.variant for e in context.entries_of(STRUCTURES)))
+    variants = [_variant(context.of_variant(name)) for name in names]
+    labels = _label_counts(context, [card for found in variants for card in found.structures])
+    odd = {b.batch: b.clauses for found in variants if found.drift for b in found.drift.batches}
+    warning = advice(odd, str(context.warehouse.storage))
     data = ReportData(
         run=_summary(context),
-        structures=_cards(context),
-        structures_total=context.rows("structures"),
-        believed_total=_believed_total(context),
-        mining=_mining(context),
-        vocabulary=_vocabulary(context),
-        drift=drift,
+        variants=variants,
+        panels=_panels(context),
+        labels={label: n for label, n in labels.items() if label is not None},
+        labelled=sum(labels.values()),
         advice=[] if warning is None else [warning],
     )
-    folder = context.folder("report")
+    shown: dict[str, int] = {
+        "structures": settings.structures,
+        "images_per_structure": settings.images_per_structure,
+    }
+    folder = context.folder(SITE)
     storage = context.warehouse.storage
-    options = context.settings.ingest.decode_options()
-
-    def open_image(uri: str) -> NDArray[np.uint8]:
-        with ImageReader(max_bytes=options["max_bytes"]) as reader:
-            return decode(reader.read(uri), **options).pixels
-
     with tempfile.TemporaryDirectory() as scratch:
         target = (
             storage.local / folder
@@ -73,17 +100,16 @@ def _run(context: StageContext) -> None:
         rendered = render(
             data,
             target,
-            open_image,
-            structures=settings.structures,
-            images_per_structure=settings.images_per_structure,
-            thumbnail_px=settings.thumbnail_px,
+            _thumbnails(context, wanted_images(data.variants, **shown)),
+            **shown,
+            csv_rows=settings.csv_rows,
             seen_from_above=True,
         )
         if storage.local is None:
             pafs.copy_files(
                 str(target), storage.full(folder), pafs.LocalFileSystem(), storage.filesystem
             )
-    context.publish("report", folder, rows=rendered.structures)
+    context.publish(SITE, folder)
     context.counts |= {
         "structures": rendered.structures,
         "images": rendered.images,
@@ -91,21 +117,80 @@ def _run(context: StageContext) -> None:
     }
 
 
-def _summary(context: StageContext) -> RunSummary:
+def _rows(
+    context: Context,
+    table: Table,
+    columns: Sequence[str],
+    where: ds.Expression | None = None,
+) -> Iterator[pa.RecordBatch]:
+    """Yield a table's rows without Spark, a file after the other; `where` is a filter."""
+    storage = context.warehouse.storage
+    for entry in context.entries_of(table):
+        files = ds.dataset(
+            storage.full(entry.path), filesystem=storage.filesystem, format="parquet"
+        )
+        for batch in files.to_batches(columns=list(columns), filter=where):
+            if batch.num_rows:
+                yield batch
+
+
+def _columns(context: Context, table: Table, schema: str) -> DataFrame:
+    """Return some columns of a table; as they are named, Spark starts no job to find them."""
+    paths = [context.pattern(entry.path) for entry in context.entries_of(table)]
+    return context.spark.read.schema(schema).parquet(*paths)
+
+
+def _collected(context: Context, frame: DataFrame, what: str) -> pa.Table:
+    with context.progress.spark_jobs(context.spark.sparkContext, f"{context.title}: {what}"):
+        return frame.toArrow()
+
+
+def _variant(context: Context) -> VariantData:
+    """Return what the features led to."""
+    mining = context.settings(MiningSettings)
+    judged = mining.decoys > 0 and mining.seeds > 0
+    counts = _word_counts(context)
+    return VariantData(
+        name=context.variant or "",
+        structures=_cards(context, judged=judged),
+        structures_total=context.rows(STRUCTURES),
+        established_total=_established_total(context) if judged else None,
+        max_q=mining.max_q if mining.decoys > 0 else None,
+        min_stability=mining.min_stability if mining.seeds > 0 else None,
+        features=int(counts.sum()),
+        mining=[
+            reason
+            for rows in _rows(context, TUNING, ["reasons"])
+            for reasons in rows["reasons"].to_pylist()
+            for reason in reasons
+        ],
+        vocabulary=_vocabulary(context, counts),
+        drift=_drift(context),
+    )
+
+
+def _panels(context: Context) -> list[PanelData]:
+    """Return what the rooms show, where they have something to show."""
+    return [
+        PanelData(title=panel.title, html=load(panel.show)(context))
+        for panel in context.panels
+        if all(context.has(output) for output in panel.reads)
+    ]
+
+
+def _summary(context: Context) -> RunSummary:
     view = context.view
     return RunSummary(
-        title=context.settings.report.title,
+        title=context.settings(ReportSettings).title,
         run=context.run,
         finished=now(),
         version=__version__,
-        images=context.rows("images"),
-        features=_total_features(context),
+        images=context.rows(IMAGES),
         batches=len(view.batches),
-        vocabulary=next((e.digest for e in view.of_table("codebooks")), None),
         tables=[
-            TableCount(table=e.table, batch=e.batch, rows=e.rows)
+            TableCount(table=e.table, batch=e.batch, rows=e.rows or 0)
             for e in view.entries
-            if e.table not in ("report", "rejects")
+            if e.rows is not None and e.table != REJECTS.name
         ],
         rejects=_rejects(context),
         stages=[
@@ -113,23 +198,18 @@ def _summary(context: StageContext) -> RunSummary:
             for s in context.steps
             if s.action == "done"
         ],
-        settings=context.settings.model_dump(mode="json"),
+        settings=context.all_settings.model_dump(mode="json"),
     )
 
 
-def _total_features(context: StageContext) -> int:
-    row = context.read("features").agg(F.sum("n_features")).first()
-    return int(row[0] or 0) if row else 0
-
-
-def _rejects(context: StageContext) -> list[RejectCount]:
-    rows = (
-        context.read("rejects")
-        .groupBy("reason", "stage")
-        .agg(F.count("*").alias("records"), F.min(F.struct("uri", "detail")).alias("example"))
-        .orderBy(F.desc("records"), "reason", "stage")
-        .collect()
+def _rejects(context: Context) -> list[RejectCount]:
+    if not context.rows(REJECTS):
+        return []
+    rejects = _columns(context, REJECTS, "stage string, reason string, uri string, detail string")
+    counted = rejects.groupBy("reason", "stage").agg(
+        F.count("*").alias("records"), F.min(F.struct("uri", "detail")).alias("example")
     )
+    rows = _collected(context, counted, "rejects").to_pylist()
     return [
         RejectCount(
             reason=row["reason"],
@@ -138,46 +218,105 @@ def _rejects(context: StageContext) -> list[RejectCount]:
             example=row["example"]["uri"],
             detail=row["example"]["detail"],
         )
-        for row in rows
+        for row in sorted(rows, key=lambda row: (-row["records"], row["reason"], row["stage"]))
     ]
 
 
-def _vocabulary(context: StageContext) -> VocabularyData:
-    codebook = context.read("codebooks").orderBy("word").toArrow()
-    centres = np.array(codebook["centre"].to_pylist(), dtype=np.float32)
-    features = context.read("features").where("reason is null")
-    wanted = context.settings.report.sampled_descriptors
-    sample = np.zeros((0, centres.shape[1]), dtype=np.float32)
-    if wanted:
-        chosen = (
-            descriptor_sample(
-                features,
-                wanted,
-                _total_features(context),
-                context.settings.codebook.seed,
-                distinct=False,
-            )
-            .select("descriptor")
-            .toArrow()
-        )
-        values = chosen["descriptor"].combine_chunks().flatten().to_numpy(zero_copy_only=False)
-        sample = values.reshape(-1, centres.shape[1])
-    words = context.settings.words
+def _label_counts(context: Context, cards: Sequence[StructureCard]) -> dict[str | None, int]:
+    """Return in how many images of the collection the labels shown are; None: all other labels."""
+    shown = sorted({label for card in cards for label in named_labels(card.labels)})
+    if not shown:
+        return {}
+    images = _columns(context, IMAGES, "label string").where("label is not null")
+    label = F.when(F.col("label").isin(shown), F.col("label")).alias("label")
+    table = _collected(context, images.groupBy(label).count(), "labels")
+    return dict(zip(table["label"].to_pylist(), table["count"].to_pylist(), strict=True))
+
+
+def _word_counts(context: Context) -> NDArray[np.int64]:
+    """Return how often each word occurs in the whole collection, shape (K,)."""
+    counts = np.zeros(context.rows(CODEBOOKS), dtype=np.int64)
+    for batch in _rows(context, WORD_COUNTS, ["word", "occurrences"]):
+        np.add.at(counts, batch["word"].to_numpy(), batch["occurrences"].to_numpy())
+    return counts
+
+
+def _vocabulary(context: Context, counts: NDArray[np.int64]) -> VocabularyData:
+    words = context.settings(WordsSettings)
+    every = -(-len(counts) // _MOST_CENTRES)
+    pieces = []
+    for batch in _rows(context, CODEBOOKS, ["word", "centre"]):
+        numbers = batch["word"].to_numpy()
+        chosen = np.flatnonzero(numbers % every == 0)
+        values, _ = to_lists(batch["centre"].take(pa.array(chosen)))
+        pieces.append((numbers[chosen], values.reshape(len(chosen), -1)))
+    order = np.argsort(np.concatenate([numbers for numbers, _ in pieces]))
+    centres = np.concatenate([values for _, values in pieces])[order].astype(np.float32)
+    head = next(_rows(context, CODEBOOKS, ["version", "cost_history"], ds.field("word") == 0))
     return VocabularyData(
+        version=head["version"][0].as_py(),
+        word_counts=counts,
         centres=centres,
-        word_counts=word_occurrences(context),
-        descriptors=sample,
+        descriptors=_sampled_descriptors(context, int(counts.sum())).astype(np.float32),
         outlier_deviations=words.outlier_deviations,
         outliers_dropped=words.drop_outliers,
-        costs=codebook["cost_history"][0].as_py(),
+        costs=head["cost_history"][0].as_py(),
     )
 
 
-def _drift(context: StageContext) -> DriftData:
-    limits = context.settings.drift
+def _sampled_descriptors(context: Context, total: int) -> NDArray[np.generic]:
+    """Return about as many descriptors as wanted, shape (n, dimension).
+
+    A run of neighbours from every image, as long as its share asks for, rounded up or down by
+    chance; chance is a hash of the image's name. No Python process sees the descriptors that are
+    not chosen.
+    """
+    wanted = context.settings(ReportSettings).sampled_descriptors
+    features = context.read(FEATURES)
+    layout = features.schema["descriptors"].metadata
+    dtype, dim = np.dtype(layout["dtype"]), int(layout["dimension"])
+    if not wanted or not total:
+        return np.zeros((0, dim), dtype=dtype)
+    seed = context.settings(CodebookSettings).seed
+
+    def draw(number: int, below: Column) -> Column:
+        return F.pmod(F.xxhash64("batch", "image_id", F.lit(seed), F.lit(number)), below)
+
+    share = min(1.0, wanted / total)
+    many = F.floor(F.col("n_features") * share + draw(0, F.lit(_STEPS)) / _STEPS).alias("many")
+    bytes_each = dim * dtype.itemsize
+    chosen = (
+        features.where("n_features > 0")
+        .select("batch", "image_id", "n_features", "descriptors", many)
+        .where("many > 0")
+        .withColumn("first", draw(1, F.col("n_features") - F.col("many") + 1))
+        .select(
+            "batch",
+            "image_id",
+            F.substring(
+                "descriptors",
+                (F.col("first") * bytes_each + 1).cast("int"),
+                (F.col("many") * bytes_each).cast("int"),
+            ).alias("descriptors"),
+        )
+    )
+    table = _collected(context, chosen, "descriptors")
+    table = table.sort_by([("batch", "ascending"), ("image_id", "ascending")])
+    blocks = table["descriptors"].to_pylist()
+    return np.frombuffer(b"".join(blocks), dtype=dtype).reshape(-1, dim)
+
+
+def _drift(context: Context) -> DriftData:
+    limits = context.settings(DriftSettings)
+    names = [field.name for field in fields(Drift)]
     batches = []
-    for row in context.read("drift").orderBy("batch").collect():
-        drift = Drift(**{field.name: row[field.name] for field in fields(Drift)})
+    rows = (
+        row
+        for batch in _rows(context, DRIFT, ["batch", "in_training", *names])
+        for row in batch.to_pylist()
+    )
+    for row in sorted(rows, key=lambda row: str(row["batch"])):
+        drift = Drift(**{name: row[name] for name in names})
         batches.append(
             BatchDrift(
                 batch=row["batch"],
@@ -200,117 +339,219 @@ def _drift(context: StageContext) -> DriftData:
     )
 
 
-def _cards(context: StageContext) -> list[StructureCard]:
-    settings = context.settings.report
-    shown = F.col("structure_id") < settings.structures
-    lineage = context.read("lineage").select("structure_id", "lineage_id", "event")
-    known = context.read("structures").where(shown).join(lineage, "structure_id")
-    structures = known.orderBy("structure_id").collect()
-    matches = context.read("structure_images").where(shown)
-    labels = context.read("images").select("batch", "image_id", "uri", "label")
-    labelled = matches.join(labels, ["batch", "image_id"])
-    images = _best_images(context, labelled.where(F.col("rank") <= settings.images_per_structure))
-    totals: dict[int, int] = defaultdict(int)
-    histograms: dict[int, dict[str, int]] = defaultdict(dict)
-    counts = labelled.groupBy("structure_id", "label").count().orderBy(F.desc("count"), "label")
-    for row in counts.collect():
-        totals[row["structure_id"]] += row["count"]
-        if row["label"] is not None:
-            histograms[row["structure_id"]][row["label"]] = row["count"]
+def _established_total(context: Context) -> int:
+    wanted = ds.field("significant") & ds.field("reproducible")
+    return sum(b.num_rows for b in _rows(context, STRUCTURES, ["structure_id"], wanted))
+
+
+_STRUCTURE = ("structure_id", "words", "frequencies", "sets", "support", "expected_support")
+_JUDGEMENT = ("lift", "q", "stability", "significant", "reproducible")
+_FATE = ("structure_id", "lineage_id", "event", "older_state", "older_structure_id")
+_CHANGE = ("words_gained", "words_lost")
+
+
+def _cards(context: Context, *, judged: bool) -> list[StructureCard]:
+    wanted = ds.field("structure_id") < context.settings(ReportSettings).structures
+    structures = sorted(
+        (
+            row
+            for batch in _rows(context, STRUCTURES, [*_STRUCTURE, *_JUDGEMENT], wanted)
+            for row in batch.to_pylist()
+        ),
+        key=lambda row: int(row["structure_id"]),
+    )
+    if not structures:
+        return []
+    fates = {
+        row["structure_id"]: row
+        for batch in _rows(context, LINEAGE, [*_FATE, *_CHANGE], wanted)
+        for row in batch.to_pylist()
+    }
+    matches = _matches(context)
+    images = _best_images(context, matches)
     return [
-        StructureCard(
-            structure=f"s{row['structure_id']:04d}",
-            words=row["words"],
-            frequencies=row["frequencies"],
-            sets=row["sets"],
-            images_total=totals[row["structure_id"]],
-            images=images[row["structure_id"]],
-            labels=histograms[row["structure_id"]],
-            support=row["support"],
-            expected_support=row["expected_support"],
-            lift=row["lift"],
-            q=row["q"],
-            stability=row["stability"],
-            lineage=row["lineage_id"],
-            event=row["event"],
-            believed=row["significant"] and row["reproducible"] if _is_judged(context) else None,
-        )
+        _card(row, fates[row["structure_id"]], matches, images[row["structure_id"]], judged=judged)
         for row in structures
     ]
 
 
-def _is_judged(context: StageContext) -> bool:
-    mining = context.settings.mining
-    return mining.decoys > 0 and mining.seeds > 0
-
-
-def _believed_total(context: StageContext) -> int | None:
-    if not _is_judged(context):
-        return None
-    return context.read("structures").where("significant and reproducible").count()
-
-
-def _mining(context: StageContext) -> list[str]:
-    row = context.read("tuning").select("reasons").first()
-    return list(row["reasons"]) if row else []
-
-
-def _best_images(context: StageContext, best: DataFrame) -> dict[int, list[MatchedImage]]:
-    words = context.read("words").select("batch", "image_id", "feature_words")
-    features = context.read("features").select("batch", "image_id", "x", "y", "size")
-    joined = best.join(features, ["batch", "image_id"]).join(words, ["batch", "image_id"])
-    picked = joined.select(
-        "structure_id",
-        "rank",
-        "image_id",
-        "uri",
-        "label",
-        "overlap",
-        *(_of_matched(name) for name in ("x", "y", "size", "feature_words")),
+def _card(
+    row: Mapping[str, Any],
+    fate: Mapping[str, Any],
+    matches: pa.Table,
+    images: Sequence[MatchedImage],
+    *,
+    judged: bool,
+) -> StructureCard:
+    own = matches.filter(pc.equal(matches["structure_id"], row["structure_id"]))
+    labels: dict[str, int] = defaultdict(int)
+    for label, count in zip(own["label"].to_pylist(), own["images"].to_pylist(), strict=True):
+        if label is not None:
+            labels[label] += count
+    older = fate["older_structure_id"]
+    return StructureCard(
+        structure=_name(row["structure_id"]),
+        words=row["words"],
+        frequencies=row["frequencies"],
+        sets=row["sets"],
+        images_total=pc.sum(own["images"]).as_py() or 0,
+        images=images,
+        rows=own.filter(pc.is_valid(own["rank"])).select(IMAGE_ROWS.names),
+        labels=labels,
+        support=row["support"],
+        expected_support=row["expected_support"],
+        lift=row["lift"],
+        q=row["q"],
+        stability=row["stability"],
+        lineage=fate["lineage_id"],
+        event=fate["event"],
+        older_state=fate["older_state"],
+        older_structure=None if older is None else _name(older),
+        words_gained=fate["words_gained"],
+        words_lost=fate["words_lost"],
+        established=row["significant"] and row["reproducible"] if judged else None,
     )
+
+
+def _name(structure_id: int) -> str:
+    return f"s{structure_id:04d}"
+
+
+def _matches(context: Context) -> pa.Table:
+    """Return the images of the structures shown, by structure and rank.
+
+    One row an image up to the last that is listed, with the numbers of the features that matched
+    up to the last that is drawn; the images behind these are counted by label: their rows have no
+    rank, and `images` says how many they are.
+    """
+    settings = context.settings(ReportSettings)
+    listed = max(settings.csv_rows, settings.images_per_structure)
+    matches = _columns(
+        context,
+        STRUCTURE_IMAGES,
+        "structure_id int, rank int, image_id string, batch string, overlap double, "
+        "words_held int, features array<int>",
+    ).where(F.col("structure_id") < settings.structures)
+    images = _columns(
+        context,
+        IMAGES,
+        "batch string, image_id string, label string, ra_deg double, dec_deg double",
+    )
+    joined = matches.join(images, ["batch", "image_id"])
+    drawn = F.when(F.col("rank") <= settings.images_per_structure, F.col("features"))
+    own = [F.col(name) for name in IMAGE_ROWS.names if name != "label"]
+    row = F.when(F.col("rank") <= listed, F.struct(*own, drawn.alias("features")))
+    counted = joined.groupBy("structure_id", "label", row.alias("row")).agg(
+        F.count("*").alias("images")
+    )
+    names = [name for name in IMAGE_ROWS.names if name != "label"]
+    flat = counted.select(
+        "structure_id",
+        "label",
+        "images",
+        *(F.col(f"row.{name}").alias(name) for name in (*names, "features")),
+    )
+    return _collected(context, flat, "images of structures").sort_by(
+        [("structure_id", "ascending"), ("rank", "ascending")]
+    )
+
+
+def _best_images(context: Context, matches: pa.Table) -> dict[int, list[MatchedImage]]:
+    """Return the images to draw of every structure, by rank, with the features that matched."""
+    drawn = matches.filter(pc.is_valid(matches["features"])).to_pylist()
     found: dict[int, list[MatchedImage]] = defaultdict(list)
-    for row in picked.orderBy("structure_id", "rank").toLocalIterator():
-        found[row["structure_id"]].append(_matched(row))
+    if not drawn:
+        return found
+    needed: dict[tuple[str, str], set[int]] = defaultdict(set)
+    for row in drawn:
+        needed[row["batch"], row["image_id"]].update(row["features"])
+    numbers = {key: np.array(sorted(own), dtype=np.int32) for key, own in needed.items()}
+    located = _located(context, numbers)
+    for row in drawn:
+        key = (row["batch"], row["image_id"])
+        at = np.searchsorted(numbers[key], row["features"])
+        x, y, size, words = (values[at] for values in located[key])
+        found[row["structure_id"]].append(
+            MatchedImage(
+                batch=row["batch"],
+                image_id=row["image_id"],
+                overlap=row["overlap"],
+                x=x,
+                y=y,
+                size=size,
+                words=words,
+                label=row["label"],
+            )
+        )
     return found
 
 
-def _of_matched(name: str) -> Column:
-    """Return a per-feature column cut to the features that matched."""
-    return F.transform("features", lambda number: F.get(name, number)).alias(name)
+def _located(
+    context: Context, numbers: Mapping[tuple[str, str], NDArray[np.int32]]
+) -> dict[tuple[str, str], tuple[NDArray[Any], ...]]:
+    """Return x, y, size and word of some features of some images; one pass over two tables."""
+    keys = _keys(context, numbers, numbers.values())
+    places = ("x", "y", "size")
+    lists = ", ".join(f"{name} array<float>" for name in places)
+    of_image = "batch string, image_id string"
 
+    def of_matched(name: str) -> Column:
+        return F.transform("numbers", lambda number: F.get(name, number)).alias(name)
 
-def _matched(row: Row) -> MatchedImage:
-    return MatchedImage(
-        image_id=row["image_id"],
-        uri=row["uri"],
-        overlap=row["overlap"],
-        x=np.array(row["x"], dtype=np.float32),
-        y=np.array(row["y"], dtype=np.float32),
-        size=np.array(row["size"], dtype=np.float32),
-        words=np.array(row["feature_words"], dtype=np.int32),
-        label=row["label"],
+    features = _columns(context, FEATURES, f"{of_image}, {lists}").join(
+        F.broadcast(keys), ["batch", "image_id"]
     )
+    words = _columns(context, WORDS, f"{of_image}, feature_words array<int>").join(
+        F.broadcast(keys), ["batch", "image_id"]
+    )
+    both = features.select("batch", "image_id", *map(of_matched, places)).unionByName(
+        words.select("batch", "image_id", of_matched("feature_words")), allowMissingColumns=True
+    )
+    found: dict[tuple[str, str], dict[str, NDArray[Any]]] = defaultdict(dict)
+    for row in _collected(context, both, "matched features").to_pylist():
+        for name in places:
+            if row[name] is not None:
+                found[row["batch"], row["image_id"]][name] = np.array(row[name], np.float32)
+        if row["feature_words"] is not None:
+            own = np.array(row["feature_words"], dtype=np.int32)
+            found[row["batch"], row["image_id"]]["words"] = own
+    return {key: tuple(own[name] for name in (*places, "words")) for key, own in found.items()}
 
 
-STAGE = Stage(
-    name="report",
-    per_batch=False,
-    after=(
-        "ingest",
-        "features",
-        "vocabulary",
-        "words",
-        "tune",
-        "drift",
-        "mine",
-        "structures",
-        "lineage",
-    ),
-    revision=1,
-    # the bounds of outliers are drawn also where outliers are kept
-    settings=lambda s: {
-        k: getattr(s, k).model_dump(mode="json") for k in ("report", "words", "drift")
-    },
-    run=_run,
-    exact=True,
-)
+def _thumbnails(context: Context, wanted: Sequence[tuple[str, str]]) -> Iterator[Thumbnail]:
+    """Yield the thumbnails of some images, so many at once."""
+    if not context.view.of_table("thumbnails"):
+        return
+    table = _columns(
+        context,
+        THUMBNAILS,
+        "batch string, image_id string, width int, height int, jpeg binary, format string",
+    )
+    for first in range(0, len(wanted), _IMAGES_AT_ONCE):
+        keys = _keys(context, wanted[first : first + _IMAGES_AT_ONCE])
+        chosen = table.join(F.broadcast(keys), ["batch", "image_id"])
+        for row in _collected(context, chosen, "thumbnails").to_pylist():
+            yield Thumbnail(
+                batch=row["batch"],
+                image_id=row["image_id"],
+                width=row["width"],
+                height=row["height"],
+                data=row["jpeg"],
+                format=row["format"],
+            )
+
+
+def _keys(
+    context: Context,
+    images: Iterable[tuple[str, str]],
+    numbers: Iterable[NDArray[np.int32]] | None = None,
+) -> DataFrame:
+    """Return a small table of images, and of numbers of their features, to join with."""
+    batches, image_ids = zip(*images, strict=True)
+    columns = {
+        "batch": pa.array(batches, pa.string()),
+        "image_id": pa.array(image_ids, pa.string()),
+    }
+    if numbers is not None:
+        columns["numbers"] = pa.array([own.tolist() for own in numbers], pa.list_(pa.int32()))
+    return context.spark.createDataFrame(pa.table(columns))

@@ -9,11 +9,20 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any
 
+from markupsafe import Markup
+
+from minia_spark.report.data import StructureCard
+
 __all__ = [
     "FILTERS",
+    "TERMS",
+    "css_string",
     "duration",
+    "history",
+    "percent",
     "plural",
     "q_value",
+    "ratio",
     "setting",
     "significant",
     "thousands",
@@ -43,6 +52,23 @@ def q_value(value: float) -> str:
     return "<0.001" if 0 <= value < 0.001 else f"{value:.3f}"
 
 
+def percent(share: float) -> str:
+    """Return a share of 1 in percent: ``37 %``, ``3.2 %``; ``100 %`` and ``0 %`` are exact."""
+    value = 100 * share
+    if 99.95 <= value < 100:
+        return ">99.9 %"
+    if 0 < value < 0.05:
+        return "<0.1 %"
+    return f"{value:.0f} %" if value in (0, 100) or 9.95 <= value < 99.5 else f"{value:.1f} %"
+
+
+def ratio(value: float) -> str:
+    """Return a ratio with two digits, whole numbers from 10 on: ``0.61``, ``9.9``, ``1,234``."""
+    if value < 0.01:
+        return "0" if value == 0 else "<0.01"
+    return f"{value:,.{2 if value < 0.995 else 1 if value < 9.95 else 0}f}"
+
+
 def duration(seconds: float) -> str:
     """Return seconds as people say them: ``0.4 s``, ``73 s``, ``12 min 5 s``, ``3 h 20 min``."""
     if seconds < 9.95:
@@ -58,6 +84,33 @@ def duration(seconds: float) -> str:
 def plural(value: int, one: str, many: str) -> str:
     """Return a count with its noun: ``1 image``, ``1,024 images``."""
     return f"{value:,} {one if value == 1 else many}"
+
+
+def history(card: StructureCard) -> str:
+    """Return what became of a structure since the state before, in plain words.
+
+    ``new in state 2``; ``as in state 1``; ``2 words more than in state 1``; ``split off s0003 of
+    state 1``. Empty where it is not known. An event that is not known here is printed as it is.
+    """
+    if card.event is None:
+        return ""
+    before = f"state {card.older_state}"
+    gained, lost = (plural(n, "word", "words") for n in (card.words_gained, card.words_lost))
+    sentences = {
+        "born": f"new in state {(card.lineage or '').partition('.')[0]}",
+        "same": f"as in {before}",
+        "grown": f"{gained} more than in {before}",
+        "shrunk": f"{lost} fewer than in {before}",
+        "changed": f"{gained} more and {lost} fewer than in {before}",
+        "split": f"split off {card.older_structure} of {before}",
+    }
+    return sentences.get(card.event, card.event)
+
+
+def css_string(value: str) -> Markup:
+    """Return text as a string of a style sheet, in quotes."""
+    escaped = "".join(c if c.isalnum() or c in " .,;:-'()%" else f"\\{ord(c):x} " for c in value)
+    return Markup(f'"{escaped}"')  # noqa: S704 - nothing in it can end the string
 
 
 def setting(value: Any) -> str:
@@ -82,10 +135,80 @@ def visible(value: str) -> str:
 FILTERS: Mapping[str, Callable[..., str]] = MappingProxyType(
     {
         "thousands": thousands,
+        "css_string": css_string,
         "duration": duration,
+        "history": history,
+        "percent": percent,
         "plural": plural,
         "q_value": q_value,
+        "ratio": ratio,
         "significant": significant,
     }
 )
 """Names under which the templates use these functions."""
+
+
+TERMS: Mapping[str, tuple[str, str]] = MappingProxyType(
+    {
+        "word": (
+            "Visual word",
+            "A kind of small detail. Features (small patches that stand out) of all images were "
+            "sorted into kinds that look alike; each kind is a visual word, and all of them are "
+            "the vocabulary.",
+        ),
+        "structure": (
+            "Structure",
+            "A group of visual words that occur together in many of the same images.",
+        ),
+        "words": ("Words", "How many visual words make up the structure."),
+        "sets": (
+            "Sets",
+            "Mining returns many small sets of words that occur together; so many of them, "
+            "repeated ones included, were joined into this structure.",
+        ),
+        "images": (
+            "Images",
+            "How many images hold more than half of the structure's words and overlap enough "
+            "with it; they are listed, and their labels counted.",
+        ),
+        "overlap": (
+            "Overlap",
+            "What image and structure have in common, as a share of the smaller of the two; words "
+            "that occur several times count several times. Images are ranked by it.",
+        ),
+        "support": (
+            "Support",
+            "How many images hold more than half of the structure's words, whatever the overlap.",
+        ),
+        "expected": (
+            "Expected",
+            "The support that chance alone would give: every word in as many images, and every "
+            "image with as many words, but without any connection between words.",
+        ),
+        "lift": ("Lift", "Support divided by expected: how many times more than by chance."),
+        "q": (
+            "q",
+            "The q-value: of structures that surprise as much as this one or more, the share that "
+            "chance alone would have made. Found by mining shuffled copies of the collection "
+            "(decoys); small is good.",
+        ),
+        "stability": (
+            "Stability",
+            "Mining uses random numbers: the share of repetitions with other random numbers in "
+            "which the structure was found again. 1 is always.",
+        ),
+        "history": (
+            "History",
+            "What became of the structure since the state before. A state is what one run "
+            "published. The permanent name stays the same from state to state; names like s0003 "
+            "are places in the ranking of one state.",
+        ),
+        "table": (
+            "Hash table, tuple",
+            "Mining puts words into many hash tables; a key is a tuple of a few random samples of "
+            "the images that hold the word. Words that are in many of the same images often get "
+            "the same key, and so meet.",
+        ),
+    }
+)
+"""Words of the page that need a sentence: key -> name, sentence. The keys are in class names."""

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import numpy as np
+import pyarrow as pa
 
 from minia_spark.report.data import (
+    IMAGE_ROWS,
     BatchDrift,
     DriftData,
     MatchedImage,
@@ -19,13 +22,17 @@ from minia_spark.report.data import (
     StageTime,
     StructureCard,
     TableCount,
+    Thumbnail,
+    VariantData,
     VocabularyData,
 )
+from minia_spark.report.site import Rendered, render, wanted_images
+from minia_spark.thumbnails.thumbnail import thumbnail
 
 CSP = "default-src 'none'; img-src 'self'; style-src 'self'; base-uri 'none'; form-action 'none'"
 
 
-def gradient(_uri):
+def gradient():
     """An image that is easy to recognise: red grows to the right, green downwards."""
     ramp = np.linspace(40, 220, 50).astype(np.uint8)
     image = np.zeros((50, 50, 3), np.uint8)
@@ -34,20 +41,52 @@ def gradient(_uri):
     return image
 
 
-def matched(name, overlap=0.8, label=None, words=(7, 3)):
+def thumbnail_of(key, **more):
+    """The thumbnail of an image of 500 x 500 pixels."""
+    values = {"width": 500, "height": 500, "data": thumbnail(gradient(), 50, 95)}
+    return Thumbnail(batch=key[0], image_id=key[1], **values | more)
+
+
+def make(data, folder, *, thumbnails=thumbnail_of, **options) -> Rendered:
+    """Render with a thumbnail of every image shown; `thumbnails` makes them, None is missing."""
+    limits = {"structures": 60, "images_per_structure": 24}
+    wanted = wanted_images(data.variants, **{k: options.get(k, v) for k, v in limits.items()})
+    made = (thumbnails(key) for key in wanted)
+    return render(data, folder, [one for one in made if one is not None], **options)
+
+
+def matched(name, overlap=0.8, label=None, words=(7, 3), batch="b1"):
     return MatchedImage(
+        batch=batch,
         image_id=name,
-        uri=f"store/{name}",
         overlap=overlap,
-        x=np.array([10, 30], np.float32),
-        y=np.array([20, 40], np.float32),
-        size=np.array([8, 12], np.float32),
-        words=None if words is None else np.array(words, np.int32),
+        x=np.array([100, 300], np.float32),
+        y=np.array([200, 400], np.float32),
+        size=np.array([80, 120], np.float32),
+        words=np.array(words, np.int32),
         label=label,
     )
 
 
+def rows(*names, **columns):
+    """The list of a structure's images."""
+    values = {
+        "rank": range(1, len(names) + 1),
+        "image_id": names,
+        "batch": ["b1"] * len(names),
+        "overlap": [0.5] * len(names),
+        "words_held": [3] * len(names),
+        "label": [None] * len(names),
+        "ra_deg": [None] * len(names),
+        "dec_deg": [None] * len(names),
+    }
+    return pa.Table.from_pydict(
+        {name: list(own) for name, own in (values | columns).items()}, schema=IMAGE_ROWS
+    )
+
+
 def structure(name, images, *, labels=None, words=(7, 3, 11), images_total=None, **more):
+    values = {"rows": rows(*(image.image_id for image in images))}
     return StructureCard(
         structure=name,
         words=words,
@@ -56,13 +95,14 @@ def structure(name, images, *, labels=None, words=(7, 3, 11), images_total=None,
         images_total=len(images) if images_total is None else images_total,
         images=images,
         labels=labels or {},
-        **more,
+        **values | more,
     )
 
 
 def vocabulary(**more):
     rng = np.random.default_rng(2)
     values = {
+        "version": "v-0123abcd",
         "centres": rng.integers(0, 255, (12, 8)).astype(np.float32),
         "word_counts": np.array([5, 6, 7, 5, 6, 7, 5, 6, 7, 5, 0, 90]),
         "descriptors": rng.integers(0, 255, (40, 8)).astype(np.float32),
@@ -78,9 +118,7 @@ def run(**more):
         "finished": "2026-01-02 03:04 UTC",
         "version": "9.9.9",
         "images": 30,
-        "features": 600,
         "batches": 2,
-        "vocabulary": "v-0123abcd",
         "tables": [
             TableCount(table="images", batch="b1", rows=10),
             TableCount(table="images", batch="b2", rows=20),
@@ -101,9 +139,24 @@ def run(**more):
     return RunSummary(**values | more)
 
 
+def variant(structures=(), **more):
+    values = {
+        "name": "sift",
+        "structures_total": len(structures),
+        "features": 600,
+        "vocabulary": vocabulary(),
+    }
+    return VariantData(structures=structures, **values | more)
+
+
 def report(structures=(), **more):
-    values = {"run": run(), "structures_total": len(structures), "vocabulary": vocabulary()}
-    return ReportData(structures=structures, **values | more)
+    """A report of one variant; arguments are those of the report or of the variant."""
+    of_report = {k: more.pop(k) for k in ("run", "labels", "labelled", "advice") if k in more}
+    return ReportData(variants=[variant(structures, **more)], **{"run": run()} | of_report)
+
+
+def with_variants(data, *variants):
+    return replace(data, variants=variants)
 
 
 def batch(name, **more):
@@ -135,8 +188,8 @@ EMPTY = dict.fromkeys(
 class Page(HTMLParser):
     """One parsed page: tags, attributes, references and visible text."""
 
-    VOID = frozenset({"meta", "link", "img", "br", "source"})
-    INLINE = frozenset({"a", "b", "bdi", "code", "span"})
+    VOID = frozenset({"meta", "link", "img", "br", "input"})
+    INLINE = frozenset({"a", "b", "bdi", "code", "span", "label", "input"})
 
     def __init__(self, path: Path) -> None:
         super().__init__(convert_charrefs=True)
@@ -146,6 +199,7 @@ class Page(HTMLParser):
         self.ids: list[str] = []
         self.attributes: list[tuple[str, str, str | None]] = []
         self.text = ""
+        self.drawn = ""
         self._open: list[str] = []
         self.feed(path.read_text(encoding="utf-8"))
         self.close()
@@ -168,7 +222,10 @@ class Page(HTMLParser):
         assert self._open.pop() == tag, f"{self.path}: </{tag}> closes something else"
 
     def handle_data(self, data):
-        self.text += data
+        if "svg" not in self._open:  # numbers of axes, and what bars and dots say on hover
+            self.text += data
+        else:
+            self.drawn += f" {data}"
 
     def values(self, tag, name):
         return [value for t, n, value in self.attributes if (t, n) == (tag, name)]
@@ -191,7 +248,7 @@ def read_site(folder: Path) -> dict[str, Page]:
             used.add(target)
             assert (folder / target).is_file(), reference
             assert ".." not in target
-            if parts.fragment:
+            if parts.fragment and target.endswith(".html"):
                 assert parts.fragment in pages[target].ids, reference
         assert len(set(page.ids)) == len(page.ids)
         assert page.values("meta", "content")[0] == CSP

@@ -11,9 +11,7 @@ import cv2
 import numpy as np
 import pytest
 
-from minia_spark.report.site import render
-
-from .site import gradient, matched, report, structure
+from .site import make, matched, report, structure
 
 CHROMIUM = next(
     (
@@ -75,7 +73,7 @@ def coloured_share(shot: np.ndarray) -> float:
 
 def test_images_appear_and_the_style_applies(tmp_path):
     cards = [structure(f"s{i}", [matched(f"{i}-{j}") for j in range(6)]) for i in range(3)]
-    site = render(report(cards), tmp_path / "site", gradient)
+    site = make(report(cards), tmp_path / "site")
     shot = screenshot(site.index, tmp_path)
     assert coloured_share(shot) > 0.2
     dark = screenshot(site.index, tmp_path, "--blink-settings=preferredColorScheme=0")
@@ -92,7 +90,7 @@ def test_no_script_runs_and_nothing_is_asked_of_the_network(tmp_path, page):
         structure(hostile, [matched(hostile, label=hostile)], labels={hostile: 1})
         for hostile in SCRIPTS
     ]
-    render(report(cards, advice=SCRIPTS), tmp_path / "site", gradient)
+    make(report(cards, advice=SCRIPTS), tmp_path / "site")
     result = browse(tmp_path / "site" / page, tmp_path / "profile", "--dump-dom")
     assert "ran" not in re.search(r"<title>(.*?)</title>", result.stdout).group(1).split()
     assert "&lt;script&gt;" in result.stdout
@@ -102,7 +100,7 @@ def test_no_script_runs_and_nothing_is_asked_of_the_network(tmp_path, page):
 
 def test_the_policy_stops_a_script_that_slips_through(tmp_path):
     """Were escaping broken, nothing would run: the second wall holds alone."""
-    site = render(report(), tmp_path / "site", gradient)
+    site = make(report(), tmp_path / "site")
     page = site.index.read_text(encoding="utf-8")
     attack = "<script>document.title = 'ran'</script><img src=x onerror=\"document.title='ran'\">"
     site.index.write_text(page.replace("</body>", f"{attack}</body>"), encoding="utf-8")

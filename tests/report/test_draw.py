@@ -1,119 +1,94 @@
-"""Drawing: circles where they belong, of the size they have, on any shape of image."""
+"""Circles: where they belong, of the size they have, in the colour of their word."""
 
 from __future__ import annotations
 
-import cv2
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
-from minia_spark.report.draw import PALETTE, colour_numbers, encode_jpeg, thumbnail
+from minia_spark.report.draw import MOST_CIRCLES, PALETTE, Circle, circles, colour_numbers
 
 
-def features(*rows):
-    x, y, size = np.array(rows, dtype=np.float32).reshape(-1, 3).T
-    return {"x": x, "y": y, "size": size}
-
-
-def ring(drawing):
-    """Bounding box of everything that is not black: left, top, right, bottom."""
-    y, x = np.nonzero(drawing.max(axis=2) > 60)
-    return x.min(), y.min(), x.max(), y.max()
+def drawn(*features, words=None, ranking=(7, 3), width=400, height=200):
+    x, y, size = np.array(features, dtype=np.float32).reshape(-1, 3).T
+    words = np.full(len(x), 7) if words is None else np.array(words)
+    ranked = np.array(ranking, dtype=np.int32)
+    return circles(x, y, size, words=words, ranking=ranked, width=width, height=height)
 
 
 def test_a_circle_has_the_feature_s_place_and_size():
-    # 100 -> 200 pixels: centre (30, 60) goes to (60.5, 120.5), diameter 20 to 40.
-    drawing = thumbnail(
-        np.zeros((100, 100), np.uint8), longer_side_px=200, **features((30, 60, 20))
-    )
-    assert drawing.shape == (200, 200, 3)
-    np.testing.assert_allclose(ring(drawing), (40.5, 100.5, 80.5, 140.5), atol=1)
-    assert drawing[120, 60].max() == 0  # hollow
-    assert tuple(drawing[drawing.max(axis=2).argmax() // 200, 0]) == (0, 0, 0)
-    brightest = drawing.reshape(-1, 3)[drawing.max(axis=2).argmax()]
-    np.testing.assert_allclose(brightest, PALETTE[0], atol=20)
+    # (0, 0) is the middle of the first pixel, half a pixel from the corner
+    assert drawn((30, 60, 20)) == [Circle(30.5, 60.5, 10.0, 0)]
+    assert drawn((0, 0, 20.26), width=100, height=100) == [Circle(0.5, 0.5, 10.13, 0)]
+    assert drawn() == []
 
 
-def test_without_features_the_image_is_only_scaled():
-    image = np.arange(48, dtype=np.uint8).reshape(4, 4, 3) * 5
-    drawing = thumbnail(image, longer_side_px=2, **features())
-    # INTER_AREA: every pixel is the mean of 2 x 2.
-    expected = image.reshape(2, 2, 2, 2, 3).mean(axis=(1, 3))
-    np.testing.assert_allclose(drawing, expected, atol=0.51)
+def test_a_circle_too_small_to_see_is_larger():
+    assert drawn((30, 60, 1)) == [Circle(30.5, 60.5, 4.8, 0)]  # 1.2 % of 400 pixels
 
 
-@pytest.mark.parametrize("shape", [(6, 9), (6, 9, 1), (6, 9, 3)])
-def test_every_shape_and_no_change_of_the_input(shape):
-    image = np.full(shape, 7, np.uint8)
-    drawing = thumbnail(image, longer_side_px=90, **features((4, 3, 3)))
-    assert drawing.shape == (60, 90, 3)
-    assert (image == 7).all()
-    assert thumbnail(image[::-1, ::-1], longer_side_px=9, **features((4, 3, 3))).shape == (6, 9, 3)
-    assert (image == 7).all()
+def test_small_circles_come_last():
+    both = [(20, 20, 12), (20, 20, 40)]
+    assert drawn(*both, words=(7, 3)) == drawn(*both[::-1], words=(3, 7))
+    assert [circle.radius for circle in drawn(*both)] == [20, 6]
 
 
-def test_the_shorter_side_keeps_a_pixel():
-    assert thumbnail(np.zeros((1, 5000), np.uint8), longer_side_px=64, **features()).shape == (
-        1,
-        64,
-        3,
-    )
+def test_of_too_many_the_most_frequent_words_stay_and_then_the_largest():
+    many = [(20, 20, 20)] * MOST_CIRCLES
+    # another word and a smaller one of the same word have to go, a larger one of it stays
+    found = drawn(*many, (9, 9, 90), (8, 8, 14), words=[3] * MOST_CIRCLES + [5, 3])
+    assert len(found) == MOST_CIRCLES
+    assert {circle.radius for circle in found} == {10}
+    found = drawn(*many, (9, 9, 90), words=[3] * (MOST_CIRCLES + 1))
+    assert len(found) == MOST_CIRCLES
+    assert found[0].radius == 45
 
 
-def test_small_circles_lie_on_large_ones():
-    both = features((20, 20, 2), (20, 20, 20))
-    kwargs = {"longer_side_px": 400, "colours": np.array([1, 2])}
-    image = np.zeros((40, 40), np.uint8)
-    swapped = {name: values[::-1] for name, values in both.items()}
-    np.testing.assert_array_equal(
-        thumbnail(image, **both, **kwargs),
-        thumbnail(image, **swapped, longer_side_px=400, colours=np.array([2, 1])),
-    )
-
-
-@settings(deadline=None, max_examples=60)
 @given(
     numbers=st.lists(
-        st.tuples(*[st.floats(width=32, allow_nan=True, allow_infinity=True)] * 3), max_size=5
+        st.tuples(*[st.floats(width=32, allow_nan=True, allow_infinity=True)] * 3), max_size=9
     )
 )
-def test_no_number_breaks_drawing(numbers):
-    drawing = thumbnail(np.zeros((5, 8), np.uint8), longer_side_px=64, **features(*numbers))
-    assert drawing.shape == (40, 64, 3)
+def test_any_numbers_give_finite_circles_that_touch_the_image(numbers):
+    for circle in drawn(*numbers, width=8, height=5):
+        assert np.isfinite(circle).all()
+        assert -circle.radius - 0.01 <= circle.x <= 8 + circle.radius + 0.01
+        assert -circle.radius - 0.01 <= circle.y <= 5 + circle.radius + 0.01
+        assert circle.radius <= 32
 
 
 def test_features_outside_or_not_finite_are_left_out():
-    outside = features(
-        (-500, 5, 3), (5, 500, 3), (np.nan, 5, 3), (5, np.inf, 3), (5, 5, np.inf), (1e30, 1e30, 3)
-    )
-    assert not thumbnail(np.zeros((10, 10), np.uint8), longer_side_px=100, **outside).any()
+    outside = [
+        (-500, 5, 3),
+        (5, 500, 3),
+        (np.nan, 5, 3),
+        (5, np.inf, 3),
+        (5, 5, np.inf),
+        (5, 5, np.nan),
+        (1e30, 1e30, 3),
+        (5, 5, 4000),
+    ]
+    assert drawn(*outside) == []
+    # a circle whose middle is outside but that reaches in is drawn
+    assert drawn((-5, 100, 40)) == [Circle(-4.5, 100.5, 20, 0)]
 
 
-@pytest.mark.parametrize(
-    ("image", "message"),
-    [
-        (np.zeros((4, 4, 4), np.uint8), r"1 or 3 channels, this is uint8 of shape \(4, 4, 4\)"),
-        (np.zeros((4, 4), np.float32), "this is float32"),
-        (np.zeros(4, np.uint8), r"of shape \(4,\)"),
-        (np.zeros((0, 4), np.uint8), r"must have pixels, this has shape \(0, 4\)"),
-    ],
-)
-def test_wrong_images(image, message):
-    with pytest.raises(ValueError, match=message):
-        thumbnail(image, **features())
-
-
-def test_colour_numbers():
-    ranking = np.arange(100, 110)  # ten words, eight colours
-    words = np.array([100, 107, 108, 103, 7])
-    assert colour_numbers(words, ranking).tolist() == [0, 7, 8, 3, 8]
-    assert colour_numbers(words, ranking[:0]).tolist() == [8] * 5
+def test_colours_go_by_the_ranking():
+    ranking = np.arange(20, 32, dtype=np.int32)
+    words = np.array([20, 27, 28, 31, 5, 99], np.int32)
+    assert colour_numbers(words, ranking).tolist() == [0, 7, 8, 8, 8, 8]
+    assert len(PALETTE) == 8
+    assert colour_numbers(words, ranking[:0]).tolist() == [8] * 6
     assert colour_numbers(words[:0], ranking).tolist() == []
+    assert [c.colour for c in drawn((9, 9, 9), (9, 9, 8), (9, 9, 7), words=(3, 8, 7))] == [1, 8, 0]
 
 
-def test_jpeg_keeps_the_order_of_channels():
-    image = np.zeros((16, 16, 3), np.uint8)
-    image[..., 0] = 250
-    decoded = cv2.imdecode(np.frombuffer(encode_jpeg(image), np.uint8), cv2.IMREAD_COLOR)
-    np.testing.assert_allclose(decoded[8, 8], (0, 0, 250), atol=8)
+@pytest.mark.parametrize("count", [1, 3, 8, 40])
+def test_colours_against_a_loop(count):
+    rng = np.random.default_rng(count)
+    ranking = rng.permutation(60)[:count].astype(np.int32)
+    words = rng.integers(0, 60, 200).astype(np.int32)
+    places = {word: place for place, word in enumerate(ranking.tolist())}
+    expected = [min(places.get(word, 8), 8) for word in words.tolist()]
+    assert colour_numbers(words, ranking).tolist() == expected

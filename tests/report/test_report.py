@@ -2,31 +2,38 @@
 
 from __future__ import annotations
 
-import threading
+import csv
 
-import cv2
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
-from minia_spark.base.errors import MiniaError, Rejected
+from minia_spark.base.errors import MiniaError
 from minia_spark.report.data import RejectCount, TableCount
-from minia_spark.report.site import render
+from minia_spark.report.settings import ReportSettings
+from minia_spark.report.site import named_labels, render, wanted_images
 
 from .site import (
     EMPTY,
     ODD,
     batch,
     drift,
-    gradient,
+    make,
     matched,
     read_site,
     report,
+    rows,
     run,
     structure,
+    thumbnail_of,
+    variant,
     vocabulary,
+    with_variants,
 )
+
+TIMES = "\N{MULTIPLICATION SIGN}"
 
 HOSTILE = [
     "<script>document.title='ran'</script>",
@@ -56,13 +63,19 @@ def test_a_small_report(tmp_path):
         lift=72.5,
         q=0.0002,
         stability=0.955,
+        lineage="2.0",
+        event="born",
     )
-    second = structure("S-b", [matched("two.png", 0.7, words=None)])
-    rendered = render(
-        report([first, second], structures_total=812, advice=["Look twice."]),
-        tmp_path / "site",
-        gradient,
+    second = structure("S-b", [matched("two.png", 0.7)])
+    data = report(
+        [first, second],
+        structures_total=812,
+        advice=["Look twice."],
+        labels={"spiral": 40, "ring": 60},
+        labelled=100,
+        mining=["Tuples of 2 and 300 tables are set."],
     )
+    rendered = make(data, tmp_path / "site")
     assert (rendered.structures, rendered.images, rendered.missing) == (2, 3, 0)
     pages = read_site(tmp_path / "site")
     assert sorted(pages) == ["index.html", "structure-0001.html", "structure-0002.html"]
@@ -75,175 +88,240 @@ def test_a_small_report(tmp_path):
         "Rejected 3",
         "Look twice.",
         "Showing 2 of 812",
-        "1 Structure S-a",
-        "Words 3 Sets 42 Images 31 Support 29 Expected 0.400 Lift 72.5 q <0.001 Stability 0.95",
-        "0.91",
-        "spiral 30",
-        "1 of 12 words lie outside mean ± 2 standard deviations; they are kept for mining. "
-        "1 never occur.",
-        "3 iterations over all descriptors lowered the cost by 36.67% after the first.",
+        "Structure S-a Words 3 Sets 42 Images 31 Support 29 Expected 0.400 Lift 72.5 q <0.001 "
+        "Stability 0.95 History new in state 2",
+        "overlap 0.91",
+        "All 31 images CSV",
+        f"spiral 30 97 % {TIMES}2.4 ring 1 3.2 % {TIMES}0.05",
+        "1 word is more than 2 standard deviations from the mean, and kept: with "
+        "words.drop_outliers, 92 % of the words and 40 % of their occurrences would be kept. "
+        "1 word never occurs.",
+        "2 iterations over all descriptors lowered it by 37 %.",
         "Batch images structures b1 10 b2 20 All 30 2",
         "truncated ingest 3 a.jpg cut off",
         "ingest 2 4.0 s",
         "mine 1 2 min 10 s",
         "Settings (3) mining.tables 750 mining.binary null spark.conf {}",
-        "Vocabulary v-0123abcd",
+        "Its identifier is v-0123abcd.",
         "minia-spark 9.9.9",
         "run run-1",
+        "Tuples of 2 and 300 tables are set.",
+        "Lift Support divided by expected",
     ):
         assert sentence in index, sentence
+    assert "1 Structure" not in index  # the rank is not a second name
     one = pages["structure-0001.html"].text
     for sentence in (
-        "Showing the best 2 of 31.",
+        "The best 2 of 31; all are listed below.",
         "overlap 0.91 2 features spiral one.png",
-        "Labels of its 31 images",
+        "Its permanent name is 2.0.",
         "7 20 3 19 11 18",
-        "2 →",
+        "S-b \N{RIGHTWARDS ARROW}",
+        "Lift Support divided by expected",
     ):
         assert sentence in one, sentence
     # The second structure has no significance columns, no labels, and no more images than shown.
     two = pages["structure-0002.html"].text
-    for word in ("Support", "Lift", "Stability", "Labels", "Showing", "3 →"):
-        assert word not in two, word
-    assert "← 1" in two
-    assert "not measured" not in index
-    render(report([second]), tmp_path / "plain", gradient)
-    assert "how many of these it made is not measured" in (
-        read_site(tmp_path / "plain")["index.html"].text
-    )
+    measured, legend = two.split("What the words and figures mean")
+    for word in ("Support", "Lift", "Stability", "History", "permanent"):
+        assert word not in measured, word
+    for word in ("The best", "S-b \N{RIGHTWARDS ARROW}", "Label "):
+        assert word not in legend, word
+    assert "\N{LEFTWARDS ARROW} S-a" in two
+
+
+def test_terms_are_explained_for_mouse_keyboard_and_reader(tmp_path):
+    cards = [structure(f"s{i}", [matched("a")], lift=2.0) for i in range(2)]
+    make(report(cards), tmp_path / "site")
+    for page in read_site(tmp_path / "site").values():
+        described = set(page.values("span", "aria-describedby"))
+        assert {"about-words", "about-sets", "about-images", "about-lift"} == described
+        assert described <= set(page.ids)
+        stops = [value for tag, name, value in page.attributes if name == "tabindex"]
+        # of many cards, the terms of the first one are stops for the tabulator key
+        assert stops == ["0"] * 4 + (["-1"] * 4 if page.path.name == "index.html" else [])
+    style = (tmp_path / "site" / "assets" / "style.css").read_text()
+    assert '.t-lift::after { content: "Support divided by expected: how many times' in style
 
 
 @pytest.mark.parametrize(
-    ("believed", "sentence", "headings"),
+    ("established", "sentence", "headings"),
     [
-        ((True, True), "2 of 2 structures are beyond chance and reappear under other seeds.", 0),
+        (
+            (True, True),
+            "2 of 2 structures are significant (q at most 0.05) and reproducible (stability at "
+            "least 0.5).",
+            0,
+        ),
         (
             (True, False),
-            "1 of 2 structures is beyond chance and reappears under other seeds; it",
+            "1 of 2 structures is significant (q at most 0.05) and reproducible (stability at "
+            "least 0.5); it comes first.",
             1,
         ),
-        ((False, False), "0 of 2 structures are beyond chance", 1),
-        ((None, None), None, 0),
+        ((False, False), "0 of 2 structures are significant", 1),
     ],
 )
-def test_what_is_to_be_believed_comes_first(tmp_path, believed, sentence, headings):
+def test_significant_and_reproducible_ones_come_first(tmp_path, established, sentence, headings):
     cards = [
-        structure(f"s{i}", [matched("a")], q=0.01 if b else 0.8, stability=0.9, believed=b)
-        for i, b in enumerate(believed)
+        structure(f"s{i}", [matched("a")], q=0.01 if e else 0.8, stability=0.9, established=e)
+        for i, e in enumerate(established)
     ]
-    total = None if None in believed else sum(believed)
-    data = report(cards, believed_total=total, mining=["Tuples of 2 and 300 tables are set."])
-    render(data, tmp_path / "site", gradient)
+    data = report(cards, established_total=sum(established), max_q=0.05, min_stability=0.5)
+    make(data, tmp_path / "site")
     index = read_site(tmp_path / "site")["index.html"].text
-    assert ("beyond chance" in index) == (sentence is not None)
-    assert sentence is None or sentence in index
-    assert index.count("Not told from chance, or not found again under other seeds") == headings
-    assert "Tuples of 2 and 300 tables are set." in index
+    assert f"Significance and stability {sentence}" in index
+    assert index.count("Not significant, or not reproducible") == headings
 
 
-def test_drawn_images_show_the_matched_features_in_their_word_s_colour(tmp_path):
+def test_what_was_not_measured_is_said(tmp_path):
+    cards = [structure("s", [matched("a")])]
+    make(report(cards), tmp_path / "neither")
+    make(report(cards, max_q=0.05), tmp_path / "no-seeds")
+    texts = [read_site(tmp_path / n)["index.html"].text for n in ("neither", "no-seeds")]
+    assert "how many of these it made is not measured here" in texts[0]
+    assert "Whether they are found again with other random numbers is not measured" in texts[1]
+
+
+def test_circles_mark_the_matched_features_in_their_word_s_colour(tmp_path):
     card = structure("s", [matched("a", words=(7, 99))], words=[7, 3])
-    render(report([card]), tmp_path / "site", gradient, thumbnail_px=500)
-    drawing = cv2.imread(str(tmp_path / "site" / "assets" / "s0001-001.jpg"))[..., ::-1].astype(int)
-    assert drawing.shape == (500, 500, 3)
-    # (x 10, y 20, size 8) at ten times the size; the middle of the line is at the right end.
-    np.testing.assert_allclose(drawing[204, 104 + 40], (255, 176, 0), atol=45)
-    np.testing.assert_allclose(drawing[404, 304 + 60], (217, 217, 217), atol=45)  # no word of it
-    assert drawing[204, 104, 0] == pytest.approx(gradient("")[20, 10, 0], abs=12)
+    make(report([card]), tmp_path / "site")
+    for page in read_site(tmp_path / "site").values():
+        circles = [
+            (name, value)
+            for tag, name, value in page.attributes
+            if tag == "circle" and name in ("class", "cx", "cy", "r")
+        ]
+        drawn = list(zip(*[iter(circles)] * 4, strict=True))
+        drawn = [dict(one) for one in drawn if one[0][1].startswith("c")]
+        assert drawn == [
+            {"class": "c8", "cx": "300.5", "cy": "400.5", "r": "60.0"},  # no word of it
+            {"class": "c0", "cx": "100.5", "cy": "200.5", "r": "40.0"},
+        ]
+        # in pixels of the original image, whatever the thumbnail's size
+        assert "0 0 500 500" in page.values("svg", "viewbox")
+        assert page.values("img", "width") == ["500"]
+    style = (tmp_path / "site" / "assets" / "style.css").read_text()
+    assert ".c0 { stroke: var(--rim, #ffb000)" in style
+    assert ".c8 { stroke: var(--rim, #d9d9d9)" in style
 
 
 @pytest.mark.parametrize(
     ("data", "sentence"),
     [
-        (report(run=run(images=0, features=0, rejects=[])), "There are no images yet. Add some"),
+        (report(run=run(images=0, rejects=[]), features=0), "There are no images yet. Add some"),
         (report(run=run(images=0)), "3 files were found and none of them could be used"),
         (report(), "No structures were found in 30 images. What usually helps"),
         (report(run=run(images=1)), "No structures were found in 1 image."),
-        (report(run=run(features=0)), "Here no image has any feature"),
+        (report(features=0), "Here no image has any feature"),
         (report(structures_total=1), "There is 1 structure, but the report is set to show none."),
         (report(run=run(rejects=[])), "Nothing was rejected."),
         (report([structure("s", [])]), "No image holds enough of its words"),
-        (report([structure("s", [], images_total=5)]), "5 images hold it; none are shown"),
+        (report([structure("s", [], images_total=5)]), "5 images hold it; no pictures are shown"),
     ],
 )
 def test_empty_cases_say_what_is_missing(tmp_path, data, sentence):
-    render(data, tmp_path / "site", gradient)
+    make(data, tmp_path / "site")
     assert sentence in read_site(tmp_path / "site")["index.html"].text
 
 
 def test_nothing_at_all(tmp_path):
     bare = report(
         vocabulary=None,
-        run=run(
-            images=0,
-            features=None,
-            batches=None,
-            vocabulary=None,
-            tables=[],
-            rejects=[],
-            stages=[],
-            settings={},
-        ),
+        features=None,
+        run=run(images=0, batches=None, tables=[], rejects=[], stages=[], settings={}),
     )
-    rendered = render(bare, tmp_path / "site", gradient)
+    rendered = make(bare, tmp_path / "site")
     page = read_site(tmp_path / "site")["index.html"]
     assert rendered.index == tmp_path / "site" / "index.html"
     assert page.tags["img"] == 0
-    for heading in ("Vocabulary", "Time per stage", "Settings", "Features"):
+    assert "vocabulary" not in page.ids
+    for heading in ("Time per stage", "Settings", "How the hash tables"):
         assert heading not in page.text
+    none = make(with_variants(bare), tmp_path / "none")
+    assert none.structures == 0
+    read_site(tmp_path / "none")
 
 
 def test_a_vocabulary_without_centres_or_costs(tmp_path):
     empty = vocabulary(centres=np.zeros((0, 8), np.float32), word_counts=np.zeros(0, int))
-    render(report(vocabulary=empty), tmp_path / "empty", gradient)
-    assert read_site(tmp_path / "empty")["index.html"].tags["img"] == 0
-    render(report(vocabulary=vocabulary(costs=[])), tmp_path / "pure", gradient)
+    make(report(vocabulary=empty), tmp_path / "empty")
+    assert read_site(tmp_path / "empty")["index.html"].tags["svg"] == 2  # the bars of the stages
+    make(report(vocabulary=vocabulary(costs=[])), tmp_path / "pure")
     page = read_site(tmp_path / "pure")["index.html"]
-    assert page.tags["img"] == 2
+    assert page.tags["svg"] == 2 + 2
     assert "Refinement" not in page.text
 
 
-def test_images_that_cannot_be_opened_show_the_reason(tmp_path):
-    problems = {
-        "store/rejected": Rejected("truncated", "ends after 7 bytes"),
-        "store/gone": FileNotFoundError(2, "No such file or directory", "rejected"),
-        "store/silent": OSError(),
-        "store/store": MiniaError("the bucket <b>is closed</b>"),
-    }
+def test_dropped_outliers_are_told(tmp_path):
+    make(report(vocabulary=vocabulary(outliers_dropped=True)), tmp_path / "site")
+    text = read_site(tmp_path / "site")["index.html"].text
+    assert "1 word is more than 2 standard deviations from the mean and left out of mining" in text
+    assert "92 % of the words and 40 % of their occurrences are kept." in text
+    every = vocabulary(word_counts=np.full(12, 3))
+    make(report(vocabulary=every), tmp_path / "every")
+    text = read_site(tmp_path / "every")["index.html"].text
+    assert "100 % of the words and 100 % of their occurrences" in text
+    assert "Every word occurs." in text
 
-    def opener(uri):
-        if uri in problems:
-            raise problems[uri]
-        return gradient(uri)
 
-    names = ["good", *(uri.removeprefix("store/") for uri in problems)]
-    card = structure("s", [matched(name) for name in names])
-    rendered = render(report([card]), tmp_path / "site", opener)
-    assert (rendered.images, rendered.missing) == (1, 4)
+def test_of_many_words_some_are_drawn(tmp_path):
+    many = vocabulary(word_counts=np.arange(600))
+    make(report(vocabulary=many), tmp_path / "site")
+    index = read_site(tmp_path / "site")["index.html"].text
+    assert "centres of 12 of the 600 words" in index
+    assert "Words 600" in index
+
+
+def test_images_without_a_thumbnail_have_a_placeholder(tmp_path):
+    def some(key):
+        return {
+            "good": thumbnail_of(key),
+            "odd": thumbnail_of(key, format="unheard-of"),
+            "flat": thumbnail_of(key, height=0),
+        }.get(key[1])
+
+    card = structure("s", [matched(name) for name in ("good", "gone", "odd", "flat")])
+    rendered = make(report([card]), tmp_path / "site", thumbnails=some)
+    assert (rendered.images, rendered.missing) == (1, 3)
     page = read_site(tmp_path / "site")["structure-0001.html"]
     assert page.tags["img"] == 1
-    for reason in (
-        "Image not available truncated: ends after 7 bytes",
-        "Image not available [Errno 2] No such file or directory",
-        "Image not available OSError",
-        "Image not available the bucket <b>is closed</b>",
-    ):
-        assert reason in page.text
-    assert page.tags["b"] == 4 + 5 + 3  # four placeholders, five overlaps, three words; none more
+    assert page.text.count("No picture The image has no thumbnail.") == 3
 
 
-def test_other_errors_of_the_opener_are_not_hidden(tmp_path):
-    def broken(_uri):
-        raise ZeroDivisionError("a defect")
+def test_thumbnails_nobody_asked_for_are_not_written(tmp_path):
+    card = structure("s", [matched("a")])
+    others = [thumbnail_of(("b1", "../../x")), thumbnail_of(("b2", "a")), thumbnail_of(("b1", "a"))]
+    rendered = render(report([card]), tmp_path / "site", iter(others))
+    assert (rendered.images, rendered.missing) == (1, 0)
+    read_site(tmp_path / "site")
 
-    with pytest.raises(ZeroDivisionError, match="a defect"):
-        render(report([structure("s", [matched("a")])]), tmp_path / "site", broken)
+
+def test_an_image_of_several_structures_is_written_once(tmp_path):
+    cards = [structure(f"s{i}", [matched("same"), matched(f"own-{i}")]) for i in range(5)]
+    asked = []
+
+    def noted(key):
+        asked.append(key)
+        return thumbnail_of(key)
+
+    rendered = make(report(cards), tmp_path / "site", thumbnails=noted)
+    assert rendered.images == 10
+    assert asked == [("b1", "same"), *(("b1", f"own-{i}") for i in range(5))]
+    names = sorted(path.name for path in (tmp_path / "site" / "assets").glob("*.jpg"))
+    assert names == [f"i{number:05d}.jpg" for number in range(1, 7)]
+    # images of one name in two batches are two
+    two = [structure("s", [matched("a"), matched("a", batch="b2")])]
+    assert wanted_images(report(two).variants, structures=1, images_per_structure=2) == [
+        ("b1", "a"),
+        ("b2", "a"),
+    ]
 
 
 def test_pictures_far_down_load_late(tmp_path):
     """The first ones load at once: a page that is printed or captured right away has them."""
     cards = [structure(f"s{i}", [matched("same")]) for i in range(12)]
-    render(report(cards, vocabulary=None), tmp_path / "site", gradient, thumbnail_px=16)
+    make(report(cards, vocabulary=None), tmp_path / "site")
     pages = read_site(tmp_path / "site")
     assert pages["index.html"].values("img", "loading") == ["lazy"] * 2
     assert pages["structure-0012.html"].values("img", "loading") == []
@@ -251,64 +329,162 @@ def test_pictures_far_down_load_late(tmp_path):
 
 def test_limits(tmp_path):
     cards = [structure(f"s{i}", [matched(f"{i}-{j}") for j in range(9)]) for i in range(7)]
-    opened = []
-
-    def opener(uri):
-        opened.append(uri)
-        return gradient(uri)
-
-    rendered = render(
-        report(cards), tmp_path / "site", opener, structures=3, images_per_structure=8
-    )
+    rendered = make(report(cards), tmp_path / "site", structures=3, images_per_structure=8)
     assert (rendered.structures, rendered.images) == (3, 24)
-    assert sorted(opened) == [f"store/{i}-{j}" for i in range(3) for j in range(8)]
     pages = read_site(tmp_path / "site")
     assert "Showing 3 of 7" in pages["index.html"].text
-    assert pages["index.html"].tags["img"] == 3 * 6 + 3  # strips of six, and the plots
-    assert "Showing the best 8 of 9." in pages["structure-0003.html"].text
-    render(report(cards), tmp_path / "none", opener, structures=0)
+    assert pages["index.html"].tags["img"] == 3 * 6  # strips of six
+    assert "The best 8 of 9" in pages["structure-0003.html"].text
+    make(report(cards), tmp_path / "none", structures=0)
     assert "Raise report.structures" in read_site(tmp_path / "none")["index.html"].text
-    render(report(cards), tmp_path / "bare", opener, images_per_structure=0)
+    make(report(cards), tmp_path / "bare", images_per_structure=0)
     assert "9 images hold it" in read_site(tmp_path / "bare")["structure-0001.html"].text
 
 
-def test_a_shared_image_is_opened_once_from_a_thread(tmp_path):
-    threads = []
+def test_many_features_are_cut_and_said(tmp_path):
+    image = matched("a")
+    many = type(image)(
+        **vars(image)
+        | {name: np.tile(getattr(image, name), 150) for name in ("x", "y", "size", "words")}
+    )
+    make(report([structure("s", [many])]), tmp_path / "site")
+    assert "300 features, 200 drawn" in read_site(tmp_path / "site")["structure-0001.html"].text
 
-    def opener(uri):
-        threads.append(threading.current_thread().name)
-        return gradient(uri)
 
-    cards = [structure(f"s{i}", [matched("same"), matched(f"own-{i}")]) for i in range(5)]
-    rendered = render(report(cards), tmp_path / "site", opener, threads=2)
-    assert rendered.images == 10
-    assert len(threads) == 6
-    assert all(name.startswith("draw") for name in threads)
-    read_site(tmp_path / "site")
+def test_all_images_are_listed_and_in_the_csv(tmp_path):
+    names = ["a.jpg", "=1+1.jpg", 'x,"y".jpg']
+    listed = rows(
+        *names,
+        overlap=[0.75, 0.5, 0.123456789],
+        words_held=[3, 2, 2],
+        label=["spiral", "@SUM(A1)", None],
+        ra_deg=[10.5, None, 359.123456789],
+        dec_deg=[-0.25, None, 1.0],
+    )
+    card = structure("s", [matched("a.jpg")], images_total=3, rows=listed, labels={"spiral": 1})
+    make(report([card]), tmp_path / "site")
+    page = read_site(tmp_path / "site")["structure-0001.html"].text
+    assert "structure-0001.csv all 3 images with batch" in page
+    assert "All 3 images Rank Image Batch Overlap Words held Label RA (deg) Dec (deg)" in page
+    assert "1 a.jpg b1 0.75 3 spiral 10.50000 -0.25000 2 =1+1.jpg b1 0.50 2 @SUM(A1) 3" in page
+    with (tmp_path / "site" / "structure-0001.csv").open(encoding="utf-8", newline="") as file:
+        read = list(csv.reader(file))
+    assert read == [
+        ["rank", "image_id", "batch", "overlap", "words_held", "label", "ra_deg", "dec_deg"],
+        ["1", "a.jpg", "b1", "0.75", "3", "spiral", "10.5", "-0.25"],
+        ["2", "%3D1+1.jpg", "b1", "0.5", "2", "'@SUM(A1)", "", ""],
+        ["3", 'x,"y".jpg', "b1", "0.123456789", "2", "", "359.123456789", "1.0"],
+    ]
+
+
+def test_without_labels_and_positions_the_list_has_no_such_columns(tmp_path):
+    make(report([structure("s", [matched("a")])]), tmp_path / "site")
+    page = read_site(tmp_path / "site")["structure-0001.html"].text
+    assert "Overlap Words held 1 a b1 0.50 3" in page
+
+
+def test_a_csv_that_was_cut_says_so(tmp_path):
+    names = [f"n{number:04d}" for number in range(1200)]
+    card = structure("s", [matched("n0000")], images_total=5000, rows=rows(*names))
+    make(report([card]), tmp_path / "site", csv_rows=1100)
+    page = read_site(tmp_path / "site")["structure-0001.html"]
+    assert "the best 1,100 of 5,000 images; report.csv_rows sets how many" in page.text
+    assert "The best 1,000 of 5,000 images" in page.text  # of the list
+    lines = (tmp_path / "site" / "structure-0001.csv").read_text().splitlines()
+    assert (len(lines), lines[-1][:10]) == (1101, "1100,n1099")
+    make(report([card]), tmp_path / "none", csv_rows=0)
+    page = read_site(tmp_path / "none")["index.html"]
+    assert "CSV" not in page.text
 
 
 def test_the_same_data_gives_the_same_bytes(tmp_path):
     cards = [structure(f"s{i}", [matched(f"{i}-{j}") for j in range(4)]) for i in range(3)]
-    for name, threads in (("a", 1), ("b", 4)):
-        render(report(cards), tmp_path / name, gradient, threads=threads)
+    data = report(cards)
+    made = [
+        thumbnail_of(key, width=400 + number)
+        for number, key in enumerate(
+            wanted_images(data.variants, structures=9, images_per_structure=9)
+        )
+    ]
+    render(data, tmp_path / "a", made)
+    render(data, tmp_path / "b", made[::-1])  # thumbnails come in any order
     files = [path.relative_to(tmp_path / "a") for path in (tmp_path / "a").rglob("*.*")]
-    assert len(files) == 1 + 3 + 1 + 12 + 6
+    assert len(files) == 1 + 3 + 3 + 1 + 12
     for file in files:
         assert (tmp_path / "a" / file).read_bytes() == (tmp_path / "b" / file).read_bytes()
+
+
+def test_variants_stand_one_after_another(tmp_path):
+    sift = variant([structure("s0", [matched("a")])], features=600)
+    surf = variant(
+        [structure("s0", [matched("b")]), structure("s1", [matched("a")])],
+        name="surf",
+        features=99,
+        drift=drift(batch("b1"), batch("b2")),
+    )
+    rendered = make(with_variants(report(), sift, surf), tmp_path / "site", seen_from_above=True)
+    assert (rendered.structures, rendered.images) == (3, 3)
+    (tmp_path / "site" / "index-above.html").unlink()
+    pages = read_site(tmp_path / "site")
+    assert sorted(pages) == [
+        "index.html",
+        "sift-structure-0001.html",
+        "surf-structure-0001.html",
+        "surf-structure-0002.html",
+    ]
+    index = pages["index.html"]
+    names = "Structures of sift Vocabulary of sift Structures of surf Vocabulary of surf"
+    assert names in index.text
+    assert index.text.index("sift Features 600") < index.text.index("surf Features 99")
+    assert {"structures-sift", "vocabulary-surf", "run"} <= set(index.ids)
+    assert "Structure s1 surf" in pages["surf-structure-0002.html"].text
+    assert "Structure s0 sift" in pages["sift-structure-0001.html"].text
+    assert len(list((tmp_path / "site" / "assets").glob("*.jpg"))) == 2  # shared by the variants
+
+
+@pytest.mark.parametrize("names", [("sift", "sift"), ("../x",), ("",), ("Sift",), ("a" * 41,)])
+def test_names_of_variants_are_checked(tmp_path, names):
+    data = with_variants(report(), *(variant(name=name) for name in names))
+    with pytest.raises(ValueError, match="variants must have different names of letters a-z"):
+        make(data, tmp_path / "site")
+    assert not (tmp_path / "site").exists()
+
+
+def test_labels_are_set_against_the_whole_collection(tmp_path):
+    card = structure("s", [matched("a")], labels={"ring": 3, "spiral": 1}, images_total=5)
+    data = report([card], labels={"ring": 30, "spiral": 50}, labelled=100)
+    make(data, tmp_path / "site")
+    page = read_site(tmp_path / "site")["structure-0001.html"]
+    assert f"ring 3 75 % {TIMES}2.5 spiral 1 25 % {TIMES}0.50" in page.text
+    assert page.values("tr", "title") == [
+        "3 images of 4: 75 % here, 30 % in the whole collection",
+        "1 image of 4: 25 % here, 50 % in the whole collection",
+    ]
+    # the longest bar fills the width; marks are on the same scale
+    assert page.values("rect", "width") == ["100.0", "33.3"]
+    assert "M40.0 0V8" in page.values("path", "d")
+    assert "M66.7 0V8" in page.values("path", "d")
+    make(report([card]), tmp_path / "unknown")
+    page = read_site(tmp_path / "unknown")["structure-0001.html"]
+    assert "ring 3 75 % spiral 1 25 %" in page.text
+    assert page.values("tr", "title")[0] == "3 images of 4: 75 % here"
 
 
 def test_many_labels_and_batches_are_cut(tmp_path):
     labels = {f"label-{i:02d}": 50 - i for i in range(20)}
     exact = {f"l{i}": 9 for i in range(7)}
     tables = [TableCount(table="images", batch=f"b{i:03d}", rows=2) for i in range(250)]
+    whole = dict.fromkeys(named_labels(labels), 10)
     data = report(
         [structure("s", [], labels=labels), structure("t", [], labels=exact)],
         run=run(tables=tables),
+        labels=whole,
+        labelled=100,
     )
-    render(data, tmp_path / "site", gradient)
+    make(data, tmp_path / "site")
     text = read_site(tmp_path / "site")["index.html"].text
     rest = sum(labels.values()) - sum(range(45, 51))
-    assert f"label-05 45 14 other labels {rest}" in text
+    assert f"label-05 45 5.6 % {TIMES}0.56 14 other labels {rest}" in text
     assert "l6 9" in text  # a single further label has its name
     assert "1 other" not in text
     assert "Showing the last 200 of 250 batches" in text
@@ -319,49 +495,53 @@ def test_many_labels_and_batches_are_cut(tmp_path):
 
 @pytest.mark.parametrize("hostile", HOSTILE)
 def test_hostile_texts_are_inert(tmp_path, hostile):
-    card = structure(
-        hostile,
-        [matched(hostile, label=hostile), matched("gone", label="x")],
-        labels={hostile: 3},
-    )
-    summary = run(
-        title=hostile,
-        run=hostile,
-        finished=hostile,
-        version=hostile,
-        vocabulary=hostile,
-        tables=[TableCount(table=hostile, batch=hostile, rows=1)],
-        rejects=[
-            RejectCount(reason=hostile, stage=hostile, records=1, example=hostile, detail=hostile)
-        ],
-        settings={hostile: {hostile: hostile}},
-    )
+    def some(key):
+        return None if key[1] == "gone" else thumbnail_of(key)
 
-    def opener(uri):
-        if uri == "store/gone":
-            raise Rejected(hostile, hostile)
-        return gradient(uri)
+    def data(text, name):
+        card = structure(
+            text,
+            [matched(name, label=text, batch=name), matched("gone", label="x")],
+            labels={text: 3},
+            rows=rows(name, batch=[name], label=[name]),
+            lineage=text,
+            event=text,
+        )
+        summary = run(
+            title=text,
+            run=text,
+            finished=text,
+            version=text,
+            tables=[TableCount(table=text, batch=text, rows=1)],
+            rejects=[RejectCount(reason=text, stage=text, records=1, example=text, detail=text)],
+            settings={text: {text: text}},
+        )
+        return report(
+            [card],
+            run=summary,
+            advice=[text],
+            mining=[text],
+            vocabulary=vocabulary(version=text),
+            drift=drift(batch(text), batch("b")),
+        )
 
-    render(
-        report([card], run=summary, advice=[hostile], vocabulary=None), tmp_path / "site", opener
-    )
+    # tables are UTF-8: a lone surrogate cannot come from one
+    name = hostile.replace("\udcff", "?")
+    make(data(hostile, name), tmp_path / "site", thumbnails=some)
     pages = read_site(tmp_path / "site")
     # The same elements as with harmless texts: nothing broke out of its place.
-    plain = structure("s", [matched("n", label="l"), matched("gone", label="x")], labels={"l": 3})
-    harmless = report(
-        [plain],
-        run=run(tables=[TableCount(table="t", batch="b", rows=1)], settings={"a": {"b": "c"}}),
-        advice=["a"],
-        vocabulary=None,
-    )
-    render(harmless, tmp_path / "harmless", opener)
-    for name, page in read_site(tmp_path / "harmless").items():
-        assert pages[name].tags == page.tags
+    make(data("harmless", "harmless"), tmp_path / "harmless", thumbnails=some)
+    for file, page in read_site(tmp_path / "harmless").items():
+        assert pages[file].tags == page.tags
     for path in (tmp_path / "site").rglob("*.html"):
         text = path.read_text(encoding="utf-8")
         assert not set(text) & {"\x00", "\x1b", "\r", "\u202e"}
-    assert sorted(path.name for path in (tmp_path / "site" / "assets").glob("s0*")) == [
-        "s0001-001.jpg"
+    assert sorted(path.name for path in (tmp_path / "site").rglob("*") if path.is_file()) == [
+        "i00001.jpg",
+        "index.html",
+        "structure-0001.csv",
+        "structure-0001.html",
+        "style.css",
     ]
 
 
@@ -373,19 +553,20 @@ def test_hostile_texts_are_inert(tmp_path, hostile):
 @given(name=st.text(), label=st.text())
 def test_any_text_is_shown_or_escaped(tmp_path_factory, name, label):
     folder = tmp_path_factory.mktemp("any") / "site"
-    card = structure(name, [matched(name, label=label)], labels={label: 1})
-    render(report([card], vocabulary=None), folder, gradient, thumbnail_px=16)
+    listed = rows("a", label=[label.encode("utf-8", "replace").decode()])
+    card = structure(name, [matched(name, label=label)], labels={label: 1}, rows=listed)
+    make(report([card], vocabulary=None), folder)
     read_site(folder)
 
 
 def test_a_folder_in_use_is_refused(tmp_path):
     (tmp_path / "index.html").write_text("old")
     with pytest.raises(MiniaError, match="is not empty"):
-        render(report(), tmp_path, gradient)
+        make(report(), tmp_path)
     assert (tmp_path / "index.html").read_text() == "old"
     (tmp_path / "file").write_text("")
     with pytest.raises(MiniaError, match=r"report: .*file cannot be written: .*Not a directory"):
-        render(report(), tmp_path / "file", gradient)
+        make(report(), tmp_path / "file")
 
 
 def test_drift_of_the_batches(tmp_path):
@@ -396,7 +577,7 @@ def test_drift_of_the_batches(tmp_path):
         batch("b4", images=0, **EMPTY),
         batch("b5", error_ratio=None, error_deviation=None),
     ]
-    render(report(drift=drift(*batches)), tmp_path / "site", gradient)
+    make(report(drift=drift(*batches)), tmp_path / "site")
     page = read_site(tmp_path / "site")["index.html"]
     for line in (
         "b1 200 1.04 0.021 0.020 0 1 trained on",
@@ -406,22 +587,31 @@ def test_drift_of_the_batches(tmp_path):
         "b5 200 0.021 0.020 0 1",
     ):
         assert line in page.text, line
-    assert (tmp_path / "site" / "assets" / "drift-dark.png").exists()
+    assert "b3: 1.9" in page.drawn
     assert ("tr", "class", "odd") in page.attributes
 
 
 def test_one_batch_has_a_table_and_no_plot(tmp_path):
-    render(report(drift=drift(batch("b1")), vocabulary=None), tmp_path / "site", gradient)
+    make(report(drift=drift(batch("b1")), vocabulary=None), tmp_path / "site")
     page = read_site(tmp_path / "site")["index.html"]
     assert "Drift of the batches" in page.text
-    assert not list((tmp_path / "site" / "assets").glob("drift-*"))
+    assert "Batches beside the vocabulary" not in page.text
 
 
 def test_of_many_batches_the_odd_and_the_last_are_listed(tmp_path):
     names = [f"n{number:03d}" for number in range(250)]
     batches = [batch(name, **(ODD if name == "n003" else {})) for name in names]
-    render(report(drift=drift(*batches)), tmp_path / "site", gradient)
+    make(report(drift=drift(*batches)), tmp_path / "site")
     text = read_site(tmp_path / "site")["index.html"].text
     assert "Showing 200 of 250 batches" in text
     shown = [name for name in names if f" {name} " in text]
     assert shown == ["n003", *names[51:]]
+
+
+def test_settings_bound_what_is_held():
+    assert ReportSettings().structures == 60
+    with pytest.raises(ValidationError, match=r"structures x csv_rows is 20,000,000, more than"):
+        ReportSettings(structures=2000)
+    ReportSettings(structures=2000, csv_rows=1000)
+    with pytest.raises(ValidationError, match="thumbnail_px"):
+        ReportSettings(thumbnail_px=360)

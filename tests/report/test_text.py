@@ -7,14 +7,22 @@ import math
 import pytest
 
 from minia_spark.report.text import (
+    TERMS,
+    css_string,
     duration,
+    history,
+    percent,
     plural,
     q_value,
+    ratio,
     setting,
     significant,
     thousands,
     visible,
 )
+from minia_spark.structures.lineage import Event
+
+from .site import structure
 
 
 @pytest.mark.parametrize(
@@ -35,6 +43,22 @@ from minia_spark.report.text import (
         (q_value, 0.00099, "<0.001"),
         (q_value, 0.0123, "0.012"),
         (q_value, math.nan, "nan"),
+        (percent, 0, "0 %"),
+        (percent, 1, "100 %"),
+        (percent, 0.374, "37 %"),
+        (percent, 0.0321, "3.2 %"),
+        (percent, 0.00041, "<0.1 %"),
+        (percent, 0.9996, ">99.9 %"),
+        (percent, 0.996, "99.6 %"),
+        (ratio, 0.0, "0"),
+        (ratio, 0.002, "<0.01"),
+        (ratio, 0.614, "0.61"),
+        (ratio, 0.998, "1.0"),
+        (ratio, 9.87, "9.9"),
+        (ratio, 16.4, "16"),
+        (ratio, 1234.5, "1,234"),
+        (css_string, "it's 100 %", '"it\'s 100 %"'),
+        (css_string, 'a"; } b\\', '"a\\22 ; \\7d  b\\5c "'),
         (duration, 0.0, "0.0 s"),
         (duration, 9.94, "9.9 s"),
         (duration, 9.96, "10 s"),
@@ -58,3 +82,44 @@ def test_printed(function, value, printed):
 def test_plural():
     assert plural(1, "image", "images") == "1 image"
     assert plural(1024, "image", "images") == "1,024 images"
+
+
+@pytest.mark.parametrize(
+    ("event", "sentence"),
+    [
+        (None, ""),
+        ("born", "new in state 2"),
+        ("same", "as in state 1"),
+        ("grown", "1 word more than in state 1"),
+        ("shrunk", "3 words fewer than in state 1"),
+        ("changed", "1 word more and 3 words fewer than in state 1"),
+        ("split", "split off s0003 of state 1"),
+        ("unheard of", "unheard of"),
+    ],
+)
+def test_history(event, sentence):
+    card = structure(
+        "s0",
+        [],
+        lineage="2.0",
+        event=event,
+        older_state=1,
+        older_structure="s0003",
+        words_gained=1,
+        words_lost=3,
+    )
+    assert history(card) == sentence
+
+
+def test_history_knows_every_event_of_a_structure_that_is_there():
+    for event in set(Event) - {Event.GONE, Event.MERGED}:
+        card = structure("s0", [], lineage="2.0", event=str(event), older_state=1)
+        assert history(card) != str(event)
+
+
+def test_terms_fit_into_class_names_and_sentences():
+    for key, (name, sentence) in TERMS.items():
+        assert key.isalpha()
+        assert key.islower()
+        assert name
+        assert sentence.endswith(".")
