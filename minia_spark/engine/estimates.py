@@ -31,7 +31,7 @@ from minia_spark.engine.session import default_partitions
 from minia_spark.engine.settings import Settings
 from minia_spark.features.extractor import create
 from minia_spark.ingest.stage import count_of_source_digest, source_digest
-from minia_spark.mining.passes import SPAN_BYTES
+from minia_spark.mining.spark import SPAN_BYTES
 from minia_spark.warehouse.records import Catalogue
 from minia_spark.warehouse.warehouse import Warehouse
 

@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 from minia_spark.engine.session import default_partitions
 from minia_spark.engine.settings import Settings
 from minia_spark.features.extractor import create
-from minia_spark.mining.passes import SPAN_BYTES
+from minia_spark.mining.spark import SPAN_BYTES
 
 __all__ = ["StageCost", "costs", "print_costs"]
 

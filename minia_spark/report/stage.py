@@ -23,7 +23,6 @@ from minia_spark.drift.measure import Drift, advice, beyond
 from minia_spark.engine.stage import Stage, StageContext
 from minia_spark.images.decode import decode
 from minia_spark.images.reader import ImageReader
-from minia_spark.mining.stage import word_occurrences
 from minia_spark.report.data import (
     BatchDrift,
     DriftData,
@@ -38,6 +37,7 @@ from minia_spark.report.data import (
 )
 from minia_spark.report.site import render
 from minia_spark.warehouse.records import now
+from minia_spark.words.spark import word_occurrences
 
 __all__ = ["STAGE"]
 

@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 
 from minia_spark.base.errors import MiniaError, SettingsError
 from minia_spark.base.ragged import offsets_of, positions_of_rows, row_numbers
-from minia_spark.mining.model import components, spanning_forest
 from minia_spark.smh.arrays import (
     Documents,
     Links,
@@ -34,6 +33,7 @@ from minia_spark.smh.hashing import (
     permutations,
     replica_keys,
 )
+from minia_spark.smh.links import components, spanning_forest
 from minia_spark.smh.sets import canonical_sets, check_table_range, equal_rows, merge_sets
 
 __all__ = ["DatasketchEngine", "cluster_sets", "merge_signatures", "mine_sets", "sketch_batch"]

@@ -32,6 +32,7 @@ from minia_spark.mining.rows import bags_of_words
 from minia_spark.mining.stage import STRUCTURES
 from minia_spark.structures.lineage import Event, compose, inherited, maps_of, trace
 from minia_spark.warehouse.records import Catalogue
+from minia_spark.words.spark import kept_by_settings
 
 __all__ = ["LINEAGE", "STAGE", "STRUCTURE_IMAGES", "TRACES", "load_structures"]
 
@@ -85,13 +86,15 @@ def _run(context: StageContext) -> None:
     settings = context.settings.structures
     found = load_structures(context.read("structures"))
     shared = context.spark.sparkContext.broadcast(found)
+    kept = kept_by_settings(context)
     weights = "sizes" if context.settings.words.weight == "size" else "counts"
 
     def search(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         structures = shared.value
         index = StructureIndex(structures, structure_counts=settings.structure_counts)
         for batch in batches:
-            matches = index.search(bags_of_words(batch, weights), min_overlap=settings.min_overlap)
+            bags = bags_of_words(batch, weights, kept=kept)
+            matches = index.search(bags, min_overlap=settings.min_overlap)
             feature_words, starts = to_lists(batch["feature_words"])
             for first in range(0, len(matches.images), _PAIRS_AT_ONCE):
                 pairs = slice(first, first + _PAIRS_AT_ONCE)
@@ -180,10 +183,11 @@ STAGE = Stage(
     name="structures",
     per_batch=False,
     after=("words", "mine"),
-    revision=1,
+    revision=2,
     settings=lambda s: {
         "structures": s.structures.model_dump(mode="json"),
         "weight": s.words.weight,
+        "outliers": s.words.outlier_deviations if s.words.drop_outliers else None,
     },
     run=_run,
 )

@@ -10,12 +10,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from commands import SETTINGS, rows_of, table_of
+from minia_spark.mining.corpus import Collection
 
 from minia_spark.engine.settings import load_settings
 from minia_spark.mining import passes
 from minia_spark.mining.assess import Assessment, assess, miner
 from minia_spark.mining.auto import choose_for
-from minia_spark.mining.corpus import Collection
 from minia_spark.smh.arrays import Documents
 from minia_spark.smh.hashing import document_key
 from minia_spark.smh.twin import DatasketchEngine

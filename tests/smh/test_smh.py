@@ -15,10 +15,10 @@ import pytest
 from cases import BINARY, batch, needs_binary, planted, same_structures
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from minia_spark.mining.corpus import mine_corpus
 
 from minia_spark.base.bags import Bags, invert, read_bags, write_bags
 from minia_spark.base.errors import MiniaError
-from minia_spark.mining.corpus import mine_corpus
 from minia_spark.smh.arrays import Documents, Signatures
 from minia_spark.smh.hashing import DEFAULT_SEED, affine, permutations
 from minia_spark.smh.native import NativeEngine
