@@ -143,7 +143,8 @@ def mine(options: argparse.Namespace) -> int:
         options.set.append(f"mining.link={options.link}")
     if options.auto:
         options.set[:0] = ["mining.tuple_size=null", "mining.tables=null"]
-    if options.words is None and options.model is None and options.assessment is None:
+    corpus = (options.words, options.model, options.assessment, options.vocab)
+    if all(value is None for value in corpus):
         if options.warehouse is None:
             raise SettingsError("give --warehouse DIR, or --words FILE with --model OUT")
         return stage(options)
@@ -156,6 +157,7 @@ def mine(options: argparse.Namespace) -> int:
         options.model,
         _settings_of(options),
         assessment=options.assessment,
+        vocabulary=options.vocab,
         quiet=options.quiet,
     )
 

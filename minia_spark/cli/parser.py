@@ -195,6 +195,9 @@ def _add_corpus(parser: argparse.ArgumentParser) -> None:
     corpus.add_argument(
         "--assessment", type=Path, metavar="CSV", help="where what is known of each goes"
     )
+    corpus.add_argument(
+        "--vocab", type=Path, metavar="FILE", help="the words' names, one a line, word 0 first"
+    )
     parser.add_argument(
         "--engine", choices=("auto", "native", "datasketch"), help="sets mining.engine"
     )

@@ -221,7 +221,7 @@ def _quantile(probability: float, expected: NDArray[np.float64]) -> NDArray[np.f
     """Smallest number that a Poisson-distributed one is at most with this probability."""
     above = np.ceil(pdtrik(probability, expected))
     below = np.maximum(above - 1, 0)
-    return np.where(pdtr(below, expected) >= probability, below, above)
+    return np.asarray(np.where(pdtr(below, expected) >= probability, below, above))
 
 
 def _cheapest(

@@ -19,7 +19,7 @@ from minia_spark.base.bags import Bags
 from minia_spark.base.errors import SettingsError
 from minia_spark.mining.assess import Assessment, evaluate
 from minia_spark.mining.auto import Choice, choose, sample_pairs
-from minia_spark.mining.chance import Chance, Totals, expected_support
+from minia_spark.mining.chance import Totals, expected_support
 from minia_spark.mining.consensus import (
     Consensus,
     LinkLevels,
@@ -223,9 +223,13 @@ def mine(
     chance = collection.totals().chance()
     sets = collection.sets(sketch, trials)
     if isinstance(link, Consensus):
-        found = _by_consensus(collection, sets, chance, sketch, link, 1 + trials.seeds)
+        levels = LinkLevels(chance, link)
+        found = _by_consensus(
+            collection, sets, levels, sketch, density=link.density, of_images=1 + trials.seeds
+        )
     else:
-        found = _by_single_link(collection, sets, link, trials.seed)
+        seeds = trials.seeds_of_images() + [trials.seed] * trials.decoys
+        found = _by_single_link(collection, sets, link, seeds)
     judged = [found[0], *found[1 + trials.seeds :]]
     counters = [
         functools.partial(_support, StructureIndex(one)) if len(one) else None for one in judged
@@ -257,13 +261,13 @@ def _support(index: StructureIndex, bags: Bags) -> NDArray[np.int64]:
 def _by_consensus(
     collection: Collection,
     sets: Sequence[SetList],
-    chance: Chance,
+    levels: LinkLevels,
     sketch: Sketch,
-    consensus: Consensus,
+    *,
+    density: float,
     of_images: int,
 ) -> list[Structures]:
     """Make structures of the sets of each trial, of which the first `of_images` are no decoys."""
-    levels = LinkLevels(chance, consensus)
     kernel = functools.partial(_plausible, levels=levels, sketch=sketch)
     entries = sum(len(own.items) for own in sets)
     pairs = collection.each("pairs of words", kernel, sets, entries)
@@ -281,7 +285,7 @@ def _by_consensus(
     shared = [*(of_seeds[place] for place in places), *of_decoys]
     work = list(zip(sets, pairs, shared, strict=True))
     group = functools.partial(
-        _grouped, levels=levels, density=consensus.density, progress=collection.progress
+        _grouped, levels=levels, density=density, progress=collection.progress
     )
     return collection.each("structures", group, work, 0)
 
@@ -309,14 +313,14 @@ def _plausible(sets: SetList, *, levels: LinkLevels, sketch: Sketch) -> WordPair
 
 
 def _by_single_link(
-    collection: Collection, sets: Sequence[SetList], link: SingleLink, seed: int
+    collection: Collection, sets: Sequence[SetList], link: SingleLink, seeds: Sequence[int]
 ) -> list[Structures]:
-    """Cluster the sets of each trial; cluster tables are shared out too."""
+    """Cluster the sets of each trial, mined with its seed; cluster tables are shared out too."""
     parts = max(1, -(-collection.parallelism // len(sets)))
     width = -(-link.tables // parts)
     ranges = [(n, min(n + width, link.tables)) for n in range(0, link.tables, width)]
-    kernel = functools.partial(_links, engine=collection.engine, link=link, seed=seed)
-    work = [(own, part) for own in sets for part in ranges]
+    kernel = functools.partial(_links, engine=collection.engine, link=link)
+    work = [(own, seed, part) for own, seed in zip(sets, seeds, strict=True) for part in ranges]
     entries = sum(len(own.items) for own in sets) * link.tables
     forests = collection.each("clusters of sets", kernel, work, entries)
     return [
@@ -330,13 +334,9 @@ def _by_single_link(
 
 
 def _links(
-    work: tuple[SetList, tuple[int, int]],
-    *,
-    engine: Callable[[], Engine],
-    link: SingleLink,
-    seed: int,
+    work: tuple[SetList, int, tuple[int, int]], *, engine: Callable[[], Engine], link: SingleLink
 ) -> Links:
-    sets, part = work
+    sets, seed, part = work
     return engine().cluster(
         sets,
         tuple_size=link.tuple_size,

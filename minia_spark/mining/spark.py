@@ -13,7 +13,7 @@ import itertools
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -241,6 +241,7 @@ class SparkCollection:
         def count(batches: Batches) -> Batches:
             for (collection,), group in groups_of_rows(batches, "collection"):
                 counter = shared.value[collection]
+                assert counter is not None
                 total = sum(
                     (counter(bags_of_words(rows, "weights", kept=kept)) for rows in group),
                     start=_ZERO,
@@ -377,8 +378,9 @@ class SparkCollection:
         numbers = context.parallelize(range(len(work)), len(work))
         with self._context.progress.spark_jobs(context, f"{self._context.title}: {what}"):
             results = numbers.map(lambda n: common.value(shared[n].value)).collect()
-        for item in (*shared, common):
-            item.destroy()
+        for sent in shared:
+            sent.destroy()
+        common.destroy()
         return results
 
 
@@ -402,7 +404,7 @@ def _totals(bags: Bags, *, words: int) -> NDArray[np.int64]:
     return np.concatenate([of_words, of_sizes]).astype(np.int64)
 
 
-def _found_engine(name: str, binary: str | None) -> Engine:
+def _found_engine(name: Literal["auto", "native", "datasketch"], binary: str | None) -> Engine:
     """Find the engine on whatever machine this is called."""
     if binary is None and name != "datasketch":
         # files sent with the job come first; executors know them by a relative path

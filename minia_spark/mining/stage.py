@@ -28,6 +28,7 @@ from minia_spark.mining.assess import Assessment
 from minia_spark.mining.auto import Choice
 from minia_spark.mining.methods import link_of, sketch_of, trials_of
 from minia_spark.mining.miner import Sketch, choose_tables, mine
+from minia_spark.mining.settings import MiningSettings
 from minia_spark.mining.spark import SIGNATURES, SparkCollection
 from minia_spark.warehouse.storage import Storage
 from minia_spark.warehouse.warehouse import Warehouse
@@ -66,22 +67,7 @@ STRUCTURES = StructType(
 
 def _tune(context: StageContext) -> None:
     mining = context.settings.mining
-    if mining.tuple_size is not None and mining.tables is not None:
-        reasons = (f"Tuples of {mining.tuple_size} and {mining.tables} tables are set.",)
-        choice = Choice(mining.tuple_size, mining.tables, np.nan, np.nan, np.nan, reasons)
-    else:
-        choice = _taken_over(context)
-        if choice is None:
-            with SparkCollection(
-                context, mining, decoys=1, kept=kept_by_settings(context)
-            ) as images:
-                choice = choose_tables(
-                    images,
-                    link_of(mining),
-                    tuple_size=mining.tuple_size,
-                    tables=mining.tables,
-                    seed=mining.seed,
-                )
+    choice = _set(mining) or _taken_over(context) or _chosen(context)
     for reason in choice.reasons:
         context.say(reason)
     numbers = (choice.eta, choice.chance_median, choice.chance_high)
@@ -91,6 +77,26 @@ def _tune(context: StageContext) -> None:
     digest = f"{choice.tuple_size} x {choice.tables}"
     context.write("tuning", frame, TUNING, digest=digest)
     context.counts |= {"tuple_size": choice.tuple_size, "tables": choice.tables}
+
+
+def _set(mining: MiningSettings) -> Choice | None:
+    """Return what is set; None when something is to be chosen."""
+    if mining.tuple_size is None or mining.tables is None:
+        return None
+    reasons = (f"Tuples of {mining.tuple_size} and {mining.tables} tables are set.",)
+    return Choice(mining.tuple_size, mining.tables, np.nan, np.nan, np.nan, reasons)
+
+
+def _chosen(context: StageContext) -> Choice:
+    mining = context.settings.mining
+    with SparkCollection(context, mining, decoys=1, kept=kept_by_settings(context)) as images:
+        return choose_tables(
+            images,
+            link_of(mining),
+            tuple_size=mining.tuple_size,
+            tables=mining.tables,
+            seed=mining.seed,
+        )
 
 
 def _taken_over(context: StageContext) -> Choice | None:
