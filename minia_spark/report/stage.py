@@ -59,8 +59,9 @@ from minia_spark.report.tables import SITE
 from minia_spark.structures.tables import LINEAGE, STRUCTURE_IMAGES
 from minia_spark.thumbnails.tables import THUMBNAILS
 from minia_spark.warehouse.records import now
+from minia_spark.words.counts import word_occurrences
 from minia_spark.words.settings import WordsSettings
-from minia_spark.words.tables import WORD_COUNTS, WORDS
+from minia_spark.words.tables import WORDS
 
 __all__ = ["run"]
 
@@ -117,23 +118,6 @@ def run(context: Context) -> None:
     }
 
 
-def _rows(
-    context: Context,
-    table: Table,
-    columns: Sequence[str],
-    where: ds.Expression | None = None,
-) -> Iterator[pa.RecordBatch]:
-    """Yield a table's rows without Spark, a file after the other; `where` is a filter."""
-    storage = context.warehouse.storage
-    for entry in context.entries_of(table):
-        files = ds.dataset(
-            storage.full(entry.path), filesystem=storage.filesystem, format="parquet"
-        )
-        for batch in files.to_batches(columns=list(columns), filter=where):
-            if batch.num_rows:
-                yield batch
-
-
 def _columns(context: Context, table: Table, schema: str) -> DataFrame:
     """Return some columns of a table; as they are named, Spark starts no job to find them."""
     paths = [context.pattern(entry.path) for entry in context.entries_of(table)]
@@ -149,7 +133,7 @@ def _variant(context: Context) -> VariantData:
     """Return what the features led to."""
     mining = context.settings(MiningSettings)
     judged = mining.decoys > 0 and mining.seeds > 0
-    counts = _word_counts(context)
+    counts = word_occurrences(context)
     return VariantData(
         name=context.variant or "",
         structures=_cards(context, judged=judged),
@@ -160,7 +144,7 @@ def _variant(context: Context) -> VariantData:
         features=int(counts.sum()),
         mining=[
             reason
-            for rows in _rows(context, TUNING, ["reasons"])
+            for rows in context.rows_here(TUNING, ["reasons"])
             for reasons in rows["reasons"].to_pylist()
             for reason in reasons
         ],
@@ -233,26 +217,18 @@ def _label_counts(context: Context, cards: Sequence[StructureCard]) -> dict[str 
     return dict(zip(table["label"].to_pylist(), table["count"].to_pylist(), strict=True))
 
 
-def _word_counts(context: Context) -> NDArray[np.int64]:
-    """Return how often each word occurs in the whole collection, shape (K,)."""
-    counts = np.zeros(context.rows(CODEBOOKS), dtype=np.int64)
-    for batch in _rows(context, WORD_COUNTS, ["word", "occurrences"]):
-        np.add.at(counts, batch["word"].to_numpy(), batch["occurrences"].to_numpy())
-    return counts
-
-
 def _vocabulary(context: Context, counts: NDArray[np.int64]) -> VocabularyData:
     words = context.settings(WordsSettings)
     every = -(-len(counts) // _MOST_CENTRES)
     pieces = []
-    for batch in _rows(context, CODEBOOKS, ["word", "centre"]):
+    for batch in context.rows_here(CODEBOOKS, ["word", "centre"]):
         numbers = batch["word"].to_numpy()
         chosen = np.flatnonzero(numbers % every == 0)
         values, _ = to_lists(batch["centre"].take(pa.array(chosen)))
         pieces.append((numbers[chosen], values.reshape(len(chosen), -1)))
     order = np.argsort(np.concatenate([numbers for numbers, _ in pieces]))
     centres = np.concatenate([values for _, values in pieces])[order].astype(np.float32)
-    head = next(_rows(context, CODEBOOKS, ["version", "cost_history"], ds.field("word") == 0))
+    head = next(context.rows_here(CODEBOOKS, ["version", "cost_history"], ds.field("word") == 0))
     return VocabularyData(
         version=head["version"][0].as_py(),
         word_counts=counts,
@@ -312,7 +288,7 @@ def _drift(context: Context) -> DriftData:
     batches = []
     rows = (
         row
-        for batch in _rows(context, DRIFT, ["batch", "in_training", *names])
+        for batch in context.rows_here(DRIFT, ["batch", "in_training", *names])
         for row in batch.to_pylist()
     )
     for row in sorted(rows, key=lambda row: str(row["batch"])):
@@ -341,7 +317,7 @@ def _drift(context: Context) -> DriftData:
 
 def _established_total(context: Context) -> int:
     wanted = ds.field("significant") & ds.field("reproducible")
-    return sum(b.num_rows for b in _rows(context, STRUCTURES, ["structure_id"], wanted))
+    return sum(b.num_rows for b in context.rows_here(STRUCTURES, ["structure_id"], wanted))
 
 
 _STRUCTURE = ("structure_id", "words", "frequencies", "sets", "support", "expected_support")
@@ -355,7 +331,7 @@ def _cards(context: Context, *, judged: bool) -> list[StructureCard]:
     structures = sorted(
         (
             row
-            for batch in _rows(context, STRUCTURES, [*_STRUCTURE, *_JUDGEMENT], wanted)
+            for batch in context.rows_here(STRUCTURES, [*_STRUCTURE, *_JUDGEMENT], wanted)
             for row in batch.to_pylist()
         ),
         key=lambda row: int(row["structure_id"]),
@@ -364,7 +340,7 @@ def _cards(context: Context, *, judged: bool) -> list[StructureCard]:
         return []
     fates = {
         row["structure_id"]: row
-        for batch in _rows(context, LINEAGE, [*_FATE, *_CHANGE], wanted)
+        for batch in context.rows_here(LINEAGE, [*_FATE, *_CHANGE], wanted)
         for row in batch.to_pylist()
     }
     matches = _matches(context)
