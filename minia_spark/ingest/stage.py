@@ -11,7 +11,6 @@ import hashlib
 import itertools
 import os
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -27,11 +26,19 @@ from pyspark.sql.types import (
     StructType,
 )
 
-from minia_spark.base.errors import InputError
+from minia_spark.base.errors import InputError, Rejected
 from minia_spark.engine.stage import Source, Stage, StageContext
 from minia_spark.images.identity import image_id_of, uri_of
+from minia_spark.images.reader import open_regular
 from minia_spark.images.reasons import Reason
-from minia_spark.ingest.labels import LABELS_SCHEMA, ambiguous, label_batches
+from minia_spark.ingest.labels import (
+    LABELS_SCHEMA,
+    Columns,
+    Matches,
+    ambiguous,
+    check_labels,
+    label_batches,
+)
 from minia_spark.ingest.listing import Listed, ListingDigest, list_files, list_folder
 from minia_spark.ingest.record import ImageRecord, records_of_file
 from minia_spark.ingest.settings import IngestSettings
@@ -85,6 +92,7 @@ _READ_ONLY = StructType(
         StructField("key_path", StringType(), True),
         StructField("key_name", StringType(), True),
         StructField("key_stem", StringType(), True),
+        StructField("folder", StringType(), True),
         StructField("reason", StringType(), True),
         StructField("detail", StringType(), True),
     ]
@@ -92,6 +100,7 @@ _READ_ONLY = StructType(
 
 _LISTED_AT_ONCE = 10_000
 _READ_AT_ONCE = 256
+_EXAMPLES = 3
 
 
 def entries_of(source: Source, settings: IngestSettings) -> Iterator[Listed]:
@@ -139,10 +148,11 @@ def _labels_digest(settings: IngestSettings) -> str:
     if settings.labels.file is None:
         return "none"
     try:
-        with Path(settings.labels.file).open("rb") as file:
+        with open_regular(os.fsencode(settings.labels.file)) as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise InputError(f"labels {settings.labels.file} cannot be read: {error}") from None
+    except (Rejected, OSError) as error:
+        said = error.detail if isinstance(error, Rejected) else error
+        raise InputError(f"labels {settings.labels.file} cannot be read: {said}") from None
 
 
 def _run(context: StageContext) -> None:
@@ -177,7 +187,9 @@ def _run(context: StageContext) -> None:
         raise _nothing_readable(context, rejects)
     labelled = _with_labels(context, images, f"{scratch}/labels")
     context.counts["listed"] = listed
-    measures = {"labelled": F.count("label")} if context.settings.ingest.labels.file else None
+    labels = context.settings.ingest.labels
+    measures = {"labelled": F.count("label"), "positioned": F.count("ra_deg")}
+    measures = measures if labels.file or labels.from_folders else {}
     context.write("images", labelled, IMAGES, digest=_content_digest(), measures=measures)
     found = context.entries[-1].rows
     context.check_counts("entries", entries, found, rejected)
@@ -230,7 +242,7 @@ def _write_rows(
 def _read_images(context: StageContext, listed: DataFrame, files: int) -> DataFrame:
     assert context.source is not None
     root = os.path.realpath(os.fsencode(context.source.images))
-    options = context.settings.ingest.decode_options()
+    options = context.settings.ingest.read_options()
     plain = ["image_id", "uri", "width", "height", "channels", "format", "stretch", "size_bytes"]
     own = [f for f in IMAGES.fields if f.name in (*plain, "content_hash")]
     schema = StructType([StructField(f.name, f.dataType, True) for f in (*own, *_READ_ONLY.fields)])
@@ -243,6 +255,7 @@ def _read_images(context: StageContext, listed: DataFrame, files: int) -> DataFr
                 if isinstance(record, ImageRecord):
                     row |= {n: getattr(record, n) for n in (*plain, "content_hash")}
                     row |= {f"key_{n}": v for n, v in record.keys._asdict().items()}
+                    row["folder"] = record.folder
                 else:
                     row |= {"uri": record.uri, "reason": record.reason, "detail": record.detail}
                 yield row
@@ -293,20 +306,17 @@ def _content_digest() -> Column:
 
 
 def _with_labels(context: StageContext, images: DataFrame, scratch: str) -> DataFrame:
+    """Add label, ra_deg and dec_deg; images have the columns folder, key_path and so on."""
     settings = context.settings.ingest.labels
     values = ["label", "ra_deg", "dec_deg"]
+    folder = F.col("folder") if settings.from_folders else F.lit(None).cast("string")
     if settings.file is None:
-        types = {f.name: f.dataType for f in IMAGES.fields}
-        return images.withColumns({n: F.lit(None).cast(types[n]) for n in values})
-    batches = label_batches(
-        settings.file,
-        key=settings.key_column,
-        label=settings.label_column,
-        ra=settings.ra_column,
-        dec=settings.dec_column,
-    )
+        nowhere = F.lit(None).cast("double")
+        return images.withColumns({"label": folder, "ra_deg": nowhere, "dec_deg": nowhere})
+    columns = check_labels(settings.file, **settings.columns())
+    batches = label_batches(settings.file, **settings.columns())
     rows = (tuple(row.values()) for batch in batches for row in batch.to_pylist())
-    _write_rows(context.warehouse.storage, scratch, LABELS_SCHEMA, rows)
+    total = _write_rows(context.warehouse.storage, scratch, LABELS_SCHEMA, rows)
     labels = context.spark.read.parquet(context.pattern(scratch))
     matched = images
     # A row that names an image by its whole path means that one, not another of the same name.
@@ -316,29 +326,77 @@ def _with_labels(context: StageContext, images: DataFrame, scratch: str) -> Data
         value = F.struct(*values, "key")
         grouped = rows_of_key.groupBy(f"key_{key}").agg(
             F.min(value).alias(f"by_{key}"),
-            F.min(F.struct("key", *values)).alias(f"first_{key}"),
-            F.max(F.struct("key", *values)).alias(f"last_{key}"),
+            F.min("key").alias(f"first_{key}"),
+            F.max("key").alias(f"last_{key}"),
             F.count_distinct(F.to_json(F.struct(*values))).alias(f"meanings_{key}"),
         )
         matched = matched.join(grouped, f"key_{key}", "left")
-    _refuse_ambiguous(matched)
     best = F.coalesce(*(F.col(f"by_{key}") for key in ("path", "name", "stem")))
-    return matched.withColumns({n: best[n] for n in values})
+    matched = matched.withColumn("best", best)
+    _check_matches(context, matched, labels, total, columns)
+    found = {name: F.col("best")[name] for name in values}
+    return matched.withColumns(found | {"label": F.coalesce(found["label"], folder)})
 
 
-def _refuse_ambiguous(matched: DataFrame) -> None:
-    def several(key: str, *better: str) -> Column:
-        unmatched = [F.col(f"by_{b}").isNull() for b in better]
-        condition = F.col(f"meanings_{key}") > 1
-        for missing in unmatched:
-            condition = condition & missing
-        return condition
-
-    condition = several("path") | several("name", "path") | several("stem", "path", "name")
-    row = matched.where(condition).orderBy("image_id").first()
-    if row is not None:
-        key = next(k for k in ("path", "name", "stem") if row[f"by_{k}"] is not None)
-        raise ambiguous(row["image_id"], row[f"first_{key}"]["key"], row[f"last_{key}"]["key"])
+def _check_matches(
+    context: StageContext, matched: DataFrame, labels: DataFrame, total: int, columns: Columns
+) -> None:
+    """Raise InputError, or warn, where the label file does not fit the images; one Spark job."""
+    settings = context.settings.ingest.labels
+    assert settings.file is not None
+    several = F.lit(None)
+    for key in ("stem", "name", "path"):  # the most precise key decides, hence the last word
+        rows = [F.col(f"{which}_{key}").alias(which) for which in ("first", "last")]
+        found = F.struct("image_id", *rows)
+        several = F.when(
+            F.col(f"by_{key}").isNotNull(), F.when(F.col(f"meanings_{key}") > 1, found)
+        ).otherwise(several)
+    label, folder = F.col("best")["label"], F.col("folder")
+    contradicts = F.when(label != folder, F.struct("image_id", label, folder))
+    told = matched.agg(
+        F.min(several).alias("several"),
+        F.count("*").alias("images"),
+        F.count("best").alias("matched"),
+        F.count_distinct(F.col("best")["key"]).alias("keys"),
+        F.count(label).alias("labels"),
+        F.count(F.col("best")["ra_deg"]).alias("positions"),
+        F.count(contradicts).alias("contradictions"),
+        F.min(contradicts).alias("contradiction"),
+    ).first()
+    assert told is not None
+    if told["several"] is not None:
+        raise ambiguous(*told["several"])
+    matches = Matches(told["images"], total, told["matched"], told["keys"])
+    if matches.few:
+        used = matched.where("best is not null").select("best.key").distinct()
+        keys = labels.select("key").distinct().join(used, "key", "left_anti").orderBy("key")
+        lost = matched.where("best is null").orderBy("image_id")
+        said = matches.told(
+            settings.file,
+            columns.key,
+            [row["key"] for row in keys.limit(_EXAMPLES).collect()],
+            [row["image_id"] for row in lost.select("image_id").limit(_EXAMPLES).collect()],
+        )
+        if told["matched"] == 0 and settings.must_match:
+            raise InputError(
+                f"{context.title}: {said}, or ingest.labels.must_match=false if this batch has no "
+                "labels. Nothing was published."
+            )
+        context.progress.warn(f"{context.title}: {said}")
+    else:
+        for column, count in ((columns.label, told["labels"]), (columns.ra, told["positions"])):
+            if column is not None and count == 0:
+                context.progress.warn(
+                    f"{context.title}: column {column!r} of {settings.file} is empty in all "
+                    f"{matches.matched_rows:,} rows that match an image"
+                )
+    if settings.from_folders and told["contradictions"]:
+        image_id, from_file, from_folder = told["contradiction"]
+        context.progress.warn(
+            f"{context.title}: {told['contradictions']:,} images have another label in "
+            f"{settings.file} than their folder's name, e.g. {image_id}: {from_file!r}, not "
+            f"{from_folder!r}; those of the file were taken"
+        )
 
 
 STAGE = Stage(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import os
+import stat
 from collections import Counter
 
 import pyarrow as pa
@@ -13,6 +15,7 @@ from minia_spark.base.errors import Rejected
 from minia_spark.images import reader as source
 from minia_spark.images.parquet import ParquetImages
 from minia_spark.images.reader import ImageReader, images_of_file
+from minia_spark.images.tar_archive import TarArchive
 
 IMAGE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
 
@@ -50,6 +53,41 @@ def test_plain_file(tmp_path):
     assert only.data == b"content"
     with ImageReader(max_bytes=1000) as reader:
         assert reader.read(only.uri) == b"content"
+
+
+def test_a_plain_file_is_opened_once_and_asked_for_no_more_than_it_has(tmp_path, monkeypatch):
+    """Surveys have millions of small files: no look at one may cost a second one."""
+    (tmp_path / "x").write_bytes(b"\xff\xd8\xff" + b"2" * 20_000)  # digits, as tar's headers have
+    opened, asked = [], []
+    monkeypatch.setattr(os, "open", _noting(opened, os.open))
+    monkeypatch.setattr(TarArchive, "__init__", lambda *_: pytest.fail("it is no archive"))
+
+    class Asked(io.BufferedReader):
+        def read(self, size):
+            asked.append(size)
+            return super().read(size)
+
+    monkeypatch.setattr(source, "open", lambda n, _: Asked(io.FileIO(n)), raising=False)
+    assert len(sourced(tmp_path, "x", max_bytes=10**6)[0].data) == 20_003
+    assert len(opened) == 1
+    assert asked == [20_004]
+
+
+def _noting(calls, function):
+    def noted(*arguments):
+        calls.append(arguments)
+        return function(*arguments)
+
+    return noted
+
+
+def test_a_file_that_grows_while_it_is_read_is_read_whole(tmp_path, monkeypatch):
+    (tmp_path / "x").write_bytes(b"x" * 50)
+    said = os.stat_result((stat.S_IFREG, 0, 0, 0, 0, 0, 20, 0, 0, 0))
+    monkeypatch.setattr(os, "fstat", lambda _: said)
+    assert sourced(tmp_path, "x", max_bytes=50)[0].data == b"x" * 50
+    refused = sourced(tmp_path, "x", max_bytes=49)[0].data
+    assert str(refused).startswith("file_limit: The file has ")
 
 
 def test_file_limit_is_exact_and_checked_before_reading(tmp_path):
