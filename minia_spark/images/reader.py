@@ -34,8 +34,11 @@ __all__ = [
     "open_regular",
 ]
 
-KINDS: tuple[type[Container], ...] = (ParquetImages, ZipArchive, GzipTarArchive, TarArchive)
-"""Files of images, recognised by their content, in this order; any other file is one image."""
+KINDS: tuple[type[Container], ...] = (TarArchive, ParquetImages, ZipArchive, GzipTarArchive)
+"""Files of images, recognised by their content, in this order; any other file is one image.
+
+Tar is first: it begins with the name of a member, which may look like any other kind.
+"""
 
 _START_BYTES = 8192
 
