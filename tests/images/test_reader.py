@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import stat
 from collections import Counter
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from archive_samples import MAKERS
 
 from minia_spark.base.errors import Rejected
 from minia_spark.images import reader as source
 from minia_spark.images.parquet import ParquetImages
-from minia_spark.images.reader import ImageReader, images_of_file
+from minia_spark.images.reader import PLACE, ImageReader, images_of_file
 from minia_spark.images.tar_archive import TarArchive
 
 IMAGE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
@@ -244,6 +246,24 @@ def test_a_row_group_is_not_held_whole(tmp_path):
         assert found.data == data
         most = max(most, pa.total_allocated_bytes() - before)
     assert most < 10_000_000  # of 20 MB
+
+
+def test_place_orders_uris_as_the_files_have_them(tmp_path):
+    members = {f"{i % 3}/{i}.png": f"{i}".encode() * i for i in range(30)}
+    write_struct(tmp_path / "p", [(b"x", "row_group=7&row=9")] * 30, row_group_size=11)
+    (tmp_path / "row=1").write_bytes(b"plain")
+    for name, make in MAKERS.items():
+        (tmp_path / name).write_bytes(make(members))
+    names = sorted(["p", "row=1", *MAKERS])
+    uris = [s.uri for name in names for s in sourced(tmp_path, name)]
+
+    def place(uri):
+        file, *numbers = [re.search(pattern, uri) for pattern in PLACE]
+        return file[0], *(int(found[1]) if found else -1 for found in numbers)
+
+    mixed = uris[::-1]
+    assert sorted(mixed, key=place) == uris
+    assert len(set(map(place, uris))) == len(uris) == 121
 
 
 def test_reader_changes_between_files(tmp_path):
