@@ -18,7 +18,10 @@ usage() {
   demo [--warehouse DIR]  find structures in the Hubble deep field and in a generated survey
   test [PYTEST ARGUMENTS] native tests, lint, pytest: what CI runs
   native                  the C++ program native/build/smh
-  package                 what spark-submit needs, under dist/
+  wheel                   the package with smh inside, under dist/, for pip on this kind of machine
+  package                 what spark-submit needs, under dist/: the wheel, environment, smh, jobs, conf
+  container [--base IMAGE] [--tag NAME]
+                          an image with all of it, built by buildah or podman (jobs/README.md)
   lint                    ruff, mypy, import rules
   bench [ARGUMENTS]       speed and memory against their limits
   setup                   everything the other verbs need, and nothing else
@@ -248,24 +251,63 @@ relock() {  # one version of a package for all Pythons and machines; hashes, and
 
 # ---------------------------------------------------------------- dist/
 
-pack_code() {  # a wheel is a zip that --py-files takes; .zip is the ending that Spark looks for
-  local source=build/package/source
-  rm -rf build/package
-  mkdir -p "$source" dist
-  # from a copy: setuptools would put modules deleted long ago into the wheel from its own leftovers
-  cp -R pyproject.toml README.md LICENSE minia_spark "$source"
-  pip wheel -qq --no-deps --wheel-dir build/package "$source"
-  version=$(.venv/bin/python -c 'import sys; print(sys.argv[1].split("-")[1])' build/package/*.whl)
-  rm -f dist/minia_spark-*.zip
-  cp build/package/minia_spark-*.whl "dist/minia_spark-$version.zip"
+repeatable() { export SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-1767225600}; }   # 2026-01-01
+
+project_version() { sed -nE 's/^version = "(.*)"/\1/p' pyproject.toml; }
+
+packer() {  # prints a Python with pip: .venv's, or one of a small environment for nothing else
+  if venv_works; then echo .venv/bin/python; return; fi
+  if ! build/packer/bin/python -c 'import pip' 2>/dev/null; then
+    rm -rf build/packer
+    "$(find_python)" -m venv build/packer
+  fi
+  echo build/packer/bin/python
 }
 
-pack_native() {
+is_static() { [[ $(uname -s) == Linux ]] && ! ldd "$1" >/dev/null 2>&1; }
+
+platform_tag() {  # prints where pip may install the program: a static one, on any Linux
+  if is_static native/build/smh; then
+    echo "manylinux_2_17_$(uname -m)"
+  else
+    "$(packer)" -c 'import sysconfig, re; print(re.sub("[-.]", "_", sysconfig.get_platform()))'
+  fi
+}
+
+make_wheel() {  # make_wheel FOLDER [PIP OPTIONS]: into FOLDER, from build/source
+  local folder=$1
+  shift
+  rm -rf "$folder"
+  "$(packer)" -m pip --disable-pip-version-check wheel -qq --no-deps --wheel-dir "$folder" "$@" \
+    build/source
+}
+
+pack_code() {  # the wheel with smh for pip, and one without as .zip, as --py-files wants it
   setup_native
-  cp native/build/smh dist/smh
-  if ldd dist/smh >/dev/null 2>&1; then
+  if ! is_static native/build/smh; then
     say "warning: this system has no static C library; smh runs only where it is as new as here"
   fi
+  mkdir -p dist
+  # from a copy: setuptools would put modules deleted long ago into the wheel from its own leftovers
+  rm -rf build/source
+  mkdir -p build/source
+  cp -R pyproject.toml README.md LICENSE minia_spark build/source
+  if [[ ${1:-} == --zip ]]; then
+    make_wheel build/zip
+    rm -f dist/minia_spark-*.zip
+    cp build/zip/*.whl "dist/minia_spark-$(project_version).zip"
+  fi
+  cp native/build/smh build/source/minia_spark/smh/smh
+  make_wheel build/wheel "--config-settings=--build-option=--plat-name=$(platform_tag)"
+  rm -f dist/minia_spark-*.whl
+  cp build/wheel/*.whl dist
+}
+
+wheel() {
+  need python compiler
+  repeatable
+  alone pack_code
+  say "done: $(echo dist/*.whl)"
 }
 
 environment_launcher() {  # bin/python of the packed environment: finds the node's own Python
@@ -329,12 +371,12 @@ pack_environment() {
 package() {
   need python compiler
   alone setup_python
-  export SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-1767225600}   # 2026-01-01
+  repeatable
   python_name=$(.venv/bin/python -c 'import sys; print("python3.%d" % sys.version_info[1])')
-  say "minia_spark-*.zip"
-  pack_code
-  say "smh, statically linked"
-  alone pack_native
+  version=$(project_version)
+  say "minia_spark, with smh as a wheel and without as a .zip"
+  alone pack_code --zip
+  cp native/build/smh dist/smh
   pack_environment
   rm -rf dist/jobs dist/conf
   mkdir dist/jobs
@@ -362,10 +404,12 @@ case $verb in
   test) run_tests "$@" ;;
   bench) bench "$@" ;;
   lock) relock "$@" ;;
-  native | package | lint | setup | help | -h | --help)
+  container) container "$@" ;;
+  native | wheel | package | lint | setup | help | -h | --help)
     if (( $# )); then echo "build.sh: $verb takes no arguments" >&2; exit 2; fi
     case $verb in
       native) need compiler; alone setup_native ;;
+      wheel) wheel ;;
       package) package ;;
       lint) lint ;;
       setup) setup ;;
