@@ -242,11 +242,11 @@ relock() {  # one version of a package for all Pythons and machines; hashes, and
   local compile=(.venv/bin/uv pip compile --quiet --universal --python-version "3.$min_python"
                  --fork-strategy fewest --generate-hashes --no-header --no-annotate
                  --no-emit-index-url --no-emit-find-links --no-config "$@" pyproject.toml)
-  say "requirements.lock: what runs on a cluster"
+  say "requirements.lock: what minia needs"
   "${compile[@]}" --output-file requirements.lock >/dev/null
-  say "$lock: that, and what demo, test, lint and bench need"
-  "${compile[@]}" --extra demo --extra bench --extra dev --constraint requirements.lock \
-    --output-file "$lock" >/dev/null
+  say "$lock: that, and what test, lint and bench need"
+  "${compile[@]}" --extra bench --extra dev --constraint requirements.lock --output-file "$lock" \
+    >/dev/null
 }
 
 # ---------------------------------------------------------------- dist/
@@ -329,12 +329,16 @@ exit 127
 TEXT
 }
 
-make_environment() {  # build/environment: requirements.lock without Spark, which the cluster has
+# Not for a cluster: Spark, which it has, and scikit-image with what only that needs (`minia demo`)
+readonly not_packed='pyspark|py4j|scikit-image|imageio|lazy-loader|networkx|tifffile'
+
+make_environment() {  # build/environment: requirements.lock without what is not packed
   local place=build/environment packages base
   packages=$place/lib/$python_name/site-packages
   rm -rf "$place"
   mkdir -p "$place/bin"
-  awk '/^[a-z]/ { skip = /^(pyspark|py4j)==/ } !skip' requirements.lock >build/environment.lock
+  awk -v names="^($not_packed)==" '/^[a-z]/ { skip = $0 ~ names } !skip' requirements.lock \
+    >build/environment.lock
   pip install -qq --require-hashes --only-binary :all: --no-deps --no-compile \
     --target "$packages" -r build/environment.lock
   environment_launcher >"$place/bin/python"
@@ -382,6 +386,7 @@ package() {
   mkdir dist/jobs
   cp jobs/*.py dist/jobs
   cp -R conf dist/conf
+  rm -r dist/conf/container   # it is built in a checkout
   cat >>dist/conf/spark-defaults.conf <<TEXT
 
 # The files beside, made by ./build.sh package; spark-submit is started in their folder.
@@ -393,6 +398,30 @@ TEXT
   sed "s/@VERSION@/$version/g; s/@PYTHON@/$python_name/g" jobs/README.md >dist/README.md
   say "done: dist/README.md has the spark-submit lines"
   du -sh dist/* | sed 's/^/   /'
+}
+
+# ---------------------------------------------------------------- the image
+
+container() {
+  local tool name=minia-spark base=()
+  while (( $# )); do
+    case $1 in
+      --base | --tag) [[ ${2:-} ]] || { echo "build.sh: $1 needs a name" >&2; exit 2; } ;;
+      *) echo "build.sh: container takes --base IMAGE and --tag NAME, not '$1'" >&2; exit 2 ;;
+    esac
+    case $1 in
+      --base) base=(--build-arg "BASE=$2") ;;
+      --tag) name=$2 ;;
+    esac
+    shift 2
+  done
+  tool=$(command -v buildah || command -v podman) || die "missing: buildah or podman" \
+    "install one of them (Debian, Ubuntu: apt-get install -y buildah), then run this again"
+  if [[ ${name##*/} != *:* ]]; then name+=:$(project_version); fi
+  say "$name, by ${tool##*/} (fetches 600 MB; takes minutes)"
+  "$tool" build --layers ${base[@]+"${base[@]}"} --tag "$name" \
+    --file conf/container/Containerfile --ignorefile conf/container/Containerfile.dockerignore .
+  say "done: $name; jobs/README.md says how to run it"
 }
 
 # ---------------------------------------------------------------- start

@@ -366,7 +366,7 @@ class TestLocks:
             "requirements.lock": project["dependencies"],
             "requirements-dev.lock": [
                 *project["dependencies"],
-                *(line for extra in ("demo", "bench", "dev") for line in optional[extra]),
+                *(line for extra in ("bench", "dev") for line in optional[extra]),
             ],
         }
         for name, lines in wanted.items():
