@@ -1,6 +1,6 @@
 """conf/container/: what the image is made of exists, and its entrypoint starts what it is told.
 
-That the image builds and runs was tried by hand; no image can be built where tests run.
+Building it takes minutes and a base image, so no test does that.
 """
 
 from __future__ import annotations
