@@ -164,7 +164,7 @@ setup_python() {
   fi
   if ! cmp -s pyproject.toml .venv/pyproject.toml; then
     say "installing minia-spark itself into .venv (editable)"
-    pip install ${quiet[@]+"${quiet[@]}"} --no-deps --editable .
+    pip install ${quiet[@]+"${quiet[@]}"} --no-deps --no-build-isolation --editable .
     cp pyproject.toml .venv/pyproject.toml
   fi
 }
@@ -255,13 +255,18 @@ repeatable() { export SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-1767225600}; }   # 
 
 project_version() { sed -nE 's/^version = "(.*)"/\1/p' pyproject.toml; }
 
-packer() {  # prints a Python with pip: .venv's, or one of a small environment for nothing else
-  if venv_works; then echo .venv/bin/python; return; fi
-  if ! build/packer/bin/python -c 'import pip' 2>/dev/null; then
+packer() {  # prints a Python with the locked setuptools: .venv's, or one of its own
+  local python=build/packer/bin/python
+  if venv_works && cmp -s "$lock" ".venv/$lock"; then echo .venv/bin/python; return; fi
+  if ! cmp -s "$lock" "build/packer/$lock"; then
     rm -rf build/packer
     "$(find_python)" -m venv build/packer
+    awk '/^[a-z]/ { wanted = /^setuptools==/ } wanted' "$lock" >build/packer/setuptools.lock
+    "$python" -m pip --disable-pip-version-check install -qq --require-hashes --only-binary :all: \
+      -r build/packer/setuptools.lock
+    cp "$lock" build/packer
   fi
-  echo build/packer/bin/python
+  echo "$python"
 }
 
 is_static() { [[ $(uname -s) == Linux ]] && ! ldd "$1" >/dev/null 2>&1; }
@@ -278,8 +283,8 @@ make_wheel() {  # make_wheel FOLDER [PIP OPTIONS]: into FOLDER, from build/sourc
   local folder=$1
   shift
   rm -rf "$folder"
-  "$(packer)" -m pip --disable-pip-version-check wheel -qq --no-deps --wheel-dir "$folder" "$@" \
-    build/source
+  "$(packer)" -m pip --disable-pip-version-check wheel -qq --no-deps --no-build-isolation \
+    --wheel-dir "$folder" "$@" build/source
 }
 
 pack_code() {  # the wheel with smh for pip, and one without as .zip, as --py-files wants it
