@@ -30,7 +30,7 @@ COMMANDS = (
         "reprocess",
         "ingest",
         "features",
-        "vocabulary",
+        "codebook",
         "words",
         "mine",
         "structures",
@@ -43,7 +43,7 @@ JOBS = (
     "reprocess",
     "ingest",
     "features",
-    "vocabulary",
+    "codebook",
     "words",
     "mine",
     "structures",
@@ -168,7 +168,7 @@ class TestNoInput:
     @pytest.mark.parametrize(
         ("command", "gone", "wanted"),
         [
-            ("words", "vocabulary", "words needs the output of vocabulary of batch b1"),
+            ("words", "codebook", "words needs the output of codebook of batch b1"),
             ("mine", "words", "tune needs the output of words, "),
             ("structures", "mine", "structures needs the output of mine, "),
         ],
@@ -203,7 +203,7 @@ class TestSecondRun:
         assert {step["action"] for step in told["last_run"]["steps"]} == {"skipped"}
         assert len(list(Warehouse(str(warehouse)).runs())) == before[1] + 1
 
-    @pytest.mark.parametrize("command", ["features", "words", "vocabulary", "mine", "structures"])
+    @pytest.mark.parametrize("command", ["features", "words", "codebook", "mine", "structures"])
     def test_of_one_stage(self, minia, opened, warehouse, command):
         before = len(opened)
         assert "nothing to do" in minia(command, "--warehouse", warehouse, *SMALL).expect(0).out
@@ -297,11 +297,11 @@ class TestPlan:
         lines = out.splitlines()
         assert lines[0].split() == ["stage", "batch", "action", "why"]
         assert [line.split()[0] for line in lines[1:12]] == [
-            *("ingest", "features", "vocabulary", "words", "drift", "tune", "sketch"),
+            *("ingest", "features", "codebook", "words", "drift", "tune", "sketch"),
             *("mine", "structures", "lineage", "report"),
         ]
         assert lines[1].split() == ["ingest", "b1", "run", "not", "made", "yet"]
-        assert lines[4].endswith("after features, vocabulary")
+        assert lines[4].endswith("after features, codebook")
         assert "images            60 (60 listed in the given folder)" in out
         assert "features an image 100.0 (assumed)" in out
         assert "partitions        3, on 2 cores" in out
@@ -312,7 +312,7 @@ class TestPlan:
         told = json.loads(run_minia("plan", "--json", *source, *SMALL).expect(0).out)
         assert told["state"] == 1
         actions = {(s["stage"], s["batch"]): s["action"] for s in told["steps"]}
-        assert actions["vocabulary", None] == "skip"  # it is frozen
+        assert actions["codebook", None] == "skip"  # it is frozen
         assert actions["features", "b1"] == actions["words", "b1"] == "skip"
         assert actions["features", "b2"] == actions["mine", None] == "run"
         assert told["needs"]["images"] == 120

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from commands import SMALL, rows_of, table_of, take_vocabulary
+from commands import SMALL, rows_of, table_of, take_codebook
 
 from minia_spark.base.bags import invert, read_bags
 from minia_spark.base.errors import MiniaError
@@ -109,7 +109,7 @@ class TestFeatures:
         content = next(iter(sorted(survey.images.iterdir()))).read_bytes()
         for name in names:
             (folder / name).write_bytes(content)
-        take_vocabulary(warehouse, location)
+        take_codebook(warehouse, location)
         for stage in ("ingest", "features", "words"):
             published(location, stage, "b1", source=folder)
         ids = [row[0] for row in rows_of(location, "words", "image_id")]
