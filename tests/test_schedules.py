@@ -44,7 +44,7 @@ def check_cron(schedule: str) -> None:
 
 def check_arguments(arguments: list[str]) -> None:
     """Check what a schedule calls, as the command line itself does before anything starts."""
-    options = parser().parse_args(arguments)
+    options = parser(HOUSE, arguments).parse_args(arguments)
     assert options.command == "reprocess"
     assert str(options.inbox) == "/srv/survey/inbox"
     assert options.warehouse == "/srv/survey/warehouse"
@@ -102,7 +102,7 @@ class TestSystemd:
         assert program == PROGRAM
         check_arguments(arguments)
         assert service["Type"] == "oneshot"
-        options = parser().parse_args(arguments)
+        options = parser(HOUSE, arguments).parse_args(arguments)
         writable = [*service["ReadWritePaths"].split(), f"/var/log/{service['LogsDirectory']}"]
         settings = HOUSE.load_settings(None, options.set)
         for path in (options.warehouse, options.log_json, settings.log.metrics):
@@ -207,11 +207,11 @@ def test_kubernetes():
     mounts = {mount["name"]: Path(mount["mountPath"]) for mount in container["volumeMounts"]}
     assert set(mounts) == {volume["name"] for volume in pod["volumes"]}
     assert Path("/tmp") in mounts.values()  # the root is read-only, Spark and Python write there
-    options = parser().parse_args(arguments)
+    options = parser(HOUSE, arguments).parse_args(arguments)
     for place in (options.inbox, options.warehouse, options.log_json):
         assert any(Path(place).is_relative_to(mount) for mount in mounts.values()), place
 
-    settings = load_settings(None, options.set)
+    settings = HOUSE.load_settings(None, options.set)
     cores = int(container["resources"]["requests"]["cpu"])
     assert settings.spark.master == f"local[{cores}]"
     heap, limit = settings.spark.driver_memory, container["resources"]["limits"]["memory"]
