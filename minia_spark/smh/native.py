@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import sys
 from collections.abc import Iterable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -39,8 +38,8 @@ def find_binary(path: str | Path | None = None) -> Path | None:
     Parameters
     ----------
     path : str or Path, optional
-        Where it must be. Without it: ``native/build/smh`` of the source tree that the package lies
-        in, then ``bin/smh`` of the Python environment, then ``smh`` on the PATH.
+        Where it must be. Without it: beside this module, where the platform wheel has it, then
+        ``native/build/smh`` of the source tree that the package lies in, then ``smh`` on the PATH.
 
     Returns
     -------
@@ -57,8 +56,8 @@ def find_binary(path: str | Path | None = None) -> Path | None:
             raise SettingsError(f"the smh binary {path} is not an executable file; {BUILD_HINT}")
         return Path(path)
     places = [
+        Path(__file__).with_name("smh"),
         Path(__file__).resolve().parents[2] / "native" / "build" / "smh",
-        Path(sys.prefix) / "bin" / "smh",
     ]
     on_path = shutil.which("smh")
     if on_path:

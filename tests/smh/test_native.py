@@ -25,19 +25,18 @@ def program(path, script="exit 0"):
 
 
 def test_find_binary_in_this_order(tmp_path, monkeypatch):
-    """Beside the package, in the environment, on the PATH."""
+    """Inside the package, in the checkout, on the PATH."""
     monkeypatch.setattr(native, "__file__", str(tmp_path / "src/minia_spark/smh/native.py"))
-    monkeypatch.setattr(native.sys, "prefix", str(tmp_path / "env"))
     monkeypatch.setenv("PATH", str(tmp_path / "path"))
     assert find_binary() is None
     on_path = program(tmp_path / "path" / "smh")
     assert find_binary() == on_path
-    installed = program(tmp_path / "env" / "bin" / "smh")
-    assert find_binary() == installed
     built = program(tmp_path / "src" / "native" / "build" / "smh")
     assert find_binary() == built
-    built.chmod(0o644)
-    assert find_binary() == installed
+    packed = program(tmp_path / "src" / "minia_spark" / "smh" / "smh")
+    assert find_binary() == packed
+    packed.chmod(0o644)
+    assert find_binary() == built
     assert find_binary(on_path) == on_path
     assert find_binary(str(on_path)) == on_path
 
