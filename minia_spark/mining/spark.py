@@ -56,7 +56,6 @@ from minia_spark.mining.shuffle import decoy
 from minia_spark.mining.tables import SIGNATURES
 from minia_spark.smh.arrays import SetList
 from minia_spark.smh.engine import Engine, get_engine
-from minia_spark.words.settings import WordsSettings
 from minia_spark.words.tables import WORDS
 
 __all__ = ["SparkCollection"]
@@ -102,6 +101,8 @@ class SparkCollection:
         How many decoys there are.
     kept : bool array, shape (number of words,), optional
         Words that are mined; all by default.
+    by_size : bool
+        Words weigh as much as their features are large, not as many as they are.
 
     Notes
     -----
@@ -115,7 +116,9 @@ class SparkCollection:
         *,
         decoys: int = 0,
         kept: NDArray[np.bool_] | None = None,
+        by_size: bool = False,
     ) -> None:
+        self._by_size = by_size
         self._context = context
         self._mining = mining
         self._count = decoys
@@ -142,8 +145,7 @@ class SparkCollection:
     @functools.cached_property
     def _images(self) -> DataFrame:
         """The images as documents, in partitions for long tasks."""
-        by_size = self._mining.expand and self._context.settings(WordsSettings).weight == "size"
-        column = "sizes" if by_size else "counts"
+        column = "sizes" if self._by_size else "counts"
         words = self._context.read(WORDS).select(
             F.lit(0).alias("collection"), "image_id", "words", F.col(column).alias("weights")
         )

@@ -17,13 +17,16 @@ from minia_spark.codebook.settings import CodebookSettings
 from minia_spark.engine.context import Context
 from minia_spark.mining.assess import Assessment
 from minia_spark.mining.auto import Choice
+from minia_spark.mining.consensus import Consensus
 from minia_spark.mining.methods import link_of, sketch_of, trials_of
-from minia_spark.mining.miner import Sketch, choose_tables, mined
+from minia_spark.mining.miner import Sketch, Trials, choose_tables, mined
+from minia_spark.mining.model import SingleLink
 from minia_spark.mining.settings import MiningSettings
 from minia_spark.mining.spark import SparkCollection
 from minia_spark.mining.tables import SIGNATURES, STRUCTURES, TUNING
 from minia_spark.warehouse.warehouse import Warehouse
 from minia_spark.words.counts import kept_by_settings
+from minia_spark.words.settings import WordsSettings
 from minia_spark.words.tables import WORDS
 
 __all__ = ["mine", "sketch", "tune"]
@@ -55,10 +58,13 @@ def _set(mining: MiningSettings) -> Choice | None:
 
 def _chosen(context: Context) -> Choice:
     mining = context.settings(MiningSettings)
+    link: Consensus | SingleLink = SingleLink()
+    if mining.link == "consensus":  # what else it does has no part in the choice
+        link = Consensus(partners_by_chance=mining.partners_by_chance, min_lift=mining.min_lift)
     with SparkCollection(context, mining, decoys=1, kept=kept_by_settings(context)) as images:
         return choose_tables(
             images,
-            link_of(mining),
+            link,
             tuple_size=mining.tuple_size,
             tables=mining.tables,
             seed=mining.seed,
@@ -90,16 +96,22 @@ def _taken_over(context: Context) -> Choice | None:
     )
 
 
-def _tuned(context: Context) -> Sketch:
+def _tuned(context: Context) -> tuple[int, int]:
     (row,) = context.small(TUNING, ["tuple_size", "tables"]).to_pylist()
-    return sketch_of(context.settings(MiningSettings), row["tuple_size"], row["tables"])
+    return row["tuple_size"], row["tables"]
+
+
+def _by_size(context: Context) -> bool:
+    expand = context.settings(MiningSettings).expand
+    return bool(expand and context.settings(WordsSettings).weight == "size")
 
 
 def sketch(context: Context) -> None:
     """Hash the words of a batch for the seed and the others."""
     mining = context.settings(MiningSettings)
-    seeds = trials_of(mining).seeds_of_images()
-    signatures = SparkCollection(context, mining).sketched(_tuned(context), seeds)
+    seeds = Trials(mining.seed, mining.seeds).seeds_of_images()
+    images = SparkCollection(context, mining, by_size=_by_size(context))
+    signatures = images.sketched(Sketch(*_tuned(context), expand=mining.expand), seeds)
     context.write(SIGNATURES, signatures)
     context.counts |= {"images": context.rows(WORDS), "seeds": len(seeds)}
 
@@ -108,8 +120,11 @@ def mine(context: Context) -> None:
     """Mine the structures of the collection, with what is known of each."""
     mining = context.settings(MiningSettings)
     kept = kept_by_settings(context)
-    with SparkCollection(context, mining, decoys=mining.decoys, kept=kept) as images:
-        assessment, sets = mined(images, _tuned(context), link_of(mining), trials_of(mining))
+    sketch = sketch_of(mining, *_tuned(context))
+    with SparkCollection(
+        context, mining, decoys=mining.decoys, kept=kept, by_size=_by_size(context)
+    ) as images:
+        assessment, sets = mined(images, sketch, link_of(mining), trials_of(mining))
     context.counts |= {"mined_sets": sets.mined, "different_sets": len(sets)}
     context.write_rows(STRUCTURES, _structure_table(assessment))
     _tell(context, assessment)

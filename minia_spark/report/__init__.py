@@ -33,7 +33,7 @@ REPORT = Stage(
         WordsSettings,  # the bounds of outliers are drawn also where outliers are kept
         DriftSettings,
         Use(CodebookSettings, ("seed",)),
-        Use(MiningSettings, ("decoys", "seeds")),
+        Use(MiningSettings, ("decoys", "seeds", "max_q", "min_stability")),
     ),
     exact=True,
     gathers=True,

@@ -42,8 +42,8 @@ class TestWhatAWarehouseRemembers:
     def test_changes_by_hand(self):
         older = {"a": {"b": 1, "c": "x", "gone": 1}, "same": 2}
         newer = {"a": {"b": 2, "c": "y", "new": 1}, "same": 2}
-        assert changes(older, newer) == ["a.b 1 -> 2", "a.c 'x' -> 'y'"]
-        assert changes({"a.b": None}, {"a.b": [1]}) == ["a.b None -> [1]"]
+        assert changes(older, newer) == ["a.b 1 -> 2", "a.c x -> y"]
+        assert changes({"a.b": None}, {"a.b": [1]}) == ["a.b null -> [1]"]
 
 
 class TestWhereValuesComeFrom:
