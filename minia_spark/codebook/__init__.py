@@ -1,1 +1,1 @@
-"""Codebooks: the k-means vocabulary of visual words."""
+"""Codebooks: visual words by k-means over the descriptors."""

@@ -25,6 +25,7 @@ __all__ = [
     "add_sums",
     "empty_sums",
     "grid_scale",
+    "thinned",
     "to_grid",
     "updated_centres",
 ]
@@ -267,3 +268,48 @@ def updated_centres(centres: Grid, found: ClusterSums) -> tuple[Grid, int]:
         population[word] = population[donor] // 2
         population[donor] -= population[word]
     return updated, len(dead_words)
+
+
+def thinned(
+    centres: Grid, weights: NDArray[np.int64], size: int, draws: NDArray[np.float64]
+) -> Grid:
+    """Return `size` of the centres that lie near all the others: greedy k-means++.
+
+    One after another, the centre of several drawn by weight times squared distance to those
+    already chosen, that leaves least of it (Arthur and Vassilvitskii 2007, SODA, section 2 and its
+    greedy variant). All numbers are whole, so that any processor chooses the same.
+
+    Parameters
+    ----------
+    centres : int array, shape (M, D)
+        In grid units.
+    weights : int64 array, shape (M,)
+        Descriptors of each centre; one without any is taken only when no other is left.
+    size : int
+        At most M.
+    draws : float64 array, shape (size, candidates)
+        Within [0, 1).
+
+    Returns
+    -------
+    int array, shape (size, D)
+    """
+    wide = centres.astype(np.float64)
+    norms = np.einsum("nd,nd->n", wide, wide)
+    weight = weights.astype(np.float64)
+    chosen = np.zeros(len(centres), dtype=bool)
+    order = np.empty(size, dtype=np.intp)
+    left: NDArray[np.float64] | None = None  # squared distance of each to the nearest chosen one
+    for number in range(size):
+        share = np.cumsum(weight if left is None else weight * left)
+        if share[-1] > 0:
+            drawn = np.searchsorted(share, np.floor(draws[number] * share[-1]), side="right")
+            near = norms[:, None] + norms[drawn] - 2.0 * (wide @ wide[drawn].T)
+            if left is not None:
+                near = np.minimum(near, left[:, None])
+            best = int((weight @ near).argmin())
+            order[number], left = drawn[best], near[:, best]
+        else:
+            order[number] = np.flatnonzero(~chosen)[0]
+        chosen[order[number]] = True
+    return centres[order]

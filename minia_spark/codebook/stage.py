@@ -1,12 +1,15 @@
-"""The vocabulary on Spark. The passes are in :mod:`.passes`.
+"""The codebook on Spark. The passes are in :mod:`.passes`.
 
 1. A sample of descriptors, chosen by hash, deduplicated and sorted, goes to MLlib in one
-   partition: k-means|| or random points, whichever ends cheaper after a few iterations.
+   partition.
 2. The centres are rounded to the grid.
 3. Lloyd iterations over all descriptors.
 4. The centres are saved as table ``codebooks`` and as an MLlib ``KMeansModel`` beside it.
 
-Or the vocabulary of another warehouse is taken over as it is. Where there was another one before,
+With ``sample_size: null`` MLlib sees all descriptors in all partitions; with ``refine_iterations:
+0`` too, its model is saved as it is, and the words are those of its centres on the grid.
+
+Or the codebook of another warehouse is taken over as it is. Where there was another one before,
 table ``word_map`` says what became of its words.
 """
 
@@ -18,6 +21,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 from pydantic import ValidationError
 from pyspark.ml.clustering import KMeansModel
@@ -43,9 +47,11 @@ from minia_spark.codebook.passes import (
     Descriptors,
     count_moves,
     descriptors_of,
-    mllib_centres,
+    mllib_model,
     refine,
+    starting_centres,
 )
+from minia_spark.codebook.size import choose_size
 from minia_spark.engine.settings import Settings
 from minia_spark.engine.stage import Stage, StageContext, fingerprint
 from minia_spark.warehouse.records import Catalogue, Entry
@@ -66,6 +72,7 @@ CODEBOOKS = StructType(
         StructField("scale", DoubleType(), False),
         StructField("extractor", StringType(), False),
         StructField("cost_history", ArrayType(DoubleType(), False), False),
+        StructField("size_reason", StringType(), False),
     ]
 )
 
@@ -91,7 +98,7 @@ WORD_MAP = StructType(
 
 @dataclass(frozen=True)
 class Codebook:
-    """A vocabulary as the words stage needs it.
+    """A codebook as the words stage needs it.
 
     Attributes
     ----------
@@ -111,13 +118,13 @@ class Codebook:
 
 
 def load_codebook(frame: DataFrame) -> Codebook:
-    """Return the vocabulary that table ``codebooks`` holds."""
+    """Return the codebook that table ``codebooks`` holds."""
     table = frame.orderBy("word").toArrow()
     scale = table["scale"][0].as_py()
-    centres = np.array(table["centre"].to_pylist(), dtype=np.float64)
+    centres = np.array(table["centre"].to_pylist(), dtype=np.float32)
     return Codebook(
         version=table["version"][0].as_py(),
-        centres=np.rint(centres * scale).astype(np.int32),
+        centres=to_grid(centres, scale),
         scale=scale,
         extractor=table["extractor"][0].as_py(),
     )
@@ -129,51 +136,70 @@ def _run(context: StageContext) -> None:
         older = load_codebook(context.read("codebooks"))
     features = context.read("features").select("image_id", "n_features", "descriptors")
     if context.settings.codebook.reuse is None:
-        newer, descriptors = _fit(context, features)
+        newer, descriptors, model = _fit(context, features)
     else:
         newer, descriptors = _take_over(context, features)
-    _save_mllib_model(context, newer.centres / newer.scale)
+        model = None
+    _save_mllib_model(context, model or _as_mllib_model(context, newer.centres / newer.scale))
     if older is None or older.version == newer.version:
         return
     if (older.extractor, older.centres.shape[1]) == (newer.extractor, newer.centres.shape[1]):
         _map_words(context, descriptors, older, newer)
     else:
         context.progress.warn(
-            "the older vocabulary is of other descriptors: structures of both cannot be compared"
+            "the older codebook is of other descriptors: structures of both cannot be compared"
         )
 
 
-def _fit(context: StageContext, features: DataFrame) -> tuple[Codebook, Descriptors]:
+def _fit(
+    context: StageContext, features: DataFrame
+) -> tuple[Codebook, Descriptors, KMeansModel | None]:
+    """Fit and write a codebook; return MLlib's model too where it is the result itself."""
     settings = context.settings.codebook
-    row = features.agg(F.sum("n_features")).first()
-    total = int(row[0] or 0) if row else 0
-    if total < settings.size:
+    row = features.agg(F.sum("n_features"), F.count_if(F.col("n_features") > 0)).first()
+    assert row is not None
+    total, images = int(row[0] or 0), int(row[1])
+    size, reason = _size(context, images, total)
+    if total < size:
         raise InputError(
-            f"{total} descriptors were extracted, fewer than the {settings.size} words asked for; "
+            f"{total} descriptors were extracted, fewer than the {size} words asked for; "
             "set codebook.size lower, give more images, or lower the extractor's threshold"
         )
     descriptors = descriptors_of(features)
     scale = descriptors.scale
-    centres = to_grid(mllib_centres(context, features, total), scale)
-    context.counts |= {"descriptors": total, "words": settings.size}
-    history, centres, found = refine(context, descriptors, centres)
+    model = None
+    if settings.sample_size is None and settings.refine_iterations == 0:
+        model = mllib_model(context, features, total, size)
+        stored = np.array(model.clusterCenters(), dtype=np.float32)
+        centres = to_grid(stored, scale)
+    else:
+        centres = starting_centres(context, features, descriptors, total, size)
+    context.counts |= {"descriptors": total, "words": len(centres)}
+    history, centres, found = refine(context, descriptors, total, centres)
+    if model is None:
+        stored = (centres / scale).astype(np.float32)
     extractor = features.schema["descriptors"].metadata["extractor"]
-    version = fingerprint("codebook", extractor, scale, centres.tolist())
-    same = {"version": version, "scale": scale, "extractor": extractor, "cost_history": history}
-    rows = [
-        same
-        | {
-            "word": word,
-            "centre": (centre / scale).tolist(),
-            "occurrences": int(n),
-            "error": int(cost) / scale**2 / int(n) if n else None,
-            "dead": bool(n == 0),
+    exact = centres if model is None else stored
+    version = fingerprint("codebook", extractor, scale, exact.tolist())
+    rows = len(centres)
+    table = pa.table(
+        {
+            "version": [version] * rows,
+            "word": pa.array(range(rows), pa.int32()),
+            "centre": list(stored),
+            "occurrences": found.counts,
+            "error": [
+                int(cost) / scale**2 / int(n) if n else None
+                for n, cost in zip(found.counts, found.costs, strict=True)
+            ],
+            "dead": found.counts == 0,
+            "scale": [scale] * rows,
+            "extractor": [extractor] * rows,
+            "cost_history": [history] * rows,
+            "size_reason": [reason] * rows,
         }
-        for word, (centre, n, cost) in enumerate(
-            zip(centres, found.counts, found.costs, strict=True)
-        )
-    ]
-    frame = context.spark.createDataFrame(rows, CODEBOOKS).coalesce(1)
+    )
+    frame = context.spark.createDataFrame(table, CODEBOOKS).coalesce(1)
     context.write("codebooks", frame, CODEBOOKS, within="words", digest=version)
     batches = [(version, *known) for known in _batches(context.view)]
     frame = context.spark.createDataFrame(batches, TRAINING_BATCHES).coalesce(1)
@@ -181,12 +207,25 @@ def _fit(context: StageContext, features: DataFrame) -> tuple[Codebook, Descript
     context.write("training_batches", frame, TRAINING_BATCHES, digest=digest)
     dead = int((found.counts == 0).sum())
     context.counts |= {"cost_per_descriptor": history[-1], "dead_words": dead}
-    if dead:
-        context.progress.warn(
-            f"{dead} of {settings.size} words have no descriptor; a smaller codebook.size fits "
-            "this collection better"
-        )
-    return Codebook(version, centres, scale, extractor), descriptors
+    if dead or rows < size:
+        lack = f"{dead} of {rows} words have no descriptor"
+        if rows < size:
+            lack = f"MLlib found only {rows} different centres for {size} words"
+        context.progress.warn(f"{lack}; a smaller codebook.size fits this collection better")
+    return Codebook(version, centres, scale, extractor), descriptors, model
+
+
+def _size(context: StageContext, images: int, total: int) -> tuple[int, str]:
+    """Return the number of words, and why."""
+    settings = context.settings.codebook
+    if settings.size != "auto":
+        return settings.size, f"{settings.size:,} words are set."
+    size, reason = choose_size(images, total)
+    if settings.sample_size is not None and settings.sample_size < size:
+        size = settings.sample_size
+        reason += f" No more than codebook.sample_size: {size:,}."
+    context.say(reason)
+    return size, reason
 
 
 def _batches(view: Catalogue) -> list[tuple[str | None, str]]:
@@ -194,20 +233,20 @@ def _batches(view: Catalogue) -> list[tuple[str | None, str]]:
 
 
 def _training_digest(view: Catalogue) -> str:
-    """Return a hash of the features of all batches; equal ones give equal vocabularies."""
+    """Return a hash of the features of all batches; equal ones give equal codebooks."""
     return fingerprint("training", _batches(view))
 
 
 def is_newest(settings: Settings, warehouse: Warehouse, view: Catalogue) -> bool:
-    """Tell whether fitting anew would give the vocabulary that is there.
+    """Tell whether fitting anew would give the codebook that is there.
 
     Parameters
     ----------
     settings : Settings
-        Those that the vocabulary was made with.
+        Those that the codebook was made with.
     warehouse : Warehouse
     view : Catalogue
-        The vocabulary, and the features of all batches.
+        The codebook, and the features of all batches.
 
     Raises
     ------
@@ -222,7 +261,7 @@ def is_newest(settings: Settings, warehouse: Warehouse, view: Catalogue) -> bool
     return [e.digest for e in view.of_table(table)] == [wanted]
 
 
-# -- the vocabulary of another warehouse ----------------------------------------------------------
+# -- the codebook of another warehouse ----------------------------------------------------------
 
 
 def _check(settings: Settings, warehouse: Warehouse) -> None:
@@ -231,7 +270,7 @@ def _check(settings: Settings, warehouse: Warehouse) -> None:
 
 
 def _elsewhere(settings: Settings, warehouse: Warehouse) -> tuple[Warehouse, dict[str, Entry]]:
-    """Return the warehouse to take the vocabulary from, and its tables.
+    """Return the warehouse to take the codebook from, and its tables.
 
     Raises
     ------
@@ -244,19 +283,19 @@ def _elsewhere(settings: Settings, warehouse: Warehouse) -> tuple[Warehouse, dic
     entries = {e.table: e for e in state.of_step(STAGE.name, None)}
     if not {"codebooks", "training_batches"} <= set(entries):
         raise SettingsError(
-            f"codebook.reuse: there is no vocabulary in {other.storage}; 'minia vocabulary "
+            f"codebook.reuse: there is no codebook in {other.storage}; 'minia {STAGE.name} "
             f"--warehouse {other.storage}' makes one"
         )
     if other.storage.location == warehouse.storage.location:
         raise SettingsError(
-            "codebook.reuse names this warehouse itself; without it the vocabulary stays anyway"
+            "codebook.reuse names this warehouse itself; without it the codebook stays anyway"
         )
     entry = entries["codebooks"]
     try:
         made_with = Settings.model_validate(other.run(entry.run).settings)
     except (InputError, FileNotFoundError, ValidationError) as error:
         raise SettingsError(
-            f"codebook.reuse: with which settings the vocabulary of {other.storage} was made "
+            f"codebook.reuse: with which settings the codebook of {other.storage} was made "
             f"cannot be read: {str(error).splitlines()[0]}"
         ) from None
     theirs, ours = dict(_of_features(made_with)), dict(_of_features(settings))
@@ -265,11 +304,11 @@ def _elsewhere(settings: Settings, warehouse: Warehouse) -> tuple[Warehouse, dic
         for name in sorted({*theirs, *ours})
         if theirs.get(name) != ours.get(name)
     ]
-    if entry.rows != settings.codebook.size:
+    if settings.codebook.size not in ("auto", entry.rows):
         different.append(f"codebook.size is {entry.rows} there and {settings.codebook.size} here")
     if different:
         raise SettingsError(
-            f"codebook.reuse: the vocabulary of {other.storage} is not one for these settings: "
+            f"codebook.reuse: the codebook of {other.storage} is not one for these settings: "
             f"{'; '.join(different)}"
         )
     return other, entries
@@ -308,7 +347,7 @@ def _take_over(context: StageContext, features: DataFrame) -> tuple[Codebook, De
     there = taken.extractor, taken.centres.shape[1]
     if here != there:
         raise SettingsError(
-            f"codebook.reuse: the vocabulary of {other.storage} is of {there[0]} descriptors of "
+            f"codebook.reuse: the codebook of {other.storage} is of {there[0]} descriptors of "
             f"{there[1]} numbers; those here are {here[0]} of {here[1]}"
         )
     context.say(f"taken over from {other.storage}")
@@ -316,13 +355,13 @@ def _take_over(context: StageContext, features: DataFrame) -> tuple[Codebook, De
     return taken, descriptors_of(features, taken.scale)
 
 
-# -- from one vocabulary to the next --------------------------------------------------------------
+# -- from one codebook to the next --------------------------------------------------------------
 
 
 def _map_words(
     context: StageContext, descriptors: Descriptors, older: Codebook, newer: Codebook
 ) -> None:
-    """Write the nearest new word of every old word, with what is known of earlier vocabularies."""
+    """Write the nearest new word of every old word, with what is known of earlier codebooks."""
     before = to_grid(older.centres / older.scale, newer.scale)
     nearest, squared = NearestCentre(newer.centres).find(before)
     total, moved = count_moves(context, descriptors, before, newer.centres, nearest)
@@ -348,15 +387,17 @@ def _map_words(
     context.counts["moved_with_their_word"] = round(int(moved.sum()) / max(1, int(total.sum())), 4)
 
 
-def _save_mllib_model(context: StageContext, centres: NDArray[np.float64]) -> None:
-    """Save the centres as MLlib's own model, for users who want to go on with MLlib."""
+def _as_mllib_model(context: StageContext, centres: NDArray[np.float64]) -> KMeansModel:
+    """Return centres (K, D) as MLlib's own model, for users who want to go on with MLlib."""
     spark = context.spark.sparkContext
     jvm = spark._jvm
     assert jvm is not None
     vectors = _py2java(spark, [Vectors.dense(centre) for centre in centres])
     inner = jvm.org.apache.spark.mllib.clustering.KMeansModel(vectors)
-    java_model = jvm.org.apache.spark.ml.clustering.KMeansModel("minia-vocabulary", inner)
-    model = KMeansModel(java_model)
+    return KMeansModel(jvm.org.apache.spark.ml.clustering.KMeansModel("minia-codebook", inner))
+
+
+def _save_mllib_model(context: StageContext, model: KMeansModel) -> None:
     model.write().overwrite().save(context.uri(f"{context.folder('codebooks')}/mllib"))
 
 

@@ -98,7 +98,7 @@ def estimate(plan: Plan, request: Request, settings: Settings, warehouse: Wareho
     cores = _local_cores(settings.spark.master)
     images = others + new_images
     signatures = _signatures_bytes(settings)
-    codebook = settings.codebook.size * width * 4
+    codebook = settings.codebook.at_most * width * 4
     features_task = settings.features.max_pixels * SIFT_BYTES_A_PIXEL
     return Estimate(
         images=images,
@@ -264,7 +264,7 @@ def check_disk(settings: Settings, folder: Path | None) -> None:
 def _signatures_bytes(settings: Settings) -> int:
     mining = settings.mining
     minima = (mining.tuple_size or ASSUMED_TUPLE_SIZE) * (mining.tables or ASSUMED_TABLES)
-    return settings.codebook.size * minima * 4 * (1 + mining.seeds)
+    return settings.codebook.at_most * minima * 4 * (1 + mining.seeds)
 
 
 def _task_bytes(settings: Settings) -> int:
@@ -272,7 +272,7 @@ def _task_bytes(settings: Settings) -> int:
     width = create(settings.features).descriptor_dim
     # sums and counts of a k-means pass are 64-bit and exist twice while they are added; minima
     # are held a span of tables at a time, by the miner and on their way here
-    return max(5 * settings.codebook.size * width * 4, 3 * SPAN_BYTES)
+    return max(5 * settings.codebook.at_most * width * 4, 3 * SPAN_BYTES)
 
 
 def _features_per_image(base: Catalogue, warehouse: Warehouse) -> float | None:

@@ -93,7 +93,7 @@ def costs(
 def _costs(
     images: int, features: float, pixels: float, settings: Settings, cores: int
 ) -> Iterator[StageCost]:
-    mining, words = settings.mining, settings.codebook.size
+    mining, words = settings.mining, settings.codebook.at_most
     extractor = create(settings.features)
     width, number_bytes = extractor.descriptor_dim, extractor.descriptor_dtype.itemsize
     minima = (mining.tuple_size or ASSUMED_TUPLE_SIZE) * (mining.tables or ASSUMED_TABLES)
@@ -124,7 +124,7 @@ def _costs(
         total * (width * number_bytes + FEATURE_NUMBERS_BYTES),
         SIFT_BYTES_A_PIXEL * pixels,
     )
-    sample = min(total, settings.codebook.sample_size)
+    sample = min(total, settings.codebook.sample_size or total)
     yield cost(
         "vocabulary",
         (row + total * words * _DISTANCE) * passes
