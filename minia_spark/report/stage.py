@@ -496,12 +496,12 @@ def _located(
 
 def _thumbnails(context: Context, wanted: Sequence[tuple[str, str]]) -> Iterator[Thumbnail]:
     """Yield the thumbnails of some images, so many at once."""
-    if not context.view.of_table("thumbnails"):
+    if not context.has(THUMBNAILS):
         return
     table = _columns(
         context,
         THUMBNAILS,
-        "batch string, image_id string, width int, height int, jpeg binary, format string",
+        "batch string, image_id string, width int, height int, format string, data binary",
     )
     for first in range(0, len(wanted), _IMAGES_AT_ONCE):
         keys = _keys(context, wanted[first : first + _IMAGES_AT_ONCE])
@@ -512,7 +512,7 @@ def _thumbnails(context: Context, wanted: Sequence[tuple[str, str]]) -> Iterator
                 image_id=row["image_id"],
                 width=row["width"],
                 height=row["height"],
-                data=row["jpeg"],
+                data=row["data"],
                 format=row["format"],
             )
 
