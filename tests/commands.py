@@ -78,13 +78,15 @@ def table_of(location: Path, table: str, *, batch: str | None = None) -> pd.Data
     return pd.concat([pd.read_parquet(folder) for folder in folders], ignore_index=True)
 
 
-def take_vocabulary(source: Path, target: Path) -> None:
-    """Begin a warehouse with another one's vocabulary: it is frozen, so it stays."""
-    entries = Warehouse(str(source)).require().of_step("vocabulary", None)
+def take_codebook(source: Path, target: Path) -> None:
+    """Begin a warehouse with another one's codebook: it is frozen, so it stays."""
+    state = Warehouse(str(source)).require()
+    entries = state.of_step("codebook", None, "sift")
     for entry in entries:
         shutil.copytree(source / entry.table, target / entry.table)
     house = Warehouse(str(target))
-    house.commit(house.catalogue(), entries[0].run, entries, "a vocabulary from elsewhere")
+    note = "a codebook from elsewhere"
+    house.commit(house.catalogue(), entries[0].run, entries, note, uses=state.uses)
 
 
 def _plain(value: Any) -> Any:

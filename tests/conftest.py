@@ -17,13 +17,15 @@ from commands import SMALL, Result, run_minia
 from hypothesis import settings
 from pyspark.sql import SparkSession
 
-from minia_spark.cli import demo
 from minia_spark.engine import session
-from minia_spark.engine.plan import STAGES
+from minia_spark.engine.context import Context
+from minia_spark.engine.pixels import PixelPass
+from minia_spark.engine.plan import Planner, Request
 from minia_spark.engine.progress import Progress
 from minia_spark.engine.session import open_session
-from minia_spark.engine.settings import SparkSettings, load_settings
-from minia_spark.engine.stage import Source, StageContext
+from minia_spark.engine.settings import SparkSettings
+from minia_spark.engine.stage import Source, load
+from minia_spark.rooms import HOUSE
 from minia_spark.sky.survey import Survey, SurveyFiles, write_survey
 from minia_spark.warehouse.warehouse import Warehouse
 
@@ -69,13 +71,12 @@ def opened() -> Iterator[list[str]]:
     """The sessions that commands opened; all of them are the tests' own."""
     names: list[str] = []
 
-    def open_ours(_: SparkSettings, app_name: str = "minia") -> SparkSession:
+    def open_ours(_: SparkSettings, app_name: str = "minia", **_options: object) -> SparkSession:
         names.append(app_name)
         return _session()
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(session, "open_session", open_ours)
-        patch.setattr(demo, "open_session", open_ours)
         yield names
 
 
@@ -106,7 +107,7 @@ def own_warehouse(warehouse: Path, tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def context(spark: SparkSession) -> Callable[..., StageContext]:
+def context(spark: SparkSession) -> Callable[..., Context]:
     """Make what a stage runs in: ``context(location, "words", "b1", "codebook.size=5")``."""
 
     def make(
@@ -114,32 +115,56 @@ def context(spark: SparkSession) -> Callable[..., StageContext]:
         stage: str,
         batch: str | None = None,
         *settings: str,
-        source: Path | None = None,
-    ) -> StageContext:
+        source: Path | Source | None = None,
+    ) -> Context:
         house = Warehouse(str(location))
-        return StageContext(
+        declared = HOUSE.by_name[stage]
+        chosen = HOUSE.load_settings(None, ["spark.partitions=2", *settings])
+        state = house.catalogue()
+        (variant, *_) = HOUSE.variants(declared, chosen)
+        if isinstance(source, Path):
+            source = Source(source)
+        return Context(
             spark=spark,
-            settings=load_settings(None, ["spark.partitions=2", *settings]),
+            stage=declared,
+            batch=batch,
+            variant=variant,
+            all_settings=chosen,
             warehouse=house,
             progress=Progress(io.StringIO()),
-            stage=stage,
-            batch=batch,
             fingerprint="test",
             run=house.new_run("test", "0", {}).run,
-            view=house.catalogue(),
-            source=Source(source) if source is not None else None,
+            view=state,
+            published=state,
+            source=source,
         )
 
     return make
 
 
+def run_stage(context: Context) -> None:
+    """Run the stage of a context, with a pass over the pixels for it alone where it needs one."""
+    stage = context.stage
+    made = None
+    if stage.gives or stage.over:
+        sources = {context.batch: context.source} if context.source else {}
+        request = Request("test", (stage.name,), sources=sources)
+        planner = Planner(HOUSE, request, context.all_settings, context.warehouse)
+        made = PixelPass.plan(planner, context, [(stage.name, context.batch, context.variant)])
+        made.run(context)
+        context.rows_of_pass = functools.partial(made.rows, context)
+    load(stage.run)(context)
+    if made is not None:
+        made.remove()
+
+
 @pytest.fixture
-def published(context: Callable[..., StageContext]) -> Callable[..., StageContext]:
+def published(context: Callable[..., Context]) -> Callable[..., Context]:
     """Run one stage as `context` makes it, publish its tables, and return the context."""
 
-    def run(location: Path, stage: str, *arguments: object, **options: object) -> StageContext:
+    def run(location: Path, stage: str, *arguments: object, **options: object) -> Context:
         made = context(location, stage, *arguments, **options)
-        next(s for s in STAGES if s.name == stage).run(made)
+        run_stage(made)
         made.warehouse.commit(made.view, made.run, made.view.with_entries(made.entries).entries, "")
         return made
 

@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 from astropy.io import fits
 from PIL import Image
 
@@ -118,6 +120,17 @@ def tiff_with(data: bytes, **values: int) -> bytes:
         if f"t{tag}" in values:
             struct.pack_into("<HII", out, at + 2, 4, 1, values[f"t{tag}"])
     return bytes(out)
+
+
+def parquet_of(images: list[bytes], **options) -> bytes:
+    """A Parquet file of images, called ``0.png`` and so on."""
+    column = pa.array(
+        [{"bytes": data, "path": f"{i}.png"} for i, data in enumerate(images)],
+        type=pa.struct([("bytes", pa.binary()), ("path", pa.string())]),
+    )
+    out = io.BytesIO()
+    pq.write_table(pa.table({"image": column}), out, **options)
+    return out.getvalue()
 
 
 def good_files() -> dict[str, bytes]:

@@ -16,7 +16,7 @@ from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
 
 import pytest
-from commands import SMALL, chosen, rows_of, take_vocabulary
+from commands import SMALL, chosen, rows_of, take_codebook
 from report.site import CSP, Page
 from report.test_browser import CHROMIUM, browse
 
@@ -87,7 +87,7 @@ def enemy(minia, warehouse, survey, tmp_path_factory) -> Enemy:
         writer.writerow(["image_id", "label"])
         for number, path in enumerate(sorted(paths)):
             writer.writerow([image_id_of(path), LABELS[number % len(LABELS)]])
-    take_vocabulary(warehouse, location)
+    take_codebook(warehouse, location)
     source = ("--images", folder, "--batch", "b1", "--labels", labels, "--warehouse", location)
     many = chosen("mining.tuple_size=2", "mining.overlap=0.9", "report.structures=20")
     minia("run", *source, *SMALL, *many, "--set", "report.images_per_structure=30").expect(0)

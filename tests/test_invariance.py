@@ -24,7 +24,7 @@ TABLES = (
     *("images", "features", "codebooks", "training_batches", "words", "word_counts", "drift"),
     *("tuning", "signatures", "structures", "structure_images"),
 )
-COMMANDS = ("ingest", "features", "vocabulary", "words", "mine", "structures")
+COMMANDS = ("ingest", "features", "codebook", "words", "mine", "structures")
 
 
 def assert_equal(one: Path, other: Path) -> None:

@@ -19,7 +19,7 @@ import yaml
 
 from minia_spark import __version__
 from minia_spark.cli.parser import parser
-from minia_spark.engine.settings import load_settings
+from minia_spark.rooms import HOUSE
 
 ROOT = Path(__file__).resolve().parents[1]
 SCHEDULES = ROOT / "conf" / "schedule"
@@ -51,7 +51,7 @@ def check_arguments(arguments: list[str]) -> None:
     assert options.warehouse == "/srv/survey/warehouse"
     assert options.settle >= 60  # somebody may be copying
     assert options.log_json.endswith("/events.jsonl")
-    load_settings(None, options.set)
+    HOUSE.load_settings(None, options.set)
 
 
 def test_all_are_here():
@@ -105,7 +105,7 @@ class TestSystemd:
         assert service["Type"] == "oneshot"
         options = parser().parse_args(arguments)
         writable = [*service["ReadWritePaths"].split(), f"/var/log/{service['LogsDirectory']}"]
-        settings = load_settings(None, options.set)
+        settings = HOUSE.load_settings(None, options.set)
         for path in (options.warehouse, options.log_json, settings.log.metrics):
             assert any(Path(path).is_relative_to(folder) for folder in writable), path
 

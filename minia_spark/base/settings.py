@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict
+from collections.abc import Iterator
+from typing import Any
 
-__all__ = ["StageSettings"]
+from pydantic import BaseModel, ConfigDict
+from pydantic.fields import FieldInfo
+
+__all__ = ["OF_THE_CALL", "StageSettings", "flat", "is_of_the_call"]
+
+OF_THE_CALL: dict[str, Any] = {"of_the_call": True}
+"""``json_schema_extra`` of a field that belongs to the machine or to one call, not to the results:
+fingerprints leave it out, and a warehouse does not remember it."""
 
 
 class StageSettings(BaseModel):
@@ -14,3 +22,22 @@ class StageSettings(BaseModel):
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+
+
+def is_of_the_call(field: FieldInfo) -> bool:
+    """Tell whether a field is marked with `OF_THE_CALL`."""
+    extra = field.json_schema_extra
+    return isinstance(extra, dict) and bool(extra.get("of_the_call"))
+
+
+def flat(model: StageSettings, prefix: str) -> Iterator[tuple[str, Any]]:
+    """Yield (dotted name, JSON value) of every setting that results depend on, in field order."""
+    values = model.model_dump(mode="json")
+    for name, field in type(model).model_fields.items():
+        if is_of_the_call(field):
+            continue
+        value = getattr(model, name)
+        if isinstance(value, StageSettings):
+            yield from flat(value, f"{prefix}.{name}")
+        else:
+            yield f"{prefix}.{name}", values[name]

@@ -2,27 +2,26 @@
 
 from __future__ import annotations
 
+import argparse
 import csv
-import functools
 import shutil
 from collections import defaultdict
 from pathlib import Path
-
-from pyspark.sql import SparkSession
-from pyspark.sql import functions as F
+from typing import TYPE_CHECKING
 
 from minia_spark.base.errors import SettingsError
-from minia_spark.engine.plan import STAGES, Request
-from minia_spark.engine.progress import Progress
-from minia_spark.engine.run import PAGE, execute
-from minia_spark.engine.session import open_session
-from minia_spark.engine.settings import Settings, load_settings
+from minia_spark.base.events import logging_to
+from minia_spark.engine.commands import add_run_settings, add_warehouse, runner_of, settings_of
+from minia_spark.engine.plan import Request
+from minia_spark.engine.run import PAGE
 from minia_spark.engine.stage import Source
-from minia_spark.sky.deepfield import write_cutouts
-from minia_spark.sky.survey import Survey, write_survey
 from minia_spark.warehouse.warehouse import Warehouse
 
-__all__ = ["planted_matches", "run_demo"]
+if TYPE_CHECKING:
+    from minia_spark.engine.progress import Progress
+    from minia_spark.engine.settings import Settings
+
+__all__ = ["demo", "planted_matches"]
 
 # Small enough for two cores and three minutes; what the user gives comes after and wins.
 _DEMO_SETTINGS = (
@@ -34,37 +33,43 @@ _SURVEY_IMAGES = 400
 _DEEP_FIELD_IMAGES = 200
 
 
-def run_demo(location: str, config: str | None, overrides: list[str], *, quiet: bool) -> int:
+def demo_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of ``minia demo``."""
+    add_warehouse(parser)
+    add_run_settings(parser)
+
+
+def demo(options: argparse.Namespace) -> int:
     """Make the images, run everything, and compare with the truth.
 
-    Parameters
-    ----------
-    location : str
-        Local folder of the warehouse; the images are written beside it, into ``<location>-images``.
-    config, overrides
-        As for ``minia run``; they win over the demo's own settings.
-    quiet : bool
+    The images are written beside the warehouse, into ``<warehouse>-images``. What the user sets
+    wins over the demo's own settings.
 
     Raises
     ------
     SettingsError
-        The location is not local, or the folder for the images is somebody else's.
+        The warehouse is not local, or the folder for the images is somebody else's.
     """
-    settings = load_settings(config, [*_DEMO_SETTINGS, *overrides])
-    warehouse = Warehouse(location)
+    options.set = [*_DEMO_SETTINGS, *options.set]
+    settings = settings_of(options)
+    with logging_to(settings.log.file):
+        return _demo(options, settings)
+
+
+def _demo(options: argparse.Namespace, settings: Settings) -> int:
+    from minia_spark.engine.progress import Progress  # noqa: PLC0415
+
+    warehouse = Warehouse(options.warehouse)
     if warehouse.storage.local is None:
         raise SettingsError("the demo writes its images beside the warehouse: give a local folder")
     images = warehouse.storage.local.with_name(warehouse.storage.local.name + "-images")
-    progress = Progress(quiet=quiet)
+    progress = Progress(quiet=options.quiet)
     deep_field, survey, truth = _make_images(images, progress)
-
-    session = functools.cache(lambda: open_session(settings.spark))
-    for batch, folder in (("deepfield", deep_field), ("survey", survey)):
-        last = batch == "survey"
-        stages = tuple(s.name for s in STAGES) if last else ("ingest",)
-        request = Request(f"minia demo ({batch})", stages, batch, {batch: Source(folder)})
-        execute(request, settings, warehouse, progress, session)
-    _print_result(session(), warehouse, settings, truth)
+    runner = runner_of(options, settings, warehouse, progress)
+    stages = options.house.stages_of(settings.run.lines)
+    sources = {"deepfield": Source(deep_field), "survey": Source(survey)}
+    runner.execute(Request("minia demo", stages, sources=sources, replace=True))
+    _print_result(warehouse, truth)
     print(f"page: {warehouse.storage.full(PAGE)}")
     return 0
 
@@ -83,6 +88,9 @@ def _make_images(folder: Path, progress: Progress) -> tuple[Path, Path, Path]:
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
         ours.touch()
+        from minia_spark.sky.deepfield import write_cutouts  # noqa: PLC0415
+        from minia_spark.sky.survey import Survey, write_survey  # noqa: PLC0415
+
         cutouts = write_cutouts(folder / "deepfield", limit=_DEEP_FIELD_IMAGES)
         progress.say(f"{cutouts.count} sources cut out of the Hubble deep field")
         written = write_survey(survey, Survey(), _SURVEY_IMAGES)
@@ -122,22 +130,19 @@ def planted_matches(
     return best
 
 
-def _print_result(
-    spark: SparkSession, warehouse: Warehouse, settings: Settings, truth_file: Path
-) -> None:
+def _print_result(warehouse: Warehouse, truth_file: Path) -> None:
+    import pyarrow.parquet as pq  # noqa: PLC0415
+
     truth: dict[str, set[str]] = defaultdict(set)
     with truth_file.open(encoding="utf-8", newline="") as file:
         for row in csv.DictReader(file):
             truth[row["pattern"]].add(row["image_id"])
-    folders = [warehouse.storage.pattern(e.path) for e in warehouse.entries("structure_images")]
-    rows = (
-        spark.read.parquet(*folders)
-        .where("batch = 'survey'")
-        .groupBy("structure_id")
-        .agg(F.collect_set("image_id").alias("images"))
-        .collect()
-    )
-    found = {row["structure_id"]: set(row["images"]) for row in rows}
+    found: dict[int, set[str]] = defaultdict(set)
+    for folder in warehouse.folders("structure_images"):
+        columns = ["structure_id", "image_id", "batch"]
+        for row in pq.read_table(folder, columns=columns).to_pylist():
+            if row["batch"] == "survey":
+                found[row["structure_id"]].add(row["image_id"])
     print(f"\n{len(found)} structures in the generated survey; those most like what was planted:")
     print("pattern              images  structure  precision  recall")
     for pattern, (structure, precision, recall) in sorted(planted_matches(truth, found).items()):

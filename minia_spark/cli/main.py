@@ -1,14 +1,13 @@
 """The command ``minia``; ``jobs/*.py`` take the same arguments under spark-submit.
 
-Here are messages and exit codes. What a command takes is in :mod:`minia_spark.cli.parser`, what it
-does in :mod:`minia_spark.cli.commands` and :mod:`minia_spark.cli.inspection`.
+Here are messages and exit codes. The commands are listed in :mod:`minia_spark.cli.parser` and in
+the rooms; what they take and do stands in one module a group.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
-import json
 import logging
 import os
 import signal
@@ -16,40 +15,39 @@ import sys
 import threading
 import traceback
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
 
 from minia_spark.base.errors import MiniaError, root_cause
-from minia_spark.cli.parser import Handler, parser
-
-if TYPE_CHECKING:
-    pass
+from minia_spark.cli.parser import parser
+from minia_spark.engine.room import House
+from minia_spark.rooms import HOUSE
 
 __all__ = ["main"]
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(arguments: Sequence[str] | None = None, house: House = HOUSE) -> int:
     """Run one command and return its exit code.
 
     Parameters
     ----------
     arguments : sequence of str or None
         Without the program's name; None takes those of the process.
+    house : House
+        The rooms whose commands there are.
     """
-    options = parser().parse_args(arguments)
-    if getattr(options, "log_json", None) is not None:
-        options.set.append(f"log.file={json.dumps(options.log_json)}")
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    options = parser(house, words).parse_args(words)
     logging.getLogger("py4j").setLevel(logging.ERROR)
-    handler: Handler = options.handler
     try:
         with _termination_interrupts():
-            code = handler(options)
+            code: int = options.handler(options)
         _flush()
         return code
     except MiniaError as error:
         print(f"minia {options.command}: {error}", file=sys.stderr)
         return error.exit_code
-    except KeyboardInterrupt:
-        print(f"minia {options.command}: interrupted; the next run goes on", file=sys.stderr)
+    except KeyboardInterrupt as error:
+        what = "stopped" if isinstance(error, _Terminated) else "interrupted"
+        print(f"minia {options.command}: {what}; the next run goes on", file=sys.stderr)
         return 1
     except BrokenPipeError:  # the reader of our output went away
         _discard_output()
@@ -73,13 +71,21 @@ def _advice(error: Exception, options: argparse.Namespace) -> str:
     return f"Make room in {where} and in Spark's scratch folder (SPARK_LOCAL_DIRS, else TMPDIR).\n"
 
 
+class _Terminated(KeyboardInterrupt):
+    """Somebody sent SIGTERM."""
+
+
 @contextlib.contextmanager
 def _termination_interrupts() -> Iterator[None]:
     """Take SIGTERM, by which schedulers stop a job, for Ctrl-C: what is held is given back."""
     if threading.current_thread() is not threading.main_thread():
         yield  # signals are the main thread's
         return
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+
+    def stop(_number: int, _frame: object) -> None:
+        raise _Terminated
+
+    before = signal.signal(signal.SIGTERM, stop)
     try:
         yield
     finally:

@@ -39,7 +39,8 @@ from minia_spark.codebook.kmeans import (
     updated_centres,
 )
 from minia_spark.codebook.sample import feature_hashes, hash_limit
-from minia_spark.engine.stage import StageContext
+from minia_spark.codebook.settings import CodebookSettings
+from minia_spark.engine.context import Context
 
 __all__ = ["Descriptors", "count_moves", "descriptor_sample", "descriptors_of", "mllib_centres"]
 __all__ += ["refine"]
@@ -189,12 +190,12 @@ def _sample_batch(
     )
 
 
-def mllib_centres(context: StageContext, features: DataFrame, total: int) -> NDArray[np.float64]:
+def mllib_centres(context: Context, features: DataFrame, total: int) -> NDArray[np.float64]:
     """Return MLlib's centres of a sample, shape (K, D), in the descriptors' own units.
 
     Parameters
     ----------
-    context : StageContext
+    context : Context
     features : DataFrame
         With ``image_id`` and ``descriptors``.
     total : int
@@ -205,13 +206,13 @@ def mllib_centres(context: StageContext, features: DataFrame, total: int) -> NDA
     SettingsError
         The sample has fewer different descriptors than words are asked for.
     """
-    settings = context.settings.codebook
+    settings = context.settings(CodebookSettings)
     sample = descriptor_sample(
         features, settings.sample_size, total, settings.seed, distinct=True
     ).select(array_to_vector(F.col("descriptor")).alias("features"))
     sample = sample.persist()
     try:
-        with context.progress.spark_jobs(context.spark.sparkContext, f"{context.title}: sample"):
+        with context.watched("sample"):
             distinct = sample.count()
         if distinct < settings.size:
             raise SettingsError(
@@ -220,7 +221,7 @@ def mllib_centres(context: StageContext, features: DataFrame, total: int) -> NDA
                 "ones; set codebook.size lower or codebook.sample_size higher"
             )
         context.say(f"MLlib k-means on a sample of {distinct:,} different descriptors")
-        with context.progress.spark_jobs(context.spark.sparkContext, f"{context.title}: MLlib"):
+        with context.watched("MLlib"):
             fits = [_fit(context, sample, start) for start in _starts(distinct, settings.size)]
         best = min(fits, key=lambda fit: fit.summary.trainingCost)  # of equal ones the first
         return np.array(best.clusterCenters(), dtype=np.float64)
@@ -239,8 +240,8 @@ def _starts(distinct: int, size: int) -> tuple[str, ...]:
     return ("k-means||", "random") if distinct >= 8 * size else ("random",)
 
 
-def _fit(context: StageContext, sample: DataFrame, start: str) -> KMeansModel:
-    settings = context.settings.codebook
+def _fit(context: Context, sample: DataFrame, start: str) -> KMeansModel:
+    settings = context.settings(CodebookSettings)
     return KMeans(
         k=settings.size,
         initMode=start,
@@ -252,14 +253,14 @@ def _fit(context: StageContext, sample: DataFrame, start: str) -> KMeansModel:
 
 
 def refine(
-    context: StageContext, descriptors: Descriptors, centres: NDArray[np.integer]
+    context: Context, descriptors: Descriptors, centres: NDArray[np.integer]
 ) -> tuple[list[float], NDArray[np.integer], ClusterSums]:
     """Return (cost per descriptor before each update and at the end, centres, last sums).
 
     Lloyd passes over all descriptors from the given centres, shape (K, D), in grid units, until
     the settings say that it is enough.
     """
-    settings = context.settings.codebook
+    settings = context.settings(CodebookSettings)
     history: list[float] = []
     passes = settings.refine_iterations
     while True:
@@ -286,9 +287,7 @@ def _has_converged(history: list[float], tolerance: float) -> bool:
     return history[-2] - history[-1] < tolerance * history[-2]
 
 
-def _pass(
-    context: StageContext, descriptors: Descriptors, centres: NDArray[np.integer]
-) -> ClusterSums:
+def _pass(context: Context, descriptors: Descriptors, centres: NDArray[np.integer]) -> ClusterSums:
     size, dim = centres.shape
     shared = context.spark.sparkContext.broadcast(centres)
     on_grid = descriptors.on_grid()
@@ -338,7 +337,7 @@ def _batch_to_sums(batch: pa.RecordBatch, size: int, dim: int) -> Iterator[Clust
 
 
 def count_moves(
-    context: StageContext,
+    context: Context,
     descriptors: Descriptors,
     older: NDArray[np.integer],
     newer: NDArray[np.integer],
@@ -348,7 +347,7 @@ def count_moves(
 
     Parameters
     ----------
-    context : StageContext
+    context : Context
     descriptors : Descriptors
     older, newer : int arrays, shapes (K, D) and (L, D)
         Centres on the grid of the descriptors.

@@ -12,30 +12,16 @@ table ``word_map`` says what became of its words.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
-from pydantic import ValidationError
 from pyspark.ml.clustering import KMeansModel
 from pyspark.mllib.common import _py2java
 from pyspark.mllib.linalg import Vectors
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
-from pyspark.sql.types import (
-    ArrayType,
-    BooleanType,
-    DoubleType,
-    FloatType,
-    IntegerType,
-    LongType,
-    StringType,
-    StructField,
-    StructType,
-)
 
 from minia_spark.base.errors import InputError, SettingsError
 from minia_spark.codebook.kmeans import NearestCentre, to_grid
@@ -46,47 +32,14 @@ from minia_spark.codebook.passes import (
     mllib_centres,
     refine,
 )
-from minia_spark.engine.settings import Settings
-from minia_spark.engine.stage import Stage, StageContext, fingerprint
-from minia_spark.warehouse.records import Catalogue, Entry
-from minia_spark.warehouse.storage import Storage
-from minia_spark.warehouse.warehouse import Warehouse
+from minia_spark.codebook.reuse import elsewhere, training_digest
+from minia_spark.codebook.settings import CodebookSettings
+from minia_spark.codebook.tables import CODEBOOKS, TRAINING_BATCHES, WORD_MAP
+from minia_spark.engine.context import Context
+from minia_spark.engine.stage import fingerprint
+from minia_spark.features.tables import FEATURES
 
-__all__ = ["CODEBOOKS", "STAGE", "TRAINING_BATCHES", "WORD_MAP", "Codebook"]
-__all__ += ["is_newest", "load_codebook"]
-
-CODEBOOKS = StructType(
-    [
-        StructField("version", StringType(), False),
-        StructField("word", IntegerType(), False),
-        StructField("centre", ArrayType(FloatType(), False), False),
-        StructField("occurrences", LongType(), False),
-        StructField("error", DoubleType(), True),
-        StructField("dead", BooleanType(), False),
-        StructField("scale", DoubleType(), False),
-        StructField("extractor", StringType(), False),
-        StructField("cost_history", ArrayType(DoubleType(), False), False),
-    ]
-)
-
-TRAINING_BATCHES = StructType(
-    [
-        StructField("version", StringType(), False),
-        StructField("batch", StringType(), False),
-        StructField("digest", StringType(), False),
-    ]
-)
-
-WORD_MAP = StructType(
-    [
-        StructField("older_version", StringType(), False),
-        StructField("older_word", IntegerType(), False),
-        StructField("newer_version", StringType(), False),
-        StructField("newer_word", IntegerType(), False),
-        StructField("distance", DoubleType(), False),
-        StructField("share", DoubleType(), True),
-    ]
-)
+__all__ = ["Codebook", "load_codebook", "run"]
 
 
 @dataclass(frozen=True)
@@ -123,12 +76,13 @@ def load_codebook(frame: DataFrame) -> Codebook:
     )
 
 
-def _run(context: StageContext) -> None:
+def run(context: Context) -> None:
+    """Fit the codebook or take it over; map the words of the one before."""
     older = None
-    if context.view.of_table("codebooks"):
-        older = load_codebook(context.read("codebooks"))
-    features = context.read("features").select("image_id", "n_features", "descriptors")
-    if context.settings.codebook.reuse is None:
+    if context.entries_of(CODEBOOKS):
+        older = load_codebook(context.read(CODEBOOKS))
+    features = context.read(FEATURES).select("image_id", "n_features", "descriptors")
+    if context.settings(CodebookSettings).reuse is None:
         newer, descriptors = _fit(context, features)
     else:
         newer, descriptors = _take_over(context, features)
@@ -143,8 +97,8 @@ def _run(context: StageContext) -> None:
         )
 
 
-def _fit(context: StageContext, features: DataFrame) -> tuple[Codebook, Descriptors]:
-    settings = context.settings.codebook
+def _fit(context: Context, features: DataFrame) -> tuple[Codebook, Descriptors]:
+    settings = context.settings(CodebookSettings)
     row = features.agg(F.sum("n_features")).first()
     total = int(row[0] or 0) if row else 0
     if total < settings.size:
@@ -173,12 +127,17 @@ def _fit(context: StageContext, features: DataFrame) -> tuple[Codebook, Descript
             zip(centres, found.counts, found.costs, strict=True)
         )
     ]
-    frame = context.spark.createDataFrame(rows, CODEBOOKS).coalesce(1)
-    context.write("codebooks", frame, CODEBOOKS, within="words", digest=version)
-    batches = [(version, *known) for known in _batches(context.view)]
-    frame = context.spark.createDataFrame(batches, TRAINING_BATCHES).coalesce(1)
-    digest = _training_digest(context.view)
-    context.write("training_batches", frame, TRAINING_BATCHES, digest=digest)
+    frame = context.spark.createDataFrame(rows, CODEBOOKS.schema()).coalesce(1)
+    context.write(CODEBOOKS, frame, within="words", digest=version)
+    batches = [
+        {"version": version, "batch": e.batch, "digest": e.digest}
+        for e in context.entries_of(FEATURES)
+    ]
+    context.write_rows(
+        TRAINING_BATCHES,
+        pa.Table.from_pylist(batches, TRAINING_BATCHES.arrow_schema()),
+        digest=training_digest(context.view, context.variant),
+    )
     dead = int((found.counts == 0).sum())
     context.counts |= {"cost_per_descriptor": history[-1], "dead_words": dead}
     if dead:
@@ -189,119 +148,19 @@ def _fit(context: StageContext, features: DataFrame) -> tuple[Codebook, Descript
     return Codebook(version, centres, scale, extractor), descriptors
 
 
-def _batches(view: Catalogue) -> list[tuple[str | None, str]]:
-    return [(e.batch, e.digest) for e in view.of_table("features")]
+# -- the codebook of another warehouse ----------------------------------------------------------
 
 
-def _training_digest(view: Catalogue) -> str:
-    """Return a hash of the features of all batches; equal ones give equal vocabularies."""
-    return fingerprint("training", _batches(view))
-
-
-def is_newest(settings: Settings, warehouse: Warehouse, view: Catalogue) -> bool:
-    """Tell whether fitting anew would give the vocabulary that is there.
-
-    Parameters
-    ----------
-    settings : Settings
-        Those that the vocabulary was made with.
-    warehouse : Warehouse
-    view : Catalogue
-        The vocabulary, and the features of all batches.
-
-    Raises
-    ------
-    SettingsError
-        It is to be taken from another warehouse and cannot be.
-    """
-    if settings.codebook.reuse is not None:
-        _, entries = _elsewhere(settings, warehouse)
-        wanted, table = entries["codebooks"].digest, "codebooks"
-    else:
-        wanted, table = _training_digest(view), "training_batches"
-    return [e.digest for e in view.of_table(table)] == [wanted]
-
-
-# -- the vocabulary of another warehouse ----------------------------------------------------------
-
-
-def _check(settings: Settings, warehouse: Warehouse) -> None:
-    if settings.codebook.reuse is not None:
-        _elsewhere(settings, warehouse)
-
-
-def _elsewhere(settings: Settings, warehouse: Warehouse) -> tuple[Warehouse, dict[str, Entry]]:
-    """Return the warehouse to take the vocabulary from, and its tables.
-
-    Raises
-    ------
-    SettingsError
-        There is none, or it is of other features or of another size.
-    """
-    assert settings.codebook.reuse is not None
-    other = Warehouse(settings.codebook.reuse)
-    state = other.catalogue()
-    entries = {e.table: e for e in state.of_step(STAGE.name, None)}
-    if not {"codebooks", "training_batches"} <= set(entries):
-        raise SettingsError(
-            f"codebook.reuse: there is no vocabulary in {other.storage}; 'minia vocabulary "
-            f"--warehouse {other.storage}' makes one"
+def _take_over(context: Context, features: DataFrame) -> tuple[Codebook, Descriptors]:
+    other, entries = elsewhere(context.all_settings, context.warehouse, context.variant)
+    for table, within in ((CODEBOOKS, "words"), (TRAINING_BATCHES, "")):
+        entry = entries[table.name]
+        frame = context.spark.read.schema(table.schema()).parquet(other.storage.pattern(entry.path))
+        written = context.write(table, frame.coalesce(1), within=within, digest=entry.digest)
+        context.check_counts(
+            f"rows of {table.name}", entry.rows or 0, context.entries[-1].rows or 0
         )
-    if other.storage.location == warehouse.storage.location:
-        raise SettingsError(
-            "codebook.reuse names this warehouse itself; without it the vocabulary stays anyway"
-        )
-    entry = entries["codebooks"]
-    try:
-        made_with = Settings.model_validate(other.run(entry.run).settings)
-    except (InputError, FileNotFoundError, ValidationError) as error:
-        raise SettingsError(
-            f"codebook.reuse: with which settings the vocabulary of {other.storage} was made "
-            f"cannot be read: {str(error).splitlines()[0]}"
-        ) from None
-    theirs, ours = dict(_of_features(made_with)), dict(_of_features(settings))
-    different = [
-        f"{name} is {json.dumps(theirs.get(name))} there and {json.dumps(ours.get(name))} here"
-        for name in sorted({*theirs, *ours})
-        if theirs.get(name) != ours.get(name)
-    ]
-    if entry.rows != settings.codebook.size:
-        different.append(f"codebook.size is {entry.rows} there and {settings.codebook.size} here")
-    if different:
-        raise SettingsError(
-            f"codebook.reuse: the vocabulary of {other.storage} is not one for these settings: "
-            f"{'; '.join(different)}"
-        )
-    return other, entries
-
-
-def _of_features(settings: Settings) -> Iterator[tuple[str, Any]]:
-    """Yield the name and value of every setting that descriptors depend on."""
-    yield from _flat("features", settings.features.model_dump(mode="json"))
-    yield "ingest.fits_interval", settings.ingest.fits_interval
-    yield "ingest.fits_stretch", settings.ingest.fits_stretch
-
-
-def _flat(name: str, value: object) -> Iterator[tuple[str, Any]]:
-    if isinstance(value, Mapping):
-        for key, below in value.items():
-            yield from _flat(f"{name}.{key}", below)
-    else:
-        yield name, value
-
-
-def _take_over(context: StageContext, features: DataFrame) -> tuple[Codebook, Descriptors]:
-    other, entries = _elsewhere(context.settings, context.warehouse)
-    for table, schema, within in (
-        ("codebooks", CODEBOOKS, "words"),
-        ("training_batches", TRAINING_BATCHES, ""),
-    ):
-        entry = entries[table]
-        frame = context.spark.read.schema(schema).parquet(other.storage.pattern(entry.path))
-        digest = entry.digest
-        written = context.write(table, frame.coalesce(1), schema, within=within, digest=digest)
-        context.check_counts(f"rows of {table}", entry.rows, context.entries[-1].rows)
-        if table == "codebooks":
+        if table is CODEBOOKS:
             taken = load_codebook(written)
     layout = features.schema["descriptors"].metadata
     here = layout["extractor"], int(layout["dimension"])
@@ -320,7 +179,7 @@ def _take_over(context: StageContext, features: DataFrame) -> tuple[Codebook, De
 
 
 def _map_words(
-    context: StageContext, descriptors: Descriptors, older: Codebook, newer: Codebook
+    context: Context, descriptors: Descriptors, older: Codebook, newer: Codebook
 ) -> None:
     """Write the nearest new word of every old word, with what is known of earlier vocabularies."""
     before = to_grid(older.centres / older.scale, newer.scale)
@@ -337,18 +196,18 @@ def _map_words(
         }
         for word in range(len(nearest))
     ]
-    frame = context.spark.createDataFrame(rows, WORD_MAP)
-    if context.view.of_table("word_map"):
-        known = context.read("word_map")
+    frame = context.spark.createDataFrame(rows, WORD_MAP.schema())
+    if context.entries_of(WORD_MAP):
+        known = context.read(WORD_MAP).drop("variant")
         again = (F.col("older_version") == older.version) & (
             F.col("newer_version") == newer.version
         )
         frame = known.where(~again).unionByName(frame)
-    context.write("word_map", frame.coalesce(1), WORD_MAP, digest=newer.version)
+    context.write(WORD_MAP, frame.coalesce(1), digest=newer.version)
     context.counts["moved_with_their_word"] = round(int(moved.sum()) / max(1, int(total.sum())), 4)
 
 
-def _save_mllib_model(context: StageContext, centres: NDArray[np.float64]) -> None:
+def _save_mllib_model(context: Context, centres: NDArray[np.float64]) -> None:
     """Save the centres as MLlib's own model, for users who want to go on with MLlib."""
     spark = context.spark.sparkContext
     jvm = spark._jvm
@@ -357,26 +216,4 @@ def _save_mllib_model(context: StageContext, centres: NDArray[np.float64]) -> No
     inner = jvm.org.apache.spark.mllib.clustering.KMeansModel(vectors)
     java_model = jvm.org.apache.spark.ml.clustering.KMeansModel("minia-vocabulary", inner)
     model = KMeansModel(java_model)
-    model.write().overwrite().save(context.uri(f"{context.folder('codebooks')}/mllib"))
-
-
-def _fingerprinted(settings: Settings) -> dict[str, object]:
-    codebook = settings.codebook.model_dump(mode="json")
-    if settings.codebook.reuse is not None:  # nothing is fitted here
-        codebook = {
-            "reuse": Storage(settings.codebook.reuse).location,
-            "size": settings.codebook.size,
-        }
-    return {"codebook": codebook, "features": settings.features.model_dump(mode="json")}
-
-
-STAGE = Stage(
-    name="vocabulary",
-    per_batch=False,
-    after=("features",),
-    revision=2,
-    settings=_fingerprinted,
-    run=_run,
-    frozen=True,
-    check=_check,
-)
+    model.write().overwrite().save(context.uri(f"{context.folder(CODEBOOKS)}/mllib"))

@@ -1,10 +1,10 @@
-"""How a batch differs from the descriptors that the vocabulary was made from.
+"""How a batch differs from the descriptors that the codebook was made from.
 
 Four measures: the quantisation error, the divergence of the word histogram, words that are missing
 and words that are too frequent. Each is compared with what a batch of the same kind would have, so
 that a small batch is not taken for a different one:
 
-- A vocabulary fits its own descriptors better than others. What others of the same kind would have
+- A codebook fits its own descriptors better than others. What others of the same kind would have
   is estimated by leaving one out: without it, the centre of its word, the mean of m descriptors,
   lies m / (m - 1) times as far away.
 - Two samples of one histogram differ by chance. How much is computed for a random split of the
@@ -75,14 +75,14 @@ class Drift:
     images, features : int
         Images with at least one feature, and their features.
     words : int
-        Words of the vocabulary, K.
+        Words of the codebook, K.
     error, error_deviation : float or None
         Mean squared distance of a feature to its word, in squared units of the descriptor, and its
         standard error over images (infinite for a single image).
     expected_error : float or None
-        What unseen features of the vocabulary's own kind would have.
+        What unseen features of the codebook's own kind would have.
     divergence : float or None
-        Of the batch's words from the vocabulary's, see :func:`divergence`; in bits, in [0, 1].
+        Of the batch's words from the codebook's, see :func:`divergence`; in bits, in [0, 1].
     expected_divergence, divergence_deviation : float or None
         Its mean and standard deviation in a batch of this size that does not differ.
     dead_words, overfull_words : tuple of int
@@ -123,14 +123,14 @@ def measure(
     training_errors: NDArray[np.float64],
     scale: float,
 ) -> Drift:
-    """Return how a batch differs from what the vocabulary was made from.
+    """Return how a batch differs from what the codebook was made from.
 
     Parameters
     ----------
     batch : WordSums
         Over K words; may have no features.
     training : int64 array, shape (K,)
-        How often each word occurs in the features the vocabulary was made from; at least one does.
+        How often each word occurs in the features the codebook was made from; at least one does.
     training_errors : float array, shape (K,)
         Mean squared distance of these to their word, in squared units of the descriptor; not read
         where the word does not occur.
@@ -389,7 +389,7 @@ def advice(clauses: Mapping[str, Sequence[str]], warehouse: str) -> str | None:
     Parameters
     ----------
     clauses : mapping
-        Batch -> what :func:`beyond` found of it; only of batches that the vocabulary was not made
+        Batch -> what :func:`beyond` found of it; only of batches that the codebook was not made
         from, as re-fitting changes nothing about the others.
     warehouse : str
         Its location, for the command.
@@ -404,8 +404,8 @@ def advice(clauses: Mapping[str, Sequence[str]], warehouse: str) -> str | None:
         return None
     if len(found) == 1:
         ((batch, told),) = found.items()
-        what = f"Batch {batch} is unlike what the vocabulary was made from: {'; '.join(told)}."
+        what = f"Batch {batch} is unlike what the codebook was made from: {'; '.join(told)}."
     else:
         named = ", ".join(list(found)[:_NAMED]) + (", ..." if len(found) > _NAMED else "")
-        what = f"{len(found):,} batches ({named}) are unlike what the vocabulary was made from."
-    return f"{what} 'minia vocabulary refit --warehouse {warehouse}' fits a new one to all batches."
+        what = f"{len(found):,} batches ({named}) are unlike what the codebook was made from."
+    return f"{what} 'minia codebook refit --warehouse {warehouse}' fits a new one to all batches."

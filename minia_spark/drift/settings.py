@@ -10,13 +10,13 @@ __all__ = ["DriftSettings"]
 
 
 class DriftSettings(StageSettings):
-    """How far a batch may be from the vocabulary before re-fitting is advised."""
+    """How far a batch may be from the codebook before re-fitting is advised."""
 
     max_error_ratio: float = Field(
         1.25,
         ge=1,
         description="Quantisation error, as a multiple of what unseen images of the kind that the "
-        "vocabulary was made from would have.",
+        "codebook was made from would have.",
     )
     max_divergence: float = Field(
         0.03,

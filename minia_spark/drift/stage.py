@@ -1,6 +1,6 @@
 """The drift of a batch on Spark; what is measured is in :mod:`.measure`.
 
-Reads the words of this batch and the vocabulary, nothing of other batches. All sums are of whole
+Reads the words of this batch and the codebook, nothing of other batches. All sums are of whole
 numbers, so that no partitioning shows.
 """
 
@@ -11,54 +11,27 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
-from pyspark.sql.types import (
-    ArrayType,
-    BooleanType,
-    DoubleType,
-    IntegerType,
-    LongType,
-    StringType,
-    StructField,
-    StructType,
-)
 
+from minia_spark.codebook.tables import CODEBOOKS, TRAINING_BATCHES
 from minia_spark.drift.measure import Drift, WordSums, advice, beyond, measure
-from minia_spark.engine.stage import Stage, StageContext
+from minia_spark.drift.settings import DriftSettings
+from minia_spark.drift.tables import DRIFT
+from minia_spark.engine.context import Context
+from minia_spark.features.tables import FEATURES
+from minia_spark.words.tables import WORDS
 
-__all__ = ["DRIFT", "STAGE"]
-
-DRIFT = StructType(
-    [
-        StructField("batch", StringType(), False),
-        StructField("vocabulary", StringType(), False),
-        StructField("in_training", BooleanType(), False),
-        StructField("images", LongType(), False),
-        StructField("features", LongType(), False),
-        StructField("words", IntegerType(), False),
-        StructField("error", DoubleType(), True),
-        StructField("error_deviation", DoubleType(), True),
-        StructField("expected_error", DoubleType(), True),
-        StructField("divergence", DoubleType(), True),
-        StructField("expected_divergence", DoubleType(), True),
-        StructField("divergence_deviation", DoubleType(), True),
-        StructField("dead_words", ArrayType(IntegerType(), False), False),
-        StructField("overfull_words", ArrayType(IntegerType(), False), False),
-    ]
-)
+__all__ = ["run"]
 
 _EXACT = "decimal(38,0)"
 
 
-def _run(context: StageContext) -> None:
-    codebook = (
-        context.read("codebooks")
-        .select("version", "word", "occurrences", "error", "scale")
-        .orderBy("word")
-        .toArrow()
-    )
+def run(context: Context) -> None:
+    """Measure a batch against the codebook; warn when it is beyond the limits."""
+    columns = ["version", "word", "occurrences", "error", "scale"]
+    codebook = context.small(CODEBOOKS, columns).sort_by("word")
     version, scale = codebook["version"][0].as_py(), codebook["scale"][0].as_py()
-    words = context.read("words", context.batch).select("words", "counts", "quantisation_error")
-    with context.progress.spark_jobs(context.spark.sparkContext, context.title):
+    words = context.read(WORDS).select("words", "counts", "quantisation_error")
+    with context.watched("sums"):
         sums = _sums(words, codebook.num_rows, scale)
     drift = measure(
         sums,
@@ -67,11 +40,12 @@ def _run(context: StageContext) -> None:
         scale=scale,
     )
     known = _in_training(context)
-    names = {"batch": context.batch, "vocabulary": version, "in_training": known}
-    frame = context.spark.createDataFrame([names | vars(drift)], DRIFT).coalesce(1)
-    context.write("drift", frame, DRIFT)
+    names = {"batch": context.batch, "codebook": version, "in_training": known}
+    row = pa.Table.from_pylist([names | vars(drift)], DRIFT.arrow_schema())
+    context.write_rows(DRIFT, row)
     context.counts |= _counts(drift)
-    clauses = [] if known else beyond(drift, **context.settings.drift.model_dump())
+    limits = context.settings(DriftSettings)
+    clauses = [] if known else beyond(drift, **limits.model_dump())
     warning = advice({context.batch or "": clauses}, str(context.warehouse.storage))
     if warning is not None:
         context.progress.warn(warning)
@@ -116,12 +90,11 @@ def _by_word(table: pa.Table, column: str, size: int) -> NDArray[np.int64]:
     return values
 
 
-def _in_training(context: StageContext) -> bool:
-    """Tell whether the vocabulary was made from these very features, among others."""
-    ours = F.col("batch").eqNullSafe(context.batch or "")
-    trained = context.read("training_batches").where(ours).first()
-    (features,) = context.view.of_table("features", context.batch)
-    return trained is not None and trained["digest"] == features.digest
+def _in_training(context: Context) -> bool:
+    """Tell whether the codebook was made from these very features, among others."""
+    (features,) = context.entries_of(FEATURES)
+    trained = context.small(TRAINING_BATCHES, ["batch", "digest"]).to_pylist()
+    return {"batch": context.batch, "digest": features.digest} in trained
 
 
 def _counts(drift: Drift) -> dict[str, float]:
@@ -136,14 +109,3 @@ def _counts(drift: Drift) -> dict[str, float]:
     if drift.error_ratio is not None:
         found["error_ratio"] = round(drift.error_ratio, 4)
     return found
-
-
-STAGE = Stage(
-    name="drift",
-    per_batch=True,
-    after=("features", "vocabulary", "words"),
-    revision=1,
-    # What is measured is the same whatever the limits: they are applied where it is read.
-    settings=lambda _: {},
-    run=_run,
-)

@@ -11,12 +11,11 @@ from functools import cached_property
 from pathlib import Path
 
 from minia_spark.base.errors import InputError
+from minia_spark.engine.sources import entries_of
 from minia_spark.engine.stage import Source
+from minia_spark.images.contents import Contents, hash_files
 from minia_spark.images.identity import image_id_of, uri_of
-from minia_spark.ingest.contents import Contents, hash_files
-from minia_spark.ingest.listing import SKIPPED_NAMES, ListingDigest
-from minia_spark.ingest.settings import IngestSettings
-from minia_spark.ingest.stage import entries_of
+from minia_spark.images.listing import SKIPPED_NAMES, Listed, ListingDigest
 from minia_spark.warehouse.records import Arrival, is_batch_name
 
 __all__ = ["LISTS", "UNFINISHED", "Candidate", "batch_name_of", "look"]
@@ -51,14 +50,17 @@ class Candidate:
     batch : str
         What it is to be called.
     source : Source
-    settings : IngestSettings
-        Say which links are followed.
+    follow_links_outside : bool
+        Whether links may lead out of the inbox.
     """
 
     path: bytes
     batch: str
     source: Source
-    settings: IngestSettings
+    follow_links_outside: bool
+
+    def _entries(self) -> Iterator[Listed]:
+        return entries_of(self.source, follow_links_outside=self.follow_links_outside)
 
     @property
     def title(self) -> str:
@@ -79,21 +81,21 @@ class Candidate:
         InputError
             It cannot be read, or is a link out of the inbox that may not be followed.
         """
-        if os.path.realpath(self.path) != self.path and not self.settings.follow_links_outside:
+        if os.path.realpath(self.path) != self.path and not self.follow_links_outside:
             raise InputError(
                 f"{self.title} is a link that leaves the inbox (ingest.follow_links_outside allows "
                 "it)"
             )
         digest = ListingDigest()
-        for entry in entries_of(self.source, self.settings):
+        for entry in self._entries():
             digest.add(entry.path, entry.size_bytes, entry.mtime_ns)
         return digest
 
     @cached_property
     def contents(self) -> Contents:
         """Digests of the bytes of its files; all of them are read."""
-        root = os.path.realpath(os.fsencode(self.source.images))
-        return hash_files(root, entries_of(self.source, self.settings))
+        root = os.path.realpath(os.fsencode(self.source.place))
+        return hash_files(root, self._entries())
 
     def changed_ns(self) -> int:
         """Return when something in it changed last, by the clock of its file system.
@@ -101,7 +103,7 @@ class Candidate:
         A file's time of modification may have been set by who copied it; that of a folder's own
         entry cannot be.
         """
-        times = [entry.mtime_ns for entry in entries_of(self.source, self.settings)]
+        times = [entry.mtime_ns for entry in self._entries()]
         if self.source.files is not None:
             times.append(os.stat(self.path).st_ctime_ns)  # noqa: PTH116 - bytes
         else:
@@ -120,7 +122,7 @@ class Candidate:
         )
 
 
-def look(inbox: Path, settings: IngestSettings) -> tuple[list[Candidate], int]:
+def look(inbox: Path, *, follow_links_outside: bool) -> tuple[list[Candidate], int]:
     """Return what waits in the inbox, and how many other files lie there.
 
     Sub-folders, and files called ``*.txt`` or ``*.list``, in natural order: ``night2`` comes before
@@ -139,13 +141,13 @@ def look(inbox: Path, settings: IngestSettings) -> tuple[list[Candidate], int]:
     except OSError as error:
         shown = image_id_of(os.fsencode(inbox))
         raise InputError(f"the inbox {shown} cannot be read: {error.strerror}") from None
-    found = list(_candidates(top, entries, settings))
+    found = list(_candidates(top, entries, follow_links_outside))
     others = sum(not entry.is_dir() and not _is_left_out(entry.name) for entry in entries)
     return found, others - sum(candidate.source.files is not None for candidate in found)
 
 
 def _candidates(
-    top: bytes, entries: list[os.DirEntry[bytes]], settings: IngestSettings
+    top: bytes, entries: list[os.DirEntry[bytes]], outside: bool
 ) -> Iterator[Candidate]:
     for entry in entries:
         if _is_left_out(entry.name):
@@ -155,11 +157,11 @@ def _candidates(
             continue
         if entry.is_dir():
             source = Source(Path(os.fsdecode(path)))
-            yield Candidate(path, batch_name_of(entry.name), source, settings)
+            yield Candidate(path, batch_name_of(entry.name), source, outside)
         elif entry.name.endswith(LISTS):
             source = Source(Path(os.fsdecode(top)), Path(os.fsdecode(path)))
             name = entry.name.rpartition(b".")[0]
-            yield Candidate(path, batch_name_of(name), source, settings)
+            yield Candidate(path, batch_name_of(name), source, outside)
 
 
 def _is_left_out(name: bytes) -> bool:

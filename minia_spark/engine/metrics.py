@@ -62,7 +62,7 @@ def figures(warehouse: Warehouse, *, inbox: Mapping[str, int] | None = None) -> 
     for table, what in (("images", "Images"), ("rejects", "Rejected records")):
         counts = dict.fromkeys(state.batches, 0)
         for entry in state.of_table(table):
-            counts[entry.batch or ""] += entry.rows
+            counts[entry.batch or ""] += entry.rows or 0
         text.add(
             f"batch_{table}", f"{what} of a batch.", [({"batch": b}, n) for b, n in counts.items()]
         )

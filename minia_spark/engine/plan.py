@@ -1,63 +1,27 @@
-"""The order of the stages, and the plan of a run: which steps it does, and why.
+"""The plan of a run: which steps it does, and why; without Spark.
 
-A step (a stage for a batch, or for the collection) is skipped when its fingerprint - settings,
-revision of the code, digests of what it reads - is that of the current state. It is taken over
-when an earlier run made it and broke off before it could publish. Otherwise it runs.
+A step (a stage for a batch or for the collection, in one variant) is skipped when its fingerprint -
+settings, revision of the code, digests of what it reads - is that of the current state. It is taken
+over when an earlier run made it and broke off before it could publish. Otherwise it runs.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from minia_spark.base.errors import InputError, blamed_on
-from minia_spark.codebook.stage import STAGE as VOCABULARY
-from minia_spark.codebook.stage import is_newest
-from minia_spark.drift.stage import STAGE as DRIFT
-from minia_spark.engine.settings import Settings
-from minia_spark.engine.stage import Source, Stage, fingerprint
-from minia_spark.features.stage import STAGE as FEATURES
-from minia_spark.ingest.stage import STAGE as INGEST
-from minia_spark.ingest.stage import source_digest
-from minia_spark.mining.stage import MINE, SKETCH, TUNE
-from minia_spark.report.stage import STAGE as REPORT
-from minia_spark.structures.stage import LINEAGE
-from minia_spark.structures.stage import STAGE as STRUCTURES
+from minia_spark.base.errors import InputError, SettingsError, blamed_on
+from minia_spark.engine.room import House
+from minia_spark.engine.settings import Settings, changes
+from minia_spark.engine.stage import Output, Source, Stage, fingerprint, load
 from minia_spark.warehouse.records import Arrival, Catalogue, Entry
-from minia_spark.warehouse.warehouse import Warehouse
-from minia_spark.words.stage import STAGE as WORDS
+from minia_spark.warehouse.warehouse import Unpublished, Warehouse
 
-__all__ = [
-    "STAGES",
-    "Plan",
-    "Request",
-    "Step",
-    "Unpublished",
-    "decide",
-    "inputs_of",
-    "make_plan",
-    "steps_of",
-]
-
-STAGES: tuple[Stage, ...] = (
-    INGEST,
-    FEATURES,
-    VOCABULARY,
-    WORDS,
-    DRIFT,
-    TUNE,
-    SKETCH,
-    MINE,
-    STRUCTURES,
-    LINEAGE,
-    REPORT,
-)
+__all__ = ["Plan", "Planner", "Request", "Step", "make_plan"]
 
 _UNKNOWN = "?"
-_COMMANDS = {DRIFT.name: "words", TUNE.name: "mine", SKETCH.name: "mine"}
-_COMMANDS |= {LINEAGE.name: "structures"}  # others as the stage
 
-Unpublished = dict[tuple[str, str | None, str], tuple[Entry, ...]]
+StepKey = tuple[str, str | None, str | None]
 
 
 @dataclass(frozen=True)
@@ -71,14 +35,16 @@ class Request:
     stages : tuple of str
         Names of the stages to bring up to date.
     batch : str or None
-        The only batch that single stages are to bring up to date; None: all that are there.
+        The only batch that stages of batches are to bring up to date; None: all that are there.
     sources : mapping
-        Batches to add or replace, with the places of their images; needed when ingest is asked for.
+        Batches to add or replace, with their places.
     removed : str or None
         A batch to take out of the collection. What was made from all batches is made anew; nothing
-        of the other batches is, and the vocabulary stays.
+        of the other batches is, and the codebook stays.
     refit : bool
-        Fit the vocabulary anew, to the batches that are there now.
+        Make what is frozen anew, from the batches that are there now.
+    replace : bool
+        What other settings would throw away (features of old batches, the codebook) may be.
     arrivals : tuple of Arrival
         For the ledger: what the sources were when they were looked at.
     """
@@ -89,6 +55,7 @@ class Request:
     sources: Mapping[str, Source] = field(default_factory=dict)
     removed: str | None = None
     refit: bool = False
+    replace: bool = False
     arrivals: tuple[Arrival, ...] = ()
 
 
@@ -99,20 +66,34 @@ class Step:
     Attributes
     ----------
     stage : Stage
-    batch : str or None
+    batch, variant : str or None
     action : str
         ``skip``, ``reuse`` or ``run``.
     why : str
         For people.
     fingerprint : str
         ``?`` when it depends on a step that has to run first.
+    replaces : str
+        What it throws away because of other settings; empty where nothing is.
     """
 
     stage: Stage
     batch: str | None
+    variant: str | None
     action: str
     why: str
     fingerprint: str
+    replaces: str = ""
+
+    @property
+    def key(self) -> StepKey:
+        """What tells it from other steps."""
+        return (self.stage.name, self.batch, self.variant)
+
+    @property
+    def title(self) -> str:
+        """The step as people call it."""
+        return " ".join(filter(None, self.key))
 
 
 @dataclass(frozen=True)
@@ -138,14 +119,293 @@ class Plan:
         return self.start is self.base and all(step.action == "skip" for step in self.steps)
 
 
-def make_plan(request: Request, settings: Settings, warehouse: Warehouse) -> Plan:
+class Planner:
+    """Decides on steps, one at a time, against a state that may change in between.
+
+    Parameters
+    ----------
+    house, request, settings, warehouse
+    """
+
+    def __init__(
+        self, house: House, request: Request, settings: Settings, warehouse: Warehouse
+    ) -> None:
+        self.house = house
+        self.request = request
+        self.settings = settings
+        self.warehouse = warehouse
+        self.unpublished: Unpublished = warehouse.unpublished()
+        self._digests: dict[str, str] = {}
+
+    # -- which steps ----------------------------------------------------------------------------
+
+    def start(self, base: Catalogue) -> Catalogue:
+        """Return the state without what is to be removed, and without variants that are gone."""
+        kept = base.entries
+        if self.request.removed is not None:
+            kept = self._without(self.request.removed, base)
+        wanted = [
+            e
+            for e in kept
+            if e.variant is None
+            or e.stage not in self.request.stages
+            or e.stage not in self.house.by_name
+            or e.variant in self.house.variants(self.house.by_name[e.stage], self.settings)
+        ]
+        if len(wanted) == len(base.entries):
+            return base
+        return base.model_copy(update={"entries": tuple(wanted)})
+
+    def _without(self, batch: str, base: Catalogue) -> tuple[Entry, ...]:
+        """Return the entries without a batch; when it was the last one, only what is frozen."""
+        if batch not in base.batches:
+            there = ", ".join(base.batches)
+            raise InputError(f"there is no batch {batch!r}; batches: {there}")
+        kept = [e for e in base.entries if e.batch != batch]
+        if base.batches == [batch]:
+            frozen = {stage.name for stage in self.house.stages if stage.frozen}
+            kept = [e for e in kept if e.stage in frozen]
+        return tuple(kept)
+
+    def steps(self, base: Catalogue) -> Iterator[StepKey]:
+        """Yield the steps that the request is about, in the order in which they have to run."""
+        request = self.request
+        batches = sorted({*base.batches, *request.sources})
+        if request.batch is not None:
+            batches = [request.batch]
+        for stage in self.house.stages:
+            if stage.name not in request.stages:
+                continue
+            for variant in self.house.variants(stage, self.settings):
+                if request.removed is not None:
+                    made = base.of_step(stage.name, None, variant)
+                    if not stage.per_batch and not stage.frozen and made:
+                        yield stage.name, None, variant
+                elif stage.source:
+                    for batch, source in sorted(request.sources.items()):
+                        if source.kind == stage.source:
+                            yield stage.name, batch, variant
+                elif stage.per_batch:
+                    for batch in batches:
+                        yield stage.name, batch, variant
+                else:
+                    yield stage.name, None, variant
+
+    # -- one step -------------------------------------------------------------------------------
+
+    def decide(self, key: StepKey, view: Catalogue) -> Step:
+        """Say whether a step has to run on what `view` holds.
+
+        Raises
+        ------
+        InputError
+            The batch's source cannot be read; the error names the batch.
+        """
+        name, batch, variant = key
+        stage = self.house.by_name[name]
+        wanted = self.fingerprint(stage, batch, variant, view)
+        existing = view.of_step(name, batch, variant)
+        same = bool(existing) and all(e.fingerprint == wanted for e in existing)
+        if same and not self._wants_anew(stage, view, variant):
+            return Step(stage, batch, variant, "skip", "up to date", wanted)
+        made = self.unpublished.get((name, batch, variant, wanted))
+        if made is not None and not self._wants_anew(
+            stage, view.with_entries(made.entries), variant
+        ):
+            why = "made by a run that broke off"
+            return Step(stage, batch, variant, "reuse", why, wanted)
+        if same:
+            return Step(stage, batch, variant, "run", "to be fitted anew", wanted)
+        if not existing:
+            return Step(stage, batch, variant, "run", "not made yet", wanted)
+        why, by_settings = self._difference(stage, existing[0], view)
+        replaces = stage.replaces if by_settings and not self.request.refit else ""
+        return Step(stage, batch, variant, "run", why, wanted, replaces)
+
+    def _difference(self, stage: Stage, entry: Entry, view: Catalogue) -> tuple[str, bool]:
+        """Return why what is there is outdated, and whether settings or code are the reason."""
+        before = view.uses.get(entry.uses, {})
+        now = self.house.uses(stage, self.settings, entry.variant)
+        changed = changes(before, now)
+        if changed:
+            return ", ".join(changed), True
+        if before and set(before) != set(now):
+            names = ", ".join(sorted(set(before) ^ set(now)))
+            return f"other settings count: {names}", True
+        if entry.revision != stage.revision:
+            return f"its code changed (revision {entry.revision} -> {stage.revision})", True
+        return ("the source changed" if stage.source else "what it reads changed"), False
+
+    def fingerprint(
+        self, stage: Stage, batch: str | None, variant: str | None, view: Catalogue
+    ) -> str:
+        """Return a hash of all that a step's output depends on."""
+        if stage.source:
+            assert batch is not None
+            inputs: object = self.source_digest(stage, batch)
+        else:
+            inputs = self.inputs(stage, batch, variant, view)
+        uses = self.house.uses(stage, self.settings, variant)
+        return fingerprint(stage.name, stage.revision, variant, uses, inputs)
+
+    def source_digest(self, stage: Stage, batch: str) -> str:
+        """Return what tells whether a source changed; files are looked at once."""
+        if batch not in self._digests:
+            with blamed_on(batch):
+                source = self.request.sources[batch]
+                self._digests[batch] = load(stage.digest)(source, self.settings)
+        return self._digests[batch]
+
+    def uses_key(self, stage: Stage, variant: str | None) -> str:
+        """Return the key under which a state keeps the settings of a step."""
+        return fingerprint(self.house.uses(stage, self.settings, variant))[:12]
+
+    def inputs(self, stage: Stage, batch: str | None, variant: str | None, view: Catalogue) -> str:
+        """Return a hash of what a step reads and what makes it outdated."""
+        found = sorted(
+            (e.table, e.batch or "", e.variant or "", e.fingerprint if stage.exact else e.digest)
+            for e in self._read(stage, batch, variant, view)
+            if not (stage.frozen and e.batch is not None)
+        )
+        return fingerprint(found) if found else ""
+
+    def _read(
+        self, stage: Stage, batch: str | None, variant: str | None, view: Catalogue
+    ) -> Iterator[Entry]:
+        """Yield the entries that a step reads."""
+        for output in stage.inputs:
+            own = variant if output.variants and not stage.all_variants else None
+            for entry in view.of_table(output.name, None, own):
+                if not stage.per_batch or entry.batch in (None, batch):
+                    yield entry
+
+    def _wants_anew(self, stage: Stage, view: Catalogue, variant: str | None) -> bool:
+        """Tell whether a refit has work to do here, whatever the fingerprint says."""
+        if not (self.request.refit and stage.frozen and stage.wants_anew):
+            return False
+        return bool(load(stage.wants_anew)(self.settings, self.warehouse, view, variant))
+
+    def pending(
+        self, key: StepKey, redone: Mapping[str, set[tuple[str | None, str | None]]]
+    ) -> list[str]:
+        """Return the names of the stages that this step reads and that have to run first."""
+        name, batch, variant = key
+        stage = self.house.by_name[name]
+        fixed = stage.frozen and not (self.request.refit and stage.wants_anew)
+        found = []
+        for output in stage.inputs:
+            for maker in self.house.producers(output):
+                for its_batch, its_variant in redone.get(maker.name, ()):
+                    here = not stage.per_batch or its_batch in (None, batch)
+                    here = here and not (fixed and its_batch is not None)
+                    same = stage.all_variants or its_variant in (None, variant)
+                    if here and (same or variant is None) and maker.name not in found:
+                        found.append(maker.name)
+        return found
+
+    # -- what must not be ------------------------------------------------------------------------
+
+    def require_inputs(self, steps: Sequence[Step], base: Catalogue) -> None:
+        """Raise InputError where a stage is asked for whose input was never made."""
+        planned = {step.stage.name for step in steps}
+        for step in steps:
+            for output in step.stage.reads:
+                makers = self.house.producers(output)
+                if planned & {maker.name for maker in makers} or self._is_made(output, step, base):
+                    continue
+                where = f" of batch {step.batch}" if step.batch else ""
+                command = makers[0].command_name
+                line = makers[0].line
+                raise InputError(
+                    f"{step.stage.name} needs table {output.name}{where}, which was never made; "
+                    f"run 'minia {command}' first, or 'minia run --lines {line}' for everything"
+                )
+
+    def _is_made(self, output: Output, step: Step, base: Catalogue) -> bool:
+        return any(
+            not step.stage.per_batch or e.batch in (None, step.batch)
+            for e in base.of_table(output.name)
+        )
+
+    def refuse_mixture(self, steps: Sequence[Step], view: Catalogue) -> None:
+        """Raise InputError where a stage alone would read what is outdated itself.
+
+        A single stage brings itself up to date, not those before it: words of an older codebook,
+        say, must not be mined as if they were of the newer one.
+        """
+        planned = {step.key for step in steps}
+        for step in steps:
+            for entry in self._read(step.stage, step.batch, step.variant, view):
+                maker = self.house.by_name.get(entry.stage)
+                if maker is None or maker.source:
+                    continue
+                if (entry.stage, entry.batch, entry.variant) in planned:
+                    continue
+                if entry.inputs != self.inputs(maker, entry.batch, entry.variant, view):
+                    where = f" of batch {entry.batch}" if entry.batch else ""
+                    raise InputError(
+                        f"{step.stage.name} would read {entry.table}{where}, which was made from "
+                        f"what has changed since; run 'minia {maker.command_name}' first, or "
+                        "'minia run' for everything"
+                    )
+
+    def refuse_replacing(self, steps: Sequence[Step], base: Catalogue) -> None:
+        """Raise SettingsError where other settings would throw away costly work unasked."""
+        if self.request.replace or self.request.refit:
+            return
+        losses: dict[tuple[str, str], list[Step]] = {}
+        for step in self._dropped(steps, base):
+            losses.setdefault((step.replaces, step.why), []).append(step)
+        for step in steps:
+            if step.replaces:
+                losses.setdefault((step.replaces, step.why), []).append(step)
+        if not losses:
+            return
+        images = sum(e.rows or 0 for e in base.of_table("images"))
+        told = [
+            f"{why}: would replace {what}"
+            + (f" of {len(those):,} batches" if those[0].batch and len(those) > 1 else "")
+            for (what, why), those in losses.items()
+        ]
+        behind = [s.stage.name for s in steps if s.action == "run" and not s.replaces]
+        after = f", and with that {', '.join(dict.fromkeys(behind))}" if behind else ""
+        raise SettingsError(
+            "; ".join(told) + f"{after}, for {images:,} images. Nothing was changed. Add --replace "
+            "if that is what you want; leave the setting out to go on with what this warehouse "
+            "was made with ('minia status' shows it; 'minia plan --replace' shows the cost)"
+        )
+
+    def _dropped(self, steps: Sequence[Step], base: Catalogue) -> Iterator[Step]:
+        """Yield what goes because its variant is not asked for any more."""
+        for stage in {step.stage.name: step.stage for step in steps}.values():
+            gone = {e.variant for e in base.made_by(stage.name) if e.variant}
+            gone -= set(self.house.variants(stage, self.settings))
+            source = self.house.variants_of(stage)
+            if stage.replaces and source is not None:
+                where = f"{self.settings.section_of(source.model)}.{source.field}"
+                for variant in sorted(gone):
+                    why = f"{where} without {variant}"
+                    yield Step(stage, None, variant, "run", why, _UNKNOWN, stage.replaces)
+
+
+def make_plan(
+    house: House, request: Request, settings: Settings, warehouse: Warehouse
+) -> tuple[Plan, Planner]:
     """Decide, without Spark, what a run would do.
+
+    Returns
+    -------
+    Plan
+    Planner
+        Decides again while the run goes on.
 
     Raises
     ------
     InputError
-        The input folder cannot be read, a stage is asked for whose input was never made, or there
-        is no batch of the name that is to be removed.
+        A source cannot be read, a stage is asked for whose input was never made, or there is no
+        batch of the name that is to be removed.
+    SettingsError
+        Other settings would throw away costly work, and the request does not say that they may.
     """
     base = warehouse.catalogue()
     if request.batch is None and not request.sources and not base.batches:
@@ -153,206 +413,40 @@ def make_plan(request: Request, settings: Settings, warehouse: Warehouse) -> Pla
             f"{warehouse.storage} holds no batch of images yet; "
             "'minia run --images DIR --batch NAME --warehouse DIR' adds one"
         )
-    start = base if request.removed is None else _without(request.removed, base)
-    unpublished = warehouse.unpublished()
-    redone: dict[str, set[str | None]] = {}
+    planner = Planner(house, request, settings, warehouse)
+    start = planner.start(base)
+    redone: dict[str, set[tuple[str | None, str | None]]] = {}
     view = start  # with what earlier runs left over
-    steps = []
-    for stage, batch in steps_of(request, start):
-        pending = _redone_before(_as_asked(stage, request), batch, redone)
-        if pending:
-            step = Step(stage, batch, "run", f"after {', '.join(pending)}", _UNKNOWN)
-        else:
-            step = decide(
-                stage,
-                batch,
-                view,
-                unpublished,
-                request=request,
-                settings=settings,
-                warehouse=warehouse,
-            )
-        if step.action == "run" and stage.check is not None:
-            stage.check(settings, warehouse)
+    steps: list[Step] = []
+    for key in planner.steps(start):
+        name, batch, variant = key
+        stage = house.by_name[name]
+        pending = planner.pending(key, redone)
+        step = _behind(planner, key, pending, view) if pending else planner.decide(key, view)
+        if step.action == "run" and stage.check:
+            load(stage.check)(settings, warehouse, variant)
         if step.action == "reuse":
-            view = view.with_entries(unpublished[stage.name, batch, step.fingerprint])
+            made = planner.unpublished[name, batch, variant, step.fingerprint]
+            view = view.with_entries(made.entries)
         elif step.action == "run":
-            redone.setdefault(stage.name, set()).add(batch)
+            redone.setdefault(name, set()).add((batch, variant))
         steps.append(step)
-    _require_inputs(steps, start)
-    _refuse_mixture(steps, view)
-    return Plan(base, start, tuple(steps))
+    planner.refuse_replacing(steps, base)
+    planner.require_inputs(steps, start)
+    planner.refuse_mixture(steps, view)
+    return Plan(base, start, tuple(steps)), planner
 
 
-def _without(batch: str, base: Catalogue) -> Catalogue:
-    """Return the state without a batch; when it was the last one, only the vocabulary is left."""
-    if batch not in base.batches:
-        there = ", ".join(base.batches)
-        raise InputError(f"there is no batch {batch!r}; batches: {there}")
-    kept = [e for e in base.entries if e.batch != batch]
-    if base.batches == [batch]:
-        frozen = {stage.name for stage in STAGES if stage.frozen}
-        kept = [e for e in kept if e.stage in frozen]
-    return base.model_copy(update={"entries": tuple(kept)})
-
-
-def _redone_before(
-    stage: Stage, batch: str | None, redone: Mapping[str, set[str | None]]
-) -> list[str]:
-    """Return the names of the stages that this step reads and that have to run first."""
-    wanted = _outdating(stage, batch)
-    return [
-        name
-        for name in stage.after
-        if name in redone and (wanted is None or not redone[name].isdisjoint(wanted))
-    ]
-
-
-def _outdating(stage: Stage, batch: str | None) -> tuple[str | None, ...] | None:
-    """Return of which batches outputs make a step outdated (None among them: the collection).
-
-    None is all of them.
-    """
-    if stage.frozen:
-        return (None,)
-    return _read_by(stage, batch)
-
-
-def _read_by(stage: Stage, batch: str | None) -> tuple[str | None, ...] | None:
-    """Return of which batches a step reads outputs; None: of all."""
-    return (None, batch) if stage.per_batch else None
-
-
-def steps_of(request: Request, base: Catalogue) -> Iterator[tuple[Stage, str | None]]:
-    """Yield the stages and batches that a request is about, in the order they have to run."""
-    named = [request.batch] if request.batch else []
-    batches = sorted({*base.batches, *named, *request.sources})
-    only_one = request.batch is not None and len(request.stages) < len(STAGES)
-    for stage in STAGES:
-        if stage.name not in request.stages:
-            continue
-        if request.removed is not None:
-            if not stage.per_batch and not stage.frozen and base.of_step(stage.name, None):
-                yield stage, None
-        elif stage is INGEST:
-            yield from ((stage, batch) for batch in sorted(request.sources))
-        elif stage.per_batch:
-            yield from ((stage, batch) for batch in ([request.batch] if only_one else batches))
-        else:
-            yield stage, None
-
-
-def decide(
-    stage: Stage,
-    batch: str | None,
-    view: Catalogue,
-    unpublished: Unpublished,
-    *,
-    request: Request,
-    settings: Settings,
-    warehouse: Warehouse,
-) -> Step:
-    """Return a step: to be skipped, to be taken over from an earlier run, or to be run.
-
-    Parameters
-    ----------
-    stage, batch
-        What is to be decided; None: the collection.
-    view : Catalogue
-        The state that the step would see.
-    unpublished : dict
-        What earlier runs left (:meth:`Warehouse.unpublished`).
-    request, settings, warehouse
-
-    Raises
-    ------
-    InputError
-        The batch's input folder cannot be read; the error names the batch.
-    """
-    wanted = _fingerprint_of(stage, batch, settings, view, request)
-    is_wanted = _is_wanted(stage, request, settings, warehouse)
-    existing = view.of_step(stage.name, batch)
-    unchanged = bool(existing) and all(e.fingerprint == wanted for e in existing)
-    if unchanged and is_wanted(view):
-        return Step(stage, batch, "skip", "up to date", wanted)
-    made = unpublished.get((stage.name, batch, wanted))
-    if made is not None and is_wanted(view.with_entries(made)):
-        return Step(stage, batch, "reuse", "made by a run that broke off", wanted)
-    changed = "to be fitted anew" if unchanged else "settings, code or input changed"
-    return Step(stage, batch, "run", changed if existing else "not made yet", wanted)
-
-
-def _as_asked(stage: Stage, request: Request) -> Stage:
-    """Return the stage; the vocabulary is not frozen when it is to be fitted anew."""
-    return replace(stage, frozen=False) if request.refit and stage is VOCABULARY else stage
-
-
-def _is_wanted(
-    stage: Stage, request: Request, settings: Settings, warehouse: Warehouse
-) -> Callable[[Catalogue], bool]:
-    """Return what an output has to fulfil besides its fingerprint, which knows no re-fitting."""
-    if request.refit and stage is VOCABULARY:
-        return lambda view: is_newest(settings, warehouse, view)
-    return lambda _: True
-
-
-def _require_inputs(steps: Sequence[Step], base: Catalogue) -> None:
-    planned = {(step.stage.name, step.batch) for step in steps}
-    stage_names = {name for name, _ in planned}
-    for step in steps:
-        for name in step.stage.after:
-            made = base.made_by(name, _read_by(step.stage, step.batch))
-            if not made and name not in stage_names:
-                where = f" of batch {step.batch}" if step.batch else ""
-                raise InputError(
-                    f"{step.stage.name} needs the output of {name}{where}, which was never made; "
-                    f"run 'minia {name}' first, or 'minia run' for everything"
-                )
-
-
-def _fingerprint_of(
-    stage: Stage, batch: str | None, settings: Settings, view: Catalogue, request: Request
-) -> str:
-    if stage is INGEST:
-        assert batch is not None
-        with blamed_on(batch):
-            inputs: object = source_digest(request.sources[batch], settings.ingest)
-    else:
-        inputs = inputs_of(stage, batch, view)
-    return fingerprint(stage.name, stage.revision, stage.settings(settings), inputs)
-
-
-def inputs_of(stage: Stage, batch: str | None, view: Catalogue) -> str:
-    """Return a hash of what a step reads and what makes it outdated."""
-    inputs = sorted(
-        (e.table, e.batch or "", e.fingerprint if stage.exact else e.digest)
-        for name in stage.after
-        for e in view.made_by(name, _outdating(stage, batch))
-        if e.table != "rejects" or stage.exact
-    )
-    return fingerprint(inputs) if inputs else ""
-
-
-def _refuse_mixture(steps: Sequence[Step], view: Catalogue) -> None:
-    """Raise InputError where a stage alone would read what is outdated itself.
-
-    A single stage brings itself up to date, not those before it: words of an older vocabulary, say,
-    must not be mined as if they were of the newer one.
-    """
-    stages = {stage.name: stage for stage in STAGES}
-    planned = {(step.stage.name, step.batch) for step in steps}
-    for step in steps:
-        read = [
-            entry
-            for name in step.stage.after
-            for entry in view.made_by(name, _read_by(step.stage, step.batch))
-            if (entry.stage, entry.batch) not in planned
-        ]
-        for entry in read:
-            if entry.inputs != inputs_of(stages[entry.stage], entry.batch, view):
-                command = _COMMANDS.get(entry.stage, entry.stage)
-                where = f" of batch {entry.batch}" if entry.batch else ""
-                raise InputError(
-                    f"{step.stage.name} would read {entry.table}{where}, which was made from what "
-                    f"has changed since; run 'minia {command}' first, or 'minia run' for everything"
-                )
+def _behind(planner: Planner, key: StepKey, pending: Sequence[str], view: Catalogue) -> Step:
+    """Return a step that waits for others; other settings of its own count all the same."""
+    name, batch, variant = key
+    stage = planner.house.by_name[name]
+    step = Step(stage, batch, variant, "run", f"after {', '.join(pending)}", _UNKNOWN)
+    existing = view.of_step(name, batch, variant)
+    if not existing or not stage.replaces or planner.request.refit:
+        return step
+    before = view.uses.get(existing[0].uses, {})
+    changed = changes(before, planner.house.uses(stage, planner.settings, variant))
+    if not changed:
+        return step
+    return replace(step, why=", ".join(changed), replaces=stage.replaces)

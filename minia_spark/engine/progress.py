@@ -12,12 +12,14 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
-from pyspark import SparkContext
 from tqdm import tqdm
 
 from minia_spark.base.events import log_event
+
+if TYPE_CHECKING:
+    from pyspark import SparkContext
 
 __all__ = ["Progress"]
 

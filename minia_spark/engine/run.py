@@ -11,161 +11,176 @@ import logging
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-
-from pyspark.sql import SparkSession
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from minia_spark import __version__
 from minia_spark.base.errors import MiniaError, blamed_on
 from minia_spark.base.events import log_event
-from minia_spark.engine.plan import (
-    Plan,
-    Request,
-    Step,
-    Unpublished,
-    decide,
-    inputs_of,
-    make_plan,
-    steps_of,
-)
-from minia_spark.engine.progress import Progress
-from minia_spark.engine.settings import Settings
-from minia_spark.engine.stage import StageContext
-from minia_spark.ingest.stage import STAGE as INGEST
-from minia_spark.report.site import ABOVE
+from minia_spark.engine.plan import Plan, Planner, Request, Step, make_plan
+from minia_spark.engine.room import House
+from minia_spark.engine.settings import Settings, changes, remembered
+from minia_spark.engine.stage import load
 from minia_spark.warehouse.records import Catalogue, RunRecord, StepRecord, now
 from minia_spark.warehouse.warehouse import Warehouse
 
-__all__ = ["PAGE", "execute", "execute_locked", "publish_page"]
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+    from minia_spark.engine.context import Context
+    from minia_spark.engine.pixels import PixelPass
+    from minia_spark.engine.progress import Progress
+
+__all__ = ["PAGE", "Runner", "publish_page"]
 
 PAGE = "report/index.html"
+ABOVE = "index-above.html"
+"""In a folder of the page: the same page as it reads one folder above."""
 _LOOKS_AT_ONCE = 16
 _PAST = {"skip": "skipped", "reuse": "reused", "run": "done"}
 
 
-def execute(
-    request: Request,
-    settings: Settings,
-    warehouse: Warehouse,
-    progress: Progress,
-    open_session: Callable[[], SparkSession],
-) -> RunRecord:
-    """Run what has to run and publish it.
+@dataclass(frozen=True)
+class Runner:
+    """Carries out requests on a warehouse.
 
-    Parameters
+    Attributes
     ----------
-    request, settings, warehouse, progress
+    house : House
+    settings : Settings
+    warehouse : Warehouse
+    progress : Progress
     open_session : callable
         Starts Spark; not called when there is nothing to do.
-
-    Returns
-    -------
-    RunRecord
-        As it stands in the ledger. ``state`` is ``nothing to do`` when every step was skipped.
-
-    Raises
-    ------
-    MiniaError
-        Anything that ends the run; the ledger keeps the message and what was finished, readers
-        keep the old state, and the next run goes on from there.
     """
-    with warehouse.lock(request.command, say=progress.say):
-        return execute_locked(request, settings, warehouse, progress, open_session)
 
+    house: House
+    settings: Settings
+    warehouse: Warehouse
+    progress: Progress
+    open_session: Callable[[], SparkSession]
 
-def execute_locked(
-    request: Request,
-    settings: Settings,
-    warehouse: Warehouse,
-    progress: Progress,
-    open_session: Callable[[], SparkSession],
-) -> RunRecord:
-    """Do the same for a caller that holds the warehouse's lock."""
-    plan = make_plan(request, settings, warehouse)
-    warehouse.settle_newest_run()
-    record = warehouse.new_run(
-        request.command, __version__, settings.model_dump(mode="json"), request.arrivals
-    )
-    try:
-        if plan.is_empty:
-            return _nothing_to_do(record, plan, warehouse)
-        log_event("run started", request.command, run=record.run)
-        running = _Execution(
-            request, settings, warehouse, progress, open_session, record, plan.start
+    def execute(self, request: Request) -> RunRecord:
+        """Run what has to run and publish it.
+
+        Returns
+        -------
+        RunRecord
+            As it stands in the ledger. ``state`` is ``nothing to do`` when every step was skipped.
+
+        Raises
+        ------
+        MiniaError
+            Anything that ends the run; the ledger keeps the message and what was finished, readers
+            keep the old state, and the next run goes on from there.
+        """
+        with self.warehouse.lock(request.command, say=self.progress.say):
+            return self.execute_locked(request)
+
+    def execute_locked(self, request: Request) -> RunRecord:
+        """Do the same for a caller that holds the warehouse's lock."""
+        plan, planner = make_plan(self.house, request, self.settings, self.warehouse)
+        self.warehouse.settle_newest_run()
+        record = self.warehouse.new_run(
+            request.command, __version__, self.settings.model_dump(mode="json"), request.arrivals
         )
-        with progress.about(run=record.run):
-            return running.run(plan)
-    except BaseException as error:
+        try:
+            if plan.is_empty:
+                return self._nothing_to_do(record, plan, request)
+            log_event("run started", request.command, run=record.run)
+            running = _Execution(self, planner, plan, record, plan.start)
+            with self.progress.about(run=record.run):
+                return running.carry_out()
+        except BaseException as error:
+            self._note_failure(record, error)
+            raise
+
+    def _note_failure(self, record: RunRecord, error: BaseException) -> None:
         text = str(error).encode(errors="replace").decode().strip() or type(error).__name__
         log_event("run failed", text[:4000], level=logging.ERROR, run=record.run)
         failed = {"state": "failed", "ended_at": now(), "error": text[:4000]}
         with contextlib.suppress(OSError):  # a full disk: what happened is more than the note
-            warehouse.save_run(warehouse.run(record.run).model_copy(update=failed))
-        raise
+            self.warehouse.save_run(self.warehouse.run(record.run).model_copy(update=failed))
 
+    def _nothing_to_do(self, record: RunRecord, plan: Plan, request: Request) -> RunRecord:
+        state = self._remember(record, plan, request)
+        publish_page(state, self.warehouse)  # a run may have died between its last two steps
+        ended = {
+            "state": "nothing to do",
+            "ended_at": now(),
+            "catalogue": state.version,
+            "steps": tuple(
+                StepRecord(
+                    stage=s.stage.name,
+                    batch=s.batch,
+                    variant=s.variant,
+                    action="skipped",
+                    why=s.why,
+                )
+                for s in plan.steps
+            ),
+        }
+        record = record.model_copy(update=ended)
+        self.warehouse.save_run(record)
+        log_event("nothing to do", record.command, run=record.run)
+        return record
 
-def _nothing_to_do(record: RunRecord, plan: Plan, warehouse: Warehouse) -> RunRecord:
-    publish_page(plan.base, warehouse)  # a run may have died between its last two steps
-    ended = {
-        "state": "nothing to do",
-        "ended_at": now(),
-        "catalogue": plan.base.version,
-        "steps": tuple(
-            StepRecord(stage=s.stage.name, batch=s.batch, action="skipped", why=s.why)
-            for s in plan.steps
-        ),
-    }
-    record = record.model_copy(update=ended)
-    warehouse.save_run(record)
-    log_event("nothing to do", record.command, run=record.run)
-    return record
+    def _remember(self, record: RunRecord, plan: Plan, request: Request) -> Catalogue:
+        """Publish settings that make no step outdated but are others than the state's."""
+        changed = changes(plan.base.settings, remembered(self.settings))
+        if not changed or not plan.base.version:
+            return plan.base
+        self.progress.say(f"settings: {', '.join(changed)}")
+        return self.warehouse.commit(
+            plan.base,
+            record.run,
+            plan.base.entries,
+            request.command,
+            settings=remembered(self.settings),
+        )
 
 
 @dataclass
 class _Execution:
     """A run that is under way."""
 
-    request: Request
-    settings: Settings
-    warehouse: Warehouse
-    progress: Progress
-    open_session: Callable[[], SparkSession]
+    runner: Runner
+    planner: Planner
+    plan: Plan
     record: RunRecord
     view: Catalogue
     spark: SparkSession | None = None
+    passes: dict[str, PixelPass] = field(default_factory=dict)
+    uses: dict[str, dict[str, Any]] = field(default_factory=dict)
 
-    def run(self, plan: Plan) -> RunRecord:
+    def carry_out(self) -> RunRecord:
         """Do the steps, publish their outputs and return the ledger's page."""
-        unpublished = self.warehouse.unpublished()
-        listed = {step.batch: step for step in plan.steps if step.stage is INGEST}
-        skipped = sum(step.action == "skip" for step in plan.steps)
+        runner, request = self.runner, self.planner.request
+        skipped = sum(step.action == "skip" for step in self.plan.steps)
         if skipped:
-            self.progress.tell(
+            runner.progress.tell(
                 "steps skipped", f"{skipped:,} steps are up to date", counts={"steps": skipped}
             )
-        for stage, batch in steps_of(self.request, plan.start):
-            if stage is INGEST and batch in listed:  # files are looked at once
-                step = listed[batch]
-            else:
-                step = decide(
-                    stage,
-                    batch,
-                    self.view,
-                    unpublished,
-                    request=self.request,
-                    settings=self.settings,
-                    warehouse=self.warehouse,
-                )
-            with self.progress.about(stage=stage.name, batch=batch):
-                self._note(self._do(step, unpublished))
-        _check_complete(self.view, self.warehouse)
-        state = self.warehouse.commit(
-            plan.base, self.record.run, self.view.entries, self.request.command
+        keys = list(self.planner.steps(self.plan.start))
+        for place, key in enumerate(keys):
+            step = self.planner.decide(key, self.view)
+            with runner.progress.about(stage=step.stage.name, batch=step.batch):
+                self._note(self._do(step, keys[place:]))
+        self._remove_scratch()
+        _check_complete(self.view, runner.warehouse)
+        state = runner.warehouse.commit(
+            self.plan.base,
+            self.record.run,
+            self.view.entries,
+            request.command,
+            settings=remembered(runner.settings),
+            uses=self.uses,
         )
         ended = {"state": "done", "ended_at": now(), "catalogue": state.version}
         self.record = self.record.model_copy(update=ended)
-        self.warehouse.save_run(self.record)
-        publish_page(state, self.warehouse)  # when it fails, the next run does it
+        runner.warehouse.save_run(self.record)
+        publish_page(state, runner.warehouse)  # when it fails, the next run does it
         log_event(
             "run done",
             f"state {state.version} published",
@@ -175,48 +190,81 @@ class _Execution:
         )
         return self.record
 
-    def _do(self, step: Step, unpublished: Unpublished) -> StepRecord:
-        name = step.stage.name + (f" {step.batch}" if step.batch else "")
+    def _do(self, step: Step, following: list[tuple[str, str | None, str | None]]) -> StepRecord:
         done = StepRecord(
-            stage=step.stage.name, batch=step.batch, action=_PAST[step.action], why=step.why
+            stage=step.stage.name,
+            batch=step.batch,
+            variant=step.variant,
+            action=_PAST[step.action],
+            why=step.why,
         )
         if step.action == "skip":
             return done
         event = "step started" if step.action == "run" else "step reused"
-        self.progress.tell(event, f"{name}: {step.why}")
+        self.runner.progress.tell(event, f"{step.title}: {step.why}")
         if step.action == "reuse":
-            entries = unpublished[step.stage.name, step.batch, step.fingerprint]
-            return done.model_copy(update={"entries": entries})
+            made = self.planner.unpublished[*step.key, step.fingerprint]
+            return done.model_copy(update={"entries": made.entries, "uses": made.uses})
         started = time.monotonic()
         context = self._context(step)
         with blamed_on(step.batch):
-            step.stage.run(context)
+            if step.stage.over or step.stage.gives:
+                self._pass_over_pixels(context, following)
+            load(step.stage.run)(context)
         seconds = round(time.monotonic() - started, 3)
         told = ", ".join(f"{k} {v:,.10g}" for k, v in context.counts.items())
-        self.progress.tell(
+        self.runner.progress.tell(
             "step done",
-            f"{name}: done in {seconds:.1f} s; {told}",
+            f"{step.title}: done in {seconds:.1f} s; {told}",
             seconds=seconds,
             counts=context.counts,
         )
-        found = {"seconds": seconds, "counts": context.counts, "entries": tuple(context.entries)}
+        uses = self.planner.house.uses(step.stage, self.runner.settings, step.variant)
+        found = {
+            "seconds": seconds,
+            "counts": context.counts,
+            "entries": tuple(context.entries),
+            "uses": {context.uses: uses},
+        }
         return done.model_copy(update=found)
 
-    def _context(self, step: Step) -> StageContext:
+    def _pass_over_pixels(
+        self, context: Context, following: list[tuple[str, str | None, str | None]]
+    ) -> None:
+        """Make the pass over a batch's pixels, for all steps that want them, unless it is made."""
+        from minia_spark.engine.pixels import PixelPass  # noqa: PLC0415
+
+        assert context.batch is not None
+        found = self.passes.get(context.batch)
+        if found is None:
+            found = PixelPass.plan(self.planner, context, following)
+            found.run(context)
+            self.passes[context.batch] = found
+        context.rows_of_pass = partial(found.rows, context)
+
+    def _context(self, step: Step) -> Context:
+        from minia_spark.engine.context import Context  # noqa: PLC0415
+
+        runner = self.runner
         if self.spark is None:
-            self.spark = self.open_session()
-        return StageContext(
+            runner.progress.say("starting Spark")
+            self.spark = runner.open_session()
+        return Context(
             spark=self.spark,
-            settings=self.settings,
-            warehouse=self.warehouse,
-            progress=self.progress,
-            stage=step.stage.name,
+            stage=step.stage,
             batch=step.batch,
+            variant=step.variant,
+            all_settings=runner.settings,
+            warehouse=runner.warehouse,
+            progress=runner.progress,
             fingerprint=step.fingerprint,
             run=self.record.run,
             view=self.view,
-            inputs=inputs_of(step.stage, step.batch, self.view),
-            source=self.request.sources.get(step.batch or ""),
+            published=self.plan.base,
+            panels=runner.house.panels if step.stage.gathers else (),
+            inputs=self.planner.inputs(step.stage, step.batch, step.variant, self.view),
+            uses=self.planner.uses_key(step.stage, step.variant),
+            source=self.planner.request.sources.get(step.batch or ""),
             steps=self.record.steps,
         )
 
@@ -224,9 +272,14 @@ class _Execution:
         """Write a finished step into the ledger: from now on a crash does not lose it."""
         self.record = self.record.model_copy(update={"steps": (*self.record.steps, step)})
         if step.action == "done":
-            self.warehouse.save_run(self.record)
+            self.runner.warehouse.save_run(self.record)
+        self.uses |= step.uses
         if step.entries:
             self.view = self.view.with_entries(step.entries)
+
+    def _remove_scratch(self) -> None:
+        for made in self.passes.values():
+            made.remove()
 
 
 def _check_complete(view: Catalogue, warehouse: Warehouse) -> None:

@@ -6,18 +6,26 @@ import atexit
 import contextlib
 import os
 import sys
+import threading
 import warnings
+from collections.abc import Callable, Iterator
 from pathlib import Path
-
-from pyspark import SparkConf
-from pyspark.sql import SparkSession
+from typing import TYPE_CHECKING
 
 from minia_spark.base.errors import MiniaError
 from minia_spark.engine.settings import SparkSettings
 
+if TYPE_CHECKING:
+    from pyspark import SparkConf
+    from pyspark.sql import SparkSession
+
 __all__ = ["default_partitions", "is_running", "open_session"]
 
 _LOGGING = Path(__file__).with_name("log4j2.properties")
+
+_LINE_SECONDS = 4
+_NOISE = (b"Using incubator modules", b"JNI_OnLoad: dlopen(lib")
+"""Of Java's vector module, and of a BLAS that is not there: MLlib uses Java's then."""
 
 # One thread a task: Spark runs a task a core, and libraries that start their own threads on every
 # core only get in each other's way.
@@ -38,7 +46,9 @@ _MALLOC = {
 }
 
 
-def open_session(settings: SparkSettings, app_name: str = "minia") -> SparkSession:
+def open_session(
+    settings: SparkSettings, app_name: str = "minia", *, say: Callable[[str], None] | None = None
+) -> SparkSession:
     """Start Spark, or take the session that spark-submit started.
 
     Under spark-submit every submitted setting wins over ours, and the master is not touched.
@@ -48,12 +58,17 @@ def open_session(settings: SparkSettings, app_name: str = "minia") -> SparkSessi
     settings : SparkSettings
     app_name : str
         What Spark's own pages call the run.
+    say : callable or None
+        Is told every few seconds that Spark still starts.
 
     Raises
     ------
     MiniaError
         Spark does not start: Java is missing or too old, or the master cannot be reached.
     """
+    from pyspark import SparkConf  # noqa: PLC0415 - a run with nothing to do needs no Spark
+    from pyspark.sql import SparkSession  # noqa: PLC0415
+
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     submitted = "PYSPARK_GATEWAY_PORT" in os.environ
     conf = SparkConf(loadDefaults=submitted)
@@ -65,8 +80,10 @@ def open_session(settings: SparkSettings, app_name: str = "minia") -> SparkSessi
         conf.setIfMissing(key, value)
     conf.setAppName(app_name)
     try:
-        with warnings.catch_warnings():
+        with _patience(say), warnings.catch_warnings():
             warnings.simplefilter("ignore", ResourceWarning)  # of the launcher's own pipes
+            if not submitted:
+                _start_java(conf)
             spark = SparkSession.builder.config(conf=conf).getOrCreate()
     except Exception as error:
         first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
@@ -77,6 +94,57 @@ def open_session(settings: SparkSettings, app_name: str = "minia") -> SparkSessi
         ) from error
     atexit.register(_stop, spark)
     return spark
+
+
+def _start_java(conf: SparkConf) -> None:
+    """Start Spark's Java with its error output going through us; nothing where it runs already.
+
+    What it says about itself and nobody can change is left out; everything else is passed on.
+    """
+    from pyspark import SparkContext  # noqa: PLC0415
+    from pyspark.java_gateway import launch_gateway  # noqa: PLC0415
+
+    if SparkContext._gateway is not None:
+        return
+    reader, writer = os.pipe()
+    threading.Thread(target=_pass_on, args=(reader,), name="java-stderr", daemon=True).start()
+    try:
+        gateway = launch_gateway(conf, {"stderr": writer})  # type: ignore[no-untyped-call]
+    finally:
+        os.close(writer)
+    SparkContext._ensure_initialized(gateway=gateway, conf=conf)
+
+
+def _pass_on(reader: int) -> None:
+    """Copy lines to our own error output, without those that tell nobody anything."""
+    with open(reader, "rb", buffering=0) as pipe:
+        rest = b""
+        while data := pipe.read(1 << 16):
+            *lines, rest = (rest + data).split(b"\n")
+            for line in lines:
+                if not any(noise in line for noise in _NOISE):
+                    with contextlib.suppress(OSError):
+                        os.write(2, line + b"\n")
+
+
+@contextlib.contextmanager
+def _patience(say: Callable[[str], None] | None) -> Iterator[None]:
+    """Say every few seconds that Spark still starts."""
+    done = threading.Event()
+
+    def tell() -> None:
+        waited = 0
+        while say is not None and not done.wait(_LINE_SECONDS):
+            waited += _LINE_SECONDS
+            say(f"Spark is starting ({waited} s)")
+
+    teller = threading.Thread(target=tell, name="patience", daemon=True)
+    teller.start()
+    try:
+        yield
+    finally:
+        done.set()
+        teller.join()
 
 
 def is_running(spark: SparkSession) -> bool:
@@ -115,6 +183,7 @@ def _wanted(settings: SparkSettings, master: str) -> dict[str, str]:
         conf["spark.sql.shuffle.partitions"] = "16"
         conf["spark.driver.bindAddress"] = "127.0.0.1"
         conf["spark.driver.host"] = "127.0.0.1"
+        conf["spark.python.daemon.module"] = "minia_spark.engine.daemon"
     conf.update(settings.conf)
     java = "spark.driver.extraJavaOptions"
     conf[java] = f"-Dlog4j2.configurationFile={_LOGGING.as_uri()} {conf.get(java, '')}".strip()

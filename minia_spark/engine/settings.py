@@ -1,8 +1,10 @@
 """All settings of a run: read from YAML and ``--set``, checked once, frozen.
 
-Where a value comes from, the later wins: the defaults of the models, the file given by
-``--config``, each ``--set section.key=value`` from left to right. ``minia settings`` prints every
-setting with its sentence; ``conf/minia.yaml`` is that output.
+Where a value comes from, the later wins: the defaults of the models, what the warehouse remembers
+(or, in its place, the file given by ``--config``), each ``--set section.key=value`` from left to
+right. ``minia settings`` prints every setting with its sentence; ``conf/minia.yaml`` is its output.
+
+The sections of the rooms are put together by :class:`minia_spark.engine.room.House`.
 """
 
 from __future__ import annotations
@@ -10,26 +12,46 @@ from __future__ import annotations
 import copy
 import difflib
 import json
+import os
+import stat
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, Literal, TypeVar, get_args
 
 import yaml
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, create_model
 from pydantic.fields import FieldInfo
 
 from minia_spark.base.errors import SettingsError
-from minia_spark.base.settings import StageSettings
-from minia_spark.codebook.settings import CodebookSettings
-from minia_spark.drift.settings import DriftSettings
-from minia_spark.features.settings import FeaturesSettings
-from minia_spark.ingest.settings import IngestSettings
-from minia_spark.mining.settings import MiningSettings
-from minia_spark.report.settings import ReportSettings
-from minia_spark.structures.settings import StructuresSettings
-from minia_spark.words.settings import WordsSettings
+from minia_spark.base.settings import OF_THE_CALL, StageSettings, is_of_the_call
 
-__all__ = ["LogSettings", "Settings", "SparkSettings", "commented_yaml", "load_settings"]
+__all__ = [
+    "LINES",
+    "LogSettings",
+    "RunSettings",
+    "Settings",
+    "SparkSettings",
+    "changes",
+    "commented_yaml",
+    "load_settings",
+    "remembered",
+    "settings_model",
+]
+
+LINES = ("discovery", "map", "lab", "exposures")
+
+_Model = TypeVar("_Model", bound=StageSettings)
+_Settings = TypeVar("_Settings", bound="Settings")
+
+
+class RunSettings(StageSettings):
+    """What a run brings up to date."""
+
+    lines: tuple[Literal["discovery", "map", "lab", "exposures"], ...] = Field(
+        ("discovery",),
+        min_length=1,
+        description="Lines that a run and the nightly command bring up to date.",
+    )
 
 
 class SparkSettings(StageSettings):
@@ -69,18 +91,37 @@ class LogSettings(StageSettings):
 
 
 class Settings(StageSettings):
-    """Every setting of a run, a section a stage."""
+    """Every setting of a run, a section a room; :func:`settings_model` adds the rooms' sections."""
 
-    ingest: IngestSettings = IngestSettings()
-    features: FeaturesSettings = FeaturesSettings()
-    codebook: CodebookSettings = CodebookSettings()
-    words: WordsSettings = WordsSettings()
-    drift: DriftSettings = DriftSettings()
-    mining: MiningSettings = MiningSettings()
-    structures: StructuresSettings = StructuresSettings()
-    report: ReportSettings = ReportSettings()
-    log: LogSettings = LogSettings()
-    spark: SparkSettings = SparkSettings()
+    run: RunSettings = RunSettings()
+    log: LogSettings = Field(LogSettings(), json_schema_extra=OF_THE_CALL)
+    spark: SparkSettings = Field(SparkSettings(), json_schema_extra=OF_THE_CALL)
+
+    def of(self, model: type[_Model]) -> _Model:
+        """Return a section by its model; KeyError when no section has it."""
+        section = getattr(self, self.section_of(model))
+        assert isinstance(section, model)
+        return section
+
+    def section_of(self, model: type[StageSettings]) -> str:
+        """Return the name of the section with this model; KeyError when there is none."""
+        for name in type(self).model_fields:
+            if type(getattr(self, name)) is model:
+                return name
+        raise KeyError(model.__name__)
+
+    def get(self, name: str) -> Any:
+        """Return a setting by its dotted name."""
+        value: Any = self
+        for part in name.split("."):
+            value = getattr(value, part)
+        return value
+
+
+def settings_model(sections: Mapping[str, type[StageSettings]]) -> type[Settings]:
+    """Return the model of all settings: the rooms' sections in their order, then the engine's."""
+    fields: dict[str, Any] = {name: (model, model()) for name, model in sections.items()}
+    return create_model("AllSettings", __base__=Settings, **fields)
 
 
 class _UniqueKeyLoader(yaml.SafeLoader):
@@ -100,21 +141,24 @@ class _UniqueKeyLoader(yaml.SafeLoader):
 
 
 def load_settings(
+    model: type[_Settings],
     file: str | Path | None = None,
     overrides: Iterable[str] = (),
     *,
     defaults: Mapping[str, Any] | None = None,
-) -> Settings:
+) -> _Settings:
     """Read, merge and check the settings.
 
     Parameters
     ----------
+    model : type
+        As :func:`settings_model` makes it.
     file : path or None
         YAML file; sections and keys as printed by ``minia settings``.
     overrides : iterable of str
         ``section.key=value`` with the value in YAML (``true``, ``3``, ``[a, b]``, ``null``).
     defaults : mapping or None
-        Settings of an earlier run, as the ledger keeps them, in place of the models' own defaults;
+        What a warehouse remembers (:func:`remembered`), in place of the models' own defaults;
         not used where a file is given.
 
     Returns
@@ -131,14 +175,14 @@ def load_settings(
     for override in overrides:
         _apply_override(values, override)
     try:
-        return Settings.model_validate(values)
+        return model.model_validate(values)
     except ValidationError as error:
-        raise SettingsError(_explain(error)) from None
+        raise SettingsError(_explain(model, error)) from None
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:
     try:
-        text = path.read_text(encoding="utf-8")
+        text = _regular_text(path)
     except (OSError, UnicodeDecodeError) as error:
         raise SettingsError(f"settings file {path} cannot be read: {error}") from None
     try:
@@ -152,6 +196,54 @@ def _read_yaml(path: Path) -> dict[str, Any]:
     if not isinstance(values, dict):
         raise SettingsError(f"settings file {path} must hold sections such as 'features:'")
     return values
+
+
+def _regular_text(path: Path) -> str:
+    """Return a file's text; OSError where it is none, e.g. a pipe, which would never end."""
+    with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:  # noqa: PTH123
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise OSError("it is no regular file")
+        text = file.read().decode("utf-8")
+    return text
+
+
+def remembered(settings: Settings) -> dict[str, Any]:
+    """Return what a warehouse remembers of the settings, by section: what results depend on."""
+
+    def kept(model: StageSettings) -> dict[str, Any]:
+        values = model.model_dump(mode="json")
+        found = {}
+        for name, field in type(model).model_fields.items():
+            value = getattr(model, name)
+            if not is_of_the_call(field):
+                found[name] = kept(value) if isinstance(value, StageSettings) else values[name]
+        return found
+
+    return kept(settings)
+
+
+def changes(older: Mapping[str, Any], newer: Mapping[str, Any]) -> list[str]:
+    """Return what differs, e.g. ``codebook.size 100 -> 1000``, in the order of the newer.
+
+    Parameters
+    ----------
+    older, newer : mapping
+        Nested or flat, names to JSON values. A name that one of them lacks does not count.
+    """
+    before, after = dict(_leaves(older)), dict(_leaves(newer))
+    return [
+        f"{name} {_short(before[name])} -> {_short(value)}"
+        for name, value in after.items()
+        if name in before and before[name] != value
+    ]
+
+
+def _leaves(values: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, Any]]:
+    for name, value in values.items():
+        if isinstance(value, Mapping) and value:
+            yield from _leaves(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value
 
 
 def _apply_override(values: dict[str, Any], override: str) -> None:
@@ -177,13 +269,13 @@ def _apply_override(values: dict[str, Any], override: str) -> None:
     target[path[-1]] = value
 
 
-def _explain(error: ValidationError) -> str:
+def _explain(model: type[Settings], error: ValidationError) -> str:
     lines = []
     for problem in error.errors():
         location = [str(part) for part in problem["loc"]]
         name = ".".join(location)
         if problem["type"] == "extra_forbidden":
-            lines.append(f"  {name}: unknown setting{_nearest(location)}")
+            lines.append(f"  {name}: unknown setting{_nearest(model, location)}")
         else:
             message = problem["msg"].removeprefix("Value error, ")
             whole = isinstance(problem["input"], dict)  # a rule over several fields names them
@@ -197,13 +289,13 @@ def _short(value: object) -> str:
     return text if len(text) <= 80 else text[:77] + "..."
 
 
-def _nearest(location: list[str]) -> str:
-    fields: Mapping[str, FieldInfo] = Settings.model_fields
+def _nearest(model: type[StageSettings], location: list[str]) -> str:
+    fields: Mapping[str, FieldInfo] = model.model_fields
     for part in location[:-1]:
-        model = _model_of(fields[part]) if part in fields else None
-        if model is None:
+        below = _model_of(fields[part]) if part in fields else None
+        if below is None:
             return ""
-        fields = model.model_fields
+        fields = below.model_fields
     close = difflib.get_close_matches(location[-1], fields, n=1)
     return f"; did you mean {'.'.join([*location[:-1], close[0]])}?" if close else ""
 
@@ -227,7 +319,11 @@ def commented_yaml(settings: Settings) -> str:
 
 def _comment(model: StageSettings, indent: int, lines: list[str]) -> None:
     pad = "  " * indent
-    for name, field in type(model).model_fields.items():
+    fields = type(model).model_fields
+    if indent == 0:  # the rooms' sections first
+        ours = Settings.model_fields
+        fields = {n: f for n, f in fields.items() if n not in ours} | ours
+    for name, field in fields.items():
         value = getattr(model, name)
         if indent == 0:
             lines.append("")

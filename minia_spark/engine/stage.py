@@ -1,235 +1,269 @@
-"""What a stage is, and what it may ask for while it runs.
+"""What a stage declares: what it reads, writes and uses; no Spark, nothing runs here.
 
-Every stage folder has a ``stage.py`` with one :class:`Stage`; :mod:`minia_spark.engine.run` orders
-them, decides which have to run, and publishes what they wrote.
+Order, missing inputs, fingerprints and what a run has to do follow from the declarations.
 """
 
 from __future__ import annotations
 
 import hashlib
+import importlib
 import json
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypeAlias, get_args
 
-from pyspark.sql import Column, DataFrame, SparkSession
-from pyspark.sql import functions as F
-from pyspark.sql.types import StructType
-
-from minia_spark.base.errors import MiniaError
-from minia_spark.engine.progress import Progress
-from minia_spark.engine.session import default_partitions
+from minia_spark.base.errors import SettingsError
+from minia_spark.base.settings import StageSettings, flat, is_of_the_call
 from minia_spark.engine.settings import Settings
-from minia_spark.warehouse.records import Catalogue, Entry, StepRecord
-from minia_spark.warehouse.warehouse import Warehouse
+from minia_spark.engine.table import Artefact, Table
 
-__all__ = ["Source", "Stage", "StageContext", "fingerprint"]
+__all__ = ["Output", "Source", "Stage", "Use", "Variants", "fingerprint", "load", "reachable"]
+
+Output: TypeAlias = Table | Artefact
 
 
 @dataclass(frozen=True)
 class Source:
-    """Where a batch's images come from.
+    """Where a batch comes from.
 
     Attributes
     ----------
-    images : Path
-        Folder of images, searched recursively.
+    place : Path
+        A folder, searched recursively, or one archive.
     files : Path or None
-        A list of the images' paths, one a line, relative to the folder `images`; None: all files
-        in it.
+        A list of files, one path a line, relative to the folder `place`; None: all files in it.
+    kind : str
+        What is read there; the stage that takes it in names it too.
+    companion : Path or None
+        A second file, for kinds that come in two.
     """
 
-    images: Path
+    place: Path
     files: Path | None = None
+    kind: str = "images"
+    companion: Path | None = None
+
+
+@dataclass(frozen=True)
+class Use:
+    """Settings that a stage's output depends on.
+
+    Attributes
+    ----------
+    model : type
+        A room's settings.
+    fields : tuple of str
+        Which of its fields; none: all.
+    without : tuple of str
+        Fields left out where all are used.
+    when : str
+        Dotted name of a yes-or-no setting: used only where it is on.
+    """
+
+    model: type[StageSettings]
+    fields: tuple[str, ...] = ()
+    without: tuple[str, ...] = ()
+    when: str = ""
+
+    def names(self, settings: Settings) -> set[str]:
+        """Return the fields that are used with these settings."""
+        if self.when and not settings.get(self.when):
+            return set()
+        return set(self.fields or self.model.model_fields) - set(self.without)
+
+
+@dataclass(frozen=True)
+class Variants:
+    """A list of names in the settings: a stage runs once for each.
+
+    Attributes
+    ----------
+    model : type
+        A room's settings. Its field of the name of a variant, if there is one, holds what concerns
+        that variant alone: other variants do not depend on it.
+    field : str
+        The field with the list.
+    """
+
+    model: type[StageSettings]
+    field: str
+
+    @property
+    def choices(self) -> set[str]:
+        """All names that may stand in the list."""
+        (element,) = get_args(self.model.model_fields[self.field].annotation)[:1]
+        return set(get_args(element))
+
+    def chosen(self, settings: Settings) -> tuple[str, ...]:
+        """Return the names in the list."""
+        return tuple(getattr(settings.of(self.model), self.field))
 
 
 @dataclass(frozen=True)
 class Stage:
-    """One step of the pipeline.
+    """One step of a line, as a declaration.
 
     Attributes
     ----------
     name : str
-        Also the command's name.
-    per_batch : bool
-        Runs once a batch and reads only that batch; else once for the whole collection.
-    after : tuple of str
-        Names of the stages whose outputs it reads.
+    about : str
+        What it does, in one line of help.
+    line : str
+        ``discovery``, ``map``, ``lab`` or ``exposures``.
+    scope : str
+        ``batch``: runs once a batch and reads only that batch and what belongs to the collection;
+        ``collection``: once, over everything.
+    run : str
+        ``module:function``, which gets a :class:`minia_spark.engine.context.Context`; imported when
+        the stage runs.
+    reads, writes : tuple of Table or Artefact
+    optional : tuple of Table or Artefact
+        What it reads too where it is there.
+    gathers : bool
+        Shows the panels of all rooms: the house adds what they read to `optional`.
+    uses : tuple of Use or settings model
+        It can reach no other settings.
+    consults : tuple of settings models
+        Settings that only its messages depend on, not its output.
     revision : int
         Increased whenever the same input and settings give another output: results of an older
         revision are made anew.
-    settings : callable
-        The part of the settings that its output depends on.
-    run : callable
-        Does the work; writes its tables through the context.
+    source : str
+        It takes in sources of this kind; empty for stages that read tables.
+    digest : str
+        ``module:function`` from (Source, Settings) to the text that tells whether a source changed.
+    gives : str
+        What a stage with `source` opens up for others, e.g. ``pixels``.
+    rows : str
+        ``module:name`` of the :class:`minia_spark.engine.pixels.Reader` of such a stage.
+    over : str
+        ``pixels``: works on decoded images, in the one pass over them.
+    kernel : str
+        ``module:function`` of a stage with `over`, from its context to the
+        :class:`minia_spark.engine.pixels.Kernel` that the pass applies to every image.
+    variants : Variants or None
+        Runs once for each of them, as does every stage that reads what it wrote.
+    all_variants : bool
+        Reads tables of all variants at once instead.
     frozen : bool
-        Once made, new batches do not make it outdated (the vocabulary, the tables of the mining).
+        Once made, new batches do not make it outdated (the codebook, the tables of the mining).
     exact : bool
         Also outdated by what is no content: labels, positions, places of files (the page).
-    check : callable or None
-        Raises SettingsError before a run begins that would run this stage in vain.
+    previous : bool
+        Also reads the published state that comes before.
+    replaces : str
+        What is thrown away when it is made anew because of other settings, e.g. ``the codebook``:
+        a run does so only when it is told to.
+    check : str
+        ``module:function`` from (Settings, Warehouse, variant), which raises SettingsError before a
+        run begins that would run this stage in vain.
+    wants_anew : str
+        ``module:function`` from (Settings, Warehouse, Catalogue, variant): whether a refit has
+        work to do.
+    cost : str
+        ``module:function`` from :class:`minia_spark.engine.cost.Sizes` to its cost.
+    command : str
+        The command that brings it up to date; by default its own name.
     """
 
     name: str
-    per_batch: bool
-    after: tuple[str, ...]
-    revision: int
-    settings: Callable[[Settings], Any]
-    run: Callable[[StageContext], None]
+    about: str
+    line: str
+    scope: Literal["batch", "collection"]
+    run: str
+    reads: tuple[Output, ...] = ()
+    writes: tuple[Output, ...] = ()
+    optional: tuple[Output, ...] = ()
+    gathers: bool = False
+    uses: tuple[Use | type[StageSettings], ...] = ()
+    consults: tuple[type[StageSettings], ...] = ()
+    revision: int = 1
+    source: str = ""
+    digest: str = ""
+    gives: str = ""
+    rows: str = ""
+    over: str = ""
+    kernel: str = ""
+    variants: Variants | None = None
+    all_variants: bool = False
     frozen: bool = False
     exact: bool = False
-    check: Callable[[Settings, Warehouse], None] | None = None
-
-
-@dataclass
-class StageContext:
-    """What a running stage sees: the session, the settings, earlier tables, and where to write."""
-
-    spark: SparkSession
-    settings: Settings
-    warehouse: Warehouse
-    progress: Progress
-    stage: str
-    batch: str | None
-    fingerprint: str
-    run: str
-    view: Catalogue
-    inputs: str = ""
-    source: Source | None = None
-    steps: tuple[StepRecord, ...] = ()
-    counts: dict[str, float] = field(default_factory=dict)
-    entries: list[Entry] = field(default_factory=list)
+    previous: bool = False
+    replaces: str = ""
+    check: str = ""
+    wants_anew: str = ""
+    cost: str = ""
+    command: str = ""
 
     @property
-    def title(self) -> str:
-        """The step as people call it, e.g. ``features b1``."""
-        return self.stage + (f" {self.batch}" if self.batch else "")
+    def per_batch(self) -> bool:
+        """Whether it runs once a batch."""
+        return self.scope == "batch"
 
     @property
-    def parallelism(self) -> int:
-        """How many tasks run at the same time."""
-        return self.spark.sparkContext.defaultParallelism
+    def inputs(self) -> tuple[Output, ...]:
+        """All that it reads."""
+        return (*self.reads, *(o for o in self.optional if o not in self.reads))
 
-    def partitions(self, rows: int) -> int:
-        """Return how many partitions a pass over so many images gets."""
-        return default_partitions(rows, self.parallelism, self.settings.spark.partitions)
+    @property
+    def command_name(self) -> str:
+        """The command that brings it up to date."""
+        return self.command or self.name
 
-    def say(self, text: str) -> None:
-        """Print a line of progress under the step's name."""
-        self.progress.say(f"{self.title}: {text}")
+    def allowed(self, settings: Settings) -> dict[type[StageSettings], set[str]]:
+        """Return which fields of which settings the stage may reach."""
+        found: dict[type[StageSettings], set[str]] = {}
+        for use in self.uses:
+            one = use if isinstance(use, Use) else Use(use)
+            found.setdefault(one.model, set()).update(one.names(settings))
+        return found
 
-    def rows(self, table: str, batch: str | None = None) -> int:
-        """Return how many rows a table has, of one batch or of all, from the catalogue."""
-        return sum(e.rows for e in self.view.of_table(table, batch))
-
-    def read(self, table: str, batch: str | None = None, *, stage: str | None = None) -> DataFrame:
-        """Return a table as this run sees it, of one batch or of all.
-
-        Raises
-        ------
-        MiniaError
-            Nothing wrote it yet.
-        """
-        entries = self.view.of_table(table, batch)
-        if stage is not None:
-            entries = [e for e in entries if e.stage == stage]
-        if not entries:
-            raise MiniaError(f"{self.title}: table {table!r} is not there yet")
-        return self.spark.read.parquet(*[self.pattern(e.path) for e in entries])
-
-    def uri(self, path: str) -> str:
-        """Return a relative path of the warehouse as Spark's writers want it."""
-        return self.warehouse.storage.uri(path)
-
-    def pattern(self, path: str) -> str:
-        """Return a relative path of the warehouse as Spark's readers want it."""
-        return self.warehouse.storage.pattern(path)
-
-    def folder(self, table: str) -> str:
-        """Return the folder, relative to the warehouse, that this step may write for a table."""
-        parts = [table, f"run={self.run}"]
-        if self.batch is not None:
-            parts.append(f"batch={self.batch}")
-        return "/".join([*parts, f"stage={self.stage}"] if table == "rejects" else parts)
-
-    def write(
-        self,
-        table: str,
-        frame: DataFrame,
-        schema: StructType,
-        *,
-        within: str = "",
-        digest: Column | str | None = None,
-        measures: Mapping[str, Column] | None = None,
-    ) -> DataFrame:
-        """Write a table's Parquet files and return them, read back.
+    def used(
+        self, settings: Settings, variant: str | None, variants: Variants | None
+    ) -> dict[str, Any]:
+        """Return what the output depends on: dotted name of a setting to its JSON value.
 
         Parameters
         ----------
-        table : str
-        frame : DataFrame
-        schema : StructType
-            The table's contract: columns are selected by it, in its order; another type is an
-            error.
-        within : str
-            Folder below the step's own, for steps that write something else beside the rows.
-        digest : Column or str or None
-            What later fingerprints are made from, given or aggregated from the rows; by default
-            this step's own fingerprint.
-        measures : mapping, optional
-            Aggregates of the written rows that go into `counts` under their names.
-
-        Raises
-        ------
-        MiniaError
-            The frame's columns have other types than the schema says.
+        settings : Settings
+        variant : str or None
+        variants : Variants or None
+            Where the variants are from.
         """
-        selected = frame.select(*[frame[name] for name in schema.names])
-        for wanted, got in zip(schema.fields, selected.schema.fields, strict=True):
-            if wanted.dataType.simpleString() != got.dataType.simpleString():
-                raise MiniaError(
-                    f"{self.title}: column {table}.{wanted.name} is "
-                    f"{got.dataType.simpleString()}, not {wanted.dataType.simpleString()}"
-                )
-        path = self.folder(table) + (f"/{within}" if within else "")
-        with self.progress.spark_jobs(self.spark.sparkContext, f"{self.title}: {table}"):
-            selected.write.mode("overwrite").parquet(self.uri(path))
-        written = self.spark.read.schema(schema).parquet(self.pattern(path))
-        asked = dict(measures or {})
-        told = written.agg(
-            F.count("*").alias("rows"),
-            (digest if isinstance(digest, Column) else F.lit(digest)).alias("digest"),
-            *(column.alias(f"of_{name}") for name, column in asked.items()),
-        ).first()
-        assert told is not None
-        self.counts |= {name: told[f"of_{name}"] or 0 for name in asked}
-        self.publish(table, path, rows=told["rows"], digest=told["digest"])
-        return written
+        found: dict[str, Any] = {}
+        for model, names in self.allowed(settings).items():
+            section = settings.section_of(model)
+            skipped: set[str] = set()
+            if variants is not None and model is variants.model:
+                skipped = {variants.field, *variants.choices} - {variant or ""}
+            for name, value in flat(settings.of(model), section):
+                first = name.split(".")[1]
+                if first in names and first not in skipped:
+                    found[name] = value
+        return found
 
-    def publish(self, table: str, path: str, *, rows: int, digest: str | None = None) -> None:
-        """Note a complete folder for the catalogue; it becomes visible when the run commits."""
-        self.entries.append(
-            Entry(
-                table=table,
-                batch=self.batch,
-                stage=self.stage,
-                run=self.run,
-                path=path,
-                rows=rows,
-                fingerprint=self.fingerprint,
-                digest=digest or self.fingerprint,
-                inputs=self.inputs,
-            )
-        )
 
-    def check_counts(self, what: str, into: int, *out_of: int) -> None:
-        """Raise MiniaError unless in = out + rejected: no row may get lost unseen."""
-        if into != sum(out_of):
-            raise MiniaError(
-                f"{self.title}: {into} {what} went in but {' + '.join(map(str, out_of))} came out; "
-                "the input changed while it was read, or this is a defect; start the run again"
-            )
+def reachable(stage: Stage, settings: Settings, model: type[StageSettings]) -> set[str]:
+    """Return the fields of a settings model that a stage may read.
+
+    Raises
+    ------
+    SettingsError
+        It declared none of them.
+    """
+    names = stage.allowed(settings).get(model)
+    if model in stage.consults:
+        names = set(model.model_fields)
+    if names is None:
+        raise SettingsError(f"stage {stage.name} did not declare that it uses {model.__name__}")
+    machine = {n for n, f in model.model_fields.items() if is_of_the_call(f)}
+    return names | machine
+
+
+def load(place: str) -> Any:
+    """Import what ``module:name`` says."""
+    module, _, name = place.partition(":")
+    return getattr(importlib.import_module(module), name)
 
 
 def fingerprint(*parts: object) -> str:

@@ -8,6 +8,7 @@ that is there already. What failed is tried again by the next call.
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import os
 import time
@@ -15,26 +16,22 @@ from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-
-import pyarrow.dataset as ds
-from pyspark.sql import SparkSession
+from typing import TYPE_CHECKING
 
 from minia_spark import __version__
 from minia_spark.base.errors import InputError, MiniaError, SettingsError, root_cause
 from minia_spark.base.events import log_event
 from minia_spark.engine.inbox import Candidate, look
-from minia_spark.engine.plan import STAGES, Request
-from minia_spark.engine.progress import Progress
-from minia_spark.engine.run import execute_locked
-from minia_spark.engine.session import is_running
-from minia_spark.engine.settings import Settings
+from minia_spark.engine.plan import Request
+from minia_spark.engine.run import Runner
 from minia_spark.images.identity import path_of_uri, uri_of
 from minia_spark.warehouse.records import Arrival, RunRecord, now
-from minia_spark.warehouse.warehouse import Warehouse
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
 
 __all__ = ["Outcome", "counts_of", "exit_code", "reprocess", "summary"]
 
-_STAGES = tuple(stage.name for stage in STAGES)
 _WORDS = {
     "done": "brought in",
     "failed": "failed",
@@ -68,14 +65,13 @@ class Outcome:
 
 def reprocess(
     inbox: Path,
-    settings: Settings,
-    warehouse: Warehouse,
-    progress: Progress,
-    open_session: Callable[[], SparkSession],
+    runner: Runner,
     *,
     tell: Callable[[Outcome], None],
     settle_seconds: float = 0.0,
     batches_per_run: int = 1,
+    replace: bool = False,
+    follow_links_outside: bool = False,
     clock_ns: Callable[[], int] = time.time_ns,
 ) -> list[Outcome]:
     """Bring every batch that is new or changed into the warehouse, in natural order of their names.
@@ -83,9 +79,7 @@ def reprocess(
     Parameters
     ----------
     inbox : Path
-    settings, warehouse, progress
-    open_session : callable
-        Starts Spark or returns the session that it started; not called when nothing is new.
+    runner : Runner
     tell : callable
         Is given every outcome as soon as it is known.
     settle_seconds : float
@@ -93,6 +87,10 @@ def reprocess(
     batches_per_run : int
         How many new batches are published together: what is made from all batches is made once
         for them.
+    replace : bool
+        Other settings may throw away costly work.
+    follow_links_outside : bool
+        Whether links may lead out of the inbox.
     clock_ns : callable
         Nanoseconds of the clock that times of files are compared with.
 
@@ -108,14 +106,14 @@ def reprocess(
     MiniaError
         The warehouse is in use, or cannot be written.
     """
-    candidates, others = look(inbox, settings.ingest)
+    candidates, others = look(inbox, follow_links_outside=follow_links_outside)
     if others:
-        progress.warn(
+        runner.progress.warn(
             f"{others:,} files lie in the inbox itself and belong to no batch: every batch needs a "
             "folder or a list of its own"
         )
-    with warehouse.lock("minia reprocess", say=progress.say):
-        call = _Call(settings, warehouse, progress, open_session, tell)
+    with runner.warehouse.lock("minia reprocess", say=runner.progress.say):
+        call = _Call(runner, tell, replace=replace)
         call.settle_ns, call.clock_ns = int(settle_seconds * 1e9), clock_ns
         try:
             call.work(candidates, batches_per_run)
@@ -127,25 +125,18 @@ def reprocess(
 class _Call:
     """One call while it goes through the inbox."""
 
-    def __init__(
-        self,
-        settings: Settings,
-        warehouse: Warehouse,
-        progress: Progress,
-        open_session: Callable[[], SparkSession],
-        tell: Callable[[Outcome], None],
-    ) -> None:
-        self.settings = settings
-        self.warehouse = warehouse
-        self.progress = progress
+    def __init__(self, runner: Runner, tell: Callable[[Outcome], None], *, replace: bool) -> None:
+        self.warehouse = runner.warehouse
         self.settle_ns = 0
         self.clock_ns = time.time_ns
         self.outcomes: list[Outcome] = []
-        self._open_session = open_session
+        self._open_session = runner.open_session
+        self._runner = dataclasses.replace(runner, open_session=self._session)
         self._tell = tell
+        self._replace = replace
         self._spark: SparkSession | None = None
-        self._known = warehouse.arrivals()
-        self._state = warehouse.catalogue()
+        self._known = self.warehouse.arrivals()
+        self._state = self.warehouse.catalogue()
         self._notes: list[Arrival] = []
 
     def work(self, candidates: Sequence[Candidate], batches_per_run: int) -> None:
@@ -190,7 +181,7 @@ class _Call:
     def _by_content(self, candidate: Candidate) -> Outcome | None:
         """Return what its files' content tells; None: it has to run."""
         title, batch, old = candidate.title, candidate.batch, self._old(candidate)
-        self.progress.say(f"{title}: looking into {candidate.listing.entries:,} files")
+        self._runner.progress.say(f"{title}: looking into {candidate.listing.entries:,} files")
         if old is not None and old.named == candidate.contents.named:
             self._note(candidate.arrival(old.same_as))
             return Outcome(title, "known", "touched, but nothing changed")
@@ -224,8 +215,10 @@ class _Call:
 
     def _stranger(self, candidate: Candidate) -> str | None:
         """Return where the images of the batch of this name are, if that is somewhere else."""
+        import pyarrow.dataset as ds  # noqa: PLC0415 - nothing new, nothing loaded
+
         storage = self.warehouse.storage
-        below = uri_of(os.path.realpath(os.fsencode(candidate.source.images))) + "/"
+        below = uri_of(os.path.realpath(os.fsencode(candidate.source.place))) + "/"
         for entry in self._state.of_table("images", candidate.batch):
             table = ds.dataset(storage.full(entry.path), filesystem=storage.filesystem)
             for uri in table.head(1, columns=["uri"])["uri"].to_pylist():
@@ -247,6 +240,8 @@ class _Call:
                 for candidate in bad:
                     self._say(candidate, _failed(candidate, error))
             except Exception as error:
+                from minia_spark.engine.session import is_running  # noqa: PLC0415
+
                 if self._spark is None or not is_running(self._spark):
                     raise  # nothing else would fare better
                 for candidate in group:
@@ -265,11 +260,12 @@ class _Call:
         what = ", ".join(names) if len(names) <= 3 else f"{len(names)} batches"
         request = Request(
             f"minia reprocess: {what}",
-            _STAGES,
+            self._runner.house.stages_of(self._runner.settings.run.lines),
+            replace=self._replace,
             sources={candidate.batch: candidate.source for candidate in group},
             arrivals=tuple(candidate.arrival() for candidate in group),
         )
-        return execute_locked(request, self.settings, self.warehouse, self.progress, self._session)
+        return self._runner.execute_locked(request)
 
     def _session(self) -> SparkSession:
         self._spark = self._open_session()
@@ -279,7 +275,7 @@ class _Call:
         if record.state == "nothing to do":
             return Outcome(candidate.title, "known", "it is there already")
         rows = {
-            table: sum(e.rows for e in self._state.of_table(table, candidate.batch))
+            table: sum(e.rows or 0 for e in self._state.of_table(table, candidate.batch))
             for table in ("images", "rejects")
         }
         seconds = sum(s.seconds for s in record.steps if alone or s.batch == candidate.batch)
@@ -304,7 +300,7 @@ class _Call:
     def save_notes(self) -> None:
         """Write into the ledger what was looked into and needed no run."""
         if self._notes:
-            settings = self.settings.model_dump(mode="json")
+            settings = self._runner.settings.model_dump(mode="json")
             record = self.warehouse.new_run("minia reprocess", __version__, settings, self._notes)
             ended = {
                 "state": "nothing to do",

@@ -1,11 +1,11 @@
 """What an extractor of local features is, and what it returns.
 
-SIFT is the first; others join by a module with a class of this shape and a line in :func:`create`.
+SIFT is the first; others join by a module with a class of this shape and a line in
+:mod:`.extractors`.
 """
 
 from __future__ import annotations
 
-import functools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -14,9 +14,7 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from minia_spark.features.settings import FeaturesSettings
-
-__all__ = ["Extractor", "Features", "create", "ordered", "strongest"]
+__all__ = ["Extractor", "Features", "ordered", "strongest"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,24 +122,3 @@ def strongest(features: Features, limit: int) -> Features:
 def _bytes_key(descriptors: NDArray[Any]) -> NDArray[np.bytes_]:
     width = descriptors.shape[1] * descriptors.itemsize
     return np.ascontiguousarray(descriptors).view(f"S{width}").reshape(len(descriptors))
-
-
-@functools.lru_cache(maxsize=4)
-def create(settings: FeaturesSettings) -> Extractor:
-    """Make the extractor that the settings name, once in a process.
-
-    Workers are reused between tasks, and a network is costly to load: hence the cache. OpenCV is
-    held to one thread, as Spark gives every core a task of its own.
-    """
-    import cv2  # noqa: PLC0415 - the driver makes no extractor
-
-    from minia_spark.features.sift import SiftExtractor  # noqa: PLC0415
-
-    cv2.setNumThreads(1)
-    return SiftExtractor(
-        **settings.sift.model_dump(),
-        median_filter=settings.median_filter,
-        background_mask=settings.background_mask,
-        max_features=settings.max_features,
-        max_pixels=settings.max_pixels,
-    )

@@ -43,7 +43,11 @@ class SiftSettings(StageSettings):
 class FeaturesSettings(StageSettings):
     """Which features are extracted, and from which pixels."""
 
-    extractor: Literal["sift"] = Field(default="sift", description="Kind of local features.")
+    extractors: tuple[Literal["sift"], ...] = Field(
+        default=("sift",),
+        min_length=1,
+        description="Kinds of local features; everything after them is done once for each.",
+    )
     sift: SiftSettings = Field(default_factory=SiftSettings, description="Parameters of SIFT.")
     median_filter: int = Field(
         default=0,

@@ -1,4 +1,4 @@
-"""Features on Spark: one row an image; the extractors are in this folder.
+"""Features in the pass over the pixels: one row an image; the extractors are in this folder.
 
 An image that cannot be extracted, although ingest could read it, keeps its row with a reason and
 no features, and is a row of ``rejects`` too.
@@ -6,114 +6,62 @@ no features, and is a row of ``rejects`` too.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any
 
 import pyarrow as pa
 from pyspark.sql import functions as F
-from pyspark.sql.types import (
-    ArrayType,
-    BinaryType,
-    FloatType,
-    IntegerType,
-    StringType,
-    StructField,
-    StructType,
-)
 
 from minia_spark.base.errors import InputError, Rejected
-from minia_spark.engine.stage import Stage, StageContext
-from minia_spark.features.columns import LISTS, feature_columns
-from minia_spark.features.extractor import Features, create
+from minia_spark.engine.context import Context
+from minia_spark.engine.pixels import Image, Kernel
+from minia_spark.features.columns import feature_columns
+from minia_spark.features.extractor import Features
+from minia_spark.features.extractors import extractor_of
 from minia_spark.features.settings import FeaturesSettings
-from minia_spark.images.decode import decode
-from minia_spark.images.identity import content_hash
-from minia_spark.images.reader import ImageReader
-from minia_spark.images.reasons import Reason
-from minia_spark.ingest.stage import REJECTS
+from minia_spark.features.tables import FEATURES
+from minia_spark.ingest.tables import IMAGES, REJECTS
 
-__all__ = ["STAGE", "features_schema"]
-
-_BATCH_BYTES = 16 << 20
-_BATCH_IMAGES = 256
+__all__ = ["kernel", "run"]
 
 
-def features_schema(settings: FeaturesSettings) -> StructType:
-    """Return the schema of table ``features``; the descriptors' layout is in their metadata."""
-    extractor = create(settings)
-    layout = {
-        "extractor": extractor.name,
-        "dtype": extractor.descriptor_dtype.str,
-        "dimension": extractor.descriptor_dim,
-    }
-    lists = [StructField(name, ArrayType(FloatType(), True), True) for name in LISTS]
-    return StructType(
-        [
-            StructField("batch", StringType(), False),
-            StructField("image_id", StringType(), False),
-            StructField("n_features", IntegerType(), False),
-            StructField("n_found", IntegerType(), False),
-            *lists,
-            StructField("descriptors", BinaryType(), True, layout),
-            StructField("reason", StringType(), True),
-            StructField("detail", StringType(), True),
-        ]
-    )
+def kernel(context: Context) -> Kernel:
+    """Return what the pass does with every image: its features, or why there are none."""
+    assert context.variant is not None
+    made = extractor_of(context.variant)
+    options = made.options(context.settings(FeaturesSettings))
+    columns = tuple(c for c in FEATURES.columns if c.name not in ("batch", "image_id"))
+    return Kernel(columns, partial(_extract_all, made.module, options))
 
 
-def _run(context: StageContext) -> None:
-    settings = context.settings.features
-    options = context.settings.ingest.decode_options()
-    schema = features_schema(settings)
+def _extract_all(
+    module: str, options: dict[str, Any]
+) -> Callable[[Sequence[Image]], Mapping[str, pa.Array]]:
+    from minia_spark.features.extractors import make  # noqa: PLC0415
 
-    def extract(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        extractor = create(settings)
-        with ImageReader(max_bytes=options["max_bytes"]) as reader:
+    extractor = make(module, **options)
 
-            def one(uri: str, hashed: str) -> Features | Rejected:
-                try:
-                    data = reader.read(uri)
-                    if content_hash(data) != hashed:
-                        raise Reason.UNREADABLE.reject(
-                            "The file has changed since it was ingested; ingest the batch again."
-                        )
-                    return extractor.extract(decode(data, **options).pixels)
-                except Rejected as rejected:
-                    return rejected
+    def one(image: Image) -> Features | Rejected:
+        if isinstance(image, Rejected):
+            return image
+        try:
+            return extractor.extract(image.pixels)
+        except Rejected as rejected:
+            return rejected
 
-            for batch in batches:
-                held: list[Features | Rejected] = []
-                first = size_bytes = 0
-                places = zip(
-                    batch["uri"].to_pylist(), batch["content_hash"].to_pylist(), strict=True
-                )
-                for row, (uri, hashed) in enumerate(places):
-                    held.append(one(uri, hashed))
-                    size_bytes += (
-                        0 if isinstance(held[-1], Rejected) else held[-1].descriptors.nbytes
-                    )
-                    full = size_bytes >= _BATCH_BYTES or len(held) >= _BATCH_IMAGES
-                    if full or row == batch.num_rows - 1:
-                        names = batch.select(["batch", "image_id"]).slice(first, len(held))
-                        columns = dict(zip(names.schema.names, names.columns, strict=True))
-                        yield pa.RecordBatch.from_pydict(columns | feature_columns(held))
-                        held, first, size_bytes = [], row + 1, 0
+    return lambda images: feature_columns([one(image) for image in images])
 
-    images = context.read("images", context.batch)
-    count = context.rows("images", context.batch)
-    # Rows of one Parquet file stay together and in order: each task reads its part of it once.
-    place = [
-        F.regexp_extract("uri", "^[^#]*", 0),
-        F.regexp_extract("uri", "row_group=([0-9]+)", 1).try_cast("int"),
-        F.regexp_extract("uri", "row=([0-9]+)$", 1).try_cast("long"),
-    ]
-    ordered = images.repartitionByRange(context.partitions(count), *place).sortWithinPartitions(
-        *place
-    )
-    frame = ordered.select("batch", "image_id", "uri", "content_hash").mapInArrow(extract, schema)
+
+def run(context: Context) -> None:
+    """Write the features of a batch, and who has none."""
+    assert context.variant is not None
+    settings = context.settings(FeaturesSettings)
+    layout = extractor_of(context.variant).layout(settings)
     written = context.write(
-        "features",
-        frame,
-        schema,
+        FEATURES,
+        context.passed(),
+        metadata={"descriptors": layout},
         measures={
             "images": F.count("*"),
             "features": F.sum("n_features"),
@@ -121,7 +69,8 @@ def _run(context: StageContext) -> None:
             "rejects": F.count("reason"),
         },
     )
-    context.check_counts("images", count, context.entries[-1].rows)
+    count = context.rows(IMAGES)
+    context.check_counts("images", count, context.entries[-1].rows or 0)
     bad = written.where("reason is not null").select("batch", "image_id", "reason", "detail")
     if context.counts["rejects"] == count:
         row = bad.orderBy("image_id").first()
@@ -130,28 +79,15 @@ def _run(context: StageContext) -> None:
             f"no image of batch {context.batch} could be extracted, e.g. {row['image_id']}: "
             f"{row['detail']} Nothing was published."
         )
-    rejects = context.spark.createDataFrame([], REJECTS)
     if context.counts["rejects"]:
-        rejects = bad.join(images.select("image_id", "uri"), "image_id")
-        rejects = rejects.withColumn("stage", F.lit("features")).coalesce(1)
-    context.write("rejects", rejects, REJECTS)
-    context.check_counts("rejects", int(context.counts["rejects"]), context.entries[-1].rows)
+        places = context.read(IMAGES).select("image_id", "uri")
+        named = bad.join(places, "image_id").withColumn("stage", F.lit("features"))
+        context.write(REJECTS, named.coalesce(1))
+    else:
+        context.write_rows(REJECTS, REJECTS.arrow_schema().empty_table())
+    context.check_counts("rejects", int(context.counts["rejects"]), context.entries[-1].rows or 0)
     if context.counts["left_out"]:
         context.progress.warn(
             f"{context.title}: {context.counts['left_out']:,} features beyond "
             f"features.max_features ({settings.max_features:,}) an image were left out"
         )
-
-
-STAGE = Stage(
-    name="features",
-    per_batch=True,
-    after=("ingest",),
-    revision=1,
-    settings=lambda s: {
-        "features": s.features.model_dump(mode="json"),
-        # what decides which grey levels the extractor sees
-        "decode": [s.ingest.fits_interval, s.ingest.fits_stretch],
-    },
-    run=_run,
-)

@@ -7,7 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from minia_spark.base.errors import Rejected
+from minia_spark.images.failures import sentence
 from minia_spark.images.fits import read_fits, unpack
+from minia_spark.images.identity import content_hash
 from minia_spark.images.raster import read_raster
 from minia_spark.images.reasons import Reason
 from minia_spark.images.sniff import sniff
@@ -16,7 +19,9 @@ from minia_spark.images.stretch import to_uint8
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["Decoded", "decode"]
+    from minia_spark.images.reader import ImageReader
+
+__all__ = ["Decoded", "decode", "decode_known"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +88,7 @@ def decode(
     ------
     Rejected
         With a word of :class:`~minia_spark.images.reasons.Reason`; whatever the bytes are, no
-        other exception leaves except MemoryError, which says nothing about the bytes.
+        other exception leaves. ``out_of_memory`` says nothing about the bytes but their number.
     """
     if not data:
         raise Reason.EMPTY_FILE.reject("The file has 0 bytes.")
@@ -91,11 +96,53 @@ def decode(
         raise Reason.FILE_LIMIT.reject(
             f"The file has {len(data)} bytes; the limit is {max_bytes} (ingest.max_file_mib)."
         )
+    try:
+        return _decode(data, max_pixels, max_bytes, fits_interval, fits_stretch)
+    except Rejected:
+        raise
+    except MemoryError as error:
+        raise Reason.OUT_OF_MEMORY.reject(
+            f"Decoding the {len(data)} bytes takes more memory than the worker has; give workers "
+            "more, or lower ingest.max_pixels, and ingest the batch again."
+        ) from error
+    except Exception as error:  # one image must not end the run, and its name is known only here
+        raise Reason.DECODER_FAILED.reject(
+            f"{type(error).__name__} in a decoder, which is a defect: {sentence(error)}"
+        ) from error
+
+
+def _decode(data: bytes, max_pixels: int, max_bytes: int, interval: str, stretch: str) -> Decoded:
     kind, values = _read(data, max_pixels=max_pixels, max_bytes=max_bytes)
-    stretch = None
+    name = None
     if values.dtype != np.uint8 or kind == "fits":
-        values, stretch = to_uint8(values, interval=fits_interval, stretch=fits_stretch)
-    return Decoded(pixels=np.ascontiguousarray(values), format=kind, stretch=stretch)
+        values, name = to_uint8(values, interval=interval, stretch=stretch)
+    return Decoded(pixels=np.ascontiguousarray(values), format=kind, stretch=name)
+
+
+def decode_known(reader: ImageReader, uri: str, known_hash: str, **options: Any) -> Decoded:
+    """Read and decode an image that was ingested earlier.
+
+    Parameters
+    ----------
+    reader : ImageReader
+        Kept open by the caller: images of one container that are asked for in order cost one pass.
+    uri, known_hash : str
+        As in the row of table ``images`` (`known_hash` is its ``content_hash``).
+    **options
+        As for :func:`decode`, by keyword; :meth:`IngestSettings.decode_options` gives them.
+
+    Raises
+    ------
+    Rejected
+        As :meth:`ImageReader.read` and :func:`decode`; ``unreadable`` if the bytes are other ones
+        than they were.
+    """
+    data = reader.read(uri)
+    if content_hash(data) != known_hash:
+        raise Reason.UNREADABLE.reject(
+            "The file has changed since it was ingested; ingest the batch again."
+        )
+    return decode(data, **options)
 
 
 def _read(data: bytes, *, max_pixels: int, max_bytes: int) -> tuple[str, NDArray[Any]]:

@@ -7,20 +7,22 @@ page. Writers that check the page size only every 1,024 rows make pages of up to
 
 from __future__ import annotations
 
-import io
+import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from minia_spark.base.errors import Rejected
+from minia_spark.images.container import Container, Held, Limits, Part, check_size
 from minia_spark.images.failures import sentence
 from minia_spark.images.reasons import Reason
 
 if TYPE_CHECKING:
+    import io
     from collections.abc import Iterator
 
-__all__ = ["ParquetImages", "ParquetRow", "is_parquet"]
+__all__ = ["ParquetImages", "ParquetRow"]
 
 _MAGIC = b"PAR1"
 _BYTES, _PATH = "image.bytes", "image.path"
@@ -50,18 +52,8 @@ class ParquetRow(NamedTuple):
     data: bytes | None
 
 
-def is_parquet(start: bytes) -> bool:
-    """Whether a file whose first bytes are `start` claims to be Parquet."""
-    return start.startswith(_MAGIC)
-
-
-class ParquetImages:
-    """The images of one Parquet file.
-
-    Parameters
-    ----------
-    file : binary file object
-        Seekable; closed by the caller.
+class ParquetImages(Container):
+    """The images of one Parquet file; fragments are ``row_group=G&row=R``.
 
     Raises
     ------
@@ -70,13 +62,64 @@ class ParquetImages:
         of image bytes.
     """
 
-    def __init__(self, file: io.BufferedIOBase) -> None:
+    title = "a Parquet file"
+    fragment = re.compile(r"row_group=(\d{1,9})&row=(\d{1,18})")
+    names_are_below = False
+
+    def __init__(self, file: io.BufferedReader, limits: Limits) -> None:
+        self._max_bytes = limits.max_bytes
         with _refusing("The Parquet file"):
             self._file = pq.ParquetFile(file, buffer_size=_BUFFER_BYTES, pre_buffer=False)
             self._columns = _image_columns(self._file)
             metadata = self._file.metadata
             counts = [metadata.row_group(i).num_rows for i in range(metadata.num_row_groups)]
         self._first_rows = [sum(counts[:i]) for i in range(len(counts))]
+        self._pass: Iterator[ParquetRow] = iter(())
+        self._last: ParquetRow | None = None
+
+    @staticmethod
+    def recognises(start: bytes) -> bool:
+        """By the first four bytes."""
+        return start.startswith(_MAGIC)
+
+    def images(self, part: Part) -> Iterator[Held]:
+        """Yield the rows of every `part.of`-th row group; a damaged one gives those before it."""
+        for row_group in range(part.number, self.row_groups, part.of):
+            try:
+                for row in self.rows(row_group):
+                    fragment = f"row_group={row_group}&row={row.row}"
+                    try:
+                        yield Held(row.path, fragment, self._data(row), row.number)
+                    except Rejected as rejected:
+                        yield Held(row.path, fragment, rejected, row.number)
+            except Rejected as rejected:
+                yield Held(None, f"row_group={row_group}", rejected)
+
+    def read(self, *place: str) -> bytes:
+        """Return the bytes of a row; rows of one row group in rising order cost one pass."""
+        row_group, row = map(int, place)
+        return self._data(self._row(row_group, row))
+
+    def _data(self, row: ParquetRow) -> bytes:
+        if row.data is None:
+            raise Reason.EMPTY_FILE.reject("The row's image bytes are null.")
+        check_size(len(row.data), self._max_bytes)
+        return row.data
+
+    def _row(self, row_group: int, row: int) -> ParquetRow:
+        last = self._last
+        if last is not None and (last.row_group, last.row) == (row_group, row):
+            return last
+        if last is None or last.row_group != row_group or last.row > row:
+            self._pass, self._last = self.rows(row_group), None
+        for found in self._pass:
+            self._last = found
+            if found.row == row:
+                return found
+        self._last = None
+        raise Reason.CORRUPT.reject(
+            f"Row group {row_group} of the Parquet file has no row {row}; the file has changed."
+        )
 
     @property
     def row_groups(self) -> int:

@@ -120,8 +120,8 @@ def read_raster(data: bytes, kind: RasterFormat, *, max_pixels: int) -> NDArray[
             image.load()
             return _pixels(image, kind)
         except (Rejected, MemoryError):
-            # A lack of memory says nothing about the record: it must fail the task, which is
-            # tried again, and not drop an image. What a header can ask for is bounded above.
+            # A lack of memory is no damage of the file: decode() says so. What a header can ask for
+            # is bounded above.
             raise
         except Exception as error:  # decoders raise anything on hostile bytes
             raise _failure(error, image, data, kind) from error

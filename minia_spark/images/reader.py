@@ -1,29 +1,43 @@
-"""Bytes of images by URI: plain files, and rows of Parquet files.
+"""Bytes of images by URI: plain files, and what files of images hold.
 
-A row's URI is ``file:///data/images.parquet#row_group=G&row=R``. Files are opened without waiting
+``file:///data/a.jpg`` is a file, ``file:///data/images.parquet#row_group=G&row=R`` a row,
+``file:///data/a.zip#member=NAME&offset=N`` a member of an archive. Files are opened without waiting
 (a pipe put in a file's place cannot hold a worker) and only if they are regular.
 """
 
 from __future__ import annotations
 
-import io
 import os
-import re
 import stat
 from typing import TYPE_CHECKING, NamedTuple
 
 from minia_spark.base.errors import Rejected
+from minia_spark.images.container import Container, Held, Limits, Part, PlainImage
 from minia_spark.images.failures import sentence
 from minia_spark.images.identity import image_id_of, path_of_uri, uri_of
-from minia_spark.images.parquet import ParquetImages, ParquetRow, is_parquet
+from minia_spark.images.parquet import ParquetImages
 from minia_spark.images.reasons import Reason
+from minia_spark.images.tar_archive import GzipTarArchive, TarArchive
+from minia_spark.images.zip_archive import ZipArchive
 
 if TYPE_CHECKING:
+    import io
     from collections.abc import Iterator
 
-__all__ = ["ImageReader", "Sourced", "images_of_file", "open_regular"]
+__all__ = [
+    "KINDS",
+    "ImageReader",
+    "Sourced",
+    "absolute_path",
+    "images_of_file",
+    "is_file_of_images",
+    "open_regular",
+]
 
-_FRAGMENT = re.compile(r"row_group=(\d{1,9})&row=(\d{1,18})")
+KINDS: tuple[type[Container], ...] = (ParquetImages, ZipArchive, GzipTarArchive, TarArchive)
+"""Files of images, recognised by their content, in this order; any other file is one image."""
+
+_START_BYTES = 8192
 
 
 class Sourced(NamedTuple):
@@ -32,68 +46,137 @@ class Sourced(NamedTuple):
     Attributes
     ----------
     image_id : str
-        From the path, or for a Parquet row from its ``image.path``; ``<file>#<row number>`` where
-        that is null.
+        From the path, for a member of an archive with its path inside, as if the archive were a
+        folder; for a Parquet row from its ``image.path``, ``<file>#<row number>`` where that is
+        null.
     uri : str
         What :meth:`ImageReader.read` takes.
     data : bytes or Rejected
         The encoded image.
+    folder : str or None
+        The folder that directly holds it, printable as an image_id is: of its path inside the file
+        of images, else of the file; None at the top.
     """
 
     image_id: str
     uri: str
     data: bytes | Rejected
+    folder: str | None = None
 
 
-def images_of_file(root: bytes, path: bytes, *, max_bytes: int) -> Iterator[Sourced]:
-    """Yield the image of a plain file, or the images of a Parquet file, in order.
+def images_of_file(
+    root: bytes,
+    path: bytes,
+    *,
+    max_bytes: int,
+    max_archive_members: int = 1_000_000,
+    max_archive_ratio: int = 100,
+    part: Part = Part(),  # noqa: B008 - frozen
+) -> Iterator[Sourced]:
+    """Yield the image of a plain file, or the images of a file of images, in order.
 
-    A Parquet file that cannot be opened, or has no image column, is one refusal under its own URI;
-    a damaged row group gives its readable rows and one refusal.
+    A file of images that cannot be opened is one refusal under its own URI; a damaged one gives
+    what can be read of it and one refusal.
 
     Parameters
     ----------
     root : bytes
-        Absolute path of the input folder.
+        Absolute path of the input folder, or of the input itself where that is a file.
     path : bytes
-        A file's path below it, as :func:`~minia_spark.ingest.listing.list_folder` gives it.
+        A file's path below it, as :func:`~minia_spark.images.listing.list_folder` gives it; empty
+        if the root is the file. The members of an archive that is the root are called as they
+        would be if it had been unpacked to a folder and that were the root.
     max_bytes : int
-        Larger files are refused unread; for a Parquet file the limit holds for each row.
+        Larger files are refused unread; for a file of images the limit holds for each image.
+    max_archive_members, max_archive_ratio : int
+        As for :class:`~minia_spark.images.container.Limits`.
+    part : Part
+        Which share of the images of a file of images; a plain file is in part 0.
     """
-    absolute = root.rstrip(b"/") + b"/" + path
-    image_id, uri = image_id_of(path), uri_of(absolute)
+    absolute = absolute_path(root, path)
+    uri = uri_of(absolute)
+    limits = Limits(max_bytes, max_archive_members, max_archive_ratio)
     try:
         with open_regular(absolute) as file:
-            if not is_parquet(file.read(4)):
-                yield Sourced(image_id, uri, _whole(file, max_bytes))
-                return
-            images = ParquetImages(file)
-            for row_group in range(images.row_groups):
-                yield from _images_of_group(images, row_group, absolute, image_id, max_bytes)
+            container = _kind_of(file)(file, limits)
+            for held in container.images(part):
+                yield _sourced(held, uri, absolute, path, below=container.names_are_below)
     except Rejected as rejected:
-        yield Sourced(image_id, uri, rejected)
+        if part.tells(rejected):
+            yield Sourced(_own_id(absolute, path), uri, rejected)
+    except MemoryError:
+        refused = Reason.OUT_OF_MEMORY.reject(
+            "Reading the file takes more memory than the worker has; give workers more, or lower "
+            "ingest.max_file_mib, and ingest the batch again."
+        )
+        yield Sourced(_own_id(absolute, path), uri, refused)
 
 
-def _images_of_group(
-    images: ParquetImages, row_group: int, absolute: bytes, file_id: str, max_bytes: int
-) -> Iterator[Sourced]:
+def _sourced(held: Held, uri: str, absolute: bytes, path: bytes, *, below: bool) -> Sourced:
+    folder = _folder_of(held.name or b"") or _folder_of(path)
+    where = f"{uri}#{held.fragment}" if held.fragment else uri
+    if held.number is None:
+        return Sourced(_own_id(absolute, path), where, held.data, folder)
+    data = held.data
+    if isinstance(data, bytes):
+        kind = _known_kind(data[:_START_BYTES])
+        if kind is not None:
+            data = Reason.UNSUPPORTED_FORMAT.reject(
+                f"The content is {kind.title} inside a file of images; take it out and put it "
+                "beside that file."
+            )
+    if held.name is None:
+        image_id = f"{_own_id(absolute, path)}#{held.number}"
+    else:
+        image_id = image_id_of(path + b"/" + held.name if below and path else held.name)
+    return Sourced(image_id, where, data, folder)
+
+
+def _own_id(absolute: bytes, path: bytes) -> str:
+    return image_id_of(path or os.path.basename(absolute))  # noqa: PTH119 - bytes
+
+
+def _folder_of(path: bytes) -> str | None:
+    """Return the last folder of a path, as it is called in an image_id."""
+    folder = path.rpartition(b"/")[0].rpartition(b"/")[2]
+    return image_id_of(folder) if folder.strip(b".") else None
+
+
+def absolute_path(root: bytes, path: bytes) -> bytes:
+    """Return the place of a listed path; an empty one is the root itself."""
+    return root.rstrip(b"/") + b"/" + path if path else root
+
+
+def is_file_of_images(path: bytes | str | os.PathLike[str]) -> bool:
+    """Whether a path is a regular file that claims to hold images: an archive, or Parquet.
+
+    Decided by its first bytes. False also for what cannot be opened; never waits for a pipe.
+    """
     try:
-        for row in images.rows(row_group):
-            image_id = f"{file_id}#{row.number}" if row.path is None else image_id_of(row.path)
-            uri = uri_of(absolute, f"row_group={row_group}&row={row.row}")
-            try:
-                yield Sourced(image_id, uri, _row_data(row, max_bytes))
-            except Rejected as rejected:
-                yield Sourced(image_id, uri, rejected)
-    except Rejected as rejected:
-        yield Sourced(file_id, uri_of(absolute, f"row_group={row_group}"), rejected)
+        with open_regular(os.fsencode(path)) as file:
+            return _kind_of(file) is not PlainImage
+    except Rejected:
+        return False
+
+
+def _kind_of(file: io.BufferedReader) -> type[Container]:
+    try:
+        start = file.peek(_START_BYTES)  # the one read that a small file needs anyway
+    except OSError as error:
+        raise Reason.UNREADABLE.reject(f"The system says: {error.strerror}.") from error
+    return _known_kind(start) or PlainImage
+
+
+def _known_kind(start: bytes) -> type[Container] | None:
+    return next((kind for kind in KINDS if kind.recognises(start)), None)
 
 
 class ImageReader:
     """Reads images by URI; made once in each task.
 
-    Rows of one Parquet row group that are asked for in rising order cost one pass over it. A row
-    before the last one read starts a new pass.
+    The last file of images stays open: images of it that are asked for in order (row groups and
+    rows, offsets of members) cost one pass over it. Others are found without a search, but for
+    compressed archives, which are unpacked from the start again.
 
     Parameters
     ----------
@@ -102,12 +185,10 @@ class ImageReader:
     """
 
     def __init__(self, *, max_bytes: int) -> None:
-        self._max_bytes = max_bytes
+        self._limits = Limits(max_bytes)
         self._path = b""
         self._file: io.BufferedReader | None = None
-        self._images: ParquetImages | None = None
-        self._rows: Iterator[ParquetRow] = iter(())
-        self._last: ParquetRow | None = None
+        self._container: Container | None = None
 
     def read(self, uri: str) -> bytes:
         """Return the bytes of an image.
@@ -115,24 +196,28 @@ class ImageReader:
         Raises
         ------
         Rejected
-            ``unreadable``, ``file_limit``, ``empty_file`` (a null in a Parquet file) or
-            ``corrupt``.
+            ``unreadable``, ``file_limit``, ``empty_file`` (a null in a Parquet file), ``corrupt``
+            (also: no such image in the file any more), or as for the kind of file.
         ValueError
             If the URI is not one that ingest writes.
         """
         path, fragment = path_of_uri(uri)
         if not fragment:
             with open_regular(path) as file:
-                return _whole(file, self._max_bytes)
-        position = _FRAGMENT.fullmatch(fragment)
-        if position is None:
-            raise ValueError(f"the fragment of {uri!r} is not row_group=G&row=R")
-        row_group, row = map(int, position.groups())
-        return _row_data(self._row(path, row_group, row), self._max_bytes)
+                return PlainImage(file, self._limits).read()
+        if not any(kind.fragment.fullmatch(fragment) for kind in KINDS):
+            raise ValueError(f"the fragment of {uri!r} names no image of a file of images")
+        container = self._opened(path)
+        place = container.fragment.fullmatch(fragment)
+        if place is None:
+            raise Reason.CORRUPT.reject(
+                f"The file is {container.title} now and has no {fragment}; the file has changed."
+            )
+        return container.read(*place.groups())
 
     def close(self) -> None:
-        """Close the Parquet file that is open, if any."""
-        self._rows, self._last, self._images = iter(()), None, None
+        """Close the file of images that is open, if any."""
+        self._container = None
         if self._file is not None:
             self._file.close()
             self._file = None
@@ -143,28 +228,12 @@ class ImageReader:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _row(self, path: bytes, row_group: int, row: int) -> ParquetRow:
-        if self._images is None or self._path != path:
+    def _opened(self, path: bytes) -> Container:
+        if self._container is None or self._path != path:
             self.close()
             self._file, self._path = open_regular(path), path
-            self._images = ParquetImages(self._file)
-        last = self._last
-        if (
-            last is None
-            or (last.row_group, last.row) > (row_group, row)
-            or (last.row_group != row_group)
-        ):
-            self._rows, self._last = self._images.rows(row_group), None
-        elif last.row == row:
-            return last
-        for found in self._rows:
-            self._last = found
-            if found.row == row:
-                return found
-        self._last = None
-        raise Reason.CORRUPT.reject(
-            f"Row group {row_group} of the Parquet file has no row {row}; the file has changed."
-        )
+            self._container = _kind_of(self._file)(self._file, self._limits)
+        return self._container
 
 
 def open_regular(path: bytes) -> io.BufferedReader:
@@ -185,31 +254,3 @@ def open_regular(path: bytes) -> io.BufferedReader:
         os.close(number)
         raise Reason.UNREADABLE.reject("The path is no regular file any more.")
     return open(number, "rb")  # noqa: PTH123 - a descriptor has no path
-
-
-def _whole(file: io.BufferedReader, max_bytes: int) -> bytes:
-    try:
-        size = os.fstat(file.fileno()).st_size
-        if size > max_bytes:
-            raise _too_large(size, max_bytes)
-        file.seek(0)
-        data = file.read(max_bytes + 1)  # it may have grown since
-    except OSError as error:
-        raise Reason.UNREADABLE.reject(f"The system says: {error.strerror}.") from error
-    if len(data) > max_bytes:
-        raise _too_large(len(data), max_bytes)
-    return data
-
-
-def _row_data(row: ParquetRow, max_bytes: int) -> bytes:
-    if row.data is None:
-        raise Reason.EMPTY_FILE.reject("The row's image bytes are null.")
-    if len(row.data) > max_bytes:
-        raise _too_large(len(row.data), max_bytes)
-    return row.data
-
-
-def _too_large(size: int, max_bytes: int) -> Rejected:
-    return Reason.FILE_LIMIT.reject(
-        f"The file has {size} bytes; the limit is {max_bytes} (ingest.max_file_mib)."
-    )

@@ -48,7 +48,7 @@ _KNOWN: tuple[tuple[int, bytes, str], ...] = (
     (0, b"v/1\x01", "OpenEXR"),
     (0, b"#?RADIANCE", "Radiance HDR"),
     (0, b"DDS ", "DirectDraw surface"),
-    (0, b"PK\x03\x04", "ZIP archive"),
+    (0, b"PK\x03\x04", "a ZIP archive, and not read as one here"),
     (0, b"\xfd7zXZ\x00", "xz archive"),
     (0, b"(\xb5/\xfd", "Zstandard archive"),
     (0, b"PAR1", "Parquet, and not read as a container here"),

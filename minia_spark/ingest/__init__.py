@@ -1,7 +1,33 @@
-"""Images in: listing, decoding, identity, labels. What cannot be read is a row of ``rejects``.
+"""Taking in images: from a folder, a list, an archive or Parquet to a batch of ``images``."""
 
-Kernels (no Spark): ``record`` turns one listed file into rows; it joins ``source`` (bytes of a
-file or of the rows of a Parquet file), ``decode`` (bytes to pixels) and ``identity`` (names).
-``listing`` walks a folder, ``contents`` hashes what it found, ``labels`` reads the optional CSV of
-labels and sky positions.
-"""
+from minia_spark.engine.room import Room
+from minia_spark.engine.stage import Stage
+from minia_spark.images.reasons import Reason
+from minia_spark.ingest.settings import IngestSettings
+from minia_spark.ingest.tables import IMAGES, REJECTS
+
+INGEST = Stage(
+    name="ingest",
+    about="read a folder of images into a batch",
+    line="discovery",
+    scope="batch",
+    source="images",
+    digest="minia_spark.ingest.sources:source_digest",
+    gives="pixels",
+    rows="minia_spark.ingest.stage:READER",
+    writes=(IMAGES, REJECTS),
+    uses=(IngestSettings,),
+    run="minia_spark.ingest.stage:run",
+    cost="minia_spark.ingest.cost:cost",
+)
+
+ROOM = Room(
+    name="ingest",
+    about="Images come in: listed, opened, decoded, named, labelled.",
+    settings={"ingest": IngestSettings},
+    outputs=(IMAGES, REJECTS),
+    stages=(INGEST,),
+    reasons=Reason,
+)
+
+__all__ = ["INGEST", "ROOM"]

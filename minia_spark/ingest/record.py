@@ -1,12 +1,12 @@
-"""One listed file to its rows of ``images`` and ``rejects``: the kernel of the ingest stage."""
+"""One listed file to its images, decoded, with their rows of ``images`` and ``rejects``."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from minia_spark.base.errors import Rejected
-from minia_spark.images.decode import decode
+from minia_spark.images.decode import Decoded, decode
 from minia_spark.images.identity import content_hash
 from minia_spark.images.reader import Sourced, images_of_file
 from minia_spark.ingest.labels import MatchKeys, match_keys
@@ -14,7 +14,7 @@ from minia_spark.ingest.labels import MatchKeys, match_keys
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["ImageRecord", "RejectRecord", "records_of_file"]
+__all__ = ["ImageRecord", "RejectRecord", "decoded_of_file", "records_of_file"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,55 +62,53 @@ class RejectRecord:
     detail: str
 
 
-def records_of_file(
-    root: bytes,
-    path: bytes,
-    *,
-    max_pixels: int,
-    max_bytes: int,
-    fits_interval: str,
-    fits_stretch: str,
-) -> Iterator[ImageRecord | RejectRecord]:
-    """Read and decode every image of a listed file; one record each.
+def decoded_of_file(
+    root: bytes, path: bytes, *, max_bytes: int, **options: Any
+) -> Iterator[tuple[ImageRecord, Decoded] | RejectRecord]:
+    """Read and decode every image of a listed file, each once.
+
+    Lazy, and nothing of an image is kept after the next one was asked for: as long as the caller
+    drops what it got, one image is in memory at a time.
 
     Parameters
     ----------
     root, path : bytes
         The absolute input folder, and the file's path below it.
-    max_pixels, max_bytes, fits_interval, fits_stretch
-        As for :func:`~minia_spark.images.decode.decode`.
+    max_bytes : int
+        Largest encoded image; larger ones are refused unread.
+    **options
+        The other parameters of :func:`~minia_spark.images.decode.decode`, by keyword.
 
     Yields
     ------
-    ImageRecord or RejectRecord
-        One for a plain file, one for each row of a Parquet file. Bad bytes never raise.
+    (ImageRecord, Decoded) or RejectRecord
+        One for a plain file, one for each image of a file of images. Bad bytes never raise.
     """
     for image in images_of_file(root, path, max_bytes=max_bytes):
         try:
-            yield _record(
-                image,
-                max_pixels=max_pixels,
-                max_bytes=max_bytes,
-                fits_interval=fits_interval,
-                fits_stretch=fits_stretch,
-            )
+            yield _decoded(image, max_bytes=max_bytes, **options)
         except Rejected as rejected:
             yield RejectRecord(image.uri, rejected.reason, rejected.detail)
 
 
-def _record(
-    image: Sourced, *, max_pixels: int, max_bytes: int, fits_interval: str, fits_stretch: str
-) -> ImageRecord:
+def records_of_file(
+    root: bytes, path: bytes, *, max_bytes: int, **options: Any
+) -> Iterator[ImageRecord | RejectRecord]:
+    """Yield what :func:`decoded_of_file` does, without the pixels."""
+    return map(_without_pixels, decoded_of_file(root, path, max_bytes=max_bytes, **options))
+
+
+def _without_pixels(
+    found: tuple[ImageRecord, Decoded] | RejectRecord,
+) -> ImageRecord | RejectRecord:
+    return found if isinstance(found, RejectRecord) else found[0]
+
+
+def _decoded(image: Sourced, *, max_bytes: int, **options: Any) -> tuple[ImageRecord, Decoded]:
     if isinstance(image.data, Rejected):
         raise image.data
-    decoded = decode(
-        image.data,
-        max_pixels=max_pixels,
-        max_bytes=max_bytes,
-        fits_interval=fits_interval,
-        fits_stretch=fits_stretch,
-    )
-    return ImageRecord(
+    decoded = decode(image.data, max_bytes=max_bytes, **options)
+    record = ImageRecord(
         image_id=image.image_id,
         uri=image.uri,
         width=decoded.width,
@@ -122,3 +120,4 @@ def _record(
         size_bytes=len(image.data),
         keys=match_keys(image.image_id),
     )
+    return record, decoded

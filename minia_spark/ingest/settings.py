@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from minia_spark.base.settings import StageSettings
+from minia_spark.base.settings import OF_THE_CALL, StageSettings
 
 __all__ = ["IngestSettings", "LabelSettings"]
 
@@ -20,6 +20,7 @@ class LabelSettings(StageSettings):
     file: str | None = Field(
         default=None,
         description="CSV file with labels or sky positions of the images; none if not set.",
+        json_schema_extra=OF_THE_CALL,  # labels come with their images
     )
     key_column: str | None = Field(
         default=None,

@@ -1,185 +1,161 @@
-"""Ingest on Spark: a folder of images becomes a batch of ``images`` and ``rejects``.
+"""Ingest on Spark: a source of images becomes a batch of ``images`` and ``rejects``.
 
 The walk is in :mod:`.listing`, reading and decoding in :mod:`.record`, labels in :mod:`.labels`.
 The driver writes the listing as Parquet while it walks, so that its memory does not grow with the
-number of files; every task reads and decodes its share.
+number of files; every task of the pass over the pixels reads and decodes its share.
 """
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 import os
 from collections.abc import Iterable, Iterator
-from pathlib import Path
+from functools import partial
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
-from pyspark.sql.types import (
-    DataType,
-    DoubleType,
-    IntegerType,
-    LongType,
-    StringType,
-    StructField,
-    StructType,
-)
 
-from minia_spark.base.errors import InputError
-from minia_spark.engine.stage import Source, Stage, StageContext
-from minia_spark.images.identity import image_id_of, uri_of
+from minia_spark.base.errors import InputError, Rejected
+from minia_spark.engine import table as tables
+from minia_spark.engine.context import Context
+from minia_spark.engine.pixels import Found, Records
+from minia_spark.engine.sources import entries_of, title_of
+from minia_spark.engine.table import spark_type
+from minia_spark.images.decode import decode_known
+from minia_spark.images.identity import uri_of
+from minia_spark.images.reader import ImageReader
 from minia_spark.images.reasons import Reason
 from minia_spark.ingest.labels import LABELS_SCHEMA, ambiguous, label_batches
-from minia_spark.ingest.listing import Listed, ListingDigest, list_files, list_folder
-from minia_spark.ingest.record import ImageRecord, records_of_file
+from minia_spark.ingest.record import RejectRecord, decoded_of_file
 from minia_spark.ingest.settings import IngestSettings
+from minia_spark.ingest.tables import IMAGES, REJECTS
 from minia_spark.warehouse.storage import Storage
 
-__all__ = [
-    "IMAGES",
-    "REJECTS",
-    "STAGE",
-    "count_of_source_digest",
-    "entries_of",
-    "source_digest",
-    "title_of",
-]
-
-IMAGES = StructType(
-    [
-        StructField("image_id", StringType(), False),
-        StructField("batch", StringType(), False),
-        StructField("uri", StringType(), False),
-        StructField("width", IntegerType(), False),
-        StructField("height", IntegerType(), False),
-        StructField("channels", IntegerType(), False),
-        StructField("format", StringType(), False),
-        StructField("stretch", StringType(), True),
-        StructField("size_bytes", LongType(), False),
-        StructField("content_hash", StringType(), False),
-        StructField("label", StringType(), True),
-        StructField("ra_deg", DoubleType(), True),
-        StructField("dec_deg", DoubleType(), True),
-    ]
-)
-
-REJECTS = StructType(
-    [
-        StructField("batch", StringType(), False),
-        StructField("uri", StringType(), False),
-        StructField("stage", StringType(), False),
-        StructField("reason", StringType(), False),
-        StructField("detail", StringType(), False),
-    ]
-)
+__all__ = ["READER", "run"]
 
 _LISTED_ARROW = pa.schema(
     [("path", pa.binary()), ("uri", pa.string()), ("reason", pa.string()), ("detail", pa.string())]
 )
 _LISTED = "path binary, uri string, reason string, detail string"
-
-_READ_ONLY = StructType(
-    [
-        StructField("key_path", StringType(), True),
-        StructField("key_name", StringType(), True),
-        StructField("key_stem", StringType(), True),
-        StructField("reason", StringType(), True),
-        StructField("detail", StringType(), True),
-    ]
-)
-
 _LISTED_AT_ONCE = 10_000
-_READ_AT_ONCE = 256
+
+_PLAIN = ("image_id", "uri", "width", "height", "channels", "format", "stretch", "size_bytes")
+_KEYS = ("path", "name", "stem")
+_TOLD = (
+    *(c for c in IMAGES.columns if c.name in (*_PLAIN, "content_hash")),
+    *(tables.Column(f"key_{key}", "string", "What labels may call it.") for key in _KEYS),
+    tables.Column("reason", "string", "Why it cannot be read."),
+    tables.Column("detail", "string", "The same as a sentence."),
+)
+_TOLD_OF_KNOWN = tuple(c for c in _TOLD if c.name in ("uri", "content_hash", "reason", "detail"))
 
 
-def entries_of(source: Source, settings: IngestSettings) -> Iterator[Listed]:
-    """Yield what a source holds; raises as ``list_folder`` and ``list_files`` do."""
-    outside = settings.follow_links_outside
-    if source.files is not None:
-        return list_files(source.images, source.files, follow_links_outside=outside)
-    return list_folder(source.images, follow_links_outside=outside)
+class _Reader:
+    """How images are opened: those of a source, or those that are known."""
 
-
-def title_of(source: Source) -> str:
-    """Return how a source is called in messages: its path, fit to print."""
-    return image_id_of(os.fsencode(source.files or source.images))
-
-
-def source_digest(source: Source, settings: IngestSettings) -> str:
-    """Return what tells whether a batch's folder or its labels changed since it was ingested.
-
-    Names, sizes and times of the files, not their content: the content is hashed when it is read,
-    and later stages go by that.
-
-    Raises
-    ------
-    InputError
-        The folder or the labels cannot be read, or the folder is empty.
-    """
-    digest = ListingDigest()
-    for listed in entries_of(source, settings):
-        digest.add(listed.path, listed.size_bytes, listed.mtime_ns)
-    if digest.entries == 0:
-        raise InputError(
-            f"{title_of(source)} holds no files; expected are JPEG, PNG, TIFF, FITS or Parquet "
-            "files, also in folders below it"
+    def listed(self, context: Context) -> Records:
+        """List a source and return its files; the listing lies in the step's scratch folder."""
+        assert context.source is not None
+        path = f"{_scratch(context)}/listed"
+        files = _write_listing(context, path)
+        frame = context.spark.read.schema(_LISTED).parquet(context.pattern(path))
+        root = os.path.realpath(os.fsencode(context.source.place))
+        read = partial(
+            _read_listed, root=root, options=context.settings(IngestSettings).decode_options()
         )
-    root = hashlib.sha256(os.fsencode(source.images.resolve())).hexdigest()
-    return f"{root}:{digest.hexdigest()}:{_labels_digest(settings)}"
+        spread = frame.where("reason is null").select("path")
+        spread = spread.repartition(context.partitions(files), "path")
+        return Records(spread, _TOLD, read)
+
+    def known(self, context: Context, images: DataFrame) -> Records:
+        """Return the images of a batch; rows of one file stay together and in order.
+
+        Each task then reads its part of a Parquet file or an archive once.
+        """
+        place = [
+            F.regexp_extract("uri", "^[^#]*", 0),
+            F.regexp_extract("uri", "row_group=([0-9]+)", 1).try_cast("int"),
+            F.regexp_extract("uri", "row=([0-9]+)$", 1).try_cast("long"),
+        ]
+        count = context.rows(IMAGES)
+        spread = images.repartitionByRange(context.partitions(count), *place)
+        frame = spread.sortWithinPartitions(*place).select("uri", "content_hash")
+        options = context.all_settings.of(IngestSettings).decode_options()
+        return Records(frame, _TOLD_OF_KNOWN, partial(_read_known, options=options))
 
 
-def count_of_source_digest(digest: str) -> int:
-    """Return how many entries the folder had that a digest is of."""
-    return int(digest.split(":")[1].rpartition("-")[2])
+READER = _Reader()
 
 
-def _labels_digest(settings: IngestSettings) -> str:
-    if settings.labels.file is None:
-        return "none"
-    try:
-        with Path(settings.labels.file).open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise InputError(f"labels {settings.labels.file} cannot be read: {error}") from None
+def _read_listed(
+    batches: Iterator[pa.RecordBatch], *, root: bytes, options: dict[str, Any]
+) -> Iterator[Found]:
+    names = [column.name for column in _TOLD]
+    for path in itertools.chain.from_iterable(batch["path"].to_pylist() for batch in batches):
+        for found in decoded_of_file(root, path, **options):
+            row: dict[str, Any] = dict.fromkeys(names)
+            if isinstance(found, RejectRecord):
+                row |= {"uri": found.uri, "reason": found.reason, "detail": found.detail}
+                yield row, None
+            else:
+                record, decoded = found
+                row |= {name: getattr(record, name) for name in (*_PLAIN, "content_hash")}
+                row |= {f"key_{key}": value for key, value in record.keys._asdict().items()}
+                yield row, decoded
 
 
-def _run(context: StageContext) -> None:
-    assert context.source is not None
+def _read_known(batches: Iterator[pa.RecordBatch], *, options: dict[str, Any]) -> Iterator[Found]:
+    with ImageReader(max_bytes=options["max_bytes"]) as reader:
+        for batch in batches:
+            for row in batch.to_pylist():
+                told = row | {"reason": None, "detail": None}
+                try:
+                    yield told, decode_known(reader, row["uri"], row["content_hash"], **options)
+                except Rejected as rejected:
+                    yield told, rejected
+
+
+def _scratch(context: Context) -> str:
+    return f"scratch/run={context.run}/files={context.batch}"
+
+
+def run(context: Context) -> None:
+    """Write the images and rejects that the pass found."""
     assert context.batch is not None
-    batch = context.batch
-    scratch = context.folder("files")
-    listed, refused = _write_listing(context, f"{scratch}/listed")
-    frame = context.spark.read.schema(_LISTED).parquet(context.pattern(f"{scratch}/listed"))
-    read = _read_images(context, frame.where("reason is null"), listed)
-    with context.progress.spark_jobs(context.spark.sparkContext, f"{context.title}: reading"):
-        read.write.mode("overwrite").parquet(context.uri(f"{scratch}/read"))
-    read = context.spark.read.schema(read.schema).parquet(context.pattern(f"{scratch}/read"))
-
+    read = context.passed()
+    listed = context.spark.read.schema(_LISTED).parquet(
+        context.pattern(f"{_scratch(context)}/listed")
+    )
     # Two rows of one Parquet file, or of two, may claim the same name: the first by place stays.
     order = F.row_number().over(Window.partitionBy("image_id").orderBy("uri"))
     numbered = read.where("reason is null").withColumn("number", order)
-    images = numbered.where("number = 1").withColumn("batch", F.lit(batch))
+    images = numbered.where("number = 1").withColumn("batch", F.lit(context.batch))
     conflict = F.concat(F.lit(Reason.ID_CONFLICT.meaning + " "), F.col("image_id"))
     rejects = _rejects(
-        batch,
-        frame.where("reason is not null"),
+        context.batch,
+        listed.where("reason is not null"),
         read.where("reason is not null"),
         numbered.where("number > 1")
         .withColumn("reason", F.lit(Reason.ID_CONFLICT.value))
         .withColumn("detail", conflict),
     )
-    rejects = context.write("rejects", rejects, REJECTS)
-    rejected = context.entries[-1].rows
-    entries = read.count() + refused
+    rejects = context.write(REJECTS, rejects)
+    rejected = context.entries[-1].rows or 0
+    told = listed.agg(F.count("*"), F.count("reason")).first()
+    assert told is not None
+    entries = read.count() + told[1]
     if entries == rejected:
         raise _nothing_readable(context, rejects)
-    labelled = _with_labels(context, images, f"{scratch}/labels")
-    context.counts["listed"] = listed
-    measures = {"labelled": F.count("label")} if context.settings.ingest.labels.file else None
-    context.write("images", labelled, IMAGES, digest=_content_digest(), measures=measures)
-    found = context.entries[-1].rows
+    labelled = _with_labels(context, images, f"{_scratch(context)}/labels")
+    context.counts["listed"] = told[0]
+    measures = {}
+    if context.settings(IngestSettings).labels.file:
+        measures = {"labelled": F.count("label")}
+    context.write(IMAGES, labelled, digest=_content_digest(), measures=measures)
+    found = context.entries[-1].rows or 0
     context.check_counts("entries", entries, found, rejected)
     context.counts |= {"images": found, "rejects": rejected}
     if rejected:
@@ -187,27 +163,23 @@ def _run(context: StageContext) -> None:
             f"{context.title}: {rejected:,} files were rejected: {_reasons(rejects)}; "
             "table rejects names each with its reason"
         )
-    context.warehouse.storage.remove_folder(scratch.partition("/")[0])  # also of broken runs
 
 
-def _write_listing(context: StageContext, path: str) -> tuple[int, int]:
-    """Write the names of all files while they are listed; return how many, how many refused."""
+def _write_listing(context: Context, path: str) -> int:
+    """Write the names of all files while they are listed; return how many."""
     assert context.source is not None
-    root = os.path.realpath(os.fsencode(context.source.images))
-    listing = entries_of(context.source, context.settings.ingest)
-    refused = 0
+    root = os.path.realpath(os.fsencode(context.source.place))
+    outside = context.settings(IngestSettings).follow_links_outside
+    listing = entries_of(context.source, follow_links_outside=outside)
 
     def rows() -> Iterator[tuple[object, ...]]:
-        nonlocal refused
         for entry in listing:
             reason, detail = None, None
             if entry.rejected is not None:
-                refused += 1
                 reason, detail = entry.rejected.reason, entry.rejected.detail
             yield entry.path, uri_of(root.rstrip(b"/") + b"/" + entry.path), reason, detail
 
-    listed = _write_rows(context.warehouse.storage, path, _LISTED_ARROW, rows())
-    return listed, refused
+    return _write_rows(context.warehouse.storage, path, _LISTED_ARROW, rows())
 
 
 def _write_rows(
@@ -227,41 +199,6 @@ def _write_rows(
     return total
 
 
-def _read_images(context: StageContext, listed: DataFrame, files: int) -> DataFrame:
-    assert context.source is not None
-    root = os.path.realpath(os.fsencode(context.source.images))
-    options = context.settings.ingest.decode_options()
-    plain = ["image_id", "uri", "width", "height", "channels", "format", "stretch", "size_bytes"]
-    own = [f for f in IMAGES.fields if f.name in (*plain, "content_hash")]
-    schema = StructType([StructField(f.name, f.dataType, True) for f in (*own, *_READ_ONLY.fields)])
-    names = schema.names
-
-    def rows(paths: Iterable[bytes]) -> Iterator[dict[str, object]]:
-        for path in paths:
-            for record in records_of_file(root, path, **options):
-                row: dict[str, object] = dict.fromkeys(names)
-                if isinstance(record, ImageRecord):
-                    row |= {n: getattr(record, n) for n in (*plain, "content_hash")}
-                    row |= {f"key_{n}": v for n, v in record.keys._asdict().items()}
-                else:
-                    row |= {"uri": record.uri, "reason": record.reason, "detail": record.detail}
-                yield row
-
-    def read(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        types: dict[DataType, pa.DataType] = {
-            StringType(): pa.string(),
-            IntegerType(): pa.int32(),
-            LongType(): pa.int64(),
-        }
-        arrow = pa.schema([(f.name, types[f.dataType]) for f in schema.fields])
-        found = rows(path for batch in batches for path in batch["path"].to_pylist())
-        while piece := list(itertools.islice(found, _READ_AT_ONCE)):
-            yield pa.RecordBatch.from_pylist(piece, schema=arrow)
-
-    spread = listed.select("path").repartition(context.partitions(files), "path")
-    return spread.mapInArrow(read, schema)
-
-
 def _rejects(batch: str, *frames: DataFrame) -> DataFrame:
     joined: DataFrame | None = None
     for frame in frames:
@@ -276,7 +213,7 @@ def _reasons(rejects: DataFrame) -> str:
     return ", ".join(f"{row['reason']} {row['count']:,}" for row in rows)
 
 
-def _nothing_readable(context: StageContext, rejects: DataFrame) -> InputError:
+def _nothing_readable(context: Context, rejects: DataFrame) -> InputError:
     assert context.source is not None
     first = rejects.orderBy("uri").first()
     example = f", e.g. {first['uri']}: {first['detail']}" if first else ""
@@ -292,11 +229,11 @@ def _content_digest() -> Column:
     return F.concat_ws(":", F.count("*"), F.bit_xor(hashed), F.sum(hashed.cast("decimal(38,0)")))
 
 
-def _with_labels(context: StageContext, images: DataFrame, scratch: str) -> DataFrame:
-    settings = context.settings.ingest.labels
+def _with_labels(context: Context, images: DataFrame, scratch: str) -> DataFrame:
+    settings = context.settings(IngestSettings).labels
     values = ["label", "ra_deg", "dec_deg"]
     if settings.file is None:
-        types = {f.name: f.dataType for f in IMAGES.fields}
+        types = {c.name: spark_type(c.type) for c in IMAGES.columns}
         return images.withColumns({n: F.lit(None).cast(types[n]) for n in values})
     batches = label_batches(
         settings.file,
@@ -339,13 +276,3 @@ def _refuse_ambiguous(matched: DataFrame) -> None:
     if row is not None:
         key = next(k for k in ("path", "name", "stem") if row[f"by_{k}"] is not None)
         raise ambiguous(row["image_id"], row[f"first_{key}"]["key"], row[f"last_{key}"]["key"])
-
-
-STAGE = Stage(
-    name="ingest",
-    per_batch=True,
-    after=(),
-    revision=1,
-    settings=lambda s: s.ingest.model_dump(mode="json"),
-    run=_run,
-)

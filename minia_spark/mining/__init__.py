@@ -1,8 +1,90 @@
-"""Sampled Min-Hashing: items that occur in the same documents far more often than by chance.
+"""Structures: sets of visual words that keep occurring together, by Sampled Min-Hashing."""
 
-Where the logic is: ``hashing`` (what every engine agrees on), ``twin`` (the NumPy engine over
-datasketch), ``native`` (the client of the ``smh`` binary) under one ``engine`` protocol, ``sets``
-and ``model`` (from sets and links to structures), ``overlap`` (images of a structure),
-``significance`` (what chance alone would give), ``corpus`` (the whole on one machine), ``wire`` and
-``process`` (streams to and from the binary), ``stage`` (Spark).
-"""
+from minia_spark.codebook.settings import CodebookSettings
+from minia_spark.codebook.tables import CODEBOOKS
+from minia_spark.engine.room import Command, Room
+from minia_spark.engine.stage import Stage, Use
+from minia_spark.mining.settings import MiningSettings
+from minia_spark.mining.tables import SIGNATURES, STRUCTURES, TUNING
+from minia_spark.words.settings import WordsSettings
+from minia_spark.words.tables import WORD_COUNTS, WORDS
+
+_OUTLIERS = (
+    Use(WordsSettings, ("drop_outliers",)),
+    Use(WordsSettings, ("outlier_deviations",), when="words.drop_outliers"),
+)
+_WEIGHT = Use(WordsSettings, ("weight",), when="mining.expand")
+
+TUNE = Stage(
+    name="tune",
+    about="choose how the hash tables are laid out",
+    line="discovery",
+    scope="collection",
+    command="mine",
+    reads=(CODEBOOKS, WORD_COUNTS, WORDS),
+    writes=(TUNING,),
+    uses=(
+        Use(
+            MiningSettings,
+            ("tuple_size", "tables", "link", "seed", "partners_by_chance", "min_lift"),
+        ),
+        Use(CodebookSettings, ("reuse",)),
+        *_OUTLIERS,
+    ),
+    frozen=True,
+    run="minia_spark.mining.stage:tune",
+    cost="minia_spark.mining.cost:tune",
+)
+
+SKETCH = Stage(
+    name="sketch",
+    about="hash the words of every batch",
+    line="discovery",
+    scope="batch",
+    command="mine",
+    reads=(CODEBOOKS, WORDS, TUNING),
+    writes=(SIGNATURES,),
+    uses=(Use(MiningSettings, ("seed", "seeds", "expand")), _WEIGHT),
+    revision=2,
+    run="minia_spark.mining.stage:sketch",
+    cost="minia_spark.mining.cost:sketch",
+)
+
+MINE = Stage(
+    name="mine",
+    about="mine the structures: words that keep occurring together",
+    line="discovery",
+    scope="collection",
+    reads=(CODEBOOKS, TUNING, SIGNATURES, WORDS, WORD_COUNTS),
+    writes=(STRUCTURES,),
+    uses=(
+        # the layout of the tables stands in table tuning
+        Use(MiningSettings, without=("tuple_size", "tables")),
+        _WEIGHT,
+        *_OUTLIERS,
+    ),
+    revision=2,
+    run="minia_spark.mining.stage:mine",
+    cost="minia_spark.mining.cost:mine",
+)
+
+ROOM = Room(
+    name="mining",
+    about="Structures: sets of words that keep occurring together.",
+    settings={"mining": MiningSettings},
+    outputs=(TUNING, SIGNATURES, STRUCTURES),
+    stages=(TUNE, SKETCH, MINE),
+    commands=(
+        Command(
+            "mine",
+            MINE.about,
+            "minia_spark.mining.command:mine",
+            "minia_spark.mining.command:arguments",
+            examples="  minia mine --warehouse W --set mining.decoys=20\n"
+            "  minia mine --words corpus.words --model OUT --assessment OUT.csv\n"
+            "  minia mine --words corpus.words --model OUT --link single  # as smhcmd does",
+        ),
+    ),
+)
+
+__all__ = ["MINE", "ROOM", "SKETCH", "TUNE"]

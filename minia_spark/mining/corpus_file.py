@@ -53,7 +53,7 @@ def mine_file(
     MiniaError
         The model cannot be written.
     """
-    mining = settings.mining
+    mining = settings.of(MiningSettings)
 
     def report(stage: str, count: int) -> None:
         if not quiet:

@@ -85,8 +85,8 @@ class StructureIndex:
         self._offsets = structures.offsets
         self._totals = _row_sums(structures.offsets, counts)
         self._items = structures.items
-        self._vocabulary = np.unique(structures.items)
-        self._by_word = incidence(structures, self._vocabulary).T.tocsr()
+        self._codebook = np.unique(structures.items)
+        self._by_word = incidence(structures, self._codebook).T.tocsr()
 
     def search(self, images: Bags, *, min_overlap: float = 0.0) -> Matches:
         """Find the structures of a batch of images.
@@ -121,7 +121,7 @@ class StructureIndex:
         self, images: Bags
     ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
         """Return (image, structure, different words held) where these are more than half."""
-        member = incidence(images, self._vocabulary)
+        member = incidence(images, self._codebook)
         step = max(1, _CELLS // max(1, len(self._sizes)))
         parts = [np.zeros((3, 0), dtype=np.int64)]
         for start in range(0, len(images), step):

@@ -19,18 +19,18 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql.types import (
     ArrayType,
-    BinaryType,
     IntegerType,
-    LongType,
     StringType,
     StructField,
     StructType,
 )
 
 from minia_spark.base.bags import Bags
-from minia_spark.engine.stage import StageContext
+from minia_spark.codebook.tables import CODEBOOKS
+from minia_spark.engine.context import Context
 from minia_spark.mining.assess import decoy
 from minia_spark.mining.chance import Totals
+from minia_spark.mining.cost import SPAN_BYTES
 from minia_spark.mining.pairs import WordPairs
 from minia_spark.mining.rows import (
     bags_of_words,
@@ -46,11 +46,14 @@ from minia_spark.mining.rows import (
     slice_rows,
     table_ranges,
 )
+from minia_spark.mining.settings import MiningSettings
+from minia_spark.mining.tables import SIGNATURES, TUNING
 from minia_spark.smh.arrays import Links, SetList
 from minia_spark.smh.engine import Engine
+from minia_spark.words.settings import WordsSettings
+from minia_spark.words.tables import WORDS
 
 __all__ = [
-    "SIGNATURES",
     "SPAN_BYTES",
     "decoys",
     "documents",
@@ -62,17 +65,6 @@ __all__ = [
     "tallies",
     "totals",
 ]
-
-SIGNATURES = StructType(
-    [
-        StructField("trial", IntegerType(), False),
-        StructField("first_table", IntegerType(), False),
-        StructField("item", LongType(), False),
-        StructField("documents", LongType(), False),
-        StructField("occurrences", LongType(), False),
-        StructField("minima", BinaryType(), False),
-    ]
-)
 
 _DOCUMENTS = StructType(
     [
@@ -87,8 +79,6 @@ _IMAGES_A_TASK = 100_000
 """More tasks than cores only from here on: each returns minima of all its words."""
 _IMAGES_A_PIECE = 20_000
 """A decoy is shuffled within pieces of about so many images."""
-SPAN_BYTES = 128 << 20
-"""Minima that a task of the sketch holds."""
 _RANGE_BYTES = 32 << 20
 """Minima of a range of tables, which is what a task mines at a time."""
 _RANGE_TABLES = 64
@@ -101,17 +91,20 @@ Counter = Callable[[Bags], NDArray[np.int64]]
 _Value = TypeVar("_Value")
 
 
-def documents(context: StageContext, batch: str | None = None) -> DataFrame:
+def documents(context: Context) -> DataFrame:
     """Return the images as documents, of one batch or of all, in partitions for long tasks."""
-    column = "sizes" if context.settings.words.weight == "size" else "counts"
-    words = context.read("words", batch).select(
+    by_size = (
+        context.settings(MiningSettings).expand and context.settings(WordsSettings).weight == "size"
+    )
+    column = "sizes" if by_size else "counts"
+    words = context.read(WORDS).select(
         F.lit(0).alias("collection"), "image_id", "words", F.col(column).alias("weights")
     )
-    tasks = -(-context.rows("words", batch) // _IMAGES_A_TASK)
+    tasks = -(-context.rows(WORDS) // _IMAGES_A_TASK)
     return words.coalesce(max(1, tasks, context.parallelism))
 
 
-def totals(context: StageContext, kept: NDArray[np.bool_] | None) -> Totals:
+def totals(context: Context, kept: NDArray[np.bool_] | None) -> Totals:
     """Count in how many images every kept word is, and how many of them the images have."""
 
     def count(batches: Batches) -> Batches:
@@ -132,16 +125,14 @@ def totals(context: StageContext, kept: NDArray[np.bool_] | None) -> Totals:
     return Totals(key[words].astype(np.uint32), number[words], key[sizes], number[sizes])
 
 
-def decoys(
-    context: StageContext, kept: NDArray[np.bool_] | None, numbers: Sequence[int]
-) -> DataFrame:
+def decoys(context: Context, kept: NDArray[np.bool_] | None, numbers: Sequence[int]) -> DataFrame:
     """Shuffle the images into decoys; collection k is decoy ``numbers[k - 1]``.
 
     A piece is what the images' names say, in the order of the names, so that a decoy is the same
     whatever batches and partitions the images are in.
     """
-    seed = context.settings.mining.seed
-    pieces = max(1, round(context.rows("words") / _IMAGES_A_PIECE))
+    seed = context.settings(MiningSettings).seed
+    pieces = max(1, round(context.rows(WORDS) / _IMAGES_A_PIECE))
     piece = F.pmod(F.crc32(F.col("image_id").cast("binary")), F.lit(pieces)).cast("int")
     collection = F.explode(F.array(*map(F.lit, range(1, len(numbers) + 1))))
     one = documents(context).drop("collection").withColumn("piece", piece)
@@ -167,7 +158,7 @@ def decoys(
 
 
 def sketched(
-    context: StageContext,
+    context: Context,
     frame: DataFrame,
     engine: Callable[[], Engine],
     trials: Mapping[int, Sequence[tuple[int, int]]],
@@ -179,7 +170,7 @@ def sketched(
 
     Parameters
     ----------
-    context : StageContext
+    context : Context
     frame : DataFrame
         Documents.
     engine : callable
@@ -188,8 +179,8 @@ def sketched(
         Collection to the (trial, seed) pairs it is sketched for.
     tuple_size, tables : int
     """
-    expand = context.settings.mining.expand
-    table_bytes = 4 * tuple_size * context.rows("codebooks")
+    expand = context.settings(MiningSettings).expand
+    table_bytes = 4 * tuple_size * context.rows(CODEBOOKS)
     fair = max(_RANGE_TABLES, -(-tables // _RANGES))
     width = max(1, min(fair, _RANGE_BYTES // table_bytes))
     span = width * max(1, SPAN_BYTES // (width * table_bytes))
@@ -214,24 +205,24 @@ def sketched(
                                 rows, tuple_size=tuple_size, ranges=own, trial=trial
                             )
 
-    return frame.mapInArrow(sketch, SIGNATURES)
+    return frame.mapInArrow(sketch, SIGNATURES.schema())
 
 
-def _by_range(context: StageContext, signatures: DataFrame, trials: int) -> DataFrame:
+def _by_range(context: Context, signatures: DataFrame, trials: int) -> DataFrame:
     """Bring rows of the same trial and range of tables together, items ascending."""
-    tables_bytes = 4 * context.rows("codebooks") * _minima_of_all(context)
+    tables_bytes = 4 * context.rows(CODEBOOKS) * _minima_of_all(context)
     parts = max(2 * context.parallelism, -(-trials * tables_bytes // SPAN_BYTES))
     placed = signatures.repartition(parts, "trial", "first_table")
     return placed.sortWithinPartitions("trial", "first_table", "item")
 
 
-def _minima_of_all(context: StageContext) -> int:
-    row = context.read("tuning").select("tuple_size", "tables").first()
+def _minima_of_all(context: Context) -> int:
+    (row,) = context.small(TUNING, ["tuple_size", "tables"]).to_pylist()
     assert row is not None
     return int(row["tuple_size"]) * int(row["tables"])
 
 
-def merged(context: StageContext, signatures: DataFrame, trials: int) -> DataFrame:
+def merged(context: Context, signatures: DataFrame, trials: int) -> DataFrame:
     """Merge partial signatures into those of the union of their documents."""
 
     def merge(batches: Batches) -> Batches:
@@ -239,11 +230,11 @@ def merged(context: StageContext, signatures: DataFrame, trials: int) -> DataFra
             for rows in merge_sorted_rows(group):
                 yield labelled(rows, trial=trial, first_table=first_table)
 
-    return _by_range(context, signatures, trials).mapInArrow(merge, SIGNATURES)
+    return _by_range(context, signatures, trials).mapInArrow(merge, SIGNATURES.schema())
 
 
 def mined_sets(
-    context: StageContext,
+    context: Context,
     signatures: DataFrame,
     engine: Callable[[], Engine],
     *,
@@ -251,7 +242,7 @@ def mined_sets(
     trials: int,
 ) -> list[SetList]:
     """Merge partial signatures and mine the sets of every trial."""
-    min_set_size = context.settings.mining.min_set_size
+    min_set_size = context.settings(MiningSettings).min_set_size
 
     def mine(batches: Batches) -> Batches:
         for (trial, _), group in groups_of_rows(batches, "trial", "first_table"):
@@ -270,7 +261,7 @@ def mined_sets(
 
 
 def plausible(
-    context: StageContext, sets: Sequence[SetList], pairs_of: Callable[[SetList], WordPairs]
+    context: Context, sets: Sequence[SetList], pairs_of: Callable[[SetList], WordPairs]
 ) -> list[WordPairs]:
     """Find the pairs of words of every trial whose shared documents are worth counting."""
 
@@ -295,11 +286,9 @@ def plausible(
     ]
 
 
-def links(
-    context: StageContext, sets: Sequence[SetList], engine: Callable[[], Engine]
-) -> list[Links]:
+def links(context: Context, sets: Sequence[SetList], engine: Callable[[], Engine]) -> list[Links]:
     """Cluster the sets of every trial; cluster tables are shared out too."""
-    mining = context.settings.mining
+    mining = context.settings(MiningSettings)
     parts = max(1, -(-context.parallelism // len(sets)))
     ranges = table_ranges(mining.cluster_tables, -(-mining.cluster_tables // parts))
     work = [(own, part) for own in sets for part in ranges]
@@ -325,7 +314,7 @@ def links(
 
 
 def _each(
-    context: StageContext,
+    context: Context,
     work: Sequence[_Value],
     kernel: Callable[[_Value], pa.RecordBatch],
     columns: str,
@@ -352,13 +341,13 @@ def _each(
 
 
 def tallies(
-    context: StageContext, frame: DataFrame, counters: Sequence[Counter], what: str
+    context: Context, frame: DataFrame, counters: Sequence[Counter], what: str
 ) -> list[NDArray[np.int64]]:
     """Sum what a counter says of the documents of its collection.
 
     Parameters
     ----------
-    context : StageContext
+    context : Context
     frame : DataFrame
         Documents.
     counters : sequence of callables

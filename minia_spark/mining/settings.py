@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from minia_spark.base.settings import StageSettings
+from minia_spark.base.settings import OF_THE_CALL, StageSettings
 
 __all__ = ["MiningSettings"]
 
@@ -19,9 +19,12 @@ class MiningSettings(StageSettings):
     engine: Literal["auto", "native", "datasketch"] = Field(
         "auto",
         description="Who computes; the result is the same. auto: native when its binary is found.",
+        json_schema_extra=OF_THE_CALL,
     )
     binary: str | None = Field(
-        None, description="Path of the smh binary; null searches the usual places."
+        None,
+        description="Path of the smh binary; null searches the usual places.",
+        json_schema_extra=OF_THE_CALL,
     )
     link: Literal["consensus", "single"] = Field(
         "consensus",

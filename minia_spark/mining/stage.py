@@ -20,20 +20,11 @@ from numpy.typing import NDArray
 from pyspark import SparkFiles, StorageLevel
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
-from pyspark.sql.types import (
-    ArrayType,
-    BooleanType,
-    DoubleType,
-    IntegerType,
-    LongType,
-    StringType,
-    StructField,
-    StructType,
-)
 
 from minia_spark.base.bags import Bags
-from minia_spark.engine.settings import Settings
-from minia_spark.engine.stage import Stage, StageContext
+from minia_spark.codebook.settings import CodebookSettings
+from minia_spark.codebook.tables import CODEBOOKS
+from minia_spark.engine.context import Context
 from minia_spark.mining import passes
 from minia_spark.mining.assess import Assessment, evaluate, other_seed
 from minia_spark.mining.auto import Choice, choose, sample_pairs
@@ -49,41 +40,15 @@ from minia_spark.mining.overlap import StructureIndex
 from minia_spark.mining.pairs import WordPairs, meetings_of_pairs, shared_documents
 from minia_spark.mining.settings import MiningSettings
 from minia_spark.mining.significance import surprise
+from minia_spark.mining.tables import SIGNATURES, STRUCTURES, TUNING
 from minia_spark.smh.arrays import SetList
 from minia_spark.smh.engine import Engine, get_engine
-from minia_spark.warehouse.storage import Storage
 from minia_spark.warehouse.warehouse import Warehouse
 from minia_spark.words.bag import outlier_bounds
+from minia_spark.words.settings import WordsSettings
+from minia_spark.words.tables import WORD_COUNTS, WORDS
 
-__all__ = ["MINE", "SKETCH", "STRUCTURES", "TUNE", "TUNING", "word_occurrences"]
-
-TUNING = StructType(
-    [
-        StructField("link", StringType(), False),
-        StructField("tuple_size", IntegerType(), False),
-        StructField("tables", IntegerType(), False),
-        StructField("eta", DoubleType(), True),
-        StructField("chance_median", DoubleType(), True),
-        StructField("chance_high", DoubleType(), True),
-        StructField("reasons", ArrayType(StringType(), False), False),
-    ]
-)
-
-STRUCTURES = StructType(
-    [
-        StructField("structure_id", IntegerType(), False),
-        StructField("words", ArrayType(LongType(), False), False),
-        StructField("frequencies", ArrayType(LongType(), False), False),
-        StructField("sets", LongType(), False),
-        StructField("support", LongType(), False),
-        StructField("expected_support", DoubleType(), False),
-        StructField("lift", DoubleType(), True),
-        StructField("q", DoubleType(), True),
-        StructField("stability", DoubleType(), True),
-        StructField("significant", BooleanType(), False),
-        StructField("reproducible", BooleanType(), False),
-    ]
-)
+__all__ = ["mine", "sketch", "tune", "word_occurrences"]
 
 
 def _engine_finder(mining: MiningSettings) -> Callable[[], Engine]:
@@ -105,8 +70,9 @@ def _seeds(mining: MiningSettings) -> list[int]:
     return [mining.seed, *(other_seed(mining.seed, number) for number in range(mining.seeds))]
 
 
-def _tune(context: StageContext) -> None:
-    mining = context.settings.mining
+def tune(context: Context) -> None:
+    """Choose tuple size and number of tables, or take what is set."""
+    mining = context.settings(MiningSettings)
     if mining.tuple_size is not None and mining.tables is not None:
         reasons = (f"Tuples of {mining.tuple_size} and {mining.tables} tables are set.",)
         choice = Choice(mining.tuple_size, mining.tables, np.nan, np.nan, np.nan, reasons)
@@ -117,20 +83,23 @@ def _tune(context: StageContext) -> None:
     numbers = (choice.eta, choice.chance_median, choice.chance_high)
     known = [None if np.isnan(number) else float(number) for number in numbers]
     row = (mining.link, choice.tuple_size, choice.tables, *known, list(choice.reasons))
-    frame = context.spark.createDataFrame([row], TUNING).coalesce(1)
-    digest = f"{choice.tuple_size} x {choice.tables}"
-    context.write("tuning", frame, TUNING, digest=digest)
+    columns = [
+        pa.array([value], kind)
+        for value, kind in zip(row, TUNING.arrow_schema().types, strict=True)
+    ]
+    rows = pa.Table.from_arrays(columns, schema=TUNING.arrow_schema())
+    context.write_rows(TUNING, rows, digest=f"{choice.tuple_size} x {choice.tables}")
     context.counts |= {"tuple_size": choice.tuple_size, "tables": choice.tables}
 
 
-def _taken_over(context: StageContext) -> Choice | None:
-    """Return what was chosen where the vocabulary is from; None when it was not, or otherwise."""
-    mining = context.settings.mining
-    source = context.settings.codebook.reuse
+def _taken_over(context: Context) -> Choice | None:
+    """Return what was chosen where the codebook is from; None when it was not, or otherwise."""
+    mining = context.settings(MiningSettings)
+    source = context.settings(CodebookSettings).reuse
     if source is None or (mining.tuple_size, mining.tables) != (None, None):
         return None
     other = Warehouse(source)
-    entries = other.catalogue().of_table("tuning")
+    entries = other.catalogue().of_table(TUNING.name, None, context.variant)
     if not entries:
         return None
     row = context.spark.read.parquet(other.storage.pattern(entries[0].path)).first()
@@ -142,12 +111,12 @@ def _taken_over(context: StageContext) -> Choice | None:
         row["eta"],
         row["chance_median"],
         row["chance_high"],
-        (f"Taken over, with the vocabulary, from {other.storage}.", *row["reasons"]),
+        (f"Taken over, with the codebook, from {other.storage}.", *row["reasons"]),
     )
 
 
-def _choice(context: StageContext) -> Choice:
-    mining = context.settings.mining
+def _choice(context: Context) -> Choice:
+    mining = context.settings(MiningSettings)
     kept = _kept_words(context)
     chance = passes.totals(context, kept).chance()
     pairs = sample_pairs(chance.words, seed=mining.seed)
@@ -170,31 +139,32 @@ def _nothing(_bags: Bags) -> NDArray[np.int64]:
     return np.zeros(0, dtype=np.int64)
 
 
-def _tuned(context: StageContext) -> tuple[int, int]:
-    row = context.read("tuning").select("tuple_size", "tables").first()
-    assert row is not None
+def _tuned(context: Context) -> tuple[int, int]:
+    (row,) = context.small(TUNING, ["tuple_size", "tables"]).to_pylist()
     return row["tuple_size"], row["tables"]
 
 
-def _sketch(context: StageContext) -> None:
-    mining = context.settings.mining
+def sketch(context: Context) -> None:
+    """Hash the words of a batch for the seed and the others."""
+    mining = context.settings(MiningSettings)
     tuple_size, tables = _tuned(context)
     seeds = _seeds(mining)
     partial = passes.sketched(
         context,
-        passes.documents(context, context.batch),
+        passes.documents(context),
         _engine_finder(mining),
         {0: list(enumerate(seeds))},
         tuple_size=tuple_size,
         tables=tables,
     )
     signatures = passes.merged(context, partial, len(seeds))
-    context.write("signatures", signatures, passes.SIGNATURES)
-    context.counts |= {"images": context.rows("words", context.batch), "seeds": len(seeds)}
+    context.write(SIGNATURES, signatures)
+    context.counts |= {"images": context.rows(WORDS), "seeds": len(seeds)}
 
 
-def _mine(context: StageContext) -> None:
-    mining = context.settings.mining
+def mine(context: Context) -> None:
+    """Mine the structures of the collection, with what is known of each."""
+    mining = context.settings(MiningSettings)
     kept = _kept_words(context)
     chance = passes.totals(context, kept).chance()
     numbers = range(mining.decoys)
@@ -231,18 +201,17 @@ def _mine(context: StageContext) -> None:
         max_q=mining.max_q,
         min_stability=mining.min_stability,
     )
-    frame = context.spark.createDataFrame(_structure_table(assessment), STRUCTURES).coalesce(1)
-    context.write("structures", frame, STRUCTURES)
+    context.write_rows(STRUCTURES, _structure_table(assessment))
     _tell(context, assessment)
 
 
 def _sets(
-    context: StageContext, decoys: DataFrame | None, kept: NDArray[np.bool_] | None
+    context: Context, decoys: DataFrame | None, kept: NDArray[np.bool_] | None
 ) -> list[SetList]:
-    mining = context.settings.mining
+    mining = context.settings(MiningSettings)
     tuple_size, tables = _tuned(context)
     engine = _engine_finder(mining)
-    signatures = context.read("signatures")
+    signatures = context.read(SIGNATURES).drop("variant")
     if kept is not None:
         signatures = signatures.where(F.col("item").isin(np.flatnonzero(kept).tolist()))
     if decoys is not None:
@@ -259,9 +228,9 @@ def _sets(
 
 
 def _consensus(
-    context: StageContext, documents: DataFrame, sets: Sequence[SetList], chance: Chance
+    context: Context, documents: DataFrame, sets: Sequence[SetList], chance: Chance
 ) -> list[Structures]:
-    mining = context.settings.mining
+    mining = context.settings(MiningSettings)
     tuple_size, tables = _tuned(context)
 
     def pairs_of(own: SetList) -> WordPairs:
@@ -304,8 +273,8 @@ def _support(index: StructureIndex, bags: Bags) -> NDArray[np.int64]:
     return index.search(bags).support
 
 
-def _tell(context: StageContext, assessment: Assessment) -> None:
-    mining = context.settings.mining
+def _tell(context: Context, assessment: Assessment) -> None:
+    mining = context.settings(MiningSettings)
     count = len(assessment)
     sure = int((assessment.significant & assessment.reproducible).sum())
     context.counts["structures"] = count
@@ -315,7 +284,7 @@ def _tell(context: StageContext, assessment: Assessment) -> None:
         context.counts["reproducible"] = int(assessment.reproducible.sum())
     if not count:
         helps = (
-            "what images share is no more than chance explains; more images, another vocabulary "
+            "what images share is no more than chance explains; more images, another codebook "
             "(codebook.size) or other features may show more"
             if mining.link == "consensus"
             else "more images, a lower mining.tuple_size or more mining.tables find weaker ones"
@@ -329,9 +298,9 @@ def _tell(context: StageContext, assessment: Assessment) -> None:
         )
 
 
-def _kept_words(context: StageContext) -> NDArray[np.bool_] | None:
+def _kept_words(context: Context) -> NDArray[np.bool_] | None:
     """Return which words are no outliers; None when none is to be dropped."""
-    settings = context.settings.words
+    settings = context.settings(WordsSettings)
     if not settings.drop_outliers:
         return None
     counts = word_occurrences(context)
@@ -344,11 +313,11 @@ def _kept_words(context: StageContext) -> NDArray[np.bool_] | None:
     return kept
 
 
-def word_occurrences(context: StageContext) -> NDArray[np.int64]:
+def word_occurrences(context: Context) -> NDArray[np.int64]:
     """Return how often each word occurs in the whole collection, shape (K,)."""
-    totals = context.read("word_counts").groupBy("word").agg(F.sum("occurrences").alias("n"))
+    totals = context.read(WORD_COUNTS).groupBy("word").agg(F.sum("occurrences").alias("n"))
     table = totals.toArrow()
-    counts = np.zeros(context.rows("codebooks"), dtype=np.int64)
+    counts = np.zeros(context.rows(CODEBOOKS), dtype=np.int64)
     counts[table["word"].to_numpy()] = table["n"].to_numpy()
     return counts
 
@@ -379,65 +348,3 @@ def _structure_table(assessment: Assessment) -> pa.Table:
             "reproducible": pa.array(assessment.reproducible),
         }
     )
-
-
-def _tune_settings(settings: Settings) -> dict[str, object]:
-    mining = settings.mining
-    chosen: dict[str, object] = {"tuple_size": mining.tuple_size, "tables": mining.tables}
-    if None in chosen.values():
-        names = {"link", "seed", "partners_by_chance", "min_lift"}
-        chosen |= mining.model_dump(mode="json", include=names)
-        chosen["outliers"] = _outliers(settings)
-        reuse = settings.codebook.reuse
-        chosen["reuse"] = None if reuse is None else Storage(reuse).location
-    return chosen
-
-
-def _sketch_settings(settings: Settings) -> dict[str, object]:
-    mining = settings.mining
-    chosen: dict[str, object] = {"seed": mining.seed, "seeds": mining.seeds}
-    if mining.expand:
-        chosen["expand"] = settings.words.weight
-    return chosen
-
-
-def _mine_settings(settings: Settings) -> dict[str, object]:
-    left_out = {"engine", "binary", "tuple_size", "tables"}
-    return {
-        **settings.mining.model_dump(mode="json", exclude=left_out),
-        "weight": settings.words.weight if settings.mining.expand else None,
-        "outliers": _outliers(settings),
-    }
-
-
-def _outliers(settings: Settings) -> float | None:
-    return settings.words.outlier_deviations if settings.words.drop_outliers else None
-
-
-TUNE = Stage(
-    name="tune",
-    per_batch=False,
-    after=("vocabulary", "words"),
-    revision=1,
-    settings=_tune_settings,
-    run=_tune,
-    frozen=True,
-)
-
-SKETCH = Stage(
-    name="sketch",
-    per_batch=True,
-    after=("words", "tune"),
-    revision=2,
-    settings=_sketch_settings,
-    run=_sketch,
-)
-
-MINE = Stage(
-    name="mine",
-    per_batch=False,
-    after=("tune", "sketch", "words"),
-    revision=2,
-    settings=_mine_settings,
-    run=_mine,
-)

@@ -1,1 +1,54 @@
-"""What people look at: the report site."""
+"""The page that people look at: structures with their images, the codebook, the batches."""
+
+from minia_spark.codebook.settings import CodebookSettings
+from minia_spark.codebook.tables import CODEBOOKS
+from minia_spark.drift.settings import DriftSettings
+from minia_spark.drift.tables import DRIFT
+from minia_spark.engine.room import Room
+from minia_spark.engine.stage import Stage, Use
+from minia_spark.engine.table import Artefact
+from minia_spark.features.tables import FEATURES
+from minia_spark.ingest.tables import IMAGES, REJECTS
+from minia_spark.mining.settings import MiningSettings
+from minia_spark.mining.tables import STRUCTURES, TUNING
+from minia_spark.report.settings import ReportSettings
+from minia_spark.structures.tables import LINEAGE, STRUCTURE_IMAGES
+from minia_spark.thumbnails.tables import THUMBNAILS
+from minia_spark.words.settings import WordsSettings
+from minia_spark.words.tables import WORD_COUNTS, WORDS
+
+SITE = Artefact("report", "The page: HTML, pictures and CSV files.")
+
+REPORT = Stage(
+    name="report",
+    about="build the page",
+    line="discovery",
+    scope="collection",
+    all_variants=True,
+    reads=(
+        *(IMAGES, REJECTS, FEATURES, THUMBNAILS, CODEBOOKS, WORDS, WORD_COUNTS, DRIFT),
+        *(TUNING, STRUCTURES, STRUCTURE_IMAGES, LINEAGE),
+    ),
+    writes=(SITE,),
+    uses=(
+        ReportSettings,
+        WordsSettings,  # the bounds of outliers are drawn also where outliers are kept
+        DriftSettings,
+        Use(CodebookSettings, ("seed",)),
+        Use(MiningSettings, ("decoys", "seeds", "max_q", "min_stability")),
+    ),
+    exact=True,
+    gathers=True,
+    run="minia_spark.report.stage:run",
+    cost="minia_spark.report.cost:cost",
+)
+
+ROOM = Room(
+    name="report",
+    about="The page that people look at.",
+    settings={"report": ReportSettings},
+    outputs=(SITE,),
+    stages=(REPORT,),
+)
+
+__all__ = ["REPORT", "ROOM", "SITE"]

@@ -63,7 +63,7 @@ def planted_corpus(
     documents : int
         Number of documents, 0 or more.
     items : int
-        Number of words in the vocabulary, 1 or more; not all need occur.
+        Number of words in the codebook, 1 or more; not all need occur.
     structures : int
         Number of planted structures; 0 plants nothing.
     structure_size : (int, int)
@@ -156,7 +156,7 @@ def planted_corpus(
 def _draw_structures(
     rng: np.random.Generator, items: int, sizes: NDArray[np.int64]
 ) -> list[NDArray[np.uint32]]:
-    """Distinct words for every structure; disjoint where the vocabulary is large enough."""
+    """Distinct words for every structure; disjoint where the codebook is large enough."""
     if sizes.sum() <= items:
         words = rng.choice(items, size=int(sizes.sum()), replace=False)
         drawn = np.split(words, np.cumsum(sizes)[:-1]) if len(sizes) else []

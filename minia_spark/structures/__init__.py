@@ -1,1 +1,58 @@
-"""The images of every structure."""
+"""The images of every structure, and what became of those before."""
+
+from minia_spark.codebook.tables import CODEBOOKS, WORD_MAP
+from minia_spark.engine.room import Command, Room
+from minia_spark.engine.stage import Stage, Use
+from minia_spark.mining.tables import STRUCTURES
+from minia_spark.structures.settings import StructuresSettings
+from minia_spark.structures.tables import LINEAGE, STRUCTURE_IMAGES
+from minia_spark.words.settings import WordsSettings
+from minia_spark.words.tables import WORD_COUNTS, WORDS
+
+STRUCTURES_STAGE = Stage(
+    name="structures",
+    about="find the images of every structure, and what became of those before",
+    line="discovery",
+    scope="collection",
+    reads=(CODEBOOKS, WORDS, WORD_COUNTS, STRUCTURES),
+    writes=(STRUCTURE_IMAGES,),
+    uses=(
+        StructuresSettings,
+        Use(WordsSettings, ("weight", "drop_outliers")),
+        Use(WordsSettings, ("outlier_deviations",), when="words.drop_outliers"),
+    ),
+    run="minia_spark.structures.stage:run",
+    cost="minia_spark.structures.cost:structures",
+)
+
+LINEAGE_STAGE = Stage(
+    name="lineage",
+    about="say what became of every structure of the state before",
+    line="discovery",
+    scope="collection",
+    command="structures",
+    reads=(CODEBOOKS, WORD_MAP, STRUCTURES),
+    writes=(LINEAGE,),
+    previous=True,
+    run="minia_spark.structures.stage:trace_lineage",
+    cost="minia_spark.structures.cost:lineage",
+)
+
+ROOM = Room(
+    name="structures",
+    about="The images of every structure, and its history.",
+    settings={"structures": StructuresSettings},
+    outputs=(STRUCTURE_IMAGES, LINEAGE),
+    stages=(STRUCTURES_STAGE, LINEAGE_STAGE),
+    commands=(
+        Command(
+            "structures",
+            STRUCTURES_STAGE.about,
+            "minia_spark.structures.command:structures",
+            "minia_spark.structures.command:arguments",
+            examples="  minia structures --warehouse W\n  minia structures diff 3 4 --warehouse W",
+        ),
+    ),
+)
+
+__all__ = ["LINEAGE_STAGE", "ROOM", "STRUCTURES_STAGE"]

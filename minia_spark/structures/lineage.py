@@ -5,7 +5,7 @@ structures are paired one to one, the most similar first (Jaccard; ties go to th
 then to the earlier newer structure). A pair is one structure that went on. What is left without a
 partner was split from or merged into a related one, was born, or is gone.
 
-Between two vocabularies the words of the older run are first replaced by the newer words that they
+Between two codebooks the words of the older run are first replaced by the newer words that they
 went to.
 """
 
@@ -120,7 +120,7 @@ def maps_of(table: pa.Table) -> dict[tuple[str, str], NDArray[np.integer]]:
 def compose(
     maps: Mapping[tuple[str, str], NDArray[np.integer]], older: str, newer: str
 ) -> NDArray[np.integer] | None:
-    """Return the map from one vocabulary to a later one, over those in between.
+    """Return the map from one codebook to a later one, over those in between.
 
     Parameters
     ----------
@@ -132,7 +132,7 @@ def compose(
     Returns
     -------
     integer array, shape (K of the older,), or None
-        Over the fewest vocabularies (of equal ways the first by versions); None: there is no way.
+        Over the fewest codebooks (of equal ways the first by versions); None: there is no way.
     """
     reached: dict[str, NDArray[np.integer]] = {}
     border: dict[str, NDArray[np.integer] | None] = {older: None}
@@ -155,10 +155,10 @@ def trace(
     Parameters
     ----------
     older, newer : Structures or other rows of items
-        Of the earlier and the later run, in words of the same vocabulary unless there is a map.
+        Of the earlier and the later run, in words of the same codebook unless there is a map.
     word_map : integer array, shape (K,), or None
-        For each word of the older run's vocabulary, the word of the newer one's that it went to.
-        Words that came and went are then counted in the newer vocabulary.
+        For each word of the older run's codebook, the word of the newer one's that it went to.
+        Words that came and went are then counted in the newer codebook.
 
     Returns
     -------

@@ -11,53 +11,24 @@ from collections.abc import Iterator
 
 import numpy as np
 import pyarrow as pa
-from pyspark.sql import DataFrame, Window
+from pyspark.sql import Window
 from pyspark.sql import functions as F
-from pyspark.sql.types import (
-    ArrayType,
-    DoubleType,
-    IntegerType,
-    LongType,
-    StringType,
-    StructField,
-    StructType,
-)
 
 from minia_spark.base.arrow import from_lists, to_lists
-from minia_spark.codebook.stage import WORD_MAP
-from minia_spark.engine.stage import Stage, StageContext
+from minia_spark.codebook.tables import CODEBOOKS, WORD_MAP
+from minia_spark.engine.context import Context
 from minia_spark.mining.model import Structures
 from minia_spark.mining.overlap import StructureIndex
 from minia_spark.mining.rows import bags_of_words
-from minia_spark.mining.stage import STRUCTURES
+from minia_spark.mining.tables import STRUCTURES
 from minia_spark.structures.lineage import Event, compose, inherited, maps_of, trace
+from minia_spark.structures.settings import StructuresSettings
+from minia_spark.structures.tables import LINEAGE, STRUCTURE_IMAGES
 from minia_spark.warehouse.records import Catalogue
+from minia_spark.words.settings import WordsSettings
+from minia_spark.words.tables import WORDS
 
-__all__ = ["LINEAGE", "STAGE", "STRUCTURE_IMAGES", "TRACES", "load_structures"]
-
-STRUCTURE_IMAGES = StructType(
-    [
-        StructField("structure_id", IntegerType(), False),
-        StructField("rank", IntegerType(), False),
-        StructField("image_id", StringType(), False),
-        StructField("batch", StringType(), False),
-        StructField("overlap", DoubleType(), False),
-        StructField("words_held", IntegerType(), False),
-        StructField("features", ArrayType(IntegerType(), True), True),
-    ]
-)
-
-TRACES = StructType(
-    [
-        StructField("lineage_id", StringType(), False),
-        StructField("structure_id", IntegerType(), True),
-        StructField("event", StringType(), False),
-        StructField("older_state", LongType(), True),
-        StructField("older_structure_id", IntegerType(), True),
-        StructField("words_gained", LongType(), False),
-        StructField("words_lost", LongType(), False),
-    ]
-)
+__all__ = ["load_structures", "run", "trace_lineage"]
 
 _PAIRS_AT_ONCE = 4096
 
@@ -66,9 +37,9 @@ _NONE = np.zeros(0, dtype=np.uint32)
 NO_STRUCTURES = Structures(np.zeros(1, dtype=np.int64), _NONE, _NONE, _NONE.astype(np.int64))
 
 
-def load_structures(frame: DataFrame) -> Structures:
+def load_structures(table: pa.Table) -> Structures:
     """Return the structures that table ``structures`` holds, in their order."""
-    batches = frame.orderBy("structure_id").toArrow().combine_chunks().to_batches()
+    batches = table.sort_by("structure_id").combine_chunks().to_batches()
     if not batches:
         return NO_STRUCTURES
     words, offsets = to_lists(batches[0]["words"])
@@ -81,11 +52,12 @@ def load_structures(frame: DataFrame) -> Structures:
     )
 
 
-def _run(context: StageContext) -> None:
-    settings = context.settings.structures
-    found = load_structures(context.read("structures"))
+def run(context: Context) -> None:
+    """Find the images of every structure."""
+    settings = context.settings(StructuresSettings)
+    found = load_structures(context.small(STRUCTURES))
     shared = context.spark.sparkContext.broadcast(found)
-    weights = "sizes" if context.settings.words.weight == "size" else "counts"
+    weights = "sizes" if context.settings(WordsSettings).weight == "size" else "counts"
 
     def search(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         structures = shared.value
@@ -121,27 +93,26 @@ def _run(context: StageContext) -> None:
                     }
                 )
 
-    words = context.read("words").select("batch", "image_id", "words", weights, "feature_words")
-    unranked = StructType([f for f in STRUCTURE_IMAGES.fields if f.name != "rank"])
-    pairs = words.mapInArrow(search, unranked)
+    words = context.read(WORDS).select("batch", "image_id", "words", weights, "feature_words")
+    pairs = words.mapInArrow(search, STRUCTURE_IMAGES.schema("rank"))
     best = Window.partitionBy("structure_id").orderBy(F.desc("overlap"), "image_id", "batch")
     ranked = pairs.withColumn("rank", F.row_number().over(best))
-    context.write("structure_images", ranked, STRUCTURE_IMAGES)
+    context.write(STRUCTURE_IMAGES, ranked)
     shared.destroy()
-    context.counts |= {"structures": len(found), "matches": context.entries[-1].rows}
+    context.counts |= {"structures": len(found), "matches": context.entries[-1].rows or 0}
 
 
-def _trace(context: StageContext) -> None:
+def trace_lineage(context: Context) -> None:
     """Compare with the state that readers see now; without structures there, all are born."""
-    before = context.warehouse.catalogue()
-    newer = load_structures(context.read("structures"))
-    older = load_structures(_read(context, before, "structures", STRUCTURES))
-    ids = _read(context, before, "lineage", TRACES).where("structure_id is not null")
+    before = context.published
+    newer = load_structures(context.small(STRUCTURES))
+    older = load_structures(context.read_published(STRUCTURES).toArrow())
+    ids = context.read_published(LINEAGE).where("structure_id is not null")
     older_ids = [row["lineage_id"] for row in ids.orderBy("structure_id").collect()]
     word_map = None
-    versions = [_vocabulary(state) for state in (before, context.view)]
+    versions = [_codebook_version(context, state) for state in (before, context.view)]
     if versions[0] != versions[1]:
-        maps = _read(context, context.view, "word_map", WORD_MAP)
+        maps = context.read_published(WORD_MAP, context.view)
         word_map = compose(maps_of(maps.toArrow()), *versions)
     if len(older_ids) != len(older) or (versions[0] != versions[1] and word_map is None):
         older, older_ids, word_map = NO_STRUCTURES, [], None
@@ -159,40 +130,10 @@ def _trace(context: StageContext) -> None:
         }
         for fate, name in zip(fates, inherited(fates, older_ids, state), strict=True)
     ]
-    frame = context.spark.createDataFrame(rows, TRACES).coalesce(1)
-    context.write("lineage", frame, TRACES)
+    context.write_rows(LINEAGE, pa.Table.from_pylist(rows, LINEAGE.arrow_schema()))
     context.counts |= dict(sorted(Counter(str(fate.event) for fate in fates).items()))
 
 
-def _vocabulary(state: Catalogue) -> str:
-    return next((entry.digest for entry in state.of_table("codebooks")), "")
-
-
-def _read(context: StageContext, state: Catalogue, table: str, schema: StructType) -> DataFrame:
-    """Return a table of a state; an empty one where the state has none."""
-    paths = [context.pattern(entry.path) for entry in state.of_table(table)]
-    if not paths:
-        return context.spark.createDataFrame([], schema)
-    return context.spark.read.schema(schema).parquet(*paths)
-
-
-STAGE = Stage(
-    name="structures",
-    per_batch=False,
-    after=("words", "mine"),
-    revision=1,
-    settings=lambda s: {
-        "structures": s.structures.model_dump(mode="json"),
-        "weight": s.words.weight,
-    },
-    run=_run,
-)
-
-LINEAGE = Stage(
-    name="lineage",
-    per_batch=False,
-    after=("vocabulary", "mine"),
-    revision=1,
-    settings=lambda _: {},
-    run=_trace,
-)
+def _codebook_version(context: Context, state: Catalogue) -> str:
+    entries = state.of_table(CODEBOOKS.name, None, context.variant)
+    return next((entry.digest for entry in entries), "")

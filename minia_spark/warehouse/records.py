@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from minia_spark.base.errors import SettingsError
 
 __all__ = [
+    "FORMAT",
     "Arrival",
     "Catalogue",
     "Entry",
@@ -24,6 +25,9 @@ __all__ = [
     "is_batch_name",
     "now",
 ]
+
+FORMAT = 2
+"""Of the warehouse's layout: raised when older software would misread what newer software wrote."""
 
 _BATCH_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
@@ -40,35 +44,56 @@ class Entry(_Model):
     stage: str = Field(description="the stage that wrote it")
     run: str
     path: str = Field(description="folder of Parquet files, relative to the warehouse")
-    rows: int
+    rows: int | None = Field(description="None for what is no table, e.g. the page")
     fingerprint: str = Field(description="of the stage's settings, revision and inputs")
     digest: str = Field(description="what later stages' fingerprints are made from")
     inputs: str = Field("", description="hash of the digests that it was made from")
+    uses: str = Field("", description="key of the settings that it was made with, see Catalogue")
+    revision: int = Field(0, description="of the stage's code")
+    variant: str | None = Field(None, description="extractor or method; None where there is none")
 
     @property
-    def key(self) -> tuple[str, str | None, str]:
+    def key(self) -> tuple[str, str | None, str, str | None]:
         """What a newer entry replaces."""
-        return (self.table, self.batch, self.stage)
+        return (self.table, self.batch, self.stage, self.variant)
+
+    @property
+    def order(self) -> tuple[str, str, str, str]:
+        """By table, batch, variant and stage."""
+        return (self.table, self.batch or "", self.variant or "", self.stage)
 
 
 class Catalogue(_Model):
     """A state of the warehouse."""
 
+    format: int = Field(FORMAT, description="of the warehouse's layout")
     version: int = 0
     parent: int = 0
     run: str = ""
     committed_at: str = ""
     note: str = ""
+    settings: dict[str, Any] = Field(
+        default_factory=dict, description="what the next run works with unless it is told otherwise"
+    )
+    uses: dict[str, dict[str, Any]] = Field(
+        default_factory=dict, description="settings that entries were made with, by their key"
+    )
     entries: tuple[Entry, ...] = ()
 
-    def of_table(self, table: str, batch: str | None = None) -> list[Entry]:
-        """Return a table's entries in batch order; only those of `batch` when it is given."""
-        found = [e for e in self.entries if e.table == table and batch in (None, e.batch)]
-        return sorted(found, key=lambda e: (e.batch or "", e.stage))
+    def of_table(
+        self, table: str, batch: str | None = None, variant: str | None = None
+    ) -> list[Entry]:
+        """Return a table's entries in batch order; of one batch or variant when it is given."""
+        found = [
+            e
+            for e in self.entries
+            if e.table == table and batch in (None, e.batch) and variant in (None, e.variant)
+        ]
+        return sorted(found, key=lambda e: e.order)
 
-    def of_step(self, stage: str, batch: str | None) -> list[Entry]:
-        """Return what a stage wrote for a batch (None: for the collection)."""
-        return self.made_by(stage, [batch])
+    def of_step(self, stage: str, batch: str | None, variant: str | None = None) -> list[Entry]:
+        """Return what a stage wrote for a batch (None: for the collection), of one variant."""
+        return [e for e in self.made_by(stage, [batch]) if e.variant == variant]
 
     def made_by(self, stage: str, batches: Iterable[str | None] | None = None) -> list[Entry]:
         """Return what a stage wrote for some batches (None among them: the collection), or all."""
@@ -96,18 +121,18 @@ class Catalogue(_Model):
         return sorted({e.batch for e in self.entries if e.batch is not None})
 
     def rows(self) -> dict[str, int]:
-        """Return how many rows every table has; the page is none."""
+        """Return how many rows every table has, all variants together."""
         tables: dict[str, int] = {}
         for entry in self.entries:
-            if entry.table != "report":
+            if entry.rows is not None:
                 tables[entry.table] = tables.get(entry.table, 0) + entry.rows
         return dict(sorted(tables.items()))
 
     def with_entries(self, added: Iterable[Entry]) -> Catalogue:
-        """Return the state in which `added` replace those of the same table, batch and stage."""
+        """Return the state in which `added` replace those of the same key."""
         merged = {e.key: e for e in self.entries}
         merged.update({e.key: e for e in added})
-        entries = sorted(merged.values(), key=lambda e: (e.table, e.batch or "", e.stage))
+        entries = sorted(merged.values(), key=lambda e: e.order)
         return self.model_copy(update={"entries": tuple(entries)})
 
 
@@ -116,12 +141,16 @@ class StepRecord(_Model):
 
     stage: str
     batch: str | None
+    variant: str | None = None
     action: str = Field(description="done, skipped or reused")
     why: str
     seconds: float = 0.0
     counts: dict[str, float] = Field(default_factory=dict)
     entries: tuple[Entry, ...] = Field(
         default=(), description="complete outputs, also of a run that failed later"
+    )
+    uses: dict[str, dict[str, Any]] = Field(
+        default_factory=dict, description="settings that they were made with, by their key"
     )
 
 

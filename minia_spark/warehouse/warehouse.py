@@ -22,20 +22,23 @@ No Spark here: ``status``, ``history``, ``rollback`` and ``vacuum`` start at onc
 from __future__ import annotations
 
 import contextlib
+import difflib
 import getpass
+import json
 import os
 import re
 import secrets
 import socket
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 from pydantic import ValidationError
 
 from minia_spark.base.errors import InputError, MiniaError
 from minia_spark.warehouse.lock import Lock
 from minia_spark.warehouse.records import (
+    FORMAT,
     Arrival,
     Catalogue,
     Entry,
@@ -47,12 +50,15 @@ from minia_spark.warehouse.records import (
 )
 from minia_spark.warehouse.storage import Storage
 
-__all__ = ["Warehouse"]
+__all__ = ["Unpublished", "Warehouse"]
 
 _STAMP = "%Y%m%dT%H%M%S.%f"  # to the microsecond, of one width: names sort as the runs came
 _RUN_PAGE = re.compile(r"([0-9]{8}T[0-9]{6}\.[0-9]{6})-[0-9a-f]{6}\.json")
 _CATALOGUE = "catalogue"
 _RUNS = "runs"
+
+Unpublished: TypeAlias = dict[tuple[str, str | None, str | None, str], StepRecord]
+"""Finished steps of runs that broke off, by stage, batch, variant and fingerprint."""
 
 _Page = TypeVar("_Page", bound=RunHead)
 
@@ -91,12 +97,26 @@ class Warehouse:
             version = versions[-1]
         path = _state_file(version)
         try:
-            return Catalogue.model_validate_json(self.storage.read(path))
+            data = self.storage.read(path)
+            self._require_format(data)
+            return Catalogue.model_validate_json(data)
         except FileNotFoundError:
             kept = ", ".join(map(str, self.versions())) or "none"
             raise InputError(f"state {version} is not in {self.storage}; kept: {kept}") from None
         except ValidationError as error:
             raise InputError(f"{self.storage}/{path} cannot be understood: {error}") from None
+
+    def _require_format(self, data: bytes) -> None:
+        """Refuse a state of another layout; what is no state at all is refused elsewhere."""
+        try:
+            found = json.loads(data).get("format", 1)
+        except (ValueError, AttributeError, RecursionError):
+            return
+        if found != FORMAT:
+            raise InputError(
+                f"{self.storage} was written in layout {found}, and this version of minia reads "
+                f"layout {FORMAT}: make a new warehouse, or use the version that wrote this one"
+            )
 
     def require(self) -> Catalogue:
         """Return the newest state; InputError when there is no warehouse here."""
@@ -108,21 +128,45 @@ class Warehouse:
             )
         return catalogue
 
-    def commit(self, base: Catalogue, run: str, entries: Iterable[Entry], note: str) -> Catalogue:
+    def commit(
+        self,
+        base: Catalogue,
+        run: str,
+        entries: Iterable[Entry],
+        note: str,
+        *,
+        settings: Mapping[str, Any] | None = None,
+        uses: Mapping[str, dict[str, Any]] | None = None,
+    ) -> Catalogue:
         """Publish the state after `base`: all the entries at once.
+
+        Parameters
+        ----------
+        base : Catalogue
+        run : str
+        entries : iterable of Entry
+        note : str
+            The command, for people.
+        settings : mapping or None
+            What the next run shall work with; None: as in `base`.
+        uses : mapping or None
+            Settings that entries were made with, besides those of `base`.
 
         Raises
         ------
         MiniaError
             Somebody else published a state since `base` was read.
         """
+        known, kept = base.uses | dict(uses or {}), tuple(entries)
         state = Catalogue(
             version=base.version + 1,
             parent=base.version,
             run=run,
             committed_at=now(),
             note=note,
-            entries=tuple(entries),
+            settings=base.settings if settings is None else dict(settings),
+            uses={key: known[key] for key in sorted({e.uses for e in kept} & known.keys())},
+            entries=kept,
         )
         data = (state.model_dump_json(indent=1) + "\n").encode()
         newest = max(self.versions(), default=0)
@@ -156,30 +200,48 @@ class Warehouse:
                 f"state {target.version} needs folders that are gone from {self.storage}, "
                 f"{len(gone)} in all: {', '.join(gone[:3])}"
             )
-        return self.commit(current, target.run, target.entries, f"rollback to {target.version}")
+        return self.commit(
+            current,
+            target.run,
+            target.entries,
+            f"rollback to {target.version}",
+            settings=target.settings,
+            uses=target.uses,
+        )
 
-    def entries(self, table: str, batch: str | None = None) -> list[Entry]:
+    def entries(
+        self, table: str, batch: str | None = None, variant: str | None = None
+    ) -> list[Entry]:
         """Return a table's entries in the current state, at least one.
 
         Raises
         ------
         InputError
-            The table, or the batch in it, is not there; the message names those that are.
+            The table, or the batch or variant in it, is not there; the message names those that
+            are.
         """
         catalogue = self.require()
-        entries = catalogue.of_table(table, batch)
+        entries = catalogue.of_table(table, batch, variant)
         if not entries:
             tables = sorted({e.table for e in catalogue.entries})
-            what = f"table {table!r}" + (f" of batch {batch!r}" if batch else "")
+            close = difflib.get_close_matches(table, tables, n=1) if table not in tables else []
+            variants = sorted({e.variant for e in catalogue.of_table(table) if e.variant})
+            what = f"table {table!r}"
+            what += f" of batch {batch!r}" if batch else ""
+            what += f" of variant {variant!r}" if variant else ""
             raise InputError(
-                f"{what} is not in {self.storage}; tables: {', '.join(tables)}; "
-                f"batches: {', '.join(catalogue.batches)}"
+                f"{what} is not in {self.storage}"
+                + (f"; did you mean {close[0]!r}?" if close else "")
+                + f"; tables: {', '.join(tables)}; batches: {', '.join(catalogue.batches)}"
+                + (f"; variants of {table}: {', '.join(variants)}" if variants else "")
             )
         return entries
 
-    def folders(self, table: str, batch: str | None = None) -> list[str]:
+    def folders(
+        self, table: str, batch: str | None = None, variant: str | None = None
+    ) -> list[str]:
         """Return the Parquet folders of a table's current state; raises as :meth:`entries`."""
-        return [self.path_of(entry) for entry in self.entries(table, batch)]
+        return [self.path_of(entry) for entry in self.entries(table, batch, variant)]
 
     def path_of(self, entry: Entry) -> str:
         """Return where an entry's files are: a plain path when local, else a URI."""
@@ -295,24 +357,24 @@ class Warehouse:
                     found.setdefault(arrival.place, arrival)
         return found
 
-    def unpublished(self) -> dict[tuple[str, str | None, str], tuple[Entry, ...]]:
+    def unpublished(self) -> Unpublished:
         """Return complete outputs of runs that ended before they could publish them.
 
         Returns
         -------
         dict
-            (stage, batch, fingerprint) to the entries: a second start takes them up.
+            (stage, batch, variant, fingerprint) to the step: a second start takes it up.
         """
-        found: dict[tuple[str, str | None, str], tuple[Entry, ...]] = {}
+        found: Unpublished = {}
         for run, data in self._pages():
             if self._understood(RunHead, run, data).catalogue:
                 continue
             for step in self._understood(RunRecord, run, data).steps:
                 if step.action != "done" or not step.entries:
                     continue
-                key = (step.stage, step.batch, step.entries[0].fingerprint)
+                key = (step.stage, step.batch, step.variant, step.entries[0].fingerprint)
                 if key not in found and all(self.storage.exists(e.path) for e in step.entries):
-                    found[key] = step.entries
+                    found[key] = step
         return found
 
     def vacuum(self, keep: int, *, dry_run: bool = False) -> tuple[list[str], int]:

@@ -11,49 +11,24 @@ from collections.abc import Iterator
 import numpy as np
 import pyarrow as pa
 from pyspark.sql import functions as F
-from pyspark.sql.types import (
-    ArrayType,
-    DoubleType,
-    IntegerType,
-    LongType,
-    StringType,
-    StructField,
-    StructType,
-)
 
 from minia_spark.base.arrow import binary_block, from_lists, to_lists
 from minia_spark.codebook.kmeans import NearestCentre, to_grid
 from minia_spark.codebook.stage import load_codebook
-from minia_spark.engine.stage import Stage, StageContext
+from minia_spark.codebook.tables import CODEBOOKS
+from minia_spark.engine.context import Context
+from minia_spark.features.tables import FEATURES
+from minia_spark.ingest.tables import IMAGES, REJECTS
 from minia_spark.words.bag import bag_words
+from minia_spark.words.tables import WORD_COUNTS, WORDS
 
-__all__ = ["STAGE", "WORDS", "WORD_COUNTS"]
-
-WORDS = StructType(
-    [
-        StructField("batch", StringType(), False),
-        StructField("image_id", StringType(), False),
-        StructField("feature_words", ArrayType(IntegerType(), True), True),
-        StructField("words", ArrayType(IntegerType(), True), True),
-        StructField("counts", ArrayType(IntegerType(), True), True),
-        StructField("sizes", ArrayType(IntegerType(), True), True),
-        StructField("quantisation_error", DoubleType(), True),
-    ]
-)
-
-WORD_COUNTS = StructType(
-    [
-        StructField("batch", StringType(), False),
-        StructField("word", IntegerType(), False),
-        StructField("images", LongType(), False),
-        StructField("occurrences", LongType(), False),
-    ]
-)
+__all__ = ["run"]
 
 
-def _run(context: StageContext) -> None:
-    codebook = load_codebook(context.read("codebooks"))
-    features = context.read("features", context.batch).where("reason is null")
+def run(context: Context) -> None:
+    """Write the words of a batch."""
+    codebook = load_codebook(context.read(CODEBOOKS))
+    features = context.read(FEATURES).where("reason is null")
     layout = features.schema["descriptors"].metadata
     dtype, dim = np.dtype(layout["dtype"]), int(layout["dimension"])
     shared = context.spark.sparkContext.broadcast(codebook)
@@ -81,30 +56,19 @@ def _run(context: StageContext) -> None:
                 }
             )
 
-    frame = features.select("batch", "image_id", "size", "descriptors").mapInArrow(assign, WORDS)
-    empty = F.count_if(F.size("words") == 0)
-    written = context.write("words", frame, WORDS, measures={"without_words": empty})
-    images = context.entries[-1].rows
-    rejected = sum(
-        e.rows for e in context.view.of_table("rejects", context.batch) if e.stage == "features"
+    frame = features.select("batch", "image_id", "size", "descriptors").mapInArrow(
+        assign, WORDS.schema()
     )
-    context.check_counts("images", context.rows("images", context.batch), images, rejected)
+    empty = F.count_if(F.size("words") == 0)
+    written = context.write(WORDS, frame, measures={"without_words": empty})
+    images = context.entries[-1].rows or 0
+    rejected = sum(e.rows or 0 for e in context.entries_of(REJECTS) if e.stage == "features")
+    context.check_counts("images", context.rows(IMAGES), images, rejected)
     each = written.select(F.explode(F.arrays_zip("words", "counts")).alias("w"))
     counts = each.groupBy(F.col("w.words").alias("word")).agg(
         F.count("*").alias("images"), F.sum("w.counts").alias("occurrences")
     )
     counts = counts.withColumn("batch", F.lit(context.batch)).coalesce(1)
-    context.write("word_counts", counts, WORD_COUNTS)
+    context.write(WORD_COUNTS, counts)
     context.counts["images"] = images
     shared.destroy()
-
-
-STAGE = Stage(
-    name="words",
-    per_batch=True,
-    after=("features", "vocabulary"),
-    revision=1,
-    # Weights and outliers are chosen when words are mined or exported: both are stored.
-    settings=lambda _: {},
-    run=_run,
-)

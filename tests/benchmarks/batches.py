@@ -11,8 +11,8 @@ from pathlib import Path
 from minia_spark.engine.plan import STAGES, Request
 from minia_spark.engine.progress import Progress
 from minia_spark.engine.run import execute
-from minia_spark.engine.settings import load_settings
 from minia_spark.engine.stage import Source
+from minia_spark.rooms import HOUSE
 from minia_spark.sky.survey import Survey, write_survey
 from minia_spark.warehouse.records import RunRecord
 from minia_spark.warehouse.warehouse import Warehouse
@@ -53,7 +53,7 @@ def run(scale: float) -> Iterator[Figure]:
     """Yield the figures."""
     sizes = {name: max(4, int(count * scale)) for name, count in SIZES.items()}
     spark = session()
-    settings = load_settings(None, [*SETTINGS, f"codebook.size={max(20, int(200 * scale))}"])
+    settings = HOUSE.load_settings(None, [*SETTINGS, f"codebook.size={max(20, int(200 * scale))}"])
     stages = tuple(stage.name for stage in STAGES)
     own, whole = {}, {}
     with tempfile.TemporaryDirectory() as name:

@@ -12,8 +12,8 @@ import cv2
 from minia_spark.engine.plan import Request
 from minia_spark.engine.progress import Progress
 from minia_spark.engine.run import execute
-from minia_spark.engine.settings import load_settings
 from minia_spark.engine.stage import Source
+from minia_spark.rooms import HOUSE
 from minia_spark.sky.survey import Survey, write_survey
 from minia_spark.warehouse.warehouse import Warehouse
 from tests.benchmarks.figures import Figure, session, timed
@@ -41,7 +41,7 @@ def run(scale: float) -> Iterator[Figure]:
             survey = Survey(side_px=424)
             images = write_survey(Path(folder) / "survey", survey, int(900 * scale)).images
         paths = sorted(str(p) for p in images.iterdir())
-        settings = load_settings(None, ["spark.master=local[2]"])
+        settings = HOUSE.load_settings(None, ["spark.master=local[2]"])
         warehouse = Warehouse(f"{folder}/warehouse")
         spark = session()
         quiet = Progress(quiet=True)
@@ -56,7 +56,7 @@ def run(scale: float) -> Iterator[Figure]:
             for repeat in range(3):
                 plain, _ = timed(lambda: pool.map(plain_loop, [paths[::2], paths[1::2]]))
                 # another cap that changes nothing makes the stage outdated, so that it runs again
-                again = load_settings(
+                again = HOUSE.load_settings(
                     None, ["spark.master=local[2]", f"features.max_features={90_000 + repeat}"]
                 )
                 request = Request("bench", ("features",), "b1")

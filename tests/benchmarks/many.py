@@ -20,7 +20,7 @@ SIDE_PX = 48
 _CHILD = """
 import json, sys, threading
 from pathlib import Path
-from minia_spark.engine.settings import load_settings
+from minia_spark.rooms import HOUSE
 from minia_spark.engine.run import execute
 from minia_spark.engine.plan import STAGES, Request
 from minia_spark.engine.progress import Progress
@@ -29,7 +29,7 @@ from minia_spark.engine.stage import Source
 from minia_spark.warehouse.warehouse import Warehouse
 
 images, warehouse = sys.argv[1:]
-settings = load_settings(None, ["spark.master=local-cluster[2,1,2048]", "codebook.size=100",
+settings = HOUSE.load_settings(None, ["spark.master=local-cluster[2,1,2048]", "codebook.size=100",
     "codebook.sample_size=4000", "features.max_features=40", "spark.driver_memory=1g"])
 session, memory = [], []
 def start():

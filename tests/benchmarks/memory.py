@@ -15,7 +15,7 @@ from tests.benchmarks.figures import Figure
 _CHILD = """
 import json, resource, sys, gc
 from pathlib import Path
-from minia_spark.engine.settings import load_settings
+from minia_spark.rooms import HOUSE
 from minia_spark.engine.run import execute
 from minia_spark.engine.plan import STAGES, Request
 from minia_spark.engine.progress import Progress
@@ -24,7 +24,7 @@ from minia_spark.engine.stage import Source
 from minia_spark.warehouse.warehouse import Warehouse
 
 images, warehouse = sys.argv[1:]
-settings = load_settings(None, ["spark.master=local-cluster[2,1,2048]", "codebook.size=200",
+settings = HOUSE.load_settings(None, ["spark.master=local-cluster[2,1,2048]", "codebook.size=200",
     "codebook.sample_size=4000", "mining.tuple_size=5", "mining.tables=300",
     "report.structures=10", "spark.driver_memory=1g"])
 session = []

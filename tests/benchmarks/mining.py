@@ -8,14 +8,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+from minia_spark.cli.export import export
 
 from minia_spark.base.bags import Bags, write_bags
-from minia_spark.cli.export import export
 from minia_spark.engine.plan import Request
 from minia_spark.engine.progress import Progress
 from minia_spark.engine.run import execute
-from minia_spark.engine.settings import load_settings
 from minia_spark.engine.stage import Source
+from minia_spark.rooms import HOUSE
 from minia_spark.sky.corpus import planted_corpus
 from minia_spark.smh.arrays import Documents
 from minia_spark.smh.engine import get_engine
@@ -92,7 +92,7 @@ def _discovered(
 
 def _galaxy_words(out: Path) -> None:
     """Bag the real galaxies: SIFT, 1,000 words."""
-    settings = load_settings(None, ["spark.master=local[2]", "codebook.size=1000"])
+    settings = HOUSE.load_settings(None, ["spark.master=local[2]", "codebook.size=1000"])
     quiet, spark = Progress(quiet=True), session()
     with tempfile.TemporaryDirectory() as folder:
         warehouse = Warehouse(folder)

@@ -16,9 +16,9 @@ from pyspark.sql import functions as F
 
 from minia_spark.codebook.stage import STAGE
 from minia_spark.engine.progress import Progress
-from minia_spark.engine.settings import load_settings
 from minia_spark.engine.stage import StageContext
 from minia_spark.features.stage import features_schema
+from minia_spark.rooms import HOUSE
 from minia_spark.warehouse.records import Catalogue, Entry
 from minia_spark.warehouse.warehouse import Warehouse
 from tests.benchmarks.figures import Figure, session, sift_like, timed
@@ -56,7 +56,7 @@ def run(scale: float) -> Iterator[Figure]:
     """Yield the figures."""
     count = int(1_000_000 * scale) // ROWS_AN_IMAGE * ROWS_AN_IMAGE
     vectors = sift_like(count)
-    settings = load_settings(
+    settings = HOUSE.load_settings(
         None,
         [f"codebook.size={WORDS}", f"codebook.refine_iterations={PASSES}", "codebook.tolerance=0"],
     )

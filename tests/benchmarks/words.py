@@ -11,8 +11,8 @@ import numpy as np
 
 from minia_spark.codebook.stage import CODEBOOKS
 from minia_spark.engine.progress import Progress
-from minia_spark.engine.settings import load_settings
 from minia_spark.engine.stage import StageContext
+from minia_spark.rooms import HOUSE
 from minia_spark.warehouse.records import Catalogue, Entry
 from minia_spark.warehouse.warehouse import Warehouse
 from minia_spark.words.stage import STAGE
@@ -45,7 +45,7 @@ def run(scale: float) -> Iterator[Figure]:
     """Yield the figures."""
     count = int(1_000_000 * scale) // ROWS_AN_IMAGE * ROWS_AN_IMAGE
     vectors = sift_like(count)
-    settings = load_settings(None, [f"codebook.size={WORDS}"])
+    settings = HOUSE.load_settings(None, [f"codebook.size={WORDS}"])
     with tempfile.TemporaryDirectory() as folder:
         spark = session()
         warehouse = Warehouse(folder)
@@ -73,7 +73,7 @@ def run(scale: float) -> Iterator[Figure]:
             entries=(
                 entry("features", "features", "b1", images),
                 entry("images", "ingest", "b1", images),
-                entry("codebooks", "vocabulary", None, WORDS),
+                entry("codebooks", "codebook", None, WORDS),
             )
         )
         ratios = []

@@ -18,37 +18,16 @@ import pytest
 from commands import SMALL, chosen, run_minia
 
 from minia_spark.base.errors import root_cause
-from minia_spark.cli import commands
+from minia_spark.cli import runs
+from minia_spark.cli.parser import commands_of
+from minia_spark.rooms import HOUSE
 from minia_spark.warehouse.warehouse import Warehouse
 
 ROOT = Path(__file__).resolve().parents[2]
 BINARY = ROOT / "native" / "build" / "smh"
-COMMANDS = (
-    *(
-        "run",
-        "plan",
-        "reprocess",
-        "ingest",
-        "features",
-        "vocabulary",
-        "words",
-        "mine",
-        "structures",
-        "report",
-    ),
-    *("batch", "status", "history", "rollback", "vacuum", "path", "export", "settings", "demo"),
-)
-JOBS = (
-    "run",
-    "reprocess",
-    "ingest",
-    "features",
-    "vocabulary",
-    "words",
-    "mine",
-    "structures",
-    "report",
-)
+COMMANDS = tuple(dict.fromkeys(c.name.split()[0] for c in commands_of(HOUSE)))
+STAGES = tuple(HOUSE.stage_commands)
+JOBS = ("run", "reprocess", "stage")
 
 
 def process(*arguments: object, **options: object) -> subprocess.CompletedProcess[str]:
@@ -62,9 +41,9 @@ class TestUsage:
         out = run_minia("--help").expect(0).out
         assert re.findall(r"^    (\w+)(?: |$)", out, re.MULTILINE) == list(COMMANDS)
 
-    @pytest.mark.parametrize("command", [None, *COMMANDS])
+    @pytest.mark.parametrize("command", ["", *(c.name for c in commands_of(HOUSE))])
     def test_every_help_tells_the_exit_codes(self, command):
-        out = run_minia(*([command] if command else []), "--help").expect(0).out
+        out = run_minia(*command.split(), "--help").expect(0).out
         assert "exit codes: 0 done, or nothing to do; 2 wrong settings or usage; 3 the" in out
 
     def test_version(self):
@@ -143,7 +122,7 @@ class TestNoInput:
     def test_a_folder_that_is_not_there(self, tmp_path):
         source = ("--images", tmp_path / "none", "--batch", "b", "--warehouse", tmp_path / "W")
         for command in ("run", "plan", "ingest"):
-            assert "is not a folder" in run_minia(command, *source).expect(3).err
+            assert "is neither a folder nor an archive" in run_minia(command, *source).expect(3).err
         assert list(tmp_path.iterdir()) == []
 
     def test_an_empty_folder(self, tmp_path):
@@ -160,7 +139,7 @@ class TestNoInput:
         ).expect(3)
         assert re.search(r"labels .*none\.csv cannot be read", found.err)
 
-    @pytest.mark.parametrize("command", ["run", "plan", *JOBS[3:]])
+    @pytest.mark.parametrize("command", ["run", "plan", *STAGES[1:]])
     def test_nothing_was_ingested(self, tmp_path, command):
         found = run_minia(command, "--warehouse", tmp_path / "W").expect(3)
         assert "W holds no batch of images yet; 'minia run --images DIR" in found.err
@@ -168,9 +147,9 @@ class TestNoInput:
     @pytest.mark.parametrize(
         ("command", "gone", "wanted"),
         [
-            ("words", "vocabulary", "words needs the output of vocabulary of batch b1"),
-            ("mine", "words", "tune needs the output of words, "),
-            ("structures", "mine", "structures needs the output of mine, "),
+            ("words", "codebook", "words needs table codebooks of batch b1"),
+            ("mine", "words", "tune needs table word_counts, "),
+            ("structures", "mine", "structures needs table structures, "),
         ],
     )
     def test_a_stage_before_its_input(self, own_warehouse, command, gone, wanted):
@@ -179,11 +158,13 @@ class TestNoInput:
         house.commit(base, "r", [e for e in base.entries if e.stage != gone], "")
         found = run_minia(command, "--warehouse", own_warehouse, *SMALL).expect(3)
         assert wanted in found.err
-        assert f"run 'minia {gone}' first, or 'minia run' for everything" in found.err
+        assert f"run 'minia {gone}' first, or 'minia run --lines discovery' for" in found.err
 
     def test_a_batch_that_was_never_ingested(self, own_warehouse):
-        found = run_minia("run", "--batch", "b7", "--warehouse", own_warehouse, *SMALL).expect(3)
-        assert "features needs the output of ingest of batch b7, which was never made" in found.err
+        where = ("--batch", "b7", "--warehouse", own_warehouse, *SMALL)
+        found = run_minia("features", *where).expect(3)
+        assert "features needs table images of batch b7, which was never made" in found.err
+        assert "--batch names the batch of --images DIR" in run_minia("run", *where).expect(2).err
         wrong = run_minia("path", "words", "--batch", "b7", "--warehouse", own_warehouse)
         assert "table 'words' of batch 'b7' is not in" in wrong.expect(3).err
 
@@ -203,7 +184,7 @@ class TestSecondRun:
         assert {step["action"] for step in told["last_run"]["steps"]} == {"skipped"}
         assert len(list(Warehouse(str(warehouse)).runs())) == before[1] + 1
 
-    @pytest.mark.parametrize("command", ["features", "words", "vocabulary", "mine", "structures"])
+    @pytest.mark.parametrize("command", ["features", "words", "codebook", "mine", "structures"])
     def test_of_one_stage(self, minia, opened, warehouse, command):
         before = len(opened)
         assert "nothing to do" in minia(command, "--warehouse", warehouse, *SMALL).expect(0).out
@@ -245,8 +226,16 @@ class TestLooking:
         (folder,) = out.splitlines()
         assert folder.startswith(f"{warehouse}/words/run=")
         assert list(Path(folder).glob("*.parquet"))
-        found = run_minia("path", "cats", "--warehouse", warehouse).expect(3)
-        assert "table 'cats' is not in" in found.err
+        (folder,) = run_minia(
+            *("path", "words", "--variant", "sift", "--warehouse", warehouse)
+        ).out.splitlines()
+        assert folder.endswith("/batch=b1/variant=sift")
+        found = run_minia("path", "strutures", "--warehouse", warehouse).expect(3)
+        assert "table 'strutures' is not in" in found.err
+        assert "; did you mean 'structures'?; tables: " in found.err
+        wrong = run_minia("path", "words", "--variant", "orb", "--warehouse", warehouse).expect(3)
+        assert "of variant 'orb' is not in" in wrong.err
+        assert wrong.err.endswith("variants of words: sift\n")
 
     def test_batches(self, warehouse):
         run = list(Warehouse(str(warehouse)).runs())[-1]
@@ -264,8 +253,7 @@ class TestLooking:
         listed = run_minia("batch", "list", "--json", "--warehouse", own_warehouse).expect(0)
         (batch,) = json.loads(listed.out)
         assert (batch["images"], batch["read_at"]) == (60, None)
-        found = run_minia("batch", "remove", "b1", "--warehouse", own_warehouse).expect(3)
-        assert re.search(r"the ledger of .* has no run 20", found.err)
+        run_minia("batch", "remove", "b1", "--warehouse", own_warehouse).expect(0)
 
     def test_settings(self, tmp_path):
         (tmp_path / "s.yaml").write_text("mining: {tables: 5}\n")
@@ -295,13 +283,11 @@ class TestPlan:
         source = ("--images", survey.images, "--batch", "b1", "--warehouse", tmp_path / "W")
         out = run_minia("plan", *source, *SMALL, "--set", "spark.master=local[2]").expect(0).out
         lines = out.splitlines()
-        assert lines[0].split() == ["stage", "batch", "action", "why"]
-        assert [line.split()[0] for line in lines[1:12]] == [
-            *("ingest", "features", "vocabulary", "words", "drift", "tune", "sketch"),
-            *("mine", "structures", "lineage", "report"),
-        ]
+        assert lines[0].split() == ["stage", "batch", "variant", "action", "why"]
+        names = [line.split()[0] for line in lines[1 : 1 + len(HOUSE.stages)]]
+        assert names == [stage.name for stage in HOUSE.stages]
         assert lines[1].split() == ["ingest", "b1", "run", "not", "made", "yet"]
-        assert lines[4].endswith("after features, vocabulary")
+        assert lines[5].endswith("after ingest, features, codebook")
         assert "images            60 (60 listed in the given folder)" in out
         assert "features an image 100.0 (assumed)" in out
         assert "partitions        3, on 2 cores" in out
@@ -312,7 +298,7 @@ class TestPlan:
         told = json.loads(run_minia("plan", "--json", *source, *SMALL).expect(0).out)
         assert told["state"] == 1
         actions = {(s["stage"], s["batch"]): s["action"] for s in told["steps"]}
-        assert actions["vocabulary", None] == "skip"  # it is frozen
+        assert actions["codebook", None] == "skip"  # it is frozen
         assert actions["features", "b1"] == actions["words", "b1"] == "skip"
         assert actions["features", "b2"] == actions["mine", None] == "run"
         assert told["needs"]["images"] == 120
@@ -362,7 +348,7 @@ class TestEndings:
         def interrupted(_: object) -> int:
             raise KeyboardInterrupt
 
-        monkeypatch.setattr(commands, "run", interrupted)
+        monkeypatch.setattr(runs, "run", interrupted)
         found = run_minia("run", "--warehouse", tmp_path).expect(1)
         assert found.err == "minia run: interrupted; the next run goes on\n"
 
@@ -377,9 +363,9 @@ class TestEndings:
             return 0
 
         before = signal.getsignal(signal.SIGTERM)
-        monkeypatch.setattr(commands, "run", stopped)
+        monkeypatch.setattr(runs, "run", stopped)
         found = run_minia("run", "--warehouse", tmp_path / "W").expect(1)
-        assert found.err == "minia run: interrupted; the next run goes on\n"
+        assert found.err == "minia run: stopped; the next run goes on\n"
         assert not house.storage.exists("lock.json")
         assert signal.getsignal(signal.SIGTERM) == before
 
@@ -387,7 +373,7 @@ class TestEndings:
         def broken(_: object) -> int:
             raise ZeroDivisionError("by what?\nfurther lines")
 
-        monkeypatch.setattr(commands, "run", broken)
+        monkeypatch.setattr(runs, "run", broken)
         monkeypatch.delenv("MINIA_TRACEBACK", raising=False)
         found = run_minia("run", "--warehouse", tmp_path).expect(1)
         assert found.err.startswith("minia run: ZeroDivisionError: by what?\n")
@@ -441,28 +427,96 @@ class TestEndings:
 
 
 class TestJobs:
-    def test_one_for_each_stage(self):
+    def test_one_a_line_and_one_for_single_stages(self):
         assert sorted(p.stem for p in (ROOT / "jobs").glob("*.py")) == sorted(JOBS)
 
-    @pytest.mark.parametrize("job", JOBS)
-    def test_takes_the_arguments_of_its_command(self, job):
+    @pytest.mark.parametrize(
+        ("job", "command"), [("run", "run"), ("reprocess", "reprocess"), ("stage", "words")]
+    )
+    def test_takes_the_arguments_of_its_command(self, job, command):
+        given = [command] if job == "stage" else []
         done = subprocess.run(
-            [sys.executable, ROOT / "jobs" / f"{job}.py", "--help"],
+            [sys.executable, ROOT / "jobs" / f"{job}.py", *given, "--help"],
             capture_output=True,
             text=True,
             check=False,
         )
         assert done.returncode == 0
         options = re.compile(r"--[a-z]+")
-        wanted = options.findall(run_minia(job, "--help").out)
+        wanted = options.findall(run_minia(command, "--help").out)
         assert sorted(set(options.findall(done.stdout))) == sorted(set(wanted))
-        assert f"usage: minia {job}" in done.stdout
+        assert f"usage: minia {command}" in done.stdout
 
     def test_ends_with_the_commands_exit_code(self, tmp_path):
-        command = [sys.executable, ROOT / "jobs" / "mine.py", "--warehouse", tmp_path / "W"]
+        job = ROOT / "jobs" / "stage.py"
+        command = [sys.executable, job, "mine", "--warehouse", tmp_path / "W"]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         assert done.returncode == 3
         assert "minia mine: " in done.stderr
+
+
+class TestSettingsAreRemembered:
+    """What a warehouse was made with is what the next run works with."""
+
+    def test_a_run_without_set_uses_them(self, minia, opened, warehouse):
+        before = len(opened)
+        assert "nothing to do" in minia("run", "--warehouse", warehouse).expect(0).out
+        assert len(opened) == before
+
+    def test_status_and_settings_show_them(self, warehouse):
+        out = run_minia("status", "--warehouse", warehouse).expect(0).out
+        assert re.search(r"^  codebook\.size +.* -> 120$", out, re.MULTILINE)
+        assert "spark.partitions" not in out  # that belongs to the call
+        told = run_minia("settings", "--warehouse", warehouse).expect(0).out
+        assert "  size: 120\n" in told
+
+    def test_history_shows_what_changed(self, own_warehouse, minia):
+        more = chosen("report.title=Other")
+        minia("run", "--warehouse", own_warehouse, *more).expect(0)
+        out = run_minia("history", "--warehouse", own_warehouse).expect(0).out
+        assert "report.title 'Visual structures' -> 'Other'" in out
+
+    def test_what_makes_nothing_outdated_is_remembered_too(self, own_warehouse, minia, opened):
+        before = len(opened)
+        more = chosen("words.weight=size", "report.title=Visual structures")
+        assert minia("plan", "--warehouse", own_warehouse, *more).expect(0).out
+        minia("run", "--warehouse", own_warehouse, *chosen("codebook.reuse=null")).expect(0)
+        assert len(opened) == before
+
+    def test_the_reason_names_the_setting(self, warehouse):
+        out = run_minia(
+            "plan", "--warehouse", warehouse, *chosen("mining.decoys=4", "mining.max_q=0.1")
+        ).expect(0)
+        assert "mining.decoys 3 -> 4, mining.max_q 0.05 -> 0.1" in out.out
+
+    @pytest.mark.parametrize(
+        ("setting", "what"),
+        [
+            ("codebook.size=100", "codebook.size 120 -> 100: would replace the codebook"),
+            ("features.sift.sigma=2", "features.sift.sigma 1.6 -> 2.0: would replace the features"),
+        ],
+    )
+    def test_costly_work_is_not_thrown_away_unasked(self, warehouse, setting, what):
+        given = ("--warehouse", warehouse, *chosen(setting))
+        for command in ("run", "plan"):
+            found = run_minia(command, *given).expect(2)
+            assert what in found.err
+            assert "for 60 images. Nothing was changed. Add --replace" in found.err
+        out = run_minia("plan", *given, "--replace").expect(0).out
+        assert setting.partition("=")[0] in out
+
+    def test_a_file_takes_their_place(self, warehouse, tmp_path):
+        (tmp_path / "s.yaml").write_text("mining: {decoys: 5}\n")
+        found = run_minia("plan", "--warehouse", warehouse, "--config", tmp_path / "s.yaml")
+        assert "codebook.size 120 -> " in found.expect(2).err
+
+    def test_another_layout_is_refused(self, own_warehouse):
+        state = own_warehouse / "catalogue/000000000001.json"
+        told = json.loads(state.read_text())
+        for older in ({k: v for k, v in told.items() if k != "format"}, told | {"format": 99}):
+            state.write_text(json.dumps(older))
+            found = run_minia("status", "--warehouse", own_warehouse).expect(3)
+            assert re.search(r"was written in layout \d+, and this version .* reads", found.err)
 
 
 class TestMineAFile:

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from commands import SMALL, rows_of, table_of, take_vocabulary
+from commands import SMALL, rows_of, table_of, take_codebook
 
 from minia_spark.base.bags import invert, read_bags
 from minia_spark.base.errors import MiniaError
-from minia_spark.cli import export as module
+from minia_spark.cli import exchange as module
 
-BINARY = Path(__file__).resolve().parents[1] / "native" / "build" / "smh"
+BINARY = Path(__file__).resolve().parents[2] / "native" / "build" / "smh"
 
 
 @pytest.fixture
@@ -67,6 +67,34 @@ class TestWords:
         assert ours.read_text().rstrip("0\n") == theirs.read_text().rstrip("0\n")
 
 
+class TestOutliers:
+    """Words that are too rare or too frequent are left out wherever documents are read."""
+
+    @pytest.fixture
+    def kept(self, warehouse):
+        """Counts within one standard deviation of their mean, by hand."""
+        totals = table_of(warehouse, "word_counts").groupby("word")["occurrences"].sum()
+        counts = totals.reindex(range(120), fill_value=0).to_numpy()
+        low, high = counts.mean() - counts.std(), counts.mean() + counts.std()
+        found = {int(w) for w in np.flatnonzero((counts >= low) & (counts <= high))}
+        assert 20 < len(found) < 120
+        return found
+
+    @pytest.mark.parametrize("what", ["words", "ifs"])
+    def test_they_are_not_exported(self, export, warehouse, kept, what):
+        given = ("words.drop_outliers=true", "words.outlier_deviations=1")
+        out = export(what, *(word for setting in given for word in ("--set", setting)))
+        with out.open("rb") as lines:
+            (bags,) = read_bags(lines)
+        if what == "words":
+            assert len(bags.offsets) == 61  # images without words stay, as empty documents
+            assert set(bags.items.tolist()) == kept
+        else:
+            sizes = np.diff(bags.offsets)
+            assert len(sizes) == 120
+            assert set(np.flatnonzero(sizes).tolist()) == kept
+
+
 class TestStructures:
     def test_a_line_a_structure(self, export, warehouse):
         rows = rows_of(warehouse, "structures", "structure_id", "words", "frequencies")
@@ -100,6 +128,20 @@ class TestFeatures:
         matrix = np.loadtxt(f"{out}.descriptors", dtype=np.uint8, ndmin=2)
         assert np.array_equal(matrix, np.concatenate(blocks))
 
+    def test_after_extraction_alone_without_words(self, minia, published, survey, tmp_path):
+        folder, location = tmp_path / "images", tmp_path / "V"
+        folder.mkdir()
+        for image in sorted(survey.images.iterdir())[:2]:
+            (folder / image.name).write_bytes(image.read_bytes())
+        for stage in ("ingest", "features"):
+            published(location, stage, "b1", source=folder)
+        out = tmp_path / "out.csv"
+        minia("export", "features", out, "--warehouse", location).expect(0)
+        header, *rows = out.read_text().splitlines()
+        assert header == "location_x,location_y,size,image_name"
+        counts = rows_of(location, "features", "n_features")
+        assert len(rows) == sum(row[0] for row in counts) > 0
+
     def test_hostile_names_come_back_from_the_csv(
         self, export, published, warehouse, survey, tmp_path
     ):
@@ -109,7 +151,7 @@ class TestFeatures:
         content = next(iter(sorted(survey.images.iterdir()))).read_bytes()
         for name in names:
             (folder / name).write_bytes(content)
-        take_vocabulary(warehouse, location)
+        take_codebook(warehouse, location)
         for stage in ("ingest", "features", "words"):
             published(location, stage, "b1", source=folder)
         ids = [row[0] for row in rows_of(location, "words", "image_id")]

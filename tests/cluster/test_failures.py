@@ -140,7 +140,7 @@ def test_nodes_python_and_native_programs_lost_in_one_run(
         *("--set", "mining.engine=native"),
     )
     lose_a_node(cluster, running, "features b1")
-    lose_a_node(cluster, running, "vocabulary")
+    lose_a_node(cluster, running, "codebook")
     running.wait_for(lambda: running.is_in("words b1") and python_workers(cluster, 0))
     for pid in python_workers(cluster, 0):
         with contextlib.suppress(ProcessLookupError):

@@ -71,7 +71,7 @@ class TestVocabulary:
         """Five heaps of 40: their means, rounded, and no feature left between."""
         data = blobs(0, 5, 200)
         features(tmp_path, np.split(data, 8))
-        made = published(tmp_path, "vocabulary", None, *SETTINGS)
+        made = published(tmp_path, "codebook", None, *SETTINGS)
         found = table_of(tmp_path, "codebooks").sort_values("word")
         means = {tuple(np.floor(data[n::5].mean(axis=0) + 0.5)) for n in range(5)}
         assert {tuple(centre) for centre in found["centre"]} == means
@@ -94,7 +94,7 @@ class TestVocabulary:
         for files in (1, 7):
             location = tmp_path / str(files)
             features(location, data, files=files)
-            published(location, "vocabulary", None, *SETTINGS)
+            published(location, "codebook", None, *SETTINGS)
             (entry,) = Warehouse(str(location)).entries("codebooks")
             versions.add((entry.digest, table_of(location, "codebooks")["version"][0]))
         assert len(versions) == 1
@@ -103,11 +103,11 @@ class TestVocabulary:
 
     def test_without_refinement_it_is_mllibs_result(self, features, published, tmp_path):
         features(tmp_path, np.split(blobs(2, 9, 200), 8))
-        made = published(tmp_path, "vocabulary", None, *SETTINGS, "codebook.refine_iterations=0")
+        made = published(tmp_path, "codebook", None, *SETTINGS, "codebook.refine_iterations=0")
         found = table_of(tmp_path, "codebooks")
         assert len(found["cost_history"][0]) == 1
         assert found["occurrences"].sum() == 200
-        refined = published(tmp_path, "vocabulary", None, *SETTINGS)
+        refined = published(tmp_path, "codebook", None, *SETTINGS)
         history = table_of(tmp_path, "codebooks")["cost_history"][0]
         assert history[0] == made.counts["cost_per_descriptor"]
         assert refined.counts["cost_per_descriptor"] <= history[0]
@@ -121,7 +121,7 @@ class TestVocabulary:
             "exact": ["codebook.refine_iterations=60", "codebook.tolerance=0"],
             "loose": ["codebook.refine_iterations=60", "codebook.tolerance=0.5"],
         }.items():
-            published(tmp_path, "vocabulary", None, *SETTINGS, *own)
+            published(tmp_path, "codebook", None, *SETTINGS, *own)
             lengths[name] = len(table_of(tmp_path, "codebooks")["cost_history"][0])
         assert lengths["one"] == lengths["loose"] == 2  # before and after one update
         assert 2 < lengths["exact"] < 61  # until nothing moves
@@ -133,7 +133,7 @@ class TestVocabulary:
         for factor in (1, 2):
             location = tmp_path / str(factor)
             features(location, np.split(data * np.float32(factor), 4))
-            published(location, "vocabulary", None, *SETTINGS)
+            published(location, "codebook", None, *SETTINGS)
             found.append(table_of(location, "codebooks").sort_values("word"))
         one, two = found
         assert one["scale"][0] == 2 * two["scale"][0]
@@ -150,7 +150,7 @@ class TestDuplicates:
         """MLlib's block solver fails when its start finds fewer centres than asked for."""
         different = blobs(5, 5, 5)
         features(tmp_path, [np.repeat(different, 30, axis=0), different])
-        made = published(tmp_path, "vocabulary", None, *SETTINGS)
+        made = published(tmp_path, "codebook", None, *SETTINGS)
         assert made.counts["cost_per_descriptor"] == 0
         assert made.counts["dead_words"] == 0
         centres = {tuple(c) for c in table_of(tmp_path, "codebooks")["centre"]}
@@ -160,14 +160,14 @@ class TestDuplicates:
         features(tmp_path, [np.repeat(blobs(5, 4, 4), 30, axis=0)])
         wanted = r"size is 5 but the sample of 120 descriptors holds only 4 different ones; set"
         with pytest.raises(SettingsError, match=wanted):
-            published(tmp_path, "vocabulary", None, *SETTINGS)
+            published(tmp_path, "codebook", None, *SETTINGS)
         with pytest.raises(InputError, match=r"table 'codebooks' is not in"):
             table_of(tmp_path, "codebooks")
 
     def test_more_words_than_descriptors(self, features, published, tmp_path):
         features(tmp_path, [blobs(5, 4, 4), np.zeros((0, DIM), np.uint8)])
         with pytest.raises(InputError, match="4 descriptors were extracted, fewer than the 5 wo"):
-            published(tmp_path, "vocabulary", None, *SETTINGS)
+            published(tmp_path, "codebook", None, *SETTINGS)
 
 
 class TestDescriptorSample:

@@ -134,7 +134,7 @@ def test_a_broken_one_leaves_the_old_state_and_is_finished_by_the_next(
     house = Warehouse(str(location))
     state, page = house.require(), (location / "report" / "index.html").read_bytes()
     note = pipeline._Execution._note
-    for stage, batch in (("vocabulary", None), ("words", "b1"), ("mine", None)):
+    for stage, batch in (("codebook", None), ("words", "b1"), ("mine", None)):
 
         def dying(execution, step, last=(stage, batch)):
             note(execution, step)
@@ -155,7 +155,7 @@ def test_a_broken_one_leaves_the_old_state_and_is_finished_by_the_next(
     minia("vocabulary", "refit", "--warehouse", location).expect(0)
     last = next(house.runs())
     made = {(s.stage, s.batch): s.action for s in last.steps}
-    assert made["vocabulary", None] == made["words", "b1"] == made["mine", None] == "reused"
+    assert made["codebook", None] == made["words", "b1"] == made["mine", None] == "reused"
     assert made["structures", None] == "done"
     for table in TABLES:
         assert rows_of(location, table) == rows_of(refitted, table), table

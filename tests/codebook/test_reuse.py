@@ -64,7 +64,7 @@ def test_a_new_batch_reads_no_image_of_the_others(one_after_another):
     actions = {(s.stage, s.batch): s.action for s in record.steps}
     for stage in ("features", "words", "drift", "sketch"):
         assert [actions[stage, b] for b in ("b1", "b2", "b3")] == ["skipped", "skipped", "done"]
-    assert actions["vocabulary", None] == "skipped"
+    assert actions["codebook", None] == "skipped"
     counts = {(s.stage, s.batch): s.counts for s in record.steps}
     assert counts["ingest", "b3"]["images"] == counts["features", "b3"]["images"] == 15
     assert counts["words", "b3"]["images"] == 15

@@ -9,16 +9,18 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from minia_spark.engine import run as pipeline
-from minia_spark.engine.stage import StageContext
+from minia_spark.engine.context import Context
+from minia_spark.engine.pixels import PixelPass
+from minia_spark.engine.stage import load
 from minia_spark.warehouse.storage import Storage
 from minia_spark.warehouse.warehouse import Warehouse
 
-__all__ = ["ENDS", "WITHIN_A_STEP", "Point", "arm"]
+__all__ = ["ENDS", "OVER_PIXELS", "WITHIN_A_STEP", "Point", "arm"]
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,8 @@ WITHIN_A_STEP = (
     "noted",  # from here on the next run takes the step over
 )
 
+OVER_PIXELS = ("before the pass", "pass made", "pass removed")
+
 ENDS = (
     Point("before the commit"),
     Point("within the commit"),  # the new state is written, but not under its name
@@ -73,6 +77,8 @@ def arm(point: Point) -> None:
     }
     if point.when in ends:
         ends[point.when]()
+    elif point.when in OVER_PIXELS:
+        _arm_pass(point)
     elif point.when in ("noting", "noted"):
         _arm_note(point)
     else:
@@ -82,17 +88,34 @@ def arm(point: Point) -> None:
 def _arm_work(point: Point) -> None:
     do = pipeline._Execution._do
 
-    def dying(execution: Any, step: Any, unpublished: Any) -> Any:
+    def dying(execution: Any, step: Any, following: Any) -> Any:
         if step.action == "run" and (step.stage.name, step.batch) == (point.stage, point.batch):
             if point.when == "before":
                 _die()
             elif point.when == "amid":
-                _replace(StageContext, "publish", _and_die(StageContext.publish))
+                _replace(Context, "_note", _and_die(Context._note))
             else:
-                step = replace(step, stage=replace(step.stage, run=_and_die(step.stage.run)))
-        return do(execution, step, unpublished)
+                _replace(pipeline, "load", lambda place: _and_die(load(place)))
+        return do(execution, step, following)
 
     _replace(pipeline._Execution, "_do", dying)
+
+
+def _arm_pass(point: Point) -> None:
+    """Die before the pass over the pixels, when it is made, or when its scratch folder goes."""
+    if point.when == "pass removed":
+        _replace(PixelPass, "remove", _and_die(PixelPass.remove))
+    else:
+        made = PixelPass.run
+
+        def dying(own: PixelPass, context: Any) -> None:
+            if context.batch == point.batch and point.when == "before the pass":
+                _die()
+            made(own, context)
+            if context.batch == point.batch:
+                _die()
+
+        _replace(PixelPass, "run", dying)
 
 
 def _arm_note(point: Point) -> None:

@@ -1,6 +1,6 @@
 """A driver that is killed at any moment: readers see a whole state, a second start ends well.
 
-The runs that die fit a new vocabulary and add a batch, so that every stage has work to do.
+The runs that die fit a new codebook and add a batch, so that every stage has work to do.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from .processes import Fork, children_of, start_process, wait_until
 from .readers import contents, whole_state
 
 STEPS = (
-    *(("ingest", "b2"), ("features", "b2"), ("vocabulary", None), ("words", "b1"), ("words", "b2")),
+    *(("ingest", "b2"), ("features", "b2"), ("codebook", None), ("words", "b1"), ("words", "b2")),
     *(("drift", "b1"), ("drift", "b2"), ("tune", None), ("sketch", "b1"), ("sketch", "b2")),
     *(("mine", None), ("structures", None), ("lineage", None), ("report", None)),
 )

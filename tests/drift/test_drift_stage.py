@@ -9,9 +9,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from commands import SMALL, rows_of, table_of, take_vocabulary
+from commands import SMALL, rows_of, table_of, take_codebook
 
 from minia_spark.drift.measure import WordSums, measure
+from minia_spark.drift.stage import run
 from minia_spark.sky.survey import Survey, write_survey
 from minia_spark.warehouse.warehouse import Warehouse
 
@@ -73,7 +74,7 @@ def test_against_the_tables(three, warehouse):
         got = row[name]
         assert (tuple(got) if isinstance(value, tuple) else got) == value, name
     (entry,) = Warehouse(str(warehouse)).entries("codebooks")
-    assert row["vocabulary"] == entry.digest
+    assert row["codebook"] == entry.digest
     costs = codebook["error"] * codebook["occurrences"]
     mean = costs.sum() / codebook["occurrences"].sum()
     assert mean == pytest.approx(codebook["cost_history"].iloc[0][-1])
@@ -82,8 +83,8 @@ def test_against_the_tables(three, warehouse):
 def test_which_batches_alarm(three):
     location, told = three
     assert "warning" not in told["same"].err
-    assert "warning: Batch other is unlike what the vocabulary was made from" in told["other"].err
-    assert f"minia vocabulary refit --warehouse {location}" in told["other"].err
+    assert "warning: Batch other is unlike what the codebook was made from" in told["other"].err
+    assert f"minia codebook refit --warehouse {location}" in told["other"].err
     found = {row[0]: row[1:] for row in rows_of(location, "drift", "batch", "in_training")}
     assert found == {"b1": (True,), "other": (False,), "same": (False,)}
 
@@ -109,8 +110,8 @@ def test_status_tells(minia, three, warehouse):
 def test_the_page_tells(three, warehouse):
     location, _ = three
     page = (location / "report" / "index.html").read_text()
-    assert "Batch other is unlike what the vocabulary was made from" in page
-    assert page.count("unlike the vocabulary</b>") == 1
+    assert "Batch other is unlike what the codebook was made from" in page
+    assert page.count("unlike the codebook</b>") == 1
     assert "drift-light.png" in page
     calm = (warehouse / "report" / "index.html").read_text()
     assert "unlike what" not in calm
@@ -136,9 +137,7 @@ def test_partitions_do_not_show(three, context):
         made = context(location, "drift", "other")
         read = made.read
         made.read = lambda *a, read=read, parts=parts: read(*a).repartition(parts)
-        from minia_spark.drift.stage import STAGE
-
-        STAGE.run(made)
+        run(made)
         (entry,) = made.entries
         rows.append(made.spark.read.parquet(made.pattern(entry.path)).collect())
     assert rows[0] == rows[1]
@@ -149,7 +148,7 @@ def test_a_batch_without_features(warehouse, published, tmp_path):
     folder.mkdir()
     assert cv2.imwrite(str(folder / "blank.png"), np.full((64, 64), 90, np.uint8))
     location = tmp_path / "W"
-    take_vocabulary(warehouse, location)
+    take_codebook(warehouse, location)
     for stage in ("ingest", "features", "words", "drift"):
         made = published(location, stage, "b1", source=folder)
     assert made.counts == {"features": 0}

@@ -188,7 +188,7 @@ class TestWords:
         found = measured([[1, 1, 0, 0], [1, 2, 0, 1]], training)
         assert found.dead_words == found.overfull_words == ()
 
-    def test_a_word_that_the_vocabulary_never_saw(self):
+    def test_a_word_that_the_codebook_never_saw(self):
         found = measured([[2, 2, 2]] * 40 + [[3, 1, 2]], [500, 500, 0])
         assert found.overfull_words == (2,)
 

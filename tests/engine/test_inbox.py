@@ -12,19 +12,15 @@ from hypothesis import strategies as st
 
 from minia_spark.base.errors import InputError
 from minia_spark.engine.inbox import Candidate, batch_name_of, look
-from minia_spark.ingest.settings import IngestSettings
 from minia_spark.warehouse.records import check_batch_name
 
-SETTINGS = IngestSettings()
-FOLLOWING = IngestSettings(follow_links_outside=True)
+
+def titles(inbox: Path, outside: bool = False) -> list[str]:
+    return [candidate.title for candidate in look(inbox, follow_links_outside=outside)[0]]
 
 
-def titles(inbox: Path, settings: IngestSettings = SETTINGS) -> list[str]:
-    return [candidate.title for candidate in look(inbox, settings)[0]]
-
-
-def only(inbox: Path, settings: IngestSettings = SETTINGS) -> Candidate:
-    (candidate,) = look(inbox, settings)[0]
+def only(inbox: Path, outside: bool = False) -> Candidate:
+    (candidate,) = look(inbox, follow_links_outside=outside)[0]
     return candidate
 
 
@@ -46,21 +42,21 @@ class TestLook:
         (tmp_path / "a").mkdir()
         for name in ("b.txt", "c.list", "d.csv", "e.TXT", "image.jpg"):
             (tmp_path / name).touch()
-        found, others = look(tmp_path, SETTINGS)
+        found, others = look(tmp_path, follow_links_outside=False)
         assert [(c.title, c.batch, c.source.files is None) for c in found] == [
             ("a", "a", True),
             ("b.txt", "b", False),
             ("c.list", "c", False),
         ]
         assert others == 3
-        assert {c.source.images for c in found[1:]} == {tmp_path}
+        assert {c.source.place for c in found[1:]} == {tmp_path}
 
     def test_an_inbox_that_is_none(self, tmp_path):
         with pytest.raises(InputError, match=r"inbox .*/none cannot be read: No such file"):
-            look(tmp_path / "none", SETTINGS)
+            look(tmp_path / "none", follow_links_outside=False)
         (tmp_path / "file").touch()
         with pytest.raises(InputError, match="Not a directory"):
-            look(tmp_path / "file", SETTINGS)
+            look(tmp_path / "file", follow_links_outside=False)
 
     def test_links(self, tmp_path):
         inbox, outside = tmp_path / "inbox", tmp_path / "outside"
@@ -72,10 +68,10 @@ class TestLook:
         (inbox / "dead").symlink_to("nothing")
         assert titles(inbox) == ["a", "away"]
         with pytest.raises(InputError, match="away is a link that leaves the inbox"):
-            _ = look(inbox, SETTINGS)[0][1].listing
-        assert look(inbox, FOLLOWING)[0][1].listing.entries == 1
+            _ = look(inbox, follow_links_outside=False)[0][1].listing
+        assert look(inbox, True)[0][1].listing.entries == 1
         (tmp_path / "door").symlink_to(inbox)  # the inbox itself may be reached by a link
-        assert look(tmp_path / "door", SETTINGS)[0][0].listing.entries == 1
+        assert look(tmp_path / "door", follow_links_outside=False)[0][0].listing.entries == 1
 
 
 class TestCandidates:

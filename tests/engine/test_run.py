@@ -5,22 +5,23 @@ from __future__ import annotations
 import re
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
 import pytest
-from commands import SETTINGS, SMALL, Result, chosen, rows_of, take_vocabulary
+from commands import SETTINGS, SMALL, Result, chosen, rows_of, take_codebook
 
 from minia_spark.base.errors import MiniaError
-from minia_spark.engine import plan
 from minia_spark.engine import run as pipeline
-from minia_spark.engine.plan import STAGES, Request, make_plan
-from minia_spark.engine.settings import load_settings
-from minia_spark.engine.stage import Source, fingerprint
+from minia_spark.engine.plan import Request, make_plan
+from minia_spark.engine.room import House
+from minia_spark.engine.stage import Source, Stage, fingerprint
+from minia_spark.rooms import HOUSE
 from minia_spark.sky.survey import SurveyFiles
 from minia_spark.warehouse.warehouse import Warehouse
 
-ALL = tuple(stage.name for stage in STAGES)
+ALL = tuple(stage.name for stage in HOUSE.stages)
 SEEN = {"words": ("image_id", "feature_words", "words", "counts", "sizes", "quantisation_error")}
 SEEN |= {
     "structures": (
@@ -32,11 +33,13 @@ SEEN |= {
 """What has to be the same however images are spread over batches."""
 
 
-def planned(location: Path, *settings: str, batch: str | None = None, source=None):
+def planned(
+    location: Path, *settings: str, batch: str | None = None, source=None, house: House = HOUSE
+):
     """Return {(stage, batch): action} of a run with other settings; Spark is not needed."""
-    request = Request("test", ALL, batch, {batch: source} if source else {})
-    chosen_settings = load_settings(None, [*SETTINGS, *settings])
-    plan = make_plan(request, chosen_settings, Warehouse(str(location)))
+    request = Request("test", ALL, None, {batch: source} if source else {}, replace=True)
+    chosen_settings = house.load_settings(None, [*SETTINGS, *settings])
+    plan, _ = make_plan(house, request, chosen_settings, Warehouse(str(location)))
     return {(step.stage.name, step.batch): step.action for step in plan.steps}
 
 
@@ -50,9 +53,9 @@ def actions_of_last_run(location: Path) -> dict[tuple[str, str | None], str]:
     return {(step.stage, step.batch): step.action for step in record.steps}
 
 
-FEATURES_ON = set(ALL) - {"ingest"}
-VOCABULARY_ON = FEATURES_ON - {"features"}
-PER_BATCH = ("features", "words", "drift", "sketch")
+FEATURES_ON = set(ALL) - {"ingest", "thumbnails"}
+CODEBOOK_ON = FEATURES_ON - {"features"}
+PER_BATCH = ("features", "thumbnails", "words", "drift", "sketch")
 TUNE_ON = {"tune", "sketch", "mine", "structures", "lineage", "report"}
 SKETCH_ON = TUNE_ON - {"tune"}
 MINE_ON = SKETCH_ON - {"sketch"}
@@ -85,12 +88,13 @@ class TestFingerprints:
             ("mining.seeds=1", SKETCH_ON),
             ("mining.expand=true", SKETCH_ON),
             ("words.weight=size", {"structures", "report"}),  # mining takes words as sets
-            ("codebook.size=100", VOCABULARY_ON),
-            ("codebook.seed=2", VOCABULARY_ON),
+            ("codebook.size=100", CODEBOOK_ON),
+            ("codebook.seed=2", CODEBOOK_ON),
             ("features.sift.sigma=1.7", FEATURES_ON),
             ("features.max_features=50", FEATURES_ON),
-            # the pixels change; vocabulary and tables are frozen
-            ("ingest.fits_stretch=sqrt", FEATURES_ON - {"vocabulary", "tune"}),
+            # the pixels change, and so would descriptors of new images; tables are frozen
+            ("ingest.fits_stretch=sqrt", (FEATURES_ON | {"thumbnails"}) - {"tune"}),
+            ("thumbnails.quality=50", {"thumbnails", "report"}),
         ],
     )
     def test_which_change_redoes_what(self, warehouse, setting, wanted):
@@ -110,20 +114,20 @@ class TestFingerprints:
         found = planned(warehouse, batch="b2", source=Source(survey.images))
         run = {step for step, action in found.items() if action == "run"}
         assert run == {
-            *((stage, "b2") for stage in ("ingest", "features", "words", "drift", "sketch")),
+            *((stage, "b2") for stage in ("ingest", *PER_BATCH)),
             *((stage, None) for stage in ("mine", "structures", "lineage", "report")),
         }
 
     @pytest.mark.parametrize("stage", ALL[1:])
-    def test_a_new_revision_of_a_stage_redoes_it(self, warehouse, monkeypatch, stage):
-        stages = tuple(
-            type(s)(**{**vars(s), "revision": s.revision + 1}) if s.name == stage else s
-            for s in STAGES
-        )
-        monkeypatch.setattr(plan, "STAGES", stages)
-        found = redone(planned(warehouse))
+    def test_a_new_revision_of_a_stage_redoes_it(self, warehouse, stage):
+        def newer(declared: Stage) -> Stage:
+            more = declared.name == stage
+            return replace(declared, revision=declared.revision + more, optional=())
+
+        rooms = [replace(r, stages=tuple(map(newer, r.stages))) for r in HOUSE.rooms]
+        found = redone(planned(warehouse, house=House(rooms)))
         assert stage in found
-        assert not found & set(ALL[: ALL.index(stage)])
+        assert found <= {stage, *ALL[ALL.index(stage) :]}
 
     def test_a_changed_listing_redoes_ingest(self, warehouse, survey, tmp_path):
         labels = f"ingest.labels.file={survey.labels}"
@@ -162,12 +166,12 @@ def two_batches(
     halves: tuple[Path, Path],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Path:
-    """The same images as two batches, with the same vocabulary, through a break after every step.
+    """The same images as two batches, with the same codebook, through a break after every step.
 
     Not to be changed. Every start does one step more than the one before and dies.
     """
     location = tmp_path_factory.mktemp("two") / "W"
-    take_vocabulary(warehouse, location)
+    take_codebook(warehouse, location)
     minia(
         *("ingest", "--images", halves[0], "--batch", "b1", "--warehouse", location, *SMALL)
     ).expect(0)
@@ -197,8 +201,9 @@ def two_batches(
             assert not (location / "report" / "index.html").exists()
             assert next(house.runs()).state == "failed"
             assert not (location / "lock.json").exists()
-    # ingest b2; features, words, drift, sketch of both; tune, mine, structures, lineage, report
-    assert deaths == 14
+    # ingest b2; features, thumbnails, words, drift, sketch of both; tune, mine, structures,
+    # lineage, report
+    assert deaths == 16
     return location
 
 
@@ -212,7 +217,7 @@ class TestBreaks:
         )
 
     def test_every_step_was_done_once(self, two_batches):
-        records = list(Warehouse(str(two_batches)).runs())[:15]
+        records = list(Warehouse(str(two_batches)).runs())[:17]
         done = [
             (step.stage, step.batch)
             for record in reversed(records)
@@ -221,13 +226,17 @@ class TestBreaks:
         ]
         assert done == [
             ("ingest", "b2"),
-            *((stage, b) for stage in ("features", "words", "drift") for b in ("b1", "b2")),
+            *(
+                (stage, b)
+                for stage in ("features", "thumbnails", "words", "drift")
+                for b in ("b1", "b2")
+            ),
             ("tune", None),
             *(("sketch", b) for b in ("b1", "b2")),
             *((stage, None) for stage in ("mine", "structures", "lineage", "report")),
         ]
         last = actions_of_last_run(two_batches)
-        assert last.pop(("vocabulary", None)) == "skipped"
+        assert last.pop(("codebook", None)) == "skipped"
         assert set(last.values()) == {"reused"}
 
     def test_the_plan_after_a_break_names_what_is_taken_over(
@@ -410,12 +419,12 @@ class TestRemoval:
 
     def test_the_last_one(self, minia, own_warehouse, opened):
         before = len(opened)
-        (vocabulary,) = Warehouse(str(own_warehouse)).entries("codebooks")
+        (codebook,) = Warehouse(str(own_warehouse)).entries("codebooks")
         minia("batch", "remove", "b1", "--warehouse", own_warehouse).expect(0)
         assert len(opened) == before
         state = Warehouse(str(own_warehouse)).catalogue()
         assert (state.version, state.batches) == (2, [])
-        assert vocabulary in state.entries
+        assert codebook in state.entries
         assert not state.of_table("structures")
         assert not (own_warehouse / "report" / "index.html").exists()
         listed = minia("batch", "list", "--json", "--warehouse", own_warehouse).expect(0).out
@@ -447,7 +456,7 @@ def test_a_warehouse_of_any_name(minia, survey, tmp_path):
 
 def test_a_stage_alone_reads_no_mixture(minia, own_warehouse):
     smaller = [*SMALL, "--set", "codebook.size=24"]
-    minia("vocabulary", "--warehouse", own_warehouse, *smaller).expect(0)
+    minia("codebook", "--warehouse", own_warehouse, *smaller, "--replace").expect(0)
     for stage in ("mine", "structures", "report"):
         refused = minia(stage, "--warehouse", own_warehouse, *smaller).expect(3)
         assert "made from what has changed since; run 'minia words' first" in refused.err

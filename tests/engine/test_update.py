@@ -10,16 +10,17 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from commands import SMALL, rows_of, run_minia, table_of, take_vocabulary
+from commands import SMALL, rows_of, run_minia, table_of, take_codebook
 
 from minia_spark.base.errors import InputError, MiniaError, SettingsError
 from minia_spark.engine import run as pipeline
+from minia_spark.engine import session
 from minia_spark.engine import update as reprocess
 from minia_spark.engine.inbox import batch_name_of
 from minia_spark.engine.progress import Progress
-from minia_spark.engine.settings import load_settings
 from minia_spark.engine.update import Outcome, exit_code, summary
 from minia_spark.images.identity import uri_of
+from minia_spark.rooms import HOUSE
 from minia_spark.warehouse.records import Entry
 from minia_spark.warehouse.warehouse import Warehouse
 
@@ -37,8 +38,8 @@ class Night:
         self.runs: list[list[str]] = []
         self.alive = True
         self.output = io.StringIO()
-        monkeypatch.setattr(reprocess, "execute_locked", self.execute)
-        monkeypatch.setattr(reprocess, "is_running", lambda _: self.alive)
+        monkeypatch.setattr(pipeline.Runner, "execute_locked", self.execute)
+        monkeypatch.setattr(session, "is_running", lambda _: self.alive)
 
     def put(self, name: str, *contents: str) -> Path:
         """Make a folder with a file for each text."""
@@ -48,13 +49,14 @@ class Night:
             (folder / f"{number}.png").write_text(text)
         return folder
 
-    def execute(self, request, settings, warehouse, progress, open_session):
+    def execute(self, runner, request):
         """Stand in for a run: publish one row an image, and fail where a file says so."""
+        warehouse = runner.warehouse
         record = warehouse.new_run(request.command, "0", {}, request.arrivals)
-        open_session()
+        runner.open_session()
         self.runs.append(list(request.sources))
         for batch, source in request.sources.items():
-            text = "".join(path.read_text() for path in sorted(source.images.glob("*.png")))
+            text = "".join(path.read_text() for path in sorted(source.place.glob("*.png")))
             error = {"bad": InputError("no image could be read"), "crash": RuntimeError("broke")}
             error |= {"wrong": SettingsError("no such binary"), "death": RuntimeError("Java died")}
             if text in error:
@@ -67,7 +69,7 @@ class Night:
         entries = []
         for batch, source in request.sources.items():
             path = f"images/run={record.run}/batch={batch}"
-            uris = [uri_of(os.fsencode(p)) for p in sorted(source.images.glob("*.png"))]
+            uris = [uri_of(os.fsencode(p)) for p in sorted(source.place.glob("*.png"))]
             warehouse.storage.make_folder(path)
             pq.write_table(pa.table({"uri": uris}), warehouse.storage.full(f"{path}/0.parquet"))
             digests = {"fingerprint": "f", "digest": "d", "rows": len(uris)}
@@ -84,10 +86,13 @@ class Night:
         """Return {title: verdict}, in the order in which they were decided."""
         outcomes = reprocess.reprocess(
             self.inbox,
-            load_settings(None, settings),
-            self.house,
-            Progress(self.output),
-            object,
+            pipeline.Runner(
+                HOUSE,
+                HOUSE.load_settings(None, settings),
+                self.house,
+                Progress(self.output),
+                object,
+            ),
             tell=lambda _: None,
             clock_ns=lambda: NOW_NS,
             **options,
@@ -313,9 +318,9 @@ class TestFailures:
 
     def test_that_nobody_is_to_blame_for_are_of_all(self, night, monkeypatch):
         def fail(*_: object) -> None:
-            raise InputError("too few descriptors for a vocabulary")
+            raise InputError("too few descriptors for a codebook")
 
-        monkeypatch.setattr(reprocess, "execute_locked", fail)
+        monkeypatch.setattr(pipeline.Runner, "execute_locked", fail)
         night.put("a", "x")
         night.put("b", "y")
         assert night.call(batches_per_run=2) == {"a": "failed", "b": "failed"}
@@ -384,7 +389,7 @@ class TestOnSpark:
                 shutil.copy(image, inbox / name)
         (inbox / "night9").mkdir()
         (inbox / "night9" / "broken.png").write_bytes(b"text")
-        take_vocabulary(warehouse, location)
+        take_codebook(warehouse, location)
         command = ("reprocess", "--inbox", inbox, "--warehouse", location, *SMALL)
 
         found = minia(*command, "--batches-per-run", "3", "--empty-exit-code", "99").expect(3)
@@ -393,7 +398,7 @@ class TestOnSpark:
         assert "night9: no image of" in found.err
         assert found.out.endswith("reprocess: 2 brought in, 1 failed\n")
         state = Warehouse(str(location)).catalogue()
-        assert (state.version, state.batches) == (2, ["night10", "night2"])  # 1: the vocabulary
+        assert (state.version, state.batches) == (2, ["night10", "night2"])  # 1: the codebook
         published = next(r for r in Warehouse(str(location)).runs() if r.catalogue == 2)
         done = [(s.stage, s.batch) for s in published.steps if s.action == "done"]
         assert [stage for stage, batch in done if batch is None] == [

@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from minia_spark.features.extractor import Features, create, ordered, strongest
+from minia_spark.features.extractor import Features, ordered, strongest
+from minia_spark.features.extractors import create
 from minia_spark.features.settings import FeaturesSettings, SiftSettings
 
 ROW = st.tuples(*[st.integers(0, 2)] * 5, st.binary(min_size=3, max_size=3))
@@ -103,7 +104,7 @@ def test_median_size(size):
 
 def test_unknown_names_are_refused():
     with pytest.raises(ValidationError, match="extractor"):
-        FeaturesSettings(extractor="orb")
+        FeaturesSettings(extractors=("orb",))
     with pytest.raises(ValidationError, match="nOctaveLayers"):
         SiftSettings(nOctaveLayers=3)
     for model in (FeaturesSettings, SiftSettings):

@@ -10,8 +10,8 @@ import pytest
 from commands import SMALL, rows_of, table_of
 
 from minia_spark.base.errors import InputError
-from minia_spark.features import stage as module
-from minia_spark.features.extractor import create
+from minia_spark.engine import pixels as module
+from minia_spark.features.extractors import create
 from minia_spark.features.settings import FeaturesSettings
 from minia_spark.images.decode import decode
 from minia_spark.sky.survey import SurveyFiles
@@ -93,13 +93,13 @@ def test_limits_of_features_and_of_pixels(ingested, published):
 
 
 @pytest.mark.parametrize(("images", "size_bytes"), [(3, 1 << 30), (256, 1)])
-def test_where_a_batch_of_rows_ends_does_not_show(
+def test_where_a_chunk_of_images_ends_does_not_show(
     ingested, published, monkeypatch, images, size_bytes
 ):
     location, _ = ingested
     published(location, "features", "b1")
     before = rows_of(location, "features")
-    monkeypatch.setattr(module, "_BATCH_IMAGES", images)
-    monkeypatch.setattr(module, "_BATCH_BYTES", size_bytes)
+    monkeypatch.setattr(module, "_CHUNK_IMAGES", images)
+    monkeypatch.setattr(module, "_CHUNK_BYTES", size_bytes)
     published(location, "features", "b1", "spark.partitions=1")
     assert rows_of(location, "features") == before

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from minia_spark.base.errors import Rejected
-from minia_spark.features.extractor import create
+from minia_spark.features.extractors import create
 from minia_spark.features.settings import FeaturesSettings, SiftSettings
 from minia_spark.images.decode import decode
 from minia_spark.images.preprocess import apply_mask, background_mask, median

@@ -28,8 +28,8 @@ from PIL import Image
 
 from minia_spark.base.errors import Rejected
 from minia_spark.images.decode import decode
+from minia_spark.images.listing import list_folder
 from minia_spark.images.reasons import Reason
-from minia_spark.ingest.listing import list_folder
 from minia_spark.ingest.record import ImageRecord, RejectRecord, records_of_file
 
 # ---------------------------------------------------------------------------- pixels

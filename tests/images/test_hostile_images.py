@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import io
 import subprocess
 import sys
 import textwrap
 
+import cv2
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
-from image_samples import LIMITS, broken_files, good_files
+from image_samples import LIMITS, broken_files, good_files, parquet_of
 from mutations import mutants
 
 from minia_spark.base.errors import Rejected
@@ -55,16 +54,6 @@ def test_many_mutated_files(seed, capfd):
     images, reasons = outcomes(2000, seed=100 + seed)
     assert images + sum(reasons.values()) == 2000
     assert capfd.readouterr() == ("", "")
-
-
-def parquet_of(images: list[bytes], **options) -> bytes:
-    column = pa.array(
-        [{"bytes": data, "path": f"{i}.png"} for i, data in enumerate(images)],
-        type=pa.struct([("bytes", pa.binary()), ("path", pa.string())]),
-    )
-    out = io.BytesIO()
-    pq.write_table(pa.table({"image": column}), out, **options)
-    return out.getvalue()
 
 
 def parquet_outcomes(tmp_path, count: int, seed: int) -> dict[str, int]:
@@ -158,7 +147,7 @@ def test_fixed_breakage_is_silent_too(capfd):
     assert capfd.readouterr() == ("", "")
 
 
-def test_lack_of_memory_is_no_verdict_on_the_image(monkeypatch):
+def test_lack_of_memory_is_told_as_what_it_is(monkeypatch):
     from PIL import PngImagePlugin
 
     def fail(*_):
@@ -167,5 +156,36 @@ def test_lack_of_memory_is_no_verdict_on_the_image(monkeypatch):
     png = good_files()["colour0.png"]
     assert decode(png).channels == 3
     monkeypatch.setattr(PngImagePlugin.PngImageFile, "load", fail)
-    with pytest.raises(MemoryError):
+    with pytest.raises(Rejected, match=r"out_of_memory: .* bytes takes more .* ingest\.max_pixels"):
         decode(png)
+
+
+@pytest.mark.parametrize("error", [cv2.error("code -215"), RecursionError("too deep"), KeyError(1)])
+def test_a_decoder_that_fails_as_it_never_should_costs_one_image(monkeypatch, tmp_path, error):
+    def fail(*_, **__):
+        raise error
+
+    for name in ("deep0.fits", "colour0.png"):
+        (tmp_path / name).write_bytes(good_files()[name])
+    monkeypatch.setattr("minia_spark.images.decode.to_uint8", fail)
+    root = str(tmp_path).encode()
+    (bad,) = records_of_file(root, b"deep0.fits", **LIMITS)
+    assert isinstance(bad, RejectRecord)
+    assert bad.reason == "decoder_failed"
+    assert bad.uri.endswith("/deep0.fits")
+    assert bad.detail.startswith(f"{type(error).__name__} in a decoder, which is a defect: ")
+    (good,) = records_of_file(root, b"colour0.png", **LIMITS)
+    assert isinstance(good, ImageRecord)
+
+
+def test_a_file_too_large_for_the_memory_is_one_reject(monkeypatch, tmp_path):
+    """pyarrow says so of a damaged page that claims to be huge."""
+
+    def fail(*_, **__):
+        raise pa.ArrowMemoryError("malloc of size 8589934592 failed")
+
+    (tmp_path / "a.parquet").write_bytes(parquet_of([good_files()["colour0.png"]]))
+    monkeypatch.setattr("pyarrow.parquet.ParquetFile.iter_batches", fail)
+    (only,) = records_of_file(str(tmp_path).encode(), b"a.parquet", **LIMITS)
+    assert isinstance(only, RejectRecord)
+    assert (only.reason, only.uri[-9:]) == ("out_of_memory", "a.parquet")

@@ -181,7 +181,7 @@ def test_rows_in_order_cost_one_pass(tmp_path, monkeypatch):
             passes[row_group] += 1
             return super().rows(row_group)
 
-    monkeypatch.setattr(source, "ParquetImages", Counting)
+    monkeypatch.setattr(source, "KINDS", (Counting,))
     with ImageReader(max_bytes=1000) as reader:
         for s in found[::3]:
             assert reader.read(s.uri) == s.data
@@ -227,6 +227,6 @@ def test_positions_that_do_not_exist(tmp_path):
             reader.read(f"{base}#row_group=0&row=7")
         with pytest.raises(Rejected, match="has 1 row groups and no number 3"):
             reader.read(f"{base}#row_group=3&row=0")
-        with pytest.raises(ValueError, match="is not row_group=G&row=R"):
+        with pytest.raises(ValueError, match="names no image of a file of images"):
             reader.read(f"{base}#row=1")
         assert reader.read(only.uri) == b"a"  # still of use afterwards

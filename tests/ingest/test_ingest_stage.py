@@ -16,7 +16,7 @@ from minia_spark.base.errors import InputError
 from minia_spark.engine.stage import Source
 from minia_spark.images.identity import content_hash
 from minia_spark.images.reasons import Reason
-from minia_spark.ingest.stage import STAGE, source_digest
+from minia_spark.ingest.sources import source_digest
 from minia_spark.warehouse.warehouse import Warehouse
 
 LIMITS = ("ingest.max_file_mib=1", "ingest.max_pixels=1000000")
@@ -81,7 +81,7 @@ def test_fifty_good_and_fifty_broken_files(folder, ingest, published, tmp_path):
     made = published(location, "features", "b1", *LIMITS)
     assert made.counts["images"] == 50
     assert made.counts["rejects"] == 0
-    assert not (location / "files").exists()  # what ingest needed on its way
+    assert not any((location / "scratch").glob("*"))  # what ingest needed on its way
 
 
 class TestContainers:
@@ -142,16 +142,14 @@ class TestContainers:
 
 
 class TestListing:
-    def test_a_list_of_files(self, folder, context, tmp_path):
+    def test_a_list_of_files(self, folder, published, tmp_path):
         """Two of three images, one of them twice, and one that is not there."""
         for seed, name in enumerate(("a.png", "n/b.png", "c.png")):
             (folder / name).parent.mkdir(exist_ok=True)
             (folder / name).write_bytes(png(seed))
         (folder / "night.txt").write_text("n/b.png\na.png\n./a.png\nnone.png\n../W/x.png\n")
-        made = context(tmp_path / "W", "ingest", "b1")
-        made.source = Source(folder, folder / "night.txt")
-        STAGE.run(made)
-        made.warehouse.commit(made.view, made.run, made.entries, "")
+        source = Source(folder, folder / "night.txt")
+        made = published(tmp_path / "W", "ingest", "b1", source=source)
         assert rows_of(tmp_path / "W", "images", "image_id") == [("a.png",), ("n/b.png",)]
         rejects = rows_of(tmp_path / "W", "rejects", "uri", "reason")
         assert [(uri.rpartition("/")[2], reason) for uri, reason in rejects] == [
@@ -159,7 +157,7 @@ class TestListing:
             ("a.png", "id_conflict"),
             ("none.png", "unreadable"),
         ]
-        assert source_digest(made.source, made.settings.ingest).endswith("-5:none")
+        assert source_digest(source, made.all_settings).endswith("-5:none")
 
     def test_more_refusals_than_images(self, folder, ingest, tmp_path):
         """One image beside a pipe and links that lead out: still a batch."""

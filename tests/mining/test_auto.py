@@ -146,7 +146,7 @@ def test_counts_must_fit():
         choose(chance, sample_pairs(chance.words), np.zeros(2, np.int64))
 
 
-def test_small_vocabularies_are_sampled_whole():
+def test_small_codebooks_are_sampled_whole():
     words = np.array([3, 5, 9], dtype=np.uint32)
     pairs = sample_pairs(words)
     assert list(zip(pairs.first.tolist(), pairs.second.tolist(), strict=True)) == [

@@ -80,7 +80,7 @@ def test_more_documents_extend_a_corpus():
     )
 
 
-def test_structures_share_words_where_the_vocabulary_is_small():
+def test_structures_share_words_where_the_codebook_is_small():
     corpus = planted_corpus(documents=10, items=6, structures=5, structure_size=(4, 4))
     assert [len(np.unique(words)) for words in corpus.structures] == [4] * 5
 

@@ -87,7 +87,7 @@ def test_with_itself_everything_stays_the_same(found):
     ]
 
 
-class TestAnotherVocabulary:
+class TestAnotherCodebook:
     def test_the_same_structures_in_new_words(self):
         older, newer = [{0, 1, 2}, {3, 4, 5}], [{7, 8, 9}, {1, 2, 3}]
         word_map = np.array([1, 2, 3, 9, 8, 7])

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from commands import SMALL, chosen, rows_of, run_minia, table_of
 
-from minia_spark.engine import estimates
+from minia_spark.engine import cost
 from minia_spark.warehouse.warehouse import Warehouse
 
 COMMANDS = (
@@ -60,7 +60,7 @@ def test_a_warehouse_that_may_only_be_read(disk, warehouse):
 @pytest.fixture
 def unforeseen(monkeypatch: pytest.MonkeyPatch) -> None:
     """The disk still has room when a run starts: others fill it."""
-    monkeypatch.setattr(estimates, "check_disk", lambda *_: None)
+    monkeypatch.setattr(cost, "check_disk", lambda *_: None)
 
 
 def test_no_room_at_all(disk, survey, unforeseen):

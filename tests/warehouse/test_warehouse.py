@@ -20,11 +20,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from minia_spark.base.errors import InputError, MiniaError, SettingsError
+from minia_spark.warehouse import lock as lock_module
+from minia_spark.warehouse import records
+from minia_spark.warehouse import warehouse as module
 from minia_spark.warehouse.lock import Lock
 from minia_spark.warehouse.records import Arrival, Catalogue, Entry, StepRecord, check_batch_name
-from minia_spark.warehouse.warehouse import Warehouse, records
-from minia_spark.warehouse.warehouse import lock as lock_module
-from minia_spark.warehouse.warehouse import warehouse as module
+from minia_spark.warehouse.warehouse import Warehouse
 
 PARALLEL = 12
 
@@ -333,7 +334,7 @@ class TestUnpublished:
         made = entry("r1")
         write(house, made)
         self.record(house, self.step(made))
-        assert house.unpublished() == {("words", "b1", "f-r1"): (made,)}
+        assert house.unpublished()["words", "b1", None, "f-r1"].entries == (made,)
 
     @pytest.mark.parametrize("missing", ["folder", "one of two", "published", "reused"])
     def test_nothing_else(self, house, missing):
@@ -354,7 +355,7 @@ class TestUnpublished:
             made = entry(run, fingerprint="same")
             write(house, made)
             self.record(house, self.step(made))
-        assert house.unpublished()["words", "b1", "same"][0].run == "r2"
+        assert house.unpublished()["words", "b1", None, "same"].entries[0].run == "r2"
 
     def test_vacuum_forgets_all_of_a_step_before_it_removes_a_part(self, house):
         publish(house, entry("r0"))

@@ -7,7 +7,7 @@ from collections import Counter
 import cv2
 import numpy as np
 import pytest
-from commands import rows_of, table_of, take_vocabulary
+from commands import rows_of, table_of, take_codebook
 
 from minia_spark.words.bag import bag_words
 
@@ -55,7 +55,7 @@ def test_images_without_features_stay_as_empty_documents(
         for image in sorted(survey.images.iterdir())[:3]:
             (folder / image.name).write_bytes(image.read_bytes())
     location = tmp_path / "W"
-    take_vocabulary(warehouse, location)
+    take_codebook(warehouse, location)
     for stage in ("ingest", "features", "words"):
         made = published(location, stage, "b1", source=folder)
     assert made.counts == {"images": 6 if with_others else 3, "without_words": 3}

@@ -1,0 +1,290 @@
+"""Commands that look at a warehouse or put it in order; none of them starts Spark."""
+# ruff: noqa: PLC0415 - heavy imports where they are needed
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import difflib
+import json
+import sys
+from typing import Any
+
+from minia_spark.base.errors import InputError, SettingsError
+from minia_spark.engine.commands import add_warehouse, positive
+from minia_spark.engine.settings import changes, remembered
+from minia_spark.warehouse.records import Catalogue, RunRecord
+from minia_spark.warehouse.warehouse import Warehouse
+
+__all__ = ["batches", "history", "path", "rollback", "status", "tables", "vacuum"]
+
+
+_OF_STEPS: Any = {"steps": {"__all__": {"entries", "uses"}}}
+
+
+def json_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add ``--warehouse`` and ``--json``."""
+    add_warehouse(parser)
+    parser.add_argument("--json", action="store_true", help="for programs")
+
+
+def rollback_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of ``minia rollback``."""
+    add_warehouse(parser)
+    parser.add_argument("--to", type=int, metavar="STATE", help="default: the one before")
+
+
+def vacuum_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of ``minia vacuum``."""
+    add_warehouse(parser)
+    parser.add_argument("--keep", type=positive, default=2, metavar="N", help="states to keep (2)")
+    parser.add_argument("--dry-run", action="store_true", help="only say what would go")
+
+
+def tables_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of ``minia tables``."""
+    parser.add_argument("table", nargs="?", metavar="TABLE", help="only this one")
+    parser.add_argument("--json", action="store_true", help="for programs")
+
+
+def path_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of ``minia path``."""
+    parser.add_argument("table", metavar="TABLE")
+    add_warehouse(parser)
+    parser.add_argument("--batch", metavar="NAME", help="only this batch")
+    parser.add_argument("--variant", metavar="NAME", help="only this extractor or method")
+
+
+def status(options: argparse.Namespace) -> int:
+    """Print what is in the warehouse now."""
+    warehouse = Warehouse(options.warehouse)
+    catalogue = warehouse.require()
+    last = next(map(warehouse.as_it_ended, warehouse.runs()), None)
+    facts = _status_facts(options, warehouse, catalogue, last)
+    if options.json:
+        print(json.dumps(facts, indent=1))
+        return 0
+    print(f"warehouse {facts['warehouse']}")
+    print(f"state     {catalogue.version}, published {catalogue.committed_at} by {catalogue.run}")
+    if last is not None:
+        print(f"last run  {last.run}: {last.command}: {last.state}{_reason(last)}")
+    print("\nbatch                    images  rejects")
+    for batch in facts["batches"]:
+        print(f"{batch['batch']:<22} {batch['images']:>8,} {batch['rejects']:>8,}")
+    print("\ntable                      rows")
+    for table, rows in facts["tables"].items():
+        print(f"{table:<22} {rows:>8,}")
+    if facts["settings"]:
+        print("\nsettings that are not the defaults")
+        for change in facts["settings"]:
+            name, _, value = change.partition(" ")
+            print(f"  {name:<30} {value}")
+    _print_drift(facts)
+    if facts["page"]:
+        print(f"\npage: {facts['page']}")
+    return 0
+
+
+def _print_drift(facts: dict[str, Any]) -> None:
+    if not facts["drift"]:
+        return
+    print("\ndrift from the codebook    error  divergence  by chance  missing  too frequent")
+    for row in facts["drift"]:
+        numbers = "no features"
+        if row["divergence"] is not None:
+            ratio = "" if row["error_ratio"] is None else f"{row['error_ratio']:.2f}"
+            numbers = (
+                f"{ratio:>5}  {row['divergence']:>10.3f}  {row['expected_divergence']:>9.3f}  "
+                f"{row['dead_words']:>7,}  {row['overfull_words']:>12,}"
+            )
+        note = "  trained on" if row["trained_on"] else "  unlike it" if row["beyond"] else ""
+        print(f"{row['batch']:<25}  {numbers}{note}")
+    if facts["advice"]:
+        print(facts["advice"])
+
+
+def _status_facts(
+    options: argparse.Namespace,
+    warehouse: Warehouse,
+    catalogue: Catalogue,
+    last: RunRecord | None,
+) -> dict[str, Any]:
+    from minia_spark.drift.facts import drift_facts
+    from minia_spark.drift.measure import advice
+
+    tables = catalogue.rows()
+    page = warehouse.storage.full("report/index.html")
+    drift = drift_facts(warehouse, catalogue)
+    defaults = remembered(options.house.load_settings())
+    return {
+        "settings": changes(defaults, catalogue.settings),
+        "warehouse": str(warehouse.storage),
+        "state": catalogue.version,
+        "published_at": catalogue.committed_at,
+        "run": catalogue.run,
+        "images": tables.get("images", 0),
+        "rejects": tables.get("rejects", 0),
+        "structures": tables.get("structures", 0),
+        "batches": [_batch_facts(catalogue, batch) for batch in catalogue.batches],
+        "tables": tables,
+        "drift": drift,
+        "advice": advice({d["batch"]: d["beyond"] for d in drift}, str(warehouse.storage)),
+        "page": page if warehouse.storage.exists("report/index.html") else None,
+        "last_run": None
+        if last is None
+        else {
+            "run": last.run,
+            "command": last.command,
+            "state": last.state,
+            "started_at": last.started_at,
+            "ended_at": last.ended_at,
+            "error": last.error,
+            "steps": [
+                {
+                    "stage": s.stage,
+                    "batch": s.batch,
+                    "action": s.action,
+                    "why": s.why,
+                    "seconds": s.seconds,
+                    "counts": s.counts,
+                }
+                for s in last.steps
+            ],
+        },
+    }
+
+
+def _batch_facts(catalogue: Catalogue, batch: str) -> dict[str, Any]:
+    return {
+        "batch": batch,
+        "images": sum(e.rows for e in catalogue.of_table("images", batch)),
+        "rejects": sum(e.rows for e in catalogue.of_table("rejects", batch)),
+    }
+
+
+def batches(options: argparse.Namespace) -> int:
+    """Print the batches of the current state: what is in them, when and by which run they came."""
+    warehouse = Warehouse(options.warehouse)
+    catalogue = warehouse.require()
+    facts = []
+    for batch in catalogue.batches:
+        run = next((e.run for e in catalogue.of_table("images", batch)), None)
+        read_at = None
+        with contextlib.suppress(InputError):  # a ledger that lost a page still has its batches
+            read_at = warehouse.run(run).started_at if run is not None else None
+        facts.append(_batch_facts(catalogue, batch) | {"read_at": read_at, "run": run})
+    if options.json:
+        print(json.dumps(facts, indent=1))
+        return 0
+    print(f"{'batch':<22}    images  rejects  {'read':<25}  run")
+    for fact in facts:
+        print(
+            f"{fact['batch']:<22}  {fact['images']:>8,} {fact['rejects']:>8,}  "
+            f"{fact['read_at'] or '':<25}  {fact['run'] or ''}"
+        )
+    return 0
+
+
+def _reason(record: RunRecord) -> str:
+    return f" ({record.error.splitlines()[0]})" if record.error else ""
+
+
+def history(options: argparse.Namespace) -> int:
+    """Print the states and the runs, newest first."""
+    warehouse = Warehouse(options.warehouse)
+    warehouse.require()
+    states = [warehouse.catalogue(v) for v in reversed(warehouse.versions())]
+    runs = list(map(warehouse.as_it_ended, warehouse.runs()))
+    if options.json:
+        facts = {
+            "states": [s.model_dump(exclude={"entries", "uses"}) for s in states],
+            "runs": [r.model_dump(exclude=_OF_STEPS) for r in runs],
+        }
+        print(json.dumps(facts, indent=1))
+        return 0
+    print(f"state  {'published':<25}  {'run':<29}  what")
+    for state, before in zip(states, [*states[1:], None], strict=True):
+        print(f"{state.version:>5}  {state.committed_at:<25}  {state.run:<29}  {state.note}")
+        for change in changes(before.settings, state.settings) if before else ():
+            print(f"{'':>7}{change}")
+    print(f"\n{'run':<29}  {'started':<25}  seconds  command: outcome")
+    for record in runs:
+        seconds = sum(step.seconds for step in record.steps)
+        print(
+            f"{record.run:<29}  {record.started_at:<25}  {seconds:>7.1f}  "
+            f"{record.command}: {record.state}{_reason(record)}"
+        )
+    return 0
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr)
+
+
+def rollback(options: argparse.Namespace) -> int:
+    """Publish an earlier state again."""
+    from minia_spark.engine.run import publish_page
+
+    warehouse = Warehouse(options.warehouse)
+    warehouse.require()
+    with warehouse.lock("minia rollback", say=_say):
+        state = warehouse.rollback(options.to)
+        publish_page(state, warehouse)
+    print(f"state {state.version} is a copy of what was published by run {state.run}")
+    return 0
+
+
+def vacuum(options: argparse.Namespace) -> int:
+    """Remove what no kept state needs."""
+    warehouse = Warehouse(options.warehouse)
+    warehouse.require()
+    with warehouse.lock("minia vacuum", say=_say):
+        removed, size_bytes = warehouse.vacuum(options.keep, dry_run=options.dry_run)
+    for item in removed:
+        print(item)
+    verb = "would remove" if options.dry_run else "removed"
+    print(f"{verb} {len(removed)} folders and states, {size_bytes / 2**20:,.1f} MiB")
+    return 0
+
+
+def path(options: argparse.Namespace) -> int:
+    """Print the Parquet folders of a table's current state."""
+    warehouse = Warehouse(options.warehouse)
+    for folder in warehouse.folders(options.table, options.batch, options.variant):
+        print(folder)
+    return 0
+
+
+def tables(options: argparse.Namespace) -> int:
+    """Print the columns of every table, what they mean and their units."""
+    found = options.house.tables()
+    if options.table is not None:
+        names = [table.name for table in found]
+        found = [table for table in found if table.name == options.table]
+        if not found:
+            close = difflib.get_close_matches(options.table, names, n=1)
+            raise SettingsError(
+                f"there is no table {options.table!r}"
+                + (f"; did you mean {close[0]!r}?" if close else "")
+                + f"; tables: {', '.join(names)}"
+            )
+    if options.json:
+        facts = [
+            {
+                "table": table.name,
+                "row": table.row,
+                "variants": table.variants,
+                "columns": [vars(column) for column in table.all_columns],
+            }
+            for table in found
+        ]
+        print(json.dumps(facts, indent=1))
+        return 0
+    for table in found:
+        print(f"{table.name}: a row is {table.row}")
+        for column in table.all_columns:
+            kind = column.type + (", may be null" if column.null else "")
+            unit = f" [{column.unit}]" if column.unit else ""
+            print(f"  {column.name:<22} {kind:<26} {column.about}{unit}")
+        print()
+    return 0

@@ -1,0 +1,47 @@
+"""What the codebook costs."""
+
+from minia_spark.codebook.settings import CodebookSettings
+from minia_spark.engine.cost import Cost, Sizes
+from minia_spark.features.cost import dimension
+
+__all__ = ["ROW_SECONDS", "assigned", "codebook_bytes", "cost", "words_of"]
+
+ROW_SECONDS = 0.03e-3
+"""Reading an image's descriptors or words as a row."""
+_MLLIB = 8.0  # times a plain product that a distance takes in MLlib
+_PASSES_OF_MLLIB = 6
+_JOB_SECONDS = 0.4
+
+
+def words_of(sizes: Sizes) -> int:
+    """Return the number of visual words."""
+    return sizes.settings.of(CodebookSettings).size
+
+
+def codebook_bytes(sizes: Sizes) -> float:
+    """Return what a task holds of the codebook: sums are 64-bit, and exist twice while added."""
+    return 5.0 * 4 * words_of(sizes) * dimension(sizes)
+
+
+def assigned(sizes: Sizes) -> float:
+    """Return the core-seconds of finding the nearest word of every descriptor."""
+    products = sizes.images * sizes.features * words_of(sizes) * dimension(sizes)
+    return products * sizes.rates.product
+
+
+def cost(sizes: Sizes) -> Cost:
+    """Return what starting centres on a sample and passes over all descriptors take."""
+    settings = sizes.settings.of(CodebookSettings)
+    total = sizes.images * sizes.features
+    sample = min(total, float(settings.sample_size or total))
+    on_sample = sample * words_of(sizes) * dimension(sizes) * sizes.rates.product
+    passes = 1 + settings.refine_iterations
+    return Cost(
+        tasks=sizes.tasks,
+        core_seconds=passes * (assigned(sizes) + sizes.images * ROW_SECONDS)
+        + on_sample * _MLLIB * _PASSES_OF_MLLIB,
+        driver_seconds=_JOB_SECONDS * (passes + _PASSES_OF_MLLIB),
+        written_bytes=4 * words_of(sizes) * dimension(sizes),
+        task_bytes=codebook_bytes(sizes),
+        because="the codebook several times: codebook.size x numbers of a descriptor x 20 bytes",
+    )

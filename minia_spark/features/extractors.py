@@ -1,0 +1,103 @@
+"""The extractors there are: what is known of each without loading it, and how it is made.
+
+A new one is a module with a class of the shape of :class:`.extractor.Extractor` and a line in
+`_KNOWN`. Nothing here loads OpenCV or a network: plans and schemas need dimension, type and memory
+law only.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from minia_spark.features.extractor import Extractor
+from minia_spark.features.settings import FeaturesSettings
+
+__all__ = ["Description", "create", "extractor_of", "make"]
+
+
+@dataclass(frozen=True)
+class Description:
+    """What is known of an extractor without loading it.
+
+    Attributes
+    ----------
+    name : str
+        The variant's name.
+    module : str
+        ``module:class``, imported where images are extracted.
+    dtype : str
+        Type of a descriptor's numbers, as NumPy writes it.
+    dimension : callable
+        From the settings to the numbers of a descriptor.
+    bytes_a_pixel : int
+        Memory that extracting takes, for a pixel of the image.
+    is_scored : bool
+        Whether `response` is a score that exports carry.
+    """
+
+    name: str
+    module: str
+    dtype: str
+    dimension: Callable[[FeaturesSettings], int]
+    bytes_a_pixel: int
+    is_scored: bool = False
+
+    def options(self, settings: FeaturesSettings) -> dict[str, Any]:
+        """Return the keyword arguments of the extractor's class."""
+        own: dict[str, Any] = getattr(settings, self.name).model_dump()
+        common = ("median_filter", "background_mask", "max_features", "max_pixels")
+        return own | {name: getattr(settings, name) for name in common}
+
+    def layout(self, settings: FeaturesSettings) -> dict[str, Any]:
+        """Return what stands in the metadata of column ``descriptors``."""
+        return {
+            "extractor": self.name,
+            "dtype": self.dtype,
+            "dimension": self.dimension(settings),
+            "scored": self.is_scored,
+        }
+
+
+_KNOWN = {
+    "sift": Description(
+        name="sift",
+        module="minia_spark.features.sift:SiftExtractor",
+        dtype="|u1",
+        dimension=lambda _: 128,
+        bytes_a_pixel=230,
+    ),
+}
+
+
+def extractor_of(name: str) -> Description:
+    """Return what is known of an extractor; KeyError when there is none of this name."""
+    return _KNOWN[name]
+
+
+def create(settings: FeaturesSettings, name: str = "sift") -> Extractor:
+    """Make the extractor of a name with its part of the settings."""
+    known = extractor_of(name)
+    return make(known.module, **known.options(settings))
+
+
+def make(module: str, **options: Any) -> Extractor:
+    """Make an extractor, once in a process: workers are reused, and a network is costly to load.
+
+    OpenCV is held to one thread, as Spark gives every core a task of its own.
+    """
+    return _made(module, json.dumps(options, sort_keys=True))
+
+
+@functools.lru_cache(maxsize=4)
+def _made(module: str, options: str) -> Extractor:
+    import cv2  # noqa: PLC0415 - the driver makes no extractor
+
+    cv2.setNumThreads(1)
+    place, _, name = module.partition(":")
+    extractor: Extractor = getattr(importlib.import_module(place), name)(**json.loads(options))
+    return extractor

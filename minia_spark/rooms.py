@@ -1,0 +1,34 @@
+"""The one list of rooms: a line a room.
+
+A room is a folder whose ``__init__.py`` declares its settings, tables, stages and commands. Parser,
+help, ``conf/minia.yaml``, the README's tables, import rules and contract tests come from it.
+"""
+
+from minia_spark import (
+    codebook,
+    drift,
+    features,
+    ingest,
+    mining,
+    report,
+    structures,
+    thumbnails,
+    words,
+)
+from minia_spark.engine.room import House
+
+__all__ = ["HOUSE"]
+
+HOUSE = House(
+    (
+        ingest.ROOM,
+        features.ROOM,
+        thumbnails.ROOM,
+        codebook.ROOM,
+        words.ROOM,
+        drift.ROOM,
+        mining.ROOM,
+        structures.ROOM,
+        report.ROOM,
+    )
+)

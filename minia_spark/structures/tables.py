@@ -1,0 +1,35 @@
+"""Tables of the structures' images and of their history."""
+
+from minia_spark.engine.table import Column, Table
+
+__all__ = ["LINEAGE", "STRUCTURE_IMAGES"]
+
+STRUCTURE_IMAGES = Table(
+    "structure_images",
+    "an image of a structure",
+    (
+        Column("structure_id", "int", "The structure."),
+        Column("rank", "int", "Place of the image in it, from 1: by overlap, then by name."),
+        Column("image_id", "string", "The image."),
+        Column("batch", "string", "Batch of the image."),
+        Column("overlap", "double", "Multiset overlap of structure and image, 0 to 1."),
+        Column("words_held", "int", "Words of the structure that the image has."),
+        Column("features", "array<int>", "Numbers of the image's features of these.", null=True),
+    ),
+    variants=True,
+)
+
+LINEAGE = Table(
+    "lineage",
+    "a structure, and those of the state before that ended",
+    (
+        Column("lineage_id", "string", "Stays with a structure from run to run."),
+        Column("structure_id", "int", "The structure; null: it ended.", null=True),
+        Column("event", "string", "born, same, grown, shrunk, changed, split, merged, gone."),
+        Column("older_state", "bigint", "State that was compared with.", null=True),
+        Column("older_structure_id", "int", "The structure in it.", null=True),
+        Column("words_gained", "bigint", "Words that came."),
+        Column("words_lost", "bigint", "Words that went."),
+    ),
+    variants=True,
+)
