@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 __all__ = [
     "IMAGE_ROWS",
     "BatchDrift",
+    "CodebookData",
     "DriftData",
     "MatchedImage",
-    "PanelData",
     "RejectCount",
     "ReportData",
     "RunSummary",
@@ -29,7 +29,6 @@ __all__ = [
     "TableCount",
     "Thumbnail",
     "VariantData",
-    "VocabularyData",
 ]
 
 IMAGE_ROWS = pa.schema(
@@ -100,8 +99,8 @@ class RunSummary:
 
 
 @dataclass(frozen=True, kw_only=True)
-class VocabularyData:
-    """What the plots of the vocabulary show."""
+class CodebookData:
+    """What the plots of the codebook show."""
 
     version: str | None = None
     """Its identifier (hash)."""
@@ -121,14 +120,14 @@ class VocabularyData:
 
 @dataclass(frozen=True, kw_only=True)
 class BatchDrift:
-    """How one batch differs from what the vocabulary was made from."""
+    """How one batch differs from what the codebook was made from."""
 
     batch: str
     trained_on: bool
-    """The vocabulary was made from this batch, among others."""
+    """The codebook was made from this batch, among others."""
     images: int
     error_ratio: float | None
-    """Quantisation error by what unseen images of the vocabulary's kind would have."""
+    """Quantisation error by what unseen images of the codebook's kind would have."""
     error_deviation: float | None
     """Standard error of `error_ratio`; infinite for a single image."""
     divergence: float | None
@@ -144,7 +143,7 @@ class BatchDrift:
 
 @dataclass(frozen=True, kw_only=True)
 class DriftData:
-    """The batches beside the vocabulary."""
+    """The batches beside the codebook."""
 
     batches: Sequence[BatchDrift]
     """In the order of their names."""
@@ -245,19 +244,10 @@ class VariantData:
     """Features in the whole collection."""
     mining: Sequence[str] = ()
     """Sentences on how the hash tables of the mining were chosen."""
-    vocabulary: VocabularyData | None = None
+    codebook: CodebookData | None = None
     """None before there is one."""
     drift: DriftData | None = None
     """None when nothing was measured."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class PanelData:
-    """What another room shows."""
-
-    title: str
-    html: Markup
-    """Escaped where it was made."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -270,7 +260,7 @@ class ReportData:
     """Label -> images of the whole collection that have it, at least for the labels shown."""
     labelled: int = 0
     """Images of the whole collection that have a label."""
-    panels: Sequence[PanelData] = ()
-    """What other rooms show, one after another."""
+    panels: Sequence[tuple[str, Markup]] = ()
+    """Heading and HTML of what other rooms show: trusted, what is not theirs is escaped there."""
     advice: Sequence[str] = ()
     """Sentences that the stages have for the user; shown above everything else."""

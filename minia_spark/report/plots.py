@@ -186,7 +186,7 @@ def plot_costs(costs: Sequence[float], alt: str) -> Markup:
 def plot_drift(drift: DriftData, alt: str) -> Markup:
     """Plot error and divergence of every measured batch with their limits.
 
-    Bars reach three standard deviations to either side. What the vocabulary was made from is
+    Bars reach three standard deviations to either side. What the codebook was made from is
     drawn hollow; what is beyond a limit, in the colour of warnings.
     """
     measured = [b for b in drift.batches if b.divergence is not None]

@@ -33,7 +33,7 @@ class ReportSettings(StageSettings):
         10_000,
         ge=0,
         le=200_000,
-        description="About how many descriptors the plot of the vocabulary samples; 0: none.",
+        description="About how many descriptors the plot of the codebook samples; 0: none.",
     )
 
     @model_validator(mode="after")

@@ -27,6 +27,7 @@ from minia_spark.report import text
 from minia_spark.report.data import (
     IMAGE_ROWS,
     BatchDrift,
+    CodebookData,
     DriftData,
     MatchedImage,
     ReportData,
@@ -34,7 +35,6 @@ from minia_spark.report.data import (
     StructureCard,
     Thumbnail,
     VariantData,
-    VocabularyData,
 )
 from minia_spark.report.draw import OTHER_COLOUR, PALETTE, Circle, circles, colour_numbers
 from minia_spark.report.plots import (
@@ -256,7 +256,7 @@ def render(
             for page in pages:
                 if page.csv_rows:
                     _write_csv(page.card.rows.slice(0, csv_rows), folder / f"{page.name}.csv")
-            plots = [*_vocabulary_plots(variant.vocabulary), *_drift_plots(variant.drift)]
+            plots = [*_codebook_plots(variant.codebook), *_drift_plots(variant.drift)]
             suffix = f"-{variant.name}" if len(names) > 1 else ""
             sections.append(_Section(variant, suffix, pages, plots, _drift_rows(variant.drift)))
         _write_pages(data, sections, folder)
@@ -351,11 +351,11 @@ def _bars(labels: Mapping[str, int], whole: Mapping[str, int], labelled: int) ->
     ]
 
 
-def _vocabulary_plots(vocabulary: VocabularyData | None) -> list[_Plot]:
-    if vocabulary is None or not len(vocabulary.centres):
+def _codebook_plots(codebook: CodebookData | None) -> list[_Plot]:
+    if codebook is None or not len(codebook.centres):
         return []
-    counts = np.asarray(vocabulary.word_counts)
-    words, drawn, sampled = len(counts), len(vocabulary.centres), len(vocabulary.descriptors)
+    counts = np.asarray(codebook.word_counts)
+    words, drawn, sampled = len(counts), len(codebook.centres), len(codebook.descriptors)
     dots = f"all {words:,}" if drawn == words else f"{drawn:,} of the {words:,}"
     plots = [
         _Plot(
@@ -364,26 +364,26 @@ def _vocabulary_plots(vocabulary: VocabularyData | None) -> list[_Plot]:
             f"{sampled:,} sampled descriptors lie. Dots: the centres of {dots} words. Words should "
             "lie wherever descriptors are dense.",
             plot_principal_axes(
-                vocabulary.descriptors,
-                vocabulary.centres,
+                codebook.descriptors,
+                codebook.centres,
                 f"Density of {sampled:,} sampled descriptors and the centres of {dots} words on "
                 "the first two principal axes of the descriptors.",
             ),
         ),
-        _counts_plot(vocabulary, counts),
+        _counts_plot(codebook, counts),
     ]
-    if len(vocabulary.costs):
-        first, last = vocabulary.costs[0], vocabulary.costs[-1]
-        iterations = text.plural(len(vocabulary.costs) - 1, "iteration", "iterations")
+    if len(codebook.costs):
+        first, last = codebook.costs[0], codebook.costs[-1]
+        iterations = text.plural(len(codebook.costs) - 1, "iteration", "iterations")
         plots.append(
             _Plot(
-                "Refinement of the vocabulary",
+                "Refinement of the codebook",
                 f"Mean squared distance of a descriptor from its word: {iterations} over all "
                 f"descriptors lowered it by {text.percent((first - last) / first if first else 0)}."
                 " Where the line still falls at its end, more iterations "
                 "(codebook.refine_iterations) help.",
                 plot_costs(
-                    vocabulary.costs,
+                    codebook.costs,
                     f"Line plot of the mean squared distance over {iterations}, from "
                     f"{first:,.6g} to {last:,.6g}.",
                 ),
@@ -392,16 +392,16 @@ def _vocabulary_plots(vocabulary: VocabularyData | None) -> list[_Plot]:
     return plots
 
 
-def _counts_plot(vocabulary: VocabularyData, counts: np.ndarray[Any, Any]) -> _Plot:
+def _counts_plot(codebook: CodebookData, counts: np.ndarray[Any, Any]) -> _Plot:
     """The histogram of word counts before and after outliers are left out."""
-    deviations = vocabulary.outlier_deviations
+    deviations = codebook.outlier_deviations
     low, high = outlier_bounds(counts, deviations)
     kept = (counts >= low) & (counts <= high)
     of_words = text.percent(kept.mean())
     of_occurrences = text.percent(counts[kept].sum() / max(counts.sum(), 1))
     beyond = f"more than {deviations:g} standard deviations from the mean"
     outliers = text.plural(int((~kept).sum()), "word is", "words are")
-    if vocabulary.outliers_dropped:
+    if codebook.outliers_dropped:
         fate = (
             f"{outliers} {beyond} and left out of mining: {of_words} of the words and "
             f"{of_occurrences} of their occurrences are kept."
@@ -433,10 +433,10 @@ def _drift_plots(drift: DriftData | None) -> list[_Plot]:
     odd = sum(bool(b.clauses) for b in measured)
     return [
         _Plot(
-            "Batches beside the vocabulary",
+            "Batches beside the codebook",
             "Above, the quantisation error of each batch by that of unseen images of the same "
             "kind; below, how far its words diverge beyond chance. Bars reach three standard "
-            "deviations, hollow dots are batches that the vocabulary was made from.",
+            "deviations, hollow dots are batches that the codebook was made from.",
             plot_drift(
                 drift,
                 f"Two dot plots of {len(measured):,} batches: quantisation error and divergence of "

@@ -154,7 +154,7 @@ TERMS: Mapping[str, tuple[str, str]] = MappingProxyType(
             "Visual word",
             "A kind of small detail. Features (small patches that stand out) of all images were "
             "sorted into kinds that look alike; each kind is a visual word, and all of them are "
-            "the vocabulary.",
+            "the codebook.",
         ),
         "structure": (
             "Structure",

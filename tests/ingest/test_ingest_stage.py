@@ -399,7 +399,9 @@ class TestAnArchiveAsTheWholeInput:
             (folder / name).write_bytes(png(seed))
         (folder / "broken.png").write_bytes(b"no image")
         archive = Path(shutil.make_archive(str(tmp_path / "all"), kind, folder))
-        monkeypatch.setattr("minia_spark.images.listing._PART_BYTES", 1000)  # several tasks share it
+        monkeypatch.setattr(
+            "minia_spark.images.listing._PART_BYTES", 1000
+        )  # several tasks share it
         for name, place in (("F", folder), ("A", archive)):
             published(tmp_path / name, "ingest", "b1", source=place)
             published(tmp_path / name, "features", "b1")

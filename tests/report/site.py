@@ -14,6 +14,7 @@ import pyarrow as pa
 from minia_spark.report.data import (
     IMAGE_ROWS,
     BatchDrift,
+    CodebookData,
     DriftData,
     MatchedImage,
     RejectCount,
@@ -24,7 +25,6 @@ from minia_spark.report.data import (
     TableCount,
     Thumbnail,
     VariantData,
-    VocabularyData,
 )
 from minia_spark.report.site import Rendered, render, wanted_images
 from minia_spark.thumbnails.thumbnail import thumbnail
@@ -99,7 +99,7 @@ def structure(name, images, *, labels=None, words=(7, 3, 11), images_total=None,
     )
 
 
-def vocabulary(**more):
+def codebook(**more):
     rng = np.random.default_rng(2)
     values = {
         "version": "v-0123abcd",
@@ -108,7 +108,7 @@ def vocabulary(**more):
         "descriptors": rng.integers(0, 255, (40, 8)).astype(np.float32),
         "costs": [300.0, 200.0, 190.0],
     }
-    return VocabularyData(**values | more)
+    return CodebookData(**values | more)
 
 
 def run(**more):
@@ -144,7 +144,7 @@ def variant(structures=(), **more):
         "name": "sift",
         "structures_total": len(structures),
         "features": 600,
-        "vocabulary": vocabulary(),
+        "codebook": codebook(),
     }
     return VariantData(structures=structures, **values | more)
 

@@ -19,6 +19,7 @@ from .site import (
     EMPTY,
     ODD,
     batch,
+    codebook,
     drift,
     make,
     matched,
@@ -29,7 +30,6 @@ from .site import (
     structure,
     thumbnail_of,
     variant,
-    vocabulary,
     with_variants,
 )
 
@@ -227,7 +227,7 @@ def test_empty_cases_say_what_is_missing(tmp_path, data, sentence):
 
 def test_nothing_at_all(tmp_path):
     bare = report(
-        vocabulary=None,
+        codebook=None,
         features=None,
         run=run(images=0, batches=None, tables=[], rejects=[], stages=[], settings={}),
     )
@@ -235,7 +235,7 @@ def test_nothing_at_all(tmp_path):
     page = read_site(tmp_path / "site")["index.html"]
     assert rendered.index == tmp_path / "site" / "index.html"
     assert page.tags["img"] == 0
-    assert "vocabulary" not in page.ids
+    assert "codebook" not in page.ids
     for heading in ("Time per stage", "Settings", "How the hash tables"):
         assert heading not in page.text
     none = make(with_variants(bare), tmp_path / "none")
@@ -243,31 +243,31 @@ def test_nothing_at_all(tmp_path):
     read_site(tmp_path / "none")
 
 
-def test_a_vocabulary_without_centres_or_costs(tmp_path):
-    empty = vocabulary(centres=np.zeros((0, 8), np.float32), word_counts=np.zeros(0, int))
-    make(report(vocabulary=empty), tmp_path / "empty")
+def test_a_codebook_without_centres_or_costs(tmp_path):
+    empty = codebook(centres=np.zeros((0, 8), np.float32), word_counts=np.zeros(0, int))
+    make(report(codebook=empty), tmp_path / "empty")
     assert read_site(tmp_path / "empty")["index.html"].tags["svg"] == 2  # the bars of the stages
-    make(report(vocabulary=vocabulary(costs=[])), tmp_path / "pure")
+    make(report(codebook=codebook(costs=[])), tmp_path / "pure")
     page = read_site(tmp_path / "pure")["index.html"]
     assert page.tags["svg"] == 2 + 2
     assert "Refinement" not in page.text
 
 
 def test_dropped_outliers_are_told(tmp_path):
-    make(report(vocabulary=vocabulary(outliers_dropped=True)), tmp_path / "site")
+    make(report(codebook=codebook(outliers_dropped=True)), tmp_path / "site")
     text = read_site(tmp_path / "site")["index.html"].text
     assert "1 word is more than 2 standard deviations from the mean and left out of mining" in text
     assert "92 % of the words and 40 % of their occurrences are kept." in text
-    every = vocabulary(word_counts=np.full(12, 3))
-    make(report(vocabulary=every), tmp_path / "every")
+    every = codebook(word_counts=np.full(12, 3))
+    make(report(codebook=every), tmp_path / "every")
     text = read_site(tmp_path / "every")["index.html"].text
     assert "100 % of the words and 100 % of their occurrences" in text
     assert "Every word occurs." in text
 
 
 def test_of_many_words_some_are_drawn(tmp_path):
-    many = vocabulary(word_counts=np.arange(600))
-    make(report(vocabulary=many), tmp_path / "site")
+    many = codebook(word_counts=np.arange(600))
+    make(report(codebook=many), tmp_path / "site")
     index = read_site(tmp_path / "site")["index.html"].text
     assert "centres of 12 of the 600 words" in index
     assert "Words 600" in index
@@ -321,7 +321,7 @@ def test_an_image_of_several_structures_is_written_once(tmp_path):
 def test_pictures_far_down_load_late(tmp_path):
     """The first ones load at once: a page that is printed or captured right away has them."""
     cards = [structure(f"s{i}", [matched("same")]) for i in range(12)]
-    make(report(cards, vocabulary=None), tmp_path / "site")
+    make(report(cards, codebook=None), tmp_path / "site")
     pages = read_site(tmp_path / "site")
     assert pages["index.html"].values("img", "loading") == ["lazy"] * 2
     assert pages["structure-0012.html"].values("img", "loading") == []
@@ -433,10 +433,10 @@ def test_variants_stand_one_after_another(tmp_path):
         "surf-structure-0002.html",
     ]
     index = pages["index.html"]
-    names = "Structures of sift Vocabulary of sift Structures of surf Vocabulary of surf"
+    names = "Structures of sift Codebook of sift Structures of surf Codebook of surf"
     assert names in index.text
     assert index.text.index("sift Features 600") < index.text.index("surf Features 99")
-    assert {"structures-sift", "vocabulary-surf", "run"} <= set(index.ids)
+    assert {"structures-sift", "codebook-surf", "run"} <= set(index.ids)
     assert "Structure s1 surf" in pages["surf-structure-0002.html"].text
     assert "Structure s0 sift" in pages["sift-structure-0001.html"].text
     assert len(list((tmp_path / "site" / "assets").glob("*.jpg"))) == 2  # shared by the variants
@@ -521,7 +521,7 @@ def test_hostile_texts_are_inert(tmp_path, hostile):
             run=summary,
             advice=[text],
             mining=[text],
-            vocabulary=vocabulary(version=text),
+            codebook=codebook(version=text),
             drift=drift(batch(text), batch("b")),
         )
 
@@ -555,7 +555,7 @@ def test_any_text_is_shown_or_escaped(tmp_path_factory, name, label):
     folder = tmp_path_factory.mktemp("any") / "site"
     listed = rows("a", label=[label.encode("utf-8", "replace").decode()])
     card = structure(name, [matched(name, label=label)], labels={label: 1}, rows=listed)
-    make(report([card], vocabulary=None), folder)
+    make(report([card], codebook=None), folder)
     read_site(folder)
 
 
@@ -582,7 +582,7 @@ def test_drift_of_the_batches(tmp_path):
     for line in (
         "b1 200 1.04 0.021 0.020 0 1 trained on",
         "b2 200 1.04 0.021 0.020 0 1",
-        "b3 200 1.90 0.310 0.020 12 1 unlike the vocabulary",
+        "b3 200 1.90 0.310 0.020 12 1 unlike the codebook",
         "b4 0 no features",
         "b5 200 0.021 0.020 0 1",
     ):
@@ -592,10 +592,10 @@ def test_drift_of_the_batches(tmp_path):
 
 
 def test_one_batch_has_a_table_and_no_plot(tmp_path):
-    make(report(drift=drift(batch("b1")), vocabulary=None), tmp_path / "site")
+    make(report(drift=drift(batch("b1")), codebook=None), tmp_path / "site")
     page = read_site(tmp_path / "site")["index.html"]
     assert "Drift of the batches" in page.text
-    assert "Batches beside the vocabulary" not in page.text
+    assert "Batches beside the codebook" not in page.text
 
 
 def test_of_many_batches_the_odd_and_the_last_are_listed(tmp_path):

@@ -1,0 +1,162 @@
+"""The page's stage: what it collects from a warehouse, against the tables themselves."""
+
+from __future__ import annotations
+
+import csv
+from collections import Counter
+
+import cv2
+import numpy as np
+import pytest
+from commands import rows_of
+
+from minia_spark.engine.room import Panel
+from minia_spark.engine.stage import load
+from minia_spark.ingest.tables import IMAGES
+from minia_spark.report import stage as module
+from minia_spark.report.settings import ReportSettings
+from minia_spark.thumbnails.tables import THUMBNAILS
+
+from .site import read_site
+
+
+def panel(_context):
+    from markupsafe import Markup
+
+    return Markup("<p>What another room shows.</p>")
+
+
+@pytest.fixture
+def collected(context, monkeypatch):
+    """Run the stage and return what it gave to the page, the thumbnails, and its context."""
+
+    def run(location, *settings, panels=()):
+        kept = {}
+        render = module.render
+
+        def keep(data, folder, thumbnails, **options):
+            kept["data"], kept["thumbnails"] = data, list(thumbnails)
+            return render(data, folder, kept["thumbnails"], **options)
+
+        monkeypatch.setattr(module, "render", keep)
+        made = context(location, "report", None, *settings)
+        made.panels = panels
+        load(made.stage.run)(made)
+        return kept["data"], kept["thumbnails"], made
+
+    return run
+
+
+def test_the_page_shows_what_the_tables_hold(collected, warehouse, survey):
+    data, thumbnails, made = collected(
+        warehouse, "report.images_per_structure=3", "report.sampled_descriptors=200"
+    )
+    (variant,) = data.variants
+    assert variant.name == "sift"
+    structures = rows_of(
+        warehouse, "structures", "structure_id", "words", "support", "significant", "reproducible"
+    )
+    assert variant.structures_total == len(structures) == len(variant.structures) > 1
+    assert variant.established_total == sum(s and r for *_, s, r in structures)
+    matches = rows_of(
+        warehouse, "structure_images", "structure_id", "rank", "image_id", "overlap", "features"
+    )
+    images = {
+        name: rest for name, *rest in rows_of(warehouse, "images", "image_id", "label", "uri")
+    }
+    places = {
+        name: np.array(rest)
+        for name, *rest in rows_of(warehouse, "features", "image_id", "x", "y", "size")
+    }
+    words = dict(rows_of(warehouse, "words", "image_id", "feature_words"))
+    for number, (card, row) in enumerate(zip(variant.structures, structures, strict=True)):
+        assert (card.structure, list(card.words), card.support) == (
+            f"s{number:04d}",
+            list(row[1]),
+            row[2],
+        )
+        own = sorted(match[1:] for match in matches if match[0] == number)
+        assert card.images_total == len(own)
+        assert card.rows["image_id"].to_pylist() == [name for _, name, *_ in own]
+        assert card.rows["rank"].to_pylist() == list(range(1, len(own) + 1))
+        labels = Counter(images[name] for _, name, *_ in own)
+        assert dict(card.labels) == {k: v for k, v in labels.items() if k is not None}
+        assert [image.image_id for image in card.images] == [name for _, name, *_ in own[:3]]
+        for image, (_, name, overlap, features) in zip(card.images, own, strict=False):
+            assert image.overlap == overlap
+            drawn = np.stack([image.x, image.y, image.size])
+            np.testing.assert_array_equal(drawn, places[name][:, features].astype(np.float32))
+            assert image.words.tolist() == [words[name][feature] for feature in features]
+            assert set(image.words.tolist()) <= set(card.words)
+        assert card.event == "born"
+    labels = Counter(images.values())
+    assert dict(data.labels) == {label: labels[label] for label in data.labels}
+    assert data.labelled == sum(labels.values()) - labels[None]
+    shown = {image.image_id for card in variant.structures for image in card.images}
+    assert {one.image_id for one in thumbnails} == shown
+    assert (thumbnails[0].width, thumbnails[0].height) == (128, 128)
+    picture = cv2.imdecode(np.frombuffer(thumbnails[0].data, np.uint8), cv2.IMREAD_COLOR)
+    assert picture.shape == (128, 128, 3)
+    counts = dict(rows_of(warehouse, "word_counts", "word", "occurrences"))
+    assert {w: n for w, n in enumerate(variant.codebook.word_counts) if n} == counts
+    assert variant.features == sum(counts.values()) == sum(p.shape[1] for p in places.values())
+    assert 100 < len(variant.codebook.descriptors) < 400
+    assert variant.codebook.descriptors.shape[1] == 128
+    assert made.counts["missing"] == 0
+    site = warehouse / made.entries[-1].path
+    (site / "index-above.html").unlink()
+    read_site(site)
+    with (site / "structure-0001.csv").open(newline="", encoding="utf-8") as file:
+        assert len(list(csv.DictReader(file))) == variant.structures[0].images_total
+
+
+def test_sampled_descriptors_are_descriptors(collected, warehouse):
+    everything, _, _ = collected(warehouse, "report.sampled_descriptors=200000")
+    held = rows_of(warehouse, "features", "image_id", "descriptors")
+    all_of_them = np.frombuffer(b"".join(block for _, block in held), np.uint8)
+    all_of_them = all_of_them.reshape(-1, 128).astype(np.float32)
+    found = everything.variants[0].codebook.descriptors
+    assert sorted(map(bytes, found)) == sorted(map(bytes, all_of_them))
+    some, _, _ = collected(warehouse, "report.sampled_descriptors=300")
+    few = some.variants[0].codebook.descriptors
+    assert set(map(bytes, few)) <= set(map(bytes, all_of_them))
+    none, _, _ = collected(warehouse, "report.sampled_descriptors=0")
+    assert none.variants[0].codebook.descriptors.shape == (0, 128)
+
+
+def test_behind_the_last_row_images_are_counted(collected, warehouse):
+    whole, _, _ = collected(warehouse)
+    cut, _, _ = collected(warehouse, "report.csv_rows=2", "report.images_per_structure=1")
+    for all_of_it, some in zip(
+        whole.variants[0].structures, cut.variants[0].structures, strict=True
+    ):
+        assert some.images_total == all_of_it.images_total
+        assert dict(some.labels) == dict(all_of_it.labels)
+        assert some.rows.equals(all_of_it.rows.slice(0, 2))
+        assert len(some.images) == min(1, all_of_it.images_total)
+
+
+def test_nothing_of_images_is_read_where_no_structure_is_shown(collected, warehouse):
+    data, thumbnails, made = collected(warehouse, "report.structures=0")
+    assert data.variants[0].structures_total > 0
+    assert list(data.variants[0].structures) == thumbnails == []
+    assert made.counts == {"structures": 0, "images": 0, "missing": 0}
+
+
+def test_what_the_page_says_about_settings_stays_in_their_bounds(collected, warehouse):
+    data, _, made = collected(warehouse, "mining.decoys=0", "report.title=Mine")
+    assert data.run.title == "Mine"
+    assert data.variants[0].max_q is None
+    assert data.variants[0].established_total is None
+    assert {row.table for row in data.run.tables} >= {IMAGES.name, THUMBNAILS.name}
+    assert made.settings(ReportSettings).title == "Mine"
+
+
+def test_panels_of_other_rooms_are_shown_where_their_tables_are(collected, warehouse):
+    place = f"{__name__}:panel"
+    panels = (Panel("Another room", (IMAGES,), place),)
+    data, _, made = collected(warehouse, panels=panels)
+    assert [title for title, _ in data.panels] == ["Another room"]
+    page = (warehouse / made.entries[-1].path / "index.html").read_text()
+    assert "<h2>Another room</h2>\n<p>What another room shows.</p>" in page
+    assert '<a href="#panel-1">Another room</a>' in page
