@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-from minia_spark.mining.corpus import numbered_documents
 from numpy.typing import NDArray
 
 from minia_spark.base.bags import Bags, read_bags
