@@ -41,6 +41,7 @@ from pyspark.sql.types import (
     StructType,
 )
 
+from minia_spark.base.arrow import to_lists
 from minia_spark.base.errors import InputError, SettingsError
 from minia_spark.codebook.kmeans import NearestCentre, to_grid
 from minia_spark.codebook.passes import (
@@ -119,9 +120,9 @@ class Codebook:
 
 def load_codebook(frame: DataFrame) -> Codebook:
     """Return the codebook that table ``codebooks`` holds."""
-    table = frame.orderBy("word").toArrow()
+    table = frame.toArrow().sort_by("word")
     scale = table["scale"][0].as_py()
-    centres = np.array(table["centre"].to_pylist(), dtype=np.float32)
+    centres = to_lists(table["centre"].combine_chunks())[0].reshape(len(table), -1)
     return Codebook(
         version=table["version"][0].as_py(),
         centres=to_grid(centres, scale),
