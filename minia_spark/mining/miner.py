@@ -43,7 +43,7 @@ __all__ = [
     "Sketch",
     "Trials",
     "choose_tables",
-    "mined",
+    "mine",
 ]
 
 _STEP = 0x9E3779B9
@@ -194,7 +194,7 @@ def choose_tables(
     return choose(chance, pairs, shared, link, tuple_size=tuple_size, tables=tables)
 
 
-def mined(
+def mine(
     collection: Collection, sketch: Sketch, link: Consensus | SingleLink, trials: Trials
 ) -> tuple[Assessment, SetList]:
     """Mine a collection, its decoys, and itself under other seeds.
