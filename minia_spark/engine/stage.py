@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import importlib
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, get_args
@@ -56,19 +57,21 @@ class Use:
         Which of its fields; none: all.
     without : tuple of str
         Fields left out where all are used.
-    when : str
-        Dotted name of a yes-or-no setting: used only where it is on.
+    when : str or callable
+        Dotted name of a yes-or-no setting, or a condition on all settings: used where it holds.
     """
 
     model: type[StageSettings]
     fields: tuple[str, ...] = ()
     without: tuple[str, ...] = ()
-    when: str = ""
+    when: str | Callable[[Settings], bool] = ""
 
     def names(self, settings: Settings) -> set[str]:
         """Return the fields that are used with these settings."""
-        if self.when and not settings.get(self.when):
-            return set()
+        if self.when:
+            holds = settings.get(self.when) if isinstance(self.when, str) else self.when(settings)
+            if not holds:
+                return set()
         return set(self.fields or self.model.model_fields) - set(self.without)
 
 

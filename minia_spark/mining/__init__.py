@@ -3,6 +3,7 @@
 from minia_spark.codebook.settings import CodebookSettings
 from minia_spark.codebook.tables import CODEBOOKS
 from minia_spark.engine.room import Command, Room
+from minia_spark.engine.settings import Settings
 from minia_spark.engine.stage import Stage, Use
 from minia_spark.mining.settings import MiningSettings
 from minia_spark.mining.tables import SIGNATURES, STRUCTURES, TUNING
@@ -15,6 +16,12 @@ _OUTLIERS = (
 )
 _WEIGHT = Use(WordsSettings, ("weight",), when="mining.expand")
 
+
+def _are_chosen(settings: Settings) -> bool:
+    """Tell whether the layout of the hash tables is chosen rather than set."""
+    return None in (settings.get("mining.tuple_size"), settings.get("mining.tables"))
+
+
 TUNE = Stage(
     name="tune",
     about="choose how the hash tables are laid out",
@@ -24,12 +31,15 @@ TUNE = Stage(
     reads=(CODEBOOKS, WORD_COUNTS, WORDS),
     writes=(TUNING,),
     uses=(
+        Use(MiningSettings, ("tuple_size", "tables", "link")),
+        Use(MiningSettings, ("seed", "partners_by_chance", "min_lift"), when=_are_chosen),
+        Use(CodebookSettings, ("reuse",), when=_are_chosen),
+        Use(WordsSettings, ("drop_outliers",), when=_are_chosen),
         Use(
-            MiningSettings,
-            ("tuple_size", "tables", "link", "seed", "partners_by_chance", "min_lift"),
+            WordsSettings,
+            ("outlier_deviations",),
+            when=lambda s: _are_chosen(s) and bool(s.get("words.drop_outliers")),
         ),
-        Use(CodebookSettings, ("reuse",)),
-        *_OUTLIERS,
     ),
     frozen=True,
     run="minia_spark.mining.stage:tune",

@@ -12,12 +12,12 @@ import pytest
 import slow_twin
 from commands import SETTINGS, rows_of, table_of
 
-from minia_spark.engine.settings import load_settings
 from minia_spark.mining import spark
 from minia_spark.mining.assess import Assessment
 from minia_spark.mining.local import LocalCollection
 from minia_spark.mining.methods import link_of, sketch_of, trials_of
 from minia_spark.mining.miner import choose_tables, mine
+from minia_spark.rooms import HOUSE
 from minia_spark.smh.arrays import Documents
 from minia_spark.smh.hashing import document_key
 from minia_spark.smh.twin import DatasketchEngine
@@ -69,7 +69,7 @@ def assert_same(location: Path, wanted: Assessment) -> None:
 def on_one_machine(
     location: Path, pieces: int, *settings: str, kept: set[int] | None = None
 ) -> Assessment:
-    mining = load_settings(None, [*SETTINGS, *settings]).mining
+    mining = HOUSE.load_settings(None, [*SETTINGS, *settings]).mining
     assert mining.tuple_size is not None
     assert mining.tables is not None
     images = collection_of(location, pieces, seed=mining.seed, kept=kept)
@@ -141,7 +141,7 @@ def test_no_decoys_and_no_seeds(own_warehouse, published):
 def test_tables_are_chosen_as_on_one_machine(own_warehouse, published, set_, link):
     settings = (set_, f"mining.link={link}")
     made = published(own_warehouse, "tune", None, *SETTINGS, *settings)
-    mining = load_settings(None, [*SETTINGS, *settings]).mining
+    mining = HOUSE.load_settings(None, [*SETTINGS, *settings]).mining
     wanted = choose_tables(
         collection_of(own_warehouse, 1, seed=mining.seed),
         link_of(mining),
@@ -152,6 +152,7 @@ def test_tables_are_chosen_as_on_one_machine(own_warehouse, published, set_, lin
     (row,) = table_of(own_warehouse, "tuning").to_dict("records")
     assert row.pop("reasons").tolist() == list(wanted.reasons)
     assert row.pop("link") == link
+    assert row.pop("variant") == "sift"
     assert row == {name: getattr(wanted, name) for name in row}
     told = made.progress.stream.getvalue()
     assert all(reason in told for reason in wanted.reasons)
