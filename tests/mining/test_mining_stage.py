@@ -99,7 +99,12 @@ def test_outliers_are_left_out(own_warehouse, published):
     """Of mining, of decoys, and of what images and structures have in common."""
     settings = (*CONSENSUS, "mining.decoys=2", "words.drop_outliers=true")
     settings += ("words.outlier_deviations=1",)
-    for stage, batch in (("sketch", "b1"), ("mine", None), ("structures", None)):
+    for stage, batch in (
+        ("tune", None),
+        ("sketch", "b1"),
+        ("mine", None),
+        ("structures", None),
+    ):
         published(own_warehouse, stage, batch, *SETTINGS, *settings)
     counts = np.zeros(120)
     for words, own in rows_of(own_warehouse, "words", "words", "counts"):

@@ -15,6 +15,7 @@ from minia_spark.mining.rows import (
     bags_of_words,
     documents_of_words,
     groups_of_rows,
+    joined_tables,
     labelled,
     merge_sorted_rows,
     rows_of_documents,
@@ -270,3 +271,13 @@ def test_bags_of_words():
     assert bags.items.tolist() == [1, 5]
     assert bags.counts.tolist() == [2, 3]
     assert bags.items.dtype == bags.counts.dtype == np.uint32
+
+
+@pytest.mark.parametrize("cut", [0, 1, 2])
+def test_ranges_of_tables_join_to_the_whole(cut):
+    documents = corpus([1, 2, 3], [2, 9], [1])
+    bounds = [(0, 3)] if cut == 0 else [(0, cut), (cut, 3)]
+    parts = [ENGINE.sketch([documents], **SHAPE, table_range=bound) for bound in bounds]
+    joined = joined_tables(parts)
+    assert same(joined, sketch(documents))
+    assert (joined.tuple_size, joined.tables) == (2, 3)
