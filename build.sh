@@ -18,7 +18,10 @@ usage() {
   demo [--warehouse DIR]  find structures in the Hubble deep field and in a generated survey
   test [PYTEST ARGUMENTS] native tests, lint, pytest: what CI runs
   native                  the C++ program native/build/smh
-  package                 what spark-submit needs, under dist/
+  wheel                   the package with smh inside, under dist/, for pip on this kind of machine
+  package                 what spark-submit needs, under dist/: the wheel, environment, smh, jobs, conf
+  container [--base IMAGE] [--tag NAME]
+                          an image with all of it, built by buildah or podman (jobs/README.md)
   lint                    ruff, mypy, import rules
   bench [ARGUMENTS]       speed and memory against their limits
   setup                   everything the other verbs need, and nothing else
@@ -161,7 +164,7 @@ setup_python() {
   fi
   if ! cmp -s pyproject.toml .venv/pyproject.toml; then
     say "installing minia-spark itself into .venv (editable)"
-    pip install ${quiet[@]+"${quiet[@]}"} --no-deps --editable .
+    pip install ${quiet[@]+"${quiet[@]}"} --no-deps --no-build-isolation --editable .
     cp pyproject.toml .venv/pyproject.toml
   fi
 }
@@ -239,33 +242,77 @@ relock() {  # one version of a package for all Pythons and machines; hashes, and
   local compile=(.venv/bin/uv pip compile --quiet --universal --python-version "3.$min_python"
                  --fork-strategy fewest --generate-hashes --no-header --no-annotate
                  --no-emit-index-url --no-emit-find-links --no-config "$@" pyproject.toml)
-  say "requirements.lock: what runs on a cluster"
+  say "requirements.lock: what minia needs"
   "${compile[@]}" --output-file requirements.lock >/dev/null
-  say "$lock: that, and what demo, test, lint and bench need"
-  "${compile[@]}" --extra demo --extra bench --extra dev --constraint requirements.lock \
-    --output-file "$lock" >/dev/null
+  say "$lock: that, and what test, lint and bench need"
+  "${compile[@]}" --extra bench --extra dev --constraint requirements.lock --output-file "$lock" \
+    >/dev/null
 }
 
 # ---------------------------------------------------------------- dist/
 
-pack_code() {  # a wheel is a zip that --py-files takes; .zip is the ending that Spark looks for
-  local source=build/package/source
-  rm -rf build/package
-  mkdir -p "$source" dist
-  # from a copy: setuptools would put modules deleted long ago into the wheel from its own leftovers
-  cp -R pyproject.toml README.md LICENSE minia_spark "$source"
-  pip wheel -qq --no-deps --wheel-dir build/package "$source"
-  version=$(.venv/bin/python -c 'import sys; print(sys.argv[1].split("-")[1])' build/package/*.whl)
-  rm -f dist/minia_spark-*.zip
-  cp build/package/minia_spark-*.whl "dist/minia_spark-$version.zip"
+repeatable() { export SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-1767225600}; }   # 2026-01-01
+
+project_version() { sed -nE 's/^version = "(.*)"/\1/p' pyproject.toml; }
+
+packer() {  # prints a Python with the locked setuptools: .venv's, or one of its own
+  local python=build/packer/bin/python
+  if venv_works && cmp -s "$lock" ".venv/$lock"; then echo .venv/bin/python; return; fi
+  if ! cmp -s "$lock" "build/packer/$lock"; then
+    rm -rf build/packer
+    "$(find_python)" -m venv build/packer
+    awk '/^[a-z]/ { wanted = /^setuptools==/ } wanted' "$lock" >build/packer/setuptools.lock
+    "$python" -m pip --disable-pip-version-check install -qq --require-hashes --only-binary :all: \
+      -r build/packer/setuptools.lock
+    cp "$lock" build/packer
+  fi
+  echo "$python"
 }
 
-pack_native() {
+is_static() { [[ $(uname -s) == Linux ]] && ! ldd "$1" >/dev/null 2>&1; }
+
+platform_tag() {  # prints where pip may install the program: a static one, on any Linux
+  if is_static native/build/smh; then
+    echo "manylinux_2_17_$(uname -m)"
+  else
+    "$(packer)" -c 'import sysconfig, re; print(re.sub("[-.]", "_", sysconfig.get_platform()))'
+  fi
+}
+
+make_wheel() {  # make_wheel FOLDER [PIP OPTIONS]: into FOLDER, from build/source
+  local folder=$1
+  shift
+  rm -rf "$folder"
+  "$(packer)" -m pip --disable-pip-version-check wheel -qq --no-deps --no-build-isolation \
+    --wheel-dir "$folder" "$@" build/source
+}
+
+pack_code() {  # the wheel with smh for pip, and one without as .zip, as --py-files wants it
   setup_native
-  cp native/build/smh dist/smh
-  if ldd dist/smh >/dev/null 2>&1; then
+  if ! is_static native/build/smh; then
     say "warning: this system has no static C library; smh runs only where it is as new as here"
   fi
+  mkdir -p dist
+  # from a copy: setuptools would put modules deleted long ago into the wheel from its own leftovers
+  rm -rf build/source
+  mkdir -p build/source
+  cp -R pyproject.toml README.md LICENSE minia_spark build/source
+  if [[ ${1:-} == --zip ]]; then
+    make_wheel build/zip
+    rm -f dist/minia_spark-*.zip
+    cp build/zip/*.whl "dist/minia_spark-$(project_version).zip"
+  fi
+  cp native/build/smh build/source/minia_spark/smh/smh
+  make_wheel build/wheel "--config-settings=--build-option=--plat-name=$(platform_tag)"
+  rm -f dist/minia_spark-*.whl
+  cp build/wheel/*.whl dist
+}
+
+wheel() {
+  need python compiler
+  repeatable
+  alone pack_code
+  say "done: $(echo dist/*.whl)"
 }
 
 environment_launcher() {  # bin/python of the packed environment: finds the node's own Python
@@ -287,12 +334,16 @@ exit 127
 TEXT
 }
 
-make_environment() {  # build/environment: requirements.lock without Spark, which the cluster has
+# Not for a cluster: Spark, which it has, and scikit-image with what only that needs (`minia demo`)
+readonly not_packed='pyspark|py4j|scikit-image|imageio|lazy-loader|networkx|tifffile'
+
+make_environment() {  # build/environment: requirements.lock without what is not packed
   local place=build/environment packages base
   packages=$place/lib/$python_name/site-packages
   rm -rf "$place"
   mkdir -p "$place/bin"
-  awk '/^[a-z]/ { skip = /^(pyspark|py4j)==/ } !skip' requirements.lock >build/environment.lock
+  awk -v names="^($not_packed)==" '/^[a-z]/ { skip = $0 ~ names } !skip' requirements.lock \
+    >build/environment.lock
   pip install -qq --require-hashes --only-binary :all: --no-deps --no-compile \
     --target "$packages" -r build/environment.lock
   environment_launcher >"$place/bin/python"
@@ -329,17 +380,18 @@ pack_environment() {
 package() {
   need python compiler
   alone setup_python
-  export SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-1767225600}   # 2026-01-01
+  repeatable
   python_name=$(.venv/bin/python -c 'import sys; print("python3.%d" % sys.version_info[1])')
-  say "minia_spark-*.zip"
-  pack_code
-  say "smh, statically linked"
-  alone pack_native
+  version=$(project_version)
+  say "minia_spark, with smh as a wheel and without as a .zip"
+  alone pack_code --zip
+  cp native/build/smh dist/smh
   pack_environment
   rm -rf dist/jobs dist/conf
   mkdir dist/jobs
   cp jobs/*.py dist/jobs
   cp -R conf dist/conf
+  rm -r dist/conf/container   # it is built in a checkout
   cat >>dist/conf/spark-defaults.conf <<TEXT
 
 # The files beside, made by ./build.sh package; spark-submit is started in their folder.
@@ -353,6 +405,30 @@ TEXT
   du -sh dist/* | sed 's/^/   /'
 }
 
+# ---------------------------------------------------------------- the image
+
+container() {
+  local tool name=minia-spark base=()
+  while (( $# )); do
+    case $1 in
+      --base | --tag) [[ ${2:-} ]] || { echo "build.sh: $1 needs a name" >&2; exit 2; } ;;
+      *) echo "build.sh: container takes --base IMAGE and --tag NAME, not '$1'" >&2; exit 2 ;;
+    esac
+    case $1 in
+      --base) base=(--build-arg "BASE=$2") ;;
+      --tag) name=$2 ;;
+    esac
+    shift 2
+  done
+  tool=$(command -v buildah || command -v podman) || die "missing: buildah or podman" \
+    "install one of them (Debian, Ubuntu: apt-get install -y buildah), then run this again"
+  if [[ ${name##*/} != *:* ]]; then name+=:$(project_version); fi
+  say "$name, by ${tool##*/} (fetches 600 MB; takes minutes)"
+  "$tool" build --layers ${base[@]+"${base[@]}"} --tag "$name" \
+    --file conf/container/Containerfile --ignorefile conf/container/Containerfile.dockerignore .
+  say "done: $name; jobs/README.md says how to run it"
+}
+
 # ---------------------------------------------------------------- start
 
 verb=${1:-help}
@@ -362,10 +438,12 @@ case $verb in
   test) run_tests "$@" ;;
   bench) bench "$@" ;;
   lock) relock "$@" ;;
-  native | package | lint | setup | help | -h | --help)
+  container) container "$@" ;;
+  native | wheel | package | lint | setup | help | -h | --help)
     if (( $# )); then echo "build.sh: $verb takes no arguments" >&2; exit 2; fi
     case $verb in
       native) need compiler; alone setup_native ;;
+      wheel) wheel ;;
       package) package ;;
       lint) lint ;;
       setup) setup ;;

@@ -1,14 +1,17 @@
 """What the mining tests share: engines to test, and corpora to test them with."""
 
+import tempfile
 from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import strategies as st
 
-from minia_spark.smh.arrays import Documents
+from minia_spark.smh.arrays import Documents, Signatures
 from minia_spark.smh.native import NativeEngine
-from minia_spark.smh.twin import DatasketchEngine
+from minia_spark.smh.process import stream_through
+from minia_spark.smh.twin import DatasketchEngine, merge_signatures
+from minia_spark.smh.wire import read_signatures, write_signatures
 
 BINARY = Path(__file__).resolve().parents[1] / "native" / "build" / "smh"
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
@@ -26,14 +29,13 @@ U32 = st.integers(0, 2**32 - 1)
 
 
 def batch(documents):
-    """Documents of a list of (key, {item: frequency}, weight)."""
+    """Documents of a list of (key, {item: frequency}, weight), of which the weight is left out."""
     bags = [bag for _, bag, _ in documents]
     return Documents(
         np.array([key for key, _, _ in documents], dtype=np.uint32),
         np.cumsum([0, *map(len, bags)], dtype=np.int64),
         np.array([item for bag in bags for item in bag], dtype=np.uint32),
         np.array([f for bag in bags for f in bag.values()], dtype=np.uint32),
-        np.array([weight for _, _, weight in documents], dtype=np.float64),
     )
 
 
@@ -52,12 +54,11 @@ def corpora(draw, max_documents=8):
 def same_signatures(ours, theirs):
     """Whether two signatures are equal, bit for bit."""
     return (
-        (ours.tuple_size, ours.tables, ours.weighted)
-        == (theirs.tuple_size, theirs.tables, theirs.weighted)
+        (ours.tuple_size, ours.tables) == (theirs.tuple_size, theirs.tables)
         and np.array_equal(ours.items, theirs.items)
         and np.array_equal(ours.documents, theirs.documents)
         and np.array_equal(ours.occurrences, theirs.occurrences)
-        and np.array_equal(ours.minima.view(np.uint32), theirs.minima.view(np.uint32))
+        and np.array_equal(ours.minima, theirs.minima)
     )
 
 
@@ -75,6 +76,18 @@ def same_structures(ours, theirs):
         np.array_equal(getattr(ours, name), getattr(theirs, name))
         for name in ("offsets", "items", "frequencies", "sets")
     )
+
+
+def merged(engine, parts):
+    """Signatures of the union of the parts' documents: by the twin, or by ``smh merge``."""
+    if isinstance(engine, DatasketchEngine):
+        return merge_signatures(parts)
+    with tempfile.TemporaryDirectory() as folder:
+        paths = [Path(folder) / str(number) for number in range(len(parts))]
+        for path, part in zip(paths, parts, strict=True):
+            path.write_bytes(b"".join(write_signatures(part)))
+        command = [str(BINARY), "merge", *map(str, paths)]
+        return Signatures.concatenate(list(read_signatures(stream_through(command))))
 
 
 def listed(sets):

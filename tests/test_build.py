@@ -12,6 +12,7 @@ import shutil
 import subprocess
 import sys
 import tomllib
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -144,7 +145,7 @@ class TestVerbs:
         assert done.returncode == 2
         assert done.stderr.startswith("build.sh: no verb 'dmeo'\n")
 
-    @pytest.mark.parametrize("verb", ["native", "package", "lint", "setup"])
+    @pytest.mark.parametrize("verb", ["native", "wheel", "package", "lint", "setup"])
     def test_arguments_that_would_be_ignored_are_refused(self, verb):
         done = run(verb, "extra")
         assert done.returncode == 2
@@ -366,7 +367,7 @@ class TestLocks:
             "requirements.lock": project["dependencies"],
             "requirements-dev.lock": [
                 *project["dependencies"],
-                *(line for extra in ("demo", "bench", "dev") for line in optional[extra]),
+                *(line for extra in ("bench", "dev") for line in optional[extra]),
             ],
         }
         for name, lines in wanted.items():
@@ -376,6 +377,18 @@ class TestLocks:
                     version = locked.get(canonicalize_name(requirement.name))
                     assert version is not None, f"{name} is old: ./build.sh lock ({requirement})"
                     assert version in requirement.specifier, f"{name} is old: ./build.sh lock"
+
+    def test_nothing_that_is_packed_needs_what_is_not(self):
+        (names,) = re.findall(r"^readonly not_packed='(.*)'$", BUILD.read_text(), re.MULTILINE)
+        left_out = set(names.split("|"))
+        locked = pins("requirements.lock")
+        assert left_out <= set(locked)
+        packed = {d.name: d.requires for d in metadata.distributions() if d.name in locked}
+        assert "numpy" in packed
+        for name in packed.keys() - left_out:
+            for requirement in map(Requirement, packed[name] or ()):
+                if requirement.marker is None or requirement.marker.evaluate({"extra": ""}):
+                    assert canonicalize_name(requirement.name) not in left_out, name
 
     def test_no_addresses(self):
         for name in ("requirements.lock", "requirements-dev.lock"):

@@ -13,7 +13,6 @@ from datetime import timedelta
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
-import pyspark
 import pytest
 import yaml
 
@@ -45,7 +44,7 @@ def check_cron(schedule: str) -> None:
 
 def check_arguments(arguments: list[str]) -> None:
     """Check what a schedule calls, as the command line itself does before anything starts."""
-    options = parser().parse_args(arguments)
+    options = parser(HOUSE, arguments).parse_args(arguments)
     assert options.command == "reprocess"
     assert str(options.inbox) == "/srv/survey/inbox"
     assert options.warehouse == "/srv/survey/warehouse"
@@ -103,7 +102,7 @@ class TestSystemd:
         assert program == PROGRAM
         check_arguments(arguments)
         assert service["Type"] == "oneshot"
-        options = parser().parse_args(arguments)
+        options = parser(HOUSE, arguments).parse_args(arguments)
         writable = [*service["ReadWritePaths"].split(), f"/var/log/{service['LogsDirectory']}"]
         settings = HOUSE.load_settings(None, options.set)
         for path in (options.warehouse, options.log_json, settings.log.metrics):
@@ -184,30 +183,37 @@ def test_airflow(monkeypatch, version):
 
 def test_kubernetes():
     found = yaml.safe_load((SCHEDULES / "kubernetes.yaml").read_text())
-    assert found["apiVersion"] == "sparkoperator.k8s.io/v1beta2"
-    assert found["kind"] == "ScheduledSparkApplication"
+    assert (found["apiVersion"], found["kind"]) == ("batch/v1", "CronJob")
     assert re.fullmatch(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?", found["metadata"]["name"])
     spec = found["spec"]
     check_cron(spec["schedule"])
     assert spec["concurrencyPolicy"] in ("Allow", "Forbid", "Replace")
-    template = spec["template"]
-    assert (template["type"], template["mode"]) == ("Python", "cluster")
-    assert template["sparkVersion"] == pyspark.__version__
-    assert template["image"].endswith(f":{__version__}")
-    assert template["restartPolicy"]["type"] in ("Never", "Always", "OnFailure")
-    (package,) = template["deps"]["pyFiles"]
-    assert package == f"local:///opt/minia/minia_spark-{__version__}.zip"
-    job = ROOT / "jobs" / Path(template["mainApplicationFile"]).name
-    assert job.is_file()
-    assert all(isinstance(argument, str) for argument in template["arguments"])
-    check_arguments([job.stem, *template["arguments"]])
-    assert all(isinstance(value, str) for value in template["sparkConf"].values())
-    volumes = {volume["name"] for volume in template["volumes"]}
-    for role in ("driver", "executor"):
-        pod = template[role]
-        assert isinstance(pod["cores"], int)
-        assert re.fullmatch(r"[1-9]\d*[mg]", pod["memory"])
-        assert {mount["name"] for mount in pod["volumeMounts"]} == volumes
-        mounted = [Path(mount["mountPath"]) for mount in pod["volumeMounts"]]
-        places = [a for a in template["arguments"] if a.startswith("/")]
-        assert all(any(Path(p).is_relative_to(m) for m in mounted) for p in places)
+    pod = spec["jobTemplate"]["spec"]["template"]["spec"]
+    assert pod["restartPolicy"] in ("Never", "OnFailure")  # what a Job allows
+
+    (container,) = pod["containers"]
+    assert container["image"].endswith(f":{__version__}")
+    # what is not in the image's own command line: its entrypoint starts what the arguments name
+    assert "command" not in container
+    assert all(isinstance(argument, str) for argument in container["args"])
+    program, *arguments = container["args"]
+    assert program == "minia"
+    check_arguments(arguments)
+
+    user = pod["securityContext"]["runAsUser"]
+    assert pod["securityContext"]["runAsNonRoot"] is True
+    assert f"\nUSER {user}\n" in (ROOT / "conf" / "container" / "Containerfile").read_text()
+    assert container["securityContext"]["readOnlyRootFilesystem"] is True
+    mounts = {mount["name"]: Path(mount["mountPath"]) for mount in container["volumeMounts"]}
+    assert set(mounts) == {volume["name"] for volume in pod["volumes"]}
+    assert Path("/tmp") in mounts.values()  # the root is read-only, Spark and Python write there
+    options = parser(HOUSE, arguments).parse_args(arguments)
+    for place in (options.inbox, options.warehouse, options.log_json):
+        assert any(Path(place).is_relative_to(mount) for mount in mounts.values()), place
+
+    settings = HOUSE.load_settings(None, options.set)
+    cores = int(container["resources"]["requests"]["cpu"])
+    assert settings.spark.master == f"local[{cores}]"
+    heap, limit = settings.spark.driver_memory, container["resources"]["limits"]["memory"]
+    assert limit == container["resources"]["requests"]["memory"]
+    assert 2 * int(heap.removesuffix("g")) <= int(limit.removesuffix("Gi"))

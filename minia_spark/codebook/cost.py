@@ -1,6 +1,7 @@
 """What the codebook costs."""
 
 from minia_spark.codebook.settings import CodebookSettings
+from minia_spark.codebook.size import choose_size
 from minia_spark.engine.cost import Cost, Sizes
 from minia_spark.features.cost import dimension
 
@@ -14,8 +15,11 @@ _JOB_SECONDS = 0.4
 
 
 def words_of(sizes: Sizes) -> int:
-    """Return the number of visual words."""
-    return sizes.settings.of(CodebookSettings).size
+    """Return the number of visual words, as it is set or would be chosen."""
+    size = sizes.settings.of(CodebookSettings).size
+    if size != "auto":
+        return size
+    return choose_size(sizes.images, round(sizes.images * sizes.features))[0]
 
 
 def codebook_bytes(sizes: Sizes) -> float:

@@ -25,12 +25,16 @@ __all__ = [
     "add_sums",
     "empty_sums",
     "grid_scale",
+    "thinned",
     "to_grid",
     "updated_centres",
 ]
 
-# Scores of a block (rows x K float32) stay in the cache between the product and the search in it.
-_BLOCK_ROWS = 1024
+# Scores of a block (rows x K) stay in the cache between the product and the search in it; sums are
+# made of larger groups, as each group costs K x D additions of its own.
+_SCORES = 1 << 20
+_BLOCK_ROWS = (64, 1024)
+_GROUP_ROWS = 8192
 # 3 R^2 half-units, R the largest norm: what a float's significand must hold exactly.
 _EXACT = {np.float32: 1 << 24, np.float64: 1 << 53}
 _GRID_MAX_NORM = 2048.0
@@ -134,10 +138,10 @@ class NearestCentre:
         nearest = np.empty(len(descriptors), dtype=np.int32)
         squared = np.empty(len(descriptors), dtype=np.int64)
         stop = 0
-        for block in self._blocks(descriptors):
-            start, stop = stop, stop + len(block.nearest)
-            nearest[start:stop] = block.nearest
-            squared[start:stop] = block.squared
+        for group in self._groups(descriptors):
+            start, stop = stop, stop + len(group.nearest)
+            nearest[start:stop] = group.nearest
+            squared[start:stop] = group.squared
         return nearest, squared
 
     def sums(self, descriptors: NDArray[np.integer]) -> ClusterSums:
@@ -145,43 +149,59 @@ class NearestCentre:
 
         Errors as in :meth:`find`.
         """
-        sums = np.zeros((self.size, self.dim), dtype=np.int64)
-        counts = np.zeros(self.size, dtype=np.int64)
-        costs = np.zeros(self.size, dtype=np.int64)
-        for block in self._blocks(descriptors):
-            rows = len(block.nearest)
-            # Sums of 1,024 values: exact in float32 up to 2^14 each, in float64 always.
-            values = block.values if block.largest * rows <= 1 << 24 else block.values.astype("f8")
+        total = empty_sums(self.size, self.dim)
+        for group in self._groups(descriptors):
+            rows = len(group.nearest)
+            # Exact in float32 while no sum of the group passes 2^24, in float64 always.
+            values = group.extended
+            if group.largest * rows > _EXACT[np.float32]:
+                values = values.astype(np.float64)
             members = sp.csc_matrix(
-                (np.ones(rows, values.dtype), block.nearest, np.arange(rows + 1)),
+                (np.ones(rows, values.dtype), group.nearest, np.arange(rows + 1)),
                 shape=(self.size, rows),
             )
-            sums += (members @ values).astype(np.int64)
-            counts += np.bincount(block.nearest, minlength=self.size)
-            np.add.at(costs, block.nearest, block.squared)
-        return ClusterSums(sums, counts, costs)
+            found = (members @ values).astype(np.int64)
+            total.sums[:] += found[:, : self.dim]
+            total.counts[:] += found[:, self.dim]
+            np.add.at(total.costs, group.nearest, group.squared)
+        return total
 
-    def _blocks(self, descriptors: NDArray[np.integer]) -> Iterator[_Block]:
+    def _groups(self, descriptors: NDArray[np.integer]) -> Iterator[_Group]:
         if descriptors.ndim != 2 or descriptors.shape[1] != self.dim:
             raise ValueError(f"descriptors {descriptors.shape} for centres of {self.dim} numbers")
-        for start in range(0, len(descriptors), _BLOCK_ROWS):
-            yield self._assign(descriptors[start : start + _BLOCK_ROWS])
+        # The same memory serves all blocks: fresh pages would cost as much as the product.
+        block = int(np.clip(_SCORES // self.size, *_BLOCK_ROWS))
+        buffers: dict[type[np.floating], NDArray[np.floating]] = {}
+        for start in range(0, len(descriptors), _GROUP_ROWS):
+            yield self._assign(descriptors[start : start + _GROUP_ROWS], block, buffers)
 
-    def _assign(self, block: NDArray[np.integer]) -> _Block:
-        largest = max(int(block.max()), -int(block.min()))
+    def _assign(
+        self,
+        group: NDArray[np.integer],
+        block: int,
+        buffers: dict[type[np.floating], NDArray[np.floating]],
+    ) -> _Group:
+        largest = max(int(group.max()), -int(group.min()))
         kind = self._exact_kind(self.dim * largest**2)
-        extended = np.ones((len(block), self.dim + 1), dtype=kind)
+        extended = np.ones((len(group), self.dim + 1), dtype=kind)
         values = extended[:, : self.dim]
-        values[:] = block
+        values[:] = group
         norms = np.einsum("nd,nd->n", values, values)
         wanted = self._exact_kind(3 * max(self._largest, float(norms.max())))
         if wanted is not kind:
             extended = extended.astype(wanted)
-        scores = extended @ self._weights[wanted]
-        nearest = scores.argmax(axis=1)
-        best = scores[np.arange(len(block)), nearest].astype(np.float64)
+        if wanted not in buffers:
+            buffers[wanted] = np.empty((block, self.size), dtype=wanted)
+        nearest = np.empty(len(group), dtype=np.int32)
+        best = np.empty(len(group), dtype=np.float64)
+        for start in range(0, len(group), block):
+            rows = extended[start : start + block]
+            scores = np.matmul(rows, self._weights[wanted], out=buffers[wanted][: len(rows)])
+            found = scores.argmax(axis=1)
+            nearest[start : start + block] = found
+            best[start : start + block] = scores[np.arange(len(rows)), found]
         squared = (norms - 2.0 * best).astype(np.int64)
-        return _Block(extended[:, : self.dim], nearest, squared, largest)
+        return _Group(extended, nearest, squared, largest)
 
     @staticmethod
     def _exact_kind(bound: float) -> type[np.float32] | type[np.float64]:
@@ -193,11 +213,11 @@ class NearestCentre:
 
 
 @dataclass(frozen=True)
-class _Block:
-    """Some descriptors, (rows, D) as floats, with their nearest centres."""
+class _Group:
+    """Some descriptors, as floats with a 1 after each, (rows, D + 1), and their nearest centres."""
 
-    values: NDArray[np.floating]
-    nearest: NDArray[np.intp]
+    extended: NDArray[np.floating]
+    nearest: NDArray[np.int32]
     squared: NDArray[np.int64]
     largest: int
 
@@ -248,3 +268,48 @@ def updated_centres(centres: Grid, found: ClusterSums) -> tuple[Grid, int]:
         population[word] = population[donor] // 2
         population[donor] -= population[word]
     return updated, len(dead_words)
+
+
+def thinned(
+    centres: Grid, weights: NDArray[np.int64], size: int, draws: NDArray[np.float64]
+) -> Grid:
+    """Return `size` of the centres that lie near all the others: greedy k-means++.
+
+    One after another, the centre of several drawn by weight times squared distance to those
+    already chosen, that leaves least of it (Arthur and Vassilvitskii 2007, SODA, section 2 and its
+    greedy variant). All numbers are whole, so that any processor chooses the same.
+
+    Parameters
+    ----------
+    centres : int array, shape (M, D)
+        In grid units.
+    weights : int64 array, shape (M,)
+        Descriptors of each centre; one without any is taken only when no other is left.
+    size : int
+        At most M.
+    draws : float64 array, shape (size, candidates)
+        Within [0, 1).
+
+    Returns
+    -------
+    int array, shape (size, D)
+    """
+    wide = centres.astype(np.float64)
+    norms = np.einsum("nd,nd->n", wide, wide)
+    weight = weights.astype(np.float64)
+    chosen = np.zeros(len(centres), dtype=bool)
+    order = np.empty(size, dtype=np.intp)
+    left: NDArray[np.float64] | None = None  # squared distance of each to the nearest chosen one
+    for number in range(size):
+        share = np.cumsum(weight if left is None else weight * left)
+        if share[-1] > 0:
+            drawn = np.searchsorted(share, np.floor(draws[number] * share[-1]), side="right")
+            near = norms[:, None] + norms[drawn] - 2.0 * (wide @ wide[drawn].T)
+            if left is not None:
+                near = np.minimum(near, left[:, None])
+            best = int((weight @ near).argmin())
+            order[number], left = drawn[best], near[:, best]
+        else:
+            order[number] = np.flatnonzero(~chosen)[0]
+        chosen[order[number]] = True
+    return centres[order]

@@ -98,7 +98,7 @@ def elsewhere(
         for name in sorted({*theirs, *ours})
         if theirs.get(name) != ours.get(name)
     ]
-    if entry.rows != codebook.size:
+    if codebook.size not in ("auto", entry.rows):
         different.append(f"codebook.size is {entry.rows} there and {codebook.size} here")
     if different:
         raise SettingsError(

@@ -1,12 +1,15 @@
-"""The vocabulary on Spark. The passes are in :mod:`.passes`.
+"""The codebook on Spark. The passes are in :mod:`.passes`.
 
 1. A sample of descriptors, chosen by hash, deduplicated and sorted, goes to MLlib in one
-   partition: k-means|| or random points, whichever ends cheaper after a few iterations.
+   partition.
 2. The centres are rounded to the grid.
 3. Lloyd iterations over all descriptors.
 4. The centres are saved as table ``codebooks`` and as an MLlib ``KMeansModel`` beside it.
 
-Or the vocabulary of another warehouse is taken over as it is. Where there was another one before,
+With ``sample_size: null`` MLlib sees all descriptors in all partitions; with ``refine_iterations:
+0`` too, its model is saved as it is, and the words are those of its centres on the grid.
+
+Or the codebook of another warehouse is taken over as it is. Where there was another one before,
 table ``word_map`` says what became of its words.
 """
 
@@ -16,6 +19,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from pyspark.ml.clustering import KMeansModel
 from pyspark.mllib.common import _py2java
@@ -25,15 +30,17 @@ from pyspark.sql import functions as F
 
 from minia_spark.base.errors import InputError, SettingsError
 from minia_spark.codebook.kmeans import NearestCentre, to_grid
-from minia_spark.codebook.passes import (
+from minia_spark.codebook.reuse import elsewhere, training_digest
+from minia_spark.codebook.settings import CodebookSettings
+from minia_spark.codebook.size import choose_size
+from minia_spark.codebook.spark import (
     Descriptors,
     count_moves,
     descriptors_of,
-    mllib_centres,
+    mllib_model,
     refine,
+    starting_centres,
 )
-from minia_spark.codebook.reuse import elsewhere, training_digest
-from minia_spark.codebook.settings import CodebookSettings
 from minia_spark.codebook.tables import CODEBOOKS, TRAINING_BATCHES, WORD_MAP
 from minia_spark.engine.context import Context
 from minia_spark.engine.stage import fingerprint
@@ -44,7 +51,7 @@ __all__ = ["Codebook", "load_codebook", "run"]
 
 @dataclass(frozen=True)
 class Codebook:
-    """A vocabulary as the words stage needs it.
+    """A codebook as the words stage needs it.
 
     Attributes
     ----------
@@ -63,14 +70,14 @@ class Codebook:
     extractor: str
 
 
-def load_codebook(frame: DataFrame) -> Codebook:
-    """Return the vocabulary that table ``codebooks`` holds."""
-    table = frame.orderBy("word").toArrow()
+def load_codebook(table: pa.Table) -> Codebook:
+    """Return the codebook that table ``codebooks`` holds."""
+    table = table.sort_by("word")
     scale = table["scale"][0].as_py()
-    centres = np.array(table["centre"].to_pylist(), dtype=np.float64)
+    centres = np.array(table["centre"].to_pylist(), dtype=np.float32)
     return Codebook(
         version=table["version"][0].as_py(),
-        centres=np.rint(centres * scale).astype(np.int32),
+        centres=to_grid(centres, scale),
         scale=scale,
         extractor=table["extractor"][0].as_py(),
     )
@@ -80,55 +87,71 @@ def run(context: Context) -> None:
     """Fit the codebook or take it over; map the words of the one before."""
     older = None
     if context.entries_of(CODEBOOKS):
-        older = load_codebook(context.read(CODEBOOKS))
+        older = load_codebook(context.small(CODEBOOKS))
     features = context.read(FEATURES).select("image_id", "n_features", "descriptors")
     if context.settings(CodebookSettings).reuse is None:
-        newer, descriptors = _fit(context, features)
+        newer, descriptors, model = _fit(context, features)
     else:
         newer, descriptors = _take_over(context, features)
-    _save_mllib_model(context, newer.centres / newer.scale)
+        model = None
+    _save_mllib_model(context, model or _as_mllib_model(context, newer.centres / newer.scale))
     if older is None or older.version == newer.version:
         return
     if (older.extractor, older.centres.shape[1]) == (newer.extractor, newer.centres.shape[1]):
         _map_words(context, descriptors, older, newer)
     else:
         context.progress.warn(
-            "the older vocabulary is of other descriptors: structures of both cannot be compared"
+            "the older codebook is of other descriptors: structures of both cannot be compared"
         )
 
 
-def _fit(context: Context, features: DataFrame) -> tuple[Codebook, Descriptors]:
+def _fit(context: Context, features: DataFrame) -> tuple[Codebook, Descriptors, KMeansModel | None]:
+    """Fit and write a codebook; return MLlib's model too where it is the result itself."""
     settings = context.settings(CodebookSettings)
-    row = features.agg(F.sum("n_features")).first()
-    total = int(row[0] or 0) if row else 0
-    if total < settings.size:
+    row = features.agg(F.sum("n_features"), F.count_if(F.col("n_features") > 0)).first()
+    assert row is not None
+    total, images = int(row[0] or 0), int(row[1])
+    size, reason = _size(context, images, total)
+    if total < size:
         raise InputError(
-            f"{total} descriptors were extracted, fewer than the {settings.size} words asked for; "
+            f"{total} descriptors were extracted, fewer than the {size} words asked for; "
             "set codebook.size lower, give more images, or lower the extractor's threshold"
         )
     descriptors = descriptors_of(features)
     scale = descriptors.scale
-    centres = to_grid(mllib_centres(context, features, total), scale)
-    context.counts |= {"descriptors": total, "words": settings.size}
-    history, centres, found = refine(context, descriptors, centres)
+    model = None
+    if settings.sample_size is None and settings.refine_iterations == 0:
+        model = mllib_model(context, features, total, size)
+        stored = np.array(model.clusterCenters(), dtype=np.float32)
+        centres = to_grid(stored, scale)
+    else:
+        centres = starting_centres(context, features, descriptors, total, size)
+    context.counts |= {"descriptors": total, "words": len(centres)}
+    history, centres, found = refine(context, descriptors, total, centres)
+    if model is None:
+        stored = (centres / scale).astype(np.float32)
     extractor = features.schema["descriptors"].metadata["extractor"]
-    version = fingerprint("codebook", extractor, scale, centres.tolist())
-    same = {"version": version, "scale": scale, "extractor": extractor, "cost_history": history}
-    rows = [
-        same
-        | {
-            "word": word,
-            "centre": (centre / scale).tolist(),
-            "occurrences": int(n),
-            "error": int(cost) / scale**2 / int(n) if n else None,
-            "dead": bool(n == 0),
+    exact = centres if model is None else stored
+    version = fingerprint("codebook", extractor, scale, exact.tolist())
+    rows = len(centres)
+    table = pa.table(
+        {
+            "version": [version] * rows,
+            "word": pa.array(range(rows), pa.int32()),
+            "centre": list(stored),
+            "occurrences": found.counts,
+            "error": [
+                int(cost) / scale**2 / int(n) if n else None
+                for n, cost in zip(found.counts, found.costs, strict=True)
+            ],
+            "dead": found.counts == 0,
+            "scale": [scale] * rows,
+            "extractor": [extractor] * rows,
+            "cost_history": [history] * rows,
+            "size_reason": [reason] * rows,
         }
-        for word, (centre, n, cost) in enumerate(
-            zip(centres, found.counts, found.costs, strict=True)
-        )
-    ]
-    frame = context.spark.createDataFrame(rows, CODEBOOKS.schema()).coalesce(1)
-    context.write(CODEBOOKS, frame, within="words", digest=version)
+    )
+    context.write_rows(CODEBOOKS, table, within="words", digest=version)
     batches = [
         {"version": version, "batch": e.batch, "digest": e.digest}
         for e in context.entries_of(FEATURES)
@@ -140,12 +163,25 @@ def _fit(context: Context, features: DataFrame) -> tuple[Codebook, Descriptors]:
     )
     dead = int((found.counts == 0).sum())
     context.counts |= {"cost_per_descriptor": history[-1], "dead_words": dead}
-    if dead:
-        context.progress.warn(
-            f"{dead} of {settings.size} words have no descriptor; a smaller codebook.size fits "
-            "this collection better"
-        )
-    return Codebook(version, centres, scale, extractor), descriptors
+    if dead or rows < size:
+        lack = f"{dead} of {rows} words have no descriptor"
+        if rows < size:
+            lack = f"MLlib found only {rows} different centres for {size} words"
+        context.progress.warn(f"{lack}; a smaller codebook.size fits this collection better")
+    return Codebook(version, centres, scale, extractor), descriptors, model
+
+
+def _size(context: Context, images: int, total: int) -> tuple[int, str]:
+    """Return the number of words, and why."""
+    settings = context.settings(CodebookSettings)
+    if settings.size != "auto":
+        return settings.size, f"{settings.size:,} words are set."
+    size, reason = choose_size(images, total)
+    if settings.sample_size is not None and settings.sample_size < size:
+        size = settings.sample_size
+        reason += f" No more than codebook.sample_size: {size:,}."
+    context.say(reason)
+    return size, reason
 
 
 # -- the codebook of another warehouse ----------------------------------------------------------
@@ -155,19 +191,20 @@ def _take_over(context: Context, features: DataFrame) -> tuple[Codebook, Descrip
     other, entries = elsewhere(context.all_settings, context.warehouse, context.variant)
     for table, within in ((CODEBOOKS, "words"), (TRAINING_BATCHES, "")):
         entry = entries[table.name]
-        frame = context.spark.read.schema(table.schema()).parquet(other.storage.pattern(entry.path))
-        written = context.write(table, frame.coalesce(1), within=within, digest=entry.digest)
+        rows = pq.read_table(other.storage.full(entry.path), filesystem=other.storage.filesystem)
+        rows = rows.select([column.name for column in table.columns])
+        context.write_rows(table, rows, within=within, digest=entry.digest)
         context.check_counts(
             f"rows of {table.name}", entry.rows or 0, context.entries[-1].rows or 0
         )
         if table is CODEBOOKS:
-            taken = load_codebook(written)
+            taken = load_codebook(rows)
     layout = features.schema["descriptors"].metadata
     here = layout["extractor"], int(layout["dimension"])
     there = taken.extractor, taken.centres.shape[1]
     if here != there:
         raise SettingsError(
-            f"codebook.reuse: the vocabulary of {other.storage} is of {there[0]} descriptors of "
+            f"codebook.reuse: the codebook of {other.storage} is of {there[0]} descriptors of "
             f"{there[1]} numbers; those here are {here[0]} of {here[1]}"
         )
     context.say(f"taken over from {other.storage}")
@@ -175,13 +212,13 @@ def _take_over(context: Context, features: DataFrame) -> tuple[Codebook, Descrip
     return taken, descriptors_of(features, taken.scale)
 
 
-# -- from one vocabulary to the next --------------------------------------------------------------
+# -- from one codebook to the next --------------------------------------------------------------
 
 
 def _map_words(
     context: Context, descriptors: Descriptors, older: Codebook, newer: Codebook
 ) -> None:
-    """Write the nearest new word of every old word, with what is known of earlier vocabularies."""
+    """Write the nearest new word of every old word, with what is known of earlier codebooks."""
     before = to_grid(older.centres / older.scale, newer.scale)
     nearest, squared = NearestCentre(newer.centres).find(before)
     total, moved = count_moves(context, descriptors, before, newer.centres, nearest)
@@ -196,24 +233,27 @@ def _map_words(
         }
         for word in range(len(nearest))
     ]
-    frame = context.spark.createDataFrame(rows, WORD_MAP.schema())
-    if context.entries_of(WORD_MAP):
-        known = context.read(WORD_MAP).drop("variant")
-        again = (F.col("older_version") == older.version) & (
-            F.col("newer_version") == newer.version
+    schema = WORD_MAP.arrow_schema()
+    table = pa.Table.from_pylist(rows, schema)
+    if context.has(WORD_MAP):
+        known = context.small(WORD_MAP, schema.names).cast(schema)
+        ours = (pc.field("older_version") == older.version) & (
+            pc.field("newer_version") == newer.version
         )
-        frame = known.where(~again).unionByName(frame)
-    context.write(WORD_MAP, frame.coalesce(1), digest=newer.version)
+        table = pa.concat_tables([known.filter(~ours), table])
+    context.write_rows(WORD_MAP, table, digest=newer.version)
     context.counts["moved_with_their_word"] = round(int(moved.sum()) / max(1, int(total.sum())), 4)
 
 
-def _save_mllib_model(context: Context, centres: NDArray[np.float64]) -> None:
-    """Save the centres as MLlib's own model, for users who want to go on with MLlib."""
+def _as_mllib_model(context: Context, centres: NDArray[np.float64]) -> KMeansModel:
+    """Return centres (K, D) as MLlib's own model, for users who want to go on with MLlib."""
     spark = context.spark.sparkContext
     jvm = spark._jvm
     assert jvm is not None
     vectors = _py2java(spark, [Vectors.dense(centre) for centre in centres])
     inner = jvm.org.apache.spark.mllib.clustering.KMeansModel(vectors)
-    java_model = jvm.org.apache.spark.ml.clustering.KMeansModel("minia-vocabulary", inner)
-    model = KMeansModel(java_model)
+    return KMeansModel(jvm.org.apache.spark.ml.clustering.KMeansModel("minia-codebook", inner))
+
+
+def _save_mllib_model(context: Context, model: KMeansModel) -> None:
     model.write().overwrite().save(context.uri(f"{context.folder(CODEBOOKS)}/mllib"))

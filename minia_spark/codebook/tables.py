@@ -17,6 +17,7 @@ CODEBOOKS = Table(
         Column("scale", "double", "Grid units in a descriptor's unit."),
         Column("extractor", "string", "Extractor of the descriptors."),
         Column("cost_history", "array<double>", "Cost per descriptor before each pass and after."),
+        Column("size_reason", "string", "Why there are so many words."),
     ),
     variants=True,
 )

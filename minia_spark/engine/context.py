@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar, cast
 
 import pyarrow as pa
+import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
@@ -134,6 +135,10 @@ class Context:
 
     # -- reading --------------------------------------------------------------------------------
 
+    def of_variant(self, variant: str | None) -> Context:
+        """Return the same step as it sees the tables of one variant alone."""
+        return replace(self, stage=replace(self.stage, all_variants=False), variant=variant)
+
     def entries_of(self, table: Output, batch: str | None = None) -> list[Entry]:
         """Return the pieces of a table that the step may read: of its batch and variant.
 
@@ -207,6 +212,26 @@ class Context:
         if not parts:
             raise MiniaError(f"{self.title}: table {table.name!r} is not there yet")
         return pa.concat_tables(parts, promote_options="permissive")
+
+    def rows_here(
+        self, table: Table, columns: list[str], where: ds.Expression | None = None
+    ) -> Iterator[pa.RecordBatch]:
+        """Yield a table's rows on the driver, some at a time, without a job.
+
+        Parameters
+        ----------
+        table : Table
+        columns : list of str
+        where : pyarrow.dataset.Expression or None
+            Only these rows.
+        """
+        storage = self.warehouse.storage
+        for entry in self.entries_of(table):
+            place = storage.full(entry.path)
+            files = ds.dataset(place, filesystem=storage.filesystem, format="parquet")
+            for batch in files.to_batches(columns=columns, filter=where):
+                if batch.num_rows:
+                    yield batch
 
     def passed(self) -> DataFrame:
         """Return what the pass over the pixels made for this step.

@@ -232,10 +232,15 @@ def changes(older: Mapping[str, Any], newer: Mapping[str, Any]) -> list[str]:
     """
     before, after = dict(_leaves(older)), dict(_leaves(newer))
     return [
-        f"{name} {_short(before[name])} -> {_short(value)}"
+        f"{name} {_shown(before[name])} -> {_shown(value)}"
         for name, value in after.items()
         if name in before and before[name] != value
     ]
+
+
+def _shown(value: object) -> str:
+    """Return a value as YAML has it, on one line."""
+    return value if isinstance(value, str) else json.dumps(value)
 
 
 def _leaves(values: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, Any]]:

@@ -160,8 +160,11 @@ class PlainImage(Container):
     def read(self, *_: str) -> bytes:
         """Return the bytes of the file."""
         try:
-            check_size(os.fstat(self._file.fileno()).st_size, self._max_bytes)
-            data = self._file.read(self._max_bytes + 1)  # it may have grown since
+            size = os.fstat(self._file.fileno()).st_size
+            check_size(size, self._max_bytes)
+            data = self._file.read(size + 1)
+            if len(data) > size:  # it has grown since
+                data += self._file.read(self._max_bytes)
         except OSError as error:
             raise Reason.UNREADABLE.reject(f"The system says: {error.strerror}.") from error
         check_size(len(data), self._max_bytes)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from minia_spark.base.errors import Rejected
 from minia_spark.images.listing import Listed, ListingDigest
-from minia_spark.images.reader import open_regular
+from minia_spark.images.reader import absolute_path, open_regular
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -64,7 +64,7 @@ def _content(root: bytes, entry: Listed) -> tuple[bytes, int]:
     """Return 32 bytes for what an entry holds, and its size; no two that cannot be read agree."""
     if entry.rejected is None:
         try:
-            with open_regular(root.rstrip(b"/") + b"/" + entry.path) as file:
+            with open_regular(absolute_path(root, entry.path)) as file:
                 return hashlib.file_digest(file, "sha256").digest(), file.tell()
         except (Rejected, OSError):
             pass

@@ -21,9 +21,21 @@ from minia_spark.images.reasons import Reason
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["SKIPPED_NAMES", "Listed", "ListingDigest", "list_files", "list_folder"]
+__all__ = [
+    "SKIPPED_NAMES",
+    "Listed",
+    "ListingDigest",
+    "list_file",
+    "list_files",
+    "list_folder",
+    "parts_of",
+]
 
 SKIPPED_NAMES = frozenset({b"_SUCCESS", b"_metadata", b"_common_metadata", b"_temporary"})
+
+_LARGE_FILES = (b".zip", b".tar", b".tar.gz", b".tgz", b".parquet")
+_PART_BYTES = 32 << 20
+_MAX_PARTS = 64
 
 _KINDS = (
     (stat.S_ISFIFO, "a named pipe"),
@@ -39,7 +51,7 @@ class Listed(NamedTuple):
     Attributes
     ----------
     path : bytes
-        Relative to the root, ``/`` between folders.
+        Relative to the root, ``/`` between folders; empty for the root itself (:func:`list_file`).
     size_bytes, mtime_ns : int
         Of the file, or of the target of a link; 0 for a refused entry.
     rejected : Rejected or None
@@ -89,6 +101,38 @@ def list_folder(
     except OSError as error:
         raise InputError(f"The input folder {shown} cannot be read: {error.strerror}.") from error
     yield from _Walk(top, follow_links_outside).entries()
+
+
+def list_file(file: bytes | str | os.PathLike[str]) -> Iterator[Listed]:
+    """Yield a file that is the whole input, an archive say: one entry whose path is empty.
+
+    Its own path is the root of what it holds, as a folder's is of its files.
+
+    Raises
+    ------
+    InputError
+        If it is missing or no regular file.
+    """
+    path = os.path.realpath(os.fsencode(file))
+    shown = path.decode(errors="replace")
+    try:
+        found = _file(b"", os.stat(path))  # noqa: PTH116 - paths are bytes throughout
+    except OSError as error:
+        raise InputError(f"The input file {shown} cannot be read: {error.strerror}.") from error
+    if found.rejected is not None:
+        raise InputError(f"The input file {shown} cannot be read: it is no regular file.")
+    yield found
+
+
+def parts_of(entry: Listed) -> int:
+    """Return into how many parts a file of images is best divided, so that tasks share it.
+
+    One for each 32 MiB, at most 64; 1 for a file in a folder whose name is not that of an archive
+    or a Parquet file. Names only decide how work is shared: what a file is, its content says.
+    """
+    if entry.path and not entry.path.lower().endswith(_LARGE_FILES):
+        return 1
+    return max(1, min(_MAX_PARTS, -(-entry.size_bytes // _PART_BYTES)))
 
 
 def list_files(

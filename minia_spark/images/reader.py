@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "KINDS",
+    "PLACE",
     "ImageReader",
     "Sourced",
     "absolute_path",
@@ -34,8 +35,15 @@ __all__ = [
     "open_regular",
 ]
 
-KINDS: tuple[type[Container], ...] = (ParquetImages, ZipArchive, GzipTarArchive, TarArchive)
-"""Files of images, recognised by their content, in this order; any other file is one image."""
+KINDS: tuple[type[Container], ...] = (TarArchive, ParquetImages, ZipArchive, GzipTarArchive)
+"""Files of images, recognised by their content, in this order; any other file is one image.
+
+Tar is first: it begins with the name of a member, which may look like any other kind.
+"""
+
+PLACE = (r"^[^#]*", r"row_group=([0-9]+)", r"(?:row|offset)=([0-9]+)$")
+"""What orders URIs by file and place in it: the match of the first, the numbers of the others (none
+counts as less); for passes that ask an :class:`ImageReader` for images in order."""
 
 _START_BYTES = 8192
 

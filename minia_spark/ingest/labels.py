@@ -6,6 +6,8 @@ its extension. Both sides get the same three keys here; the stage joins them one
 
 from __future__ import annotations
 
+import contextlib
+import os
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -13,19 +15,22 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pv
 
-from minia_spark.base.errors import InputError, SettingsError
+from minia_spark.base.errors import InputError, Rejected, SettingsError
 from minia_spark.images.failures import sentence
 from minia_spark.images.identity import image_id_of
+from minia_spark.images.reader import open_regular
 
 if TYPE_CHECKING:
-    import os
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Generator, Iterator, Sequence
 
 __all__ = [
     "KEY_COLUMNS",
     "LABELS_SCHEMA",
+    "Columns",
     "MatchKeys",
+    "Matches",
     "ambiguous",
+    "check_labels",
     "choose_columns",
     "label_batches",
     "match_keys",
@@ -51,6 +56,11 @@ LABELS_SCHEMA = pa.schema(
 
 _EXTENSION = re.compile(r"(?:\.(?:jpe?g|png|tiff?|fits?|fts))?(?:\.(?:gz|bz2|fz))?$", re.IGNORECASE)
 _BLOCK_BYTES = 4 << 20
+_LIKELY_KEYS = re.compile("id|image|file|name|path", re.IGNORECASE)
+_LIKELY_LABELS = re.compile("class|label|type|category", re.IGNORECASE)
+_FEW = 0.1
+_MAX_SHOWN = 20
+_PACKINGS = ((b"\x1f\x8b", "gzip"), (b"BZh", "bz2"))
 
 
 class MatchKeys(NamedTuple):
@@ -117,7 +127,7 @@ def choose_columns(
     InputError
         If a column that would be used stands twice in the header.
     """
-    found = ", ".join(names) or "none"
+    found = _shown(names) or "none"
 
     def pick(wanted: str | None, known: Sequence[str], setting: str) -> str | None:
         name = wanted or next((k for k in known if k in names), None)
@@ -135,7 +145,8 @@ def choose_columns(
     if key_name is None:
         raise SettingsError(
             f"No column of the label file names the image: it has {found}; expected is one of "
-            f"{', '.join(KEY_COLUMNS)}, or set ingest.labels.key_column."
+            f"{', '.join(KEY_COLUMNS)}, or set ingest.labels.key_column"
+            f"{_likely(_LIKELY_KEYS, names)}."
         )
     chosen = Columns(
         key_name,
@@ -151,7 +162,8 @@ def choose_columns(
     if chosen.label is None and chosen.ra is None:
         raise SettingsError(
             f"The label file has neither a label nor a position: its columns are {found}; set "
-            "ingest.labels.label_column, or ra_column and dec_column."
+            f"ingest.labels.label_column{_likely(_LIKELY_LABELS, names)}, or ra_column and "
+            "dec_column."
         )
     return chosen
 
@@ -163,13 +175,13 @@ def label_batches(
     label: str | None = None,
     ra: str | None = None,
     dec: str | None = None,
-) -> Iterator[pa.RecordBatch]:
+) -> Generator[pa.RecordBatch, None, None]:
     """Read a CSV file (UTF-8, commas, one header line) in pieces of a few MiB.
 
     Parameters
     ----------
     path : path
-        The file; ``.gz`` and ``.bz2`` are unpacked.
+        The file, a regular one; gzip and bzip2 are unpacked.
     key, label, ra, dec : str or None
         Column names, as for :func:`choose_columns`. A key column named ``image_id`` holds ids as
         this program writes them; any other holds names as they are on disk.
@@ -187,27 +199,141 @@ def label_batches(
     SettingsError
         As :func:`choose_columns`.
     """
+    with _reading(path) as file:
+        names = _header(file)
+    columns = choose_columns(names, key=key, label=label, ra=ra, dec=dec)
+    used = list(dict.fromkeys(name for name in columns if name is not None))
+    options = pv.ConvertOptions(
+        include_columns=used,
+        column_types=dict.fromkeys(used, pa.string()),
+        strings_can_be_null=True,
+        quoted_strings_can_be_null=True,
+        null_values=[""],
+    )
+    blocks = pv.ReadOptions(block_size=_BLOCK_BYTES, use_threads=False)
+    with (
+        _reading(path) as file,
+        pv.open_csv(file, read_options=blocks, convert_options=options) as reader,
+    ):
+        for batch in reader:
+            yield _label_batch(batch, columns)
+
+
+def check_labels(
+    path: str | os.PathLike[str],
+    *,
+    key: str | None = None,
+    label: str | None = None,
+    ra: str | None = None,
+    dec: str | None = None,
+) -> Columns:
+    """Find out early, from its first few MiB, whether a label file can be used; return its columns.
+
+    Never waits for a pipe.
+
+    Raises
+    ------
+    SettingsError, InputError
+        As :func:`label_batches`; also if the file has no rows.
+    """
+    with contextlib.closing(label_batches(path, key=key, label=label, ra=ra, dec=dec)) as batches:
+        if not any(batch.num_rows for batch in batches):
+            raise InputError(f"The label file {_title(path)} has no rows.")
+    with _reading(path) as file:
+        return choose_columns(_header(file), key=key, label=label, ra=ra, dec=dec)
+
+
+class Matches(NamedTuple):
+    """How the rows of a label file and the images of a batch found each other.
+
+    Attributes
+    ----------
+    images, rows : int
+        How many there are.
+    matched_images, matched_rows : int
+        How many of them found one of the others.
+    """
+
+    images: int
+    rows: int
+    matched_images: int
+    matched_rows: int
+
+    @property
+    def few(self) -> bool:
+        """Whether less than a tenth of the images and less than a tenth of the rows matched.
+
+        Both: a catalogue has rows of many more images, and a collection may be labelled in part.
+        """
+        return self.matched_images < _FEW * self.images and self.matched_rows < _FEW * self.rows
+
+    def told(
+        self,
+        path: str | os.PathLike[str],
+        column: str,
+        keys: Sequence[str],
+        image_ids: Sequence[str],
+    ) -> str:
+        """Say so with examples of rows and of images without each other, and what to do.
+
+        Parameters
+        ----------
+        path : path
+            The label file.
+        column : str
+            The one that names images.
+        keys, image_ids : sequence of str
+            Some of those that found nothing.
+        """
+        rows = f"{self.rows:,} rows of the label file {_title(path)}"
+        images = f"{self.images:,} images"
+        if self.matched_rows:
+            found = (
+                f"only {self.matched_rows:,} of {rows} name an image, and only "
+                f"{self.matched_images:,} of {images} are named"
+            )
+        else:
+            found = f"none of {rows} names one of {images}"
+        return (
+            f"{found}: column {column!r} has {_shown(keys, repr)}; images are called "
+            f"{_shown(image_ids, repr)}. Set ingest.labels.key_column to the column that has the "
+            "images' paths, file names or names without extension"
+        )
+
+
+@contextlib.contextmanager
+def _reading(path: str | os.PathLike[str]) -> Iterator[pa.NativeFile]:
+    """Open a label file, unpacked, and say whose failure it is while it is read."""
     try:
-        # the header alone: types are per column, and the columns are not known before
-        with pv.open_csv(path, read_options=pv.ReadOptions(block_size=_BLOCK_BYTES)) as reader:
-            names = reader.schema.names
-        columns = choose_columns(names, key=key, label=label, ra=ra, dec=dec)
-        used = [name for name in columns if name is not None]
-        with pv.open_csv(
-            path,
-            read_options=pv.ReadOptions(block_size=_BLOCK_BYTES, use_threads=False),
-            convert_options=pv.ConvertOptions(
-                include_columns=used,
-                column_types=dict.fromkeys(used, pa.string()),
-                strings_can_be_null=True,
-                quoted_strings_can_be_null=True,
-                null_values=[""],
-            ),
-        ) as reader:
-            for batch in reader:
-                yield _label_batch(batch, columns)
-    except (OSError, pa.ArrowInvalid, UnicodeDecodeError) as error:
-        raise InputError(f"The label file {path} cannot be read: {sentence(error)}") from error
+        with open_regular(os.fsencode(path)) as file:
+            start = file.peek(3)
+            packing = next((name for magic, name in _PACKINGS if start.startswith(magic)), None)
+            stream = pa.PythonFile(file, mode="r")
+            yield stream if packing is None else pa.CompressedInputStream(stream, packing)
+    except (Rejected, OSError, pa.ArrowInvalid, UnicodeDecodeError) as error:
+        said = error.detail if isinstance(error, Rejected) else sentence(error)
+        raise InputError(f"The label file {_title(path)} cannot be read: {said}") from error
+
+
+def _header(file: pa.NativeFile) -> list[str]:
+    # the header alone: types are per column, and the columns are not known before
+    with pv.open_csv(file, read_options=pv.ReadOptions(block_size=_BLOCK_BYTES)) as reader:
+        return list(reader.schema.names)
+
+
+def _title(path: str | os.PathLike[str]) -> str:
+    return image_id_of(os.fsencode(path))
+
+
+def _shown(names: Sequence[str], how: Callable[[str], str] = str) -> str:
+    """Return the first names, as many as a sentence bears, each fit to print."""
+    shown = [how(sentence(ValueError(name)) if name else name) for name in names[:_MAX_SHOWN]]
+    return ", ".join([*shown, "..."] if len(names) > _MAX_SHOWN else shown)
+
+
+def _likely(pattern: re.Pattern[str], names: Sequence[str]) -> str:
+    likely = [name for name in names if pattern.search(name)]
+    return f" (likely: {_shown(likely)})" if likely else ""
 
 
 def ambiguous(image_id: str, first_key: str, second_key: str) -> InputError:

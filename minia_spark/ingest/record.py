@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from minia_spark.base.errors import Rejected
+from minia_spark.images.container import Part
 from minia_spark.images.decode import Decoded, decode
 from minia_spark.images.identity import content_hash
 from minia_spark.images.reader import Sourced, images_of_file
@@ -39,6 +40,8 @@ class ImageRecord:
         Of the encoded bytes.
     keys : MatchKeys
         What a row of labels may call it.
+    folder : str or None
+        The folder that directly holds it, as in an image_id; None at the top.
     """
 
     image_id: str
@@ -51,6 +54,7 @@ class ImageRecord:
     content_hash: str
     size_bytes: int
     keys: MatchKeys
+    folder: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +67,14 @@ class RejectRecord:
 
 
 def decoded_of_file(
-    root: bytes, path: bytes, *, max_bytes: int, **options: Any
+    root: bytes,
+    path: bytes,
+    *,
+    max_bytes: int,
+    max_archive_members: int = 1_000_000,
+    max_archive_ratio: int = 100,
+    part: Part = Part(),  # noqa: B008 - frozen
+    **options: Any,
 ) -> Iterator[tuple[ImageRecord, Decoded] | RejectRecord]:
     """Read and decode every image of a listed file, each once.
 
@@ -72,10 +83,8 @@ def decoded_of_file(
 
     Parameters
     ----------
-    root, path : bytes
-        The absolute input folder, and the file's path below it.
-    max_bytes : int
-        Largest encoded image; larger ones are refused unread.
+    root, path, max_bytes, max_archive_members, max_archive_ratio, part
+        As for :func:`~minia_spark.images.reader.images_of_file`.
     **options
         The other parameters of :func:`~minia_spark.images.decode.decode`, by keyword.
 
@@ -84,7 +93,14 @@ def decoded_of_file(
     (ImageRecord, Decoded) or RejectRecord
         One for a plain file, one for each image of a file of images. Bad bytes never raise.
     """
-    for image in images_of_file(root, path, max_bytes=max_bytes):
+    for image in images_of_file(
+        root,
+        path,
+        max_bytes=max_bytes,
+        max_archive_members=max_archive_members,
+        max_archive_ratio=max_archive_ratio,
+        part=part,
+    ):
         try:
             yield _decoded(image, max_bytes=max_bytes, **options)
         except Rejected as rejected:
@@ -92,10 +108,10 @@ def decoded_of_file(
 
 
 def records_of_file(
-    root: bytes, path: bytes, *, max_bytes: int, **options: Any
+    root: bytes, path: bytes, **options: Any
 ) -> Iterator[ImageRecord | RejectRecord]:
     """Yield what :func:`decoded_of_file` does, without the pixels."""
-    return map(_without_pixels, decoded_of_file(root, path, max_bytes=max_bytes, **options))
+    return map(_without_pixels, decoded_of_file(root, path, **options))
 
 
 def _without_pixels(
@@ -119,5 +135,6 @@ def _decoded(image: Sourced, *, max_bytes: int, **options: Any) -> tuple[ImageRe
         content_hash=content_hash(image.data),
         size_bytes=len(image.data),
         keys=match_keys(image.image_id),
+        folder=image.folder,
     )
     return record, decoded

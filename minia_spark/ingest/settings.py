@@ -15,7 +15,7 @@ _PILLOW_LIMIT = 178_956_970
 
 
 class LabelSettings(StageSettings):
-    """Where labels and sky positions come from; without a file there are none."""
+    """Where labels and sky positions come from: a file, folders, or nowhere."""
 
     file: str | None = Field(
         default=None,
@@ -38,6 +38,25 @@ class LabelSettings(StageSettings):
         default=None,
         description="Column with the declination in degrees; if not set, dec_deg or dec.",
     )
+    from_folders: bool = Field(
+        default=False,
+        description="Whether the folder that directly holds an image is its label, in archives "
+        "too; images at the top have none, and a label from the file comes first.",
+    )
+    must_match: bool = Field(
+        default=True,
+        description="Whether it is an error that no row of the file is of an image of a batch; "
+        "false where only some batches have labels.",
+    )
+
+    def columns(self) -> dict[str, str | None]:
+        """Return the keyword arguments of :func:`minia_spark.ingest.labels.label_batches`."""
+        return {
+            "key": self.key_column,
+            "label": self.label_column,
+            "ra": self.ra_column,
+            "dec": self.dec_column,
+        }
 
 
 class IngestSettings(StageSettings):
@@ -56,6 +75,20 @@ class IngestSettings(StageSettings):
         le=2047,  # a binary column of Arrow holds 2 GiB
         description="Largest size of an image file, and of what a compressed one unpacks to, "
         "in MiB.",
+    )
+    max_archive_members: int = Field(
+        default=1_000_000,
+        ge=1,
+        le=2**31 - 1,
+        description="Most members of a tar or ZIP archive that are read, folders and all; the "
+        "others are left out, and the archive is told of in rejects.",
+    )
+    max_archive_ratio: int = Field(
+        default=100,
+        ge=1,
+        le=1_000_000,
+        description="How many times its own size an archive may unpack to; what follows is left "
+        "out. One file of max_file_mib always may be.",
     )
     fits_interval: Literal[
         "zscale", "minmax", "percentile99", "percentile99.5", "percentile99.9"
@@ -78,6 +111,14 @@ class IngestSettings(StageSettings):
     def max_bytes(self) -> int:
         """`max_file_mib` in bytes."""
         return self.max_file_mib << 20
+
+    def read_options(self) -> dict[str, Any]:
+        """Return the keyword arguments of :func:`minia_spark.ingest.record.decoded_of_file`."""
+        return {
+            **self.decode_options(),
+            "max_archive_members": self.max_archive_members,
+            "max_archive_ratio": self.max_archive_ratio,
+        }
 
     def decode_options(self) -> dict[str, Any]:
         """Return the keyword arguments of :func:`minia_spark.images.decode.decode`."""

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import os
-from pathlib import Path
 
-from minia_spark.base.errors import InputError
+from minia_spark.base.errors import InputError, Rejected
 from minia_spark.engine.settings import Settings
 from minia_spark.engine.sources import entries_of, title_of
 from minia_spark.engine.stage import Source
 from minia_spark.images.listing import ListingDigest
+from minia_spark.images.reader import open_regular
+from minia_spark.ingest.labels import check_labels
 from minia_spark.ingest.settings import IngestSettings
 
 __all__ = ["source_digest"]
@@ -41,10 +42,14 @@ def source_digest(source: Source, settings: Settings) -> str:
 
 
 def _labels_digest(settings: IngestSettings) -> str:
-    if settings.labels.file is None:
+    """Return a digest of the labels, after a look at them: before Spark starts is early enough."""
+    file = settings.labels.file
+    if file is None:
         return "none"
+    check_labels(file, **settings.labels.columns())
     try:
-        with Path(settings.labels.file).open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise InputError(f"labels {settings.labels.file} cannot be read: {error}") from None
+        with open_regular(os.fsencode(file)) as labels:
+            return hashlib.file_digest(labels, "sha256").hexdigest()
+    except (Rejected, OSError) as error:
+        said = error.detail if isinstance(error, Rejected) else error
+        raise InputError(f"labels {file} cannot be read: {said}") from None

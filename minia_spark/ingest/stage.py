@@ -23,12 +23,18 @@ from minia_spark.engine import table as tables
 from minia_spark.engine.context import Context
 from minia_spark.engine.pixels import Found, Records
 from minia_spark.engine.sources import entries_of, title_of
-from minia_spark.engine.table import spark_type
 from minia_spark.images.decode import decode_known
 from minia_spark.images.identity import uri_of
-from minia_spark.images.reader import ImageReader
+from minia_spark.images.reader import PLACE, ImageReader
 from minia_spark.images.reasons import Reason
-from minia_spark.ingest.labels import LABELS_SCHEMA, ambiguous, label_batches
+from minia_spark.ingest.labels import (
+    LABELS_SCHEMA,
+    Columns,
+    Matches,
+    ambiguous,
+    check_labels,
+    label_batches,
+)
 from minia_spark.ingest.record import RejectRecord, decoded_of_file
 from minia_spark.ingest.settings import IngestSettings
 from minia_spark.ingest.tables import IMAGES, REJECTS
@@ -41,12 +47,14 @@ _LISTED_ARROW = pa.schema(
 )
 _LISTED = "path binary, uri string, reason string, detail string"
 _LISTED_AT_ONCE = 10_000
+_EXAMPLES = 3
 
 _PLAIN = ("image_id", "uri", "width", "height", "channels", "format", "stretch", "size_bytes")
 _KEYS = ("path", "name", "stem")
 _TOLD = (
     *(c for c in IMAGES.columns if c.name in (*_PLAIN, "content_hash")),
     *(tables.Column(f"key_{key}", "string", "What labels may call it.") for key in _KEYS),
+    tables.Column("folder", "string", "The folder that directly holds it."),
     tables.Column("reason", "string", "Why it cannot be read."),
     tables.Column("detail", "string", "The same as a sentence."),
 )
@@ -64,7 +72,7 @@ class _Reader:
         frame = context.spark.read.schema(_LISTED).parquet(context.pattern(path))
         root = os.path.realpath(os.fsencode(context.source.place))
         read = partial(
-            _read_listed, root=root, options=context.settings(IngestSettings).decode_options()
+            _read_listed, root=root, options=context.settings(IngestSettings).read_options()
         )
         spread = frame.where("reason is null").select("path")
         spread = spread.repartition(context.partitions(files), "path")
@@ -75,10 +83,10 @@ class _Reader:
 
         Each task then reads its part of a Parquet file or an archive once.
         """
+        file, *numbers = PLACE
         place = [
-            F.regexp_extract("uri", "^[^#]*", 0),
-            F.regexp_extract("uri", "row_group=([0-9]+)", 1).try_cast("int"),
-            F.regexp_extract("uri", "row=([0-9]+)$", 1).try_cast("long"),
+            F.regexp_extract("uri", file, 0),
+            *(F.regexp_extract("uri", number, 1).try_cast("long") for number in numbers),
         ]
         count = context.rows(IMAGES)
         spread = images.repartitionByRange(context.partitions(count), *place)
@@ -104,6 +112,7 @@ def _read_listed(
                 record, decoded = found
                 row |= {name: getattr(record, name) for name in (*_PLAIN, "content_hash")}
                 row |= {f"key_{key}": value for key, value in record.keys._asdict().items()}
+                row["folder"] = record.folder
                 yield row, decoded
 
 
@@ -151,9 +160,9 @@ def run(context: Context) -> None:
         raise _nothing_readable(context, rejects)
     labelled = _with_labels(context, images, f"{_scratch(context)}/labels")
     context.counts["listed"] = told[0]
-    measures = {}
-    if context.settings(IngestSettings).labels.file:
-        measures = {"labelled": F.count("label")}
+    labels = context.settings(IngestSettings).labels
+    measures = {"labelled": F.count("label"), "positioned": F.count("ra_deg")}
+    measures = measures if labels.file or labels.from_folders else {}
     context.write(IMAGES, labelled, digest=_content_digest(), measures=measures)
     found = context.entries[-1].rows or 0
     context.check_counts("entries", entries, found, rejected)
@@ -230,20 +239,17 @@ def _content_digest() -> Column:
 
 
 def _with_labels(context: Context, images: DataFrame, scratch: str) -> DataFrame:
+    """Add label, ra_deg and dec_deg; images have the columns folder, key_path and so on."""
     settings = context.settings(IngestSettings).labels
     values = ["label", "ra_deg", "dec_deg"]
+    folder = F.col("folder") if settings.from_folders else F.lit(None).cast("string")
     if settings.file is None:
-        types = {c.name: spark_type(c.type) for c in IMAGES.columns}
-        return images.withColumns({n: F.lit(None).cast(types[n]) for n in values})
-    batches = label_batches(
-        settings.file,
-        key=settings.key_column,
-        label=settings.label_column,
-        ra=settings.ra_column,
-        dec=settings.dec_column,
-    )
+        nowhere = F.lit(None).cast("double")
+        return images.withColumns({"label": folder, "ra_deg": nowhere, "dec_deg": nowhere})
+    columns = check_labels(settings.file, **settings.columns())
+    batches = label_batches(settings.file, **settings.columns())
     rows = (tuple(row.values()) for batch in batches for row in batch.to_pylist())
-    _write_rows(context.warehouse.storage, scratch, LABELS_SCHEMA, rows)
+    total = _write_rows(context.warehouse.storage, scratch, LABELS_SCHEMA, rows)
     labels = context.spark.read.parquet(context.pattern(scratch))
     matched = images
     # A row that names an image by its whole path means that one, not another of the same name.
@@ -253,26 +259,74 @@ def _with_labels(context: Context, images: DataFrame, scratch: str) -> DataFrame
         value = F.struct(*values, "key")
         grouped = rows_of_key.groupBy(f"key_{key}").agg(
             F.min(value).alias(f"by_{key}"),
-            F.min(F.struct("key", *values)).alias(f"first_{key}"),
-            F.max(F.struct("key", *values)).alias(f"last_{key}"),
+            F.min("key").alias(f"first_{key}"),
+            F.max("key").alias(f"last_{key}"),
             F.count_distinct(F.to_json(F.struct(*values))).alias(f"meanings_{key}"),
         )
         matched = matched.join(grouped, f"key_{key}", "left")
-    _refuse_ambiguous(matched)
     best = F.coalesce(*(F.col(f"by_{key}") for key in ("path", "name", "stem")))
-    return matched.withColumns({n: best[n] for n in values})
+    matched = matched.withColumn("best", best)
+    _check_matches(context, matched, labels, total, columns)
+    found = {name: F.col("best")[name] for name in values}
+    return matched.withColumns(found | {"label": F.coalesce(found["label"], folder)})
 
 
-def _refuse_ambiguous(matched: DataFrame) -> None:
-    def several(key: str, *better: str) -> Column:
-        unmatched = [F.col(f"by_{b}").isNull() for b in better]
-        condition = F.col(f"meanings_{key}") > 1
-        for missing in unmatched:
-            condition = condition & missing
-        return condition
-
-    condition = several("path") | several("name", "path") | several("stem", "path", "name")
-    row = matched.where(condition).orderBy("image_id").first()
-    if row is not None:
-        key = next(k for k in ("path", "name", "stem") if row[f"by_{k}"] is not None)
-        raise ambiguous(row["image_id"], row[f"first_{key}"]["key"], row[f"last_{key}"]["key"])
+def _check_matches(
+    context: Context, matched: DataFrame, labels: DataFrame, total: int, columns: Columns
+) -> None:
+    """Raise InputError, or warn, where the label file does not fit the images; one Spark job."""
+    settings = context.settings(IngestSettings).labels
+    assert settings.file is not None
+    several = F.lit(None)
+    for key in ("stem", "name", "path"):  # the most precise key decides, hence the last word
+        rows = [F.col(f"{which}_{key}").alias(which) for which in ("first", "last")]
+        found = F.struct("image_id", *rows)
+        several = F.when(
+            F.col(f"by_{key}").isNotNull(), F.when(F.col(f"meanings_{key}") > 1, found)
+        ).otherwise(several)
+    label, folder = F.col("best")["label"], F.col("folder")
+    contradicts = F.when(label != folder, F.struct("image_id", label, folder))
+    told = matched.agg(
+        F.min(several).alias("several"),
+        F.count("*").alias("images"),
+        F.count("best").alias("matched"),
+        F.count_distinct(F.col("best")["key"]).alias("keys"),
+        F.count(label).alias("labels"),
+        F.count(F.col("best")["ra_deg"]).alias("positions"),
+        F.count(contradicts).alias("contradictions"),
+        F.min(contradicts).alias("contradiction"),
+    ).first()
+    assert told is not None
+    if told["several"] is not None:
+        raise ambiguous(*told["several"])
+    matches = Matches(told["images"], total, told["matched"], told["keys"])
+    if matches.few:
+        used = matched.where("best is not null").select("best.key").distinct()
+        keys = labels.select("key").distinct().join(used, "key", "left_anti").orderBy("key")
+        lost = matched.where("best is null").orderBy("image_id")
+        said = matches.told(
+            settings.file,
+            columns.key,
+            [row["key"] for row in keys.limit(_EXAMPLES).collect()],
+            [row["image_id"] for row in lost.select("image_id").limit(_EXAMPLES).collect()],
+        )
+        if told["matched"] == 0 and settings.must_match:
+            raise InputError(
+                f"{context.title}: {said}, or ingest.labels.must_match=false if this batch has no "
+                "labels. Nothing was published."
+            )
+        context.progress.warn(f"{context.title}: {said}")
+    else:
+        for column, count in ((columns.label, told["labels"]), (columns.ra, told["positions"])):
+            if column is not None and count == 0:
+                context.progress.warn(
+                    f"{context.title}: column {column!r} of {settings.file} is empty in all "
+                    f"{matches.matched_rows:,} rows that match an image"
+                )
+    if settings.from_folders and told["contradictions"]:
+        image_id, from_file, from_folder = told["contradiction"]
+        context.progress.warn(
+            f"{context.title}: {told['contradictions']:,} images have another label in "
+            f"{settings.file} than their folder's name, e.g. {image_id}: {from_file!r}, not "
+            f"{from_folder!r}; those of the file were taken"
+        )

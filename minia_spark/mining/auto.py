@@ -3,7 +3,7 @@
 Words are alike by chance: the more so the more frequent they are, or the rarer (of words in two
 images each, few pairs that meet at all are unlike). Tables are to find what lies above that, and
 as little as possible of what does not. How similar words are by chance is measured in a decoy
-(:func:`minia_spark.mining.assess.decoy`) on a sample of all pairs of words.
+(:func:`minia_spark.mining.shuffle.decoy`) on a sample of all pairs of words.
 """
 
 from __future__ import annotations
@@ -11,21 +11,20 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import poisson
+from scipy.special import pdtr, pdtrik
 
 from minia_spark.base.errors import SettingsError
-from minia_spark.mining.assess import decoy_collection
-from minia_spark.mining.chance import Chance, Totals, expected_sharing
-from minia_spark.mining.corpus import Collection
-from minia_spark.mining.pairs import WordPairs, shared_documents
+from minia_spark.mining.chance import Chance, Kinds, PairKinds, numbered
+from minia_spark.mining.consensus import Consensus
+from minia_spark.mining.model import SingleLink
+from minia_spark.mining.pairs import WordPairs
 from minia_spark.smh.arrays import MalformedError
 from minia_spark.smh.hashing import DEFAULT_SEED, MAX_PERMUTATIONS
 
-__all__ = ["Choice", "choose", "choose_for", "sample_pairs"]
+__all__ = ["Choice", "choose", "sample_pairs"]
 
 _SAMPLE = 300_000
 """Pairs of words in a sample."""
@@ -66,57 +65,6 @@ class Choice:
     reasons: tuple[str, ...]
 
 
-def choose_for(
-    collection: Collection,
-    *,
-    link: Literal["consensus", "single"] = "consensus",
-    partners_by_chance: float = 0.1,
-    min_lift: float = 2.0,
-    tuple_size: int | None = None,
-    tables: int | None = None,
-    max_tables: int = 20_000,
-    max_bytes: int = 4 << 30,
-    seed: int = DEFAULT_SEED,
-) -> Choice:
-    """Choose settings for a collection.
-
-    Parameters
-    ----------
-    collection : Collection
-        Drawn twice; no piece is kept.
-    link, partners_by_chance, min_lift, tuple_size, tables, max_tables, max_bytes
-        As in :func:`choose`.
-    seed : int
-        Of the decoy and the sample of pairs.
-
-    Returns
-    -------
-    Choice
-
-    Raises
-    ------
-    SettingsError
-        When a parameter is out of range.
-    """
-    chance = Totals.sum(map(Totals.of, collection())).chance()
-    pairs = sample_pairs(chance.words, seed=seed)
-    shared = np.zeros(len(pairs), dtype=np.int64)
-    for piece in decoy_collection(collection, seed=seed, number=0)():
-        shared += shared_documents(piece, pairs)
-    return choose(
-        chance,
-        pairs,
-        shared,
-        link=link,
-        partners_by_chance=partners_by_chance,
-        min_lift=min_lift,
-        tuple_size=tuple_size,
-        tables=tables,
-        max_tables=max_tables,
-        max_bytes=max_bytes,
-    )
-
-
 def sample_pairs(
     words: NDArray[np.uint32], *, size: int = _SAMPLE, seed: int = DEFAULT_SEED
 ) -> WordPairs:
@@ -151,10 +99,8 @@ def choose(
     chance: Chance,
     pairs: WordPairs,
     shared: NDArray[np.int64],
+    link: Consensus | SingleLink,
     *,
-    link: Literal["consensus", "single"] = "consensus",
-    partners_by_chance: float = 0.1,
-    min_lift: float = 2.0,
     tuple_size: int | None = None,
     tables: int | None = None,
     max_tables: int = 20_000,
@@ -170,10 +116,8 @@ def choose(
         A sample of all pairs, from :func:`sample_pairs`.
     shared : int64 array, shape (p,)
         Documents of a decoy that hold both words; sums over its pieces.
-    link : {"consensus", "single"}
+    link : Consensus or SingleLink
         What the sets are mined for.
-    partners_by_chance, min_lift : float
-        Of consensus, see :func:`minia_spark.mining.consensus.link_words`.
     tuple_size, tables : int, optional
         What is not to be chosen but taken as it is.
     max_tables : int
@@ -207,8 +151,6 @@ def choose(
     smallest with which a word meets, in all tables together, on average at most one that is less
     similar than eta by chance, or the largest with which l is at most `max_tables`.
     """
-    if link not in ("consensus", "single"):
-        raise SettingsError(f"link {link!r} is not one of consensus, single")
     if max_tables < 1 or max_bytes < 1:
         raise SettingsError(
             f"max_tables and max_bytes must be at least 1, got {max_tables} and {max_bytes}"
@@ -225,11 +167,11 @@ def choose(
         f"1,000 is above {high:.3f} ({words} words, a decoy, {len(pairs)} pairs)."
     ]
     sizes = _TUPLE_SIZES if tuple_size is None else (tuple_size,)
-    if link == "consensus":
-        expected = expected_sharing(pairs.first, pairs.second, chance)
-        eta = _least_telling(
-            left, right, expected, partners_by_chance / max(1, words - 1), min_lift
-        )
+    if isinstance(link, Consensus):
+        kinds = Kinds(chance)
+        codes, which = numbered(kinds.codes(pairs.first, pairs.second), kinds.number)
+        probability = link.partners_by_chance / max(1, words - 1)
+        eta = _least_telling(kinds.of(codes), which, probability, link.min_lift)
         if eta < 1:
             tuple_size, wanted = _cheapest(eta, similar, chance, sizes)
             reasons.append(
@@ -263,19 +205,23 @@ def choose(
 
 
 def _least_telling(
-    left: NDArray[np.int64],
-    right: NDArray[np.int64],
-    expected: NDArray[np.float64],
-    probability: float,
-    min_lift: float,
+    kinds: PairKinds, which: NDArray[np.int64], probability: float, min_lift: float
 ) -> float:
     """Return the similarity from which on pairs can be linked; 1 where none can be."""
-    needed = np.maximum(poisson.isf(min(0.5, probability), expected) + 1, min_lift * expected)
-    possible = needed <= np.minimum(left, right)
-    if not possible.any():
-        return 1.0
-    needed, union = needed[possible], (left + right)[possible] - needed[possible]
-    return float(np.quantile(np.minimum(1.0, needed / union), _LOWEST))
+    needed = np.maximum(
+        _quantile(1 - min(0.5, probability), kinds.expected) + 1, min_lift * kinds.expected
+    )
+    chosen = which[(needed <= kinds.fewer)[which]]
+    needed, union = needed[chosen], (kinds.fewer + kinds.more)[chosen] - needed[chosen]
+    similar = np.minimum(1.0, needed / union)
+    return float(np.quantile(similar, _LOWEST)) if len(chosen) else 1.0
+
+
+def _quantile(probability: float, expected: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Smallest number that a Poisson-distributed one is at most with this probability."""
+    above = np.ceil(pdtrik(probability, expected))
+    below = np.maximum(above - 1, 0)
+    return np.asarray(np.where(pdtr(below, expected) >= probability, below, above))
 
 
 def _cheapest(

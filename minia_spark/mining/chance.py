@@ -12,13 +12,23 @@ from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import expit, gammaln, ndtr
+from scipy.special import expit, gammaln, ndtr, pdtrc
 
 from minia_spark.base.bags import Bags
 from minia_spark.mining.model import ItemRows
 from minia_spark.smh.arrays import MalformedError
 
-__all__ = ["Chance", "Totals", "expected_sharing", "expected_support", "fit_chance"]
+__all__ = [
+    "Chance",
+    "Kinds",
+    "PairKinds",
+    "Totals",
+    "expected_sharing",
+    "expected_support",
+    "fit_chance",
+    "log_tail",
+    "numbered",
+]
 
 _EXACT_WORDS = 1000
 """Above this number of words the distribution of how many are held is taken as normal."""
@@ -26,6 +36,8 @@ _LARGEST_LOGIT = 40.0
 """Of a word that is in every image, or an image that holds every word."""
 _CELLS = 1 << 20
 """Probabilities of pairs in images of one size that are held at once."""
+_TABLE = 1 << 20
+"""Codes are numbered with a table of all that are possible up to here, or to 4 a code."""
 _TINY = 1e-9
 """Smallest mean and share of a binomial distribution; below, it is a Poisson distribution."""
 
@@ -217,6 +229,112 @@ def _check_totals(
         raise MalformedError("a word is in more images, or an image holds more words, than exist")
 
 
+@dataclass(frozen=True, eq=False)
+class PairKinds:
+    """Kinds of pairs of words: pairs whose words have equal totals are alike.
+
+    Parameters
+    ----------
+    fewer, more : int64 arrays, shape (k,)
+        Images that hold the rarer word of such a pair, and the other one.
+    expected : float64 array, shape (k,)
+        Images that hold both by chance.
+    """
+
+    fewer: NDArray[np.int64]
+    more: NDArray[np.int64]
+    expected: NDArray[np.float64]
+
+
+class Kinds:
+    """Sorts pairs of words by kind.
+
+    Parameters
+    ----------
+    chance : Chance
+        Of the collection.
+    """
+
+    def __init__(self, chance: Chance) -> None:
+        self._words = chance.words
+        self._totals, place, self._alike = np.unique(
+            chance.word_images, return_index=True, return_inverse=True
+        )
+        self._held = expit(chance.image_logits + chance.word_logits[place, None])
+        self._image_counts = chance.image_counts
+
+    @property
+    def number(self) -> int:
+        """How many codes there may be."""
+        return len(self._totals) ** 2
+
+    def codes(self, first: NDArray[np.uint32], second: NDArray[np.uint32]) -> NDArray[np.int64]:
+        """Return the kind of each pair as a code from 0 to `number`, words in whatever order.
+
+        Raises
+        ------
+        MalformedError
+            When a word occurs in no image.
+        """
+        alike = []
+        for words in (first, second):
+            places = np.searchsorted(self._words, words)
+            known = places < len(self._words)
+            known[known] = self._words[places[known]] == words[known]
+            if not known.all():
+                raise MalformedError("a word of a pair occurs in no image")
+            alike.append(self._alike[places])
+        return np.asarray(np.minimum(*alike) * len(self._totals) + np.maximum(*alike))
+
+    def of(self, codes: NDArray[np.int64]) -> PairKinds:
+        """Return what is known of the kinds of these codes."""
+        low, high = np.divmod(codes, max(1, len(self._totals)))
+        expected = np.empty(len(codes), dtype=np.float64)
+        step = max(1, _CELLS // max(1, self._held.shape[1]))
+        for start in range(0, len(codes), step):
+            part = slice(start, start + step)
+            both = self._held[low[part]] * self._held[high[part]]
+            expected[part] = both @ self._image_counts
+        left, right = self._totals[low], self._totals[high]
+        return PairKinds(np.minimum(left, right), np.maximum(left, right), expected)
+
+
+def numbered(codes: NDArray[np.integer], bound: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Number different codes, as np.unique does, without a sort where few are possible.
+
+    Parameters
+    ----------
+    codes : integer array, shape (n,)
+        0 to `bound`, exclusive.
+
+    Returns
+    -------
+    distinct : int64 array, shape (k,)
+        Ascending.
+    which : int64 array, shape (n,)
+        ``codes == distinct[which]``.
+    """
+    if bound > max(_TABLE, 4 * len(codes)):
+        distinct, which = np.unique(codes, return_inverse=True)
+        return distinct.astype(np.int64), which
+    there = np.zeros(bound, dtype=np.bool_)
+    there[codes] = True
+    distinct = np.flatnonzero(there)
+    number = np.zeros(bound, dtype=np.int64)
+    number[distinct] = np.arange(len(distinct))
+    return distinct, number[codes]
+
+
+def log_tail(counts: NDArray[np.integer], expected: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Natural logarithm of ``P(X >= count)``, X Poisson-distributed: float64 array, any shape.
+
+    Minus infinity where the probability is below what a float64 can hold.
+    """
+    with np.errstate(divide="ignore"):
+        tail: NDArray[np.float64] = np.log(pdtrc(np.maximum(counts, 1) - 1, expected))
+    return np.where(counts > 0, tail, 0.0)
+
+
 def expected_sharing(
     first: NDArray[np.uint32], second: NDArray[np.uint32], chance: Chance
 ) -> NDArray[np.float64]:
@@ -237,26 +355,9 @@ def expected_sharing(
     MalformedError
         When a word occurs in no image.
     """
-    _, alike = np.unique(chance.word_logits, return_inverse=True)
-    at = []
-    for words in (first, second):
-        places = np.minimum(np.searchsorted(chance.words, words), max(0, len(chance.words) - 1))
-        if len(words) and (len(chance.words) == 0 or np.any(chance.words[places] != words)):
-            raise MalformedError("a word of a pair occurs in no image")
-        at.append(places)
-    # words with equal totals are alike: far fewer kinds of pairs than pairs
-    kinds = np.sort(np.stack([alike[at[0]], alike[at[1]]], axis=1), axis=1)
-    _, sample, which = np.unique(
-        kinds[:, 0].astype(np.int64) << 32 | kinds[:, 1], return_index=True, return_inverse=True
-    )
-    result = np.empty(len(sample), dtype=np.float64)
-    step = max(1, _CELLS // max(1, len(chance.image_sizes)))
-    for start in range(0, len(sample), step):
-        rows = sample[start : start + step]
-        left, right = (chance.word_logits[places[rows]][:, None] for places in at)
-        both = expit(chance.image_logits + left) * expit(chance.image_logits + right)
-        result[start : start + step] = both @ chance.image_counts
-    return result[which]
+    kinds = Kinds(chance)
+    codes, which = numbered(kinds.codes(first, second), kinds.number)
+    return kinds.of(codes).expected[which]
 
 
 def expected_support(structures: ItemRows, chance: Chance) -> NDArray[np.float64]:

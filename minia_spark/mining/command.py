@@ -66,5 +66,6 @@ def mine(options: argparse.Namespace) -> int:
         options.model,
         settings_of(options),
         assessment=options.assessment,
+        vocabulary=options.vocab,
         quiet=options.quiet,
     )

@@ -10,26 +10,28 @@ by average link, through weaker ones (the two thresholds of J. Canny's edges, IE
 
 The steps: :func:`minia_spark.mining.pairs.meetings_of_pairs` of the mined sets and, block by
 block, :func:`plausible_pairs`; :func:`minia_spark.mining.pairs.shared_documents` over the
-collection, piece by piece; :func:`link_words`, :func:`grow`, :func:`consensus_structures`. One
-after the other they are :func:`minia_spark.mining.corpus.mine_consensus`.
+collection, piece by piece; :func:`link_words`, :func:`grow`, :func:`consensus_structures`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import chi2, poisson
+from scipy.special import gammaincinv
 
 from minia_spark.base.errors import MiniaError, SettingsError
-from minia_spark.base.ragged import offsets_of, row_numbers
-from minia_spark.mining.chance import Chance, expected_sharing
+from minia_spark.base.ragged import offsets_of, positions_of_rows, row_numbers
+from minia_spark.mining.chance import Chance, Kinds, PairKinds, log_tail, numbered
 from minia_spark.mining.model import Structures, incidence, ordered_structures
 from minia_spark.mining.pairs import WordPairs
 from minia_spark.smh.arrays import MalformedError, SetList
 
 __all__ = [
+    "Consensus",
+    "LinkLevels",
     "WordLinks",
     "consensus_structures",
     "grow",
@@ -37,12 +39,50 @@ __all__ = [
     "plausible_pairs",
 ]
 
+_KINDS = 1 << 19
+"""Up to so many kinds of pairs have their levels in a table."""
 _CONFIDENCE = 0.999
 """A pair is given up when its true similarity is too low with this probability."""
 _STRENGTH = 1 << 20
 """Jaccard similarity 1 as an integer: sums of integers do not depend on their order."""
+_ONE_LINK = 1 << 41
+"""Above any sum of strengths, with up to 2**20 links of a word."""
+_MEMBER = 1 << 62
 _ENTRIES = 1 << 22
 """Members of sets looked at once."""
+
+
+@dataclass(frozen=True)
+class Consensus:
+    """How words become structures by consensus.
+
+    Parameters
+    ----------
+    partners_by_chance : float
+        How many links a word may have by chance, on average (> 0).
+    pairs_by_chance : float
+        How many strong links there may be by chance in the whole collection (> 0).
+    min_lift : float
+        A link needs this many times the documents that chance explains; in a large collection
+        differences are beyond chance that mean nothing.
+    density : float
+        As in :func:`grow`.
+
+    Raises
+    ------
+    SettingsError
+        When a parameter is out of range.
+    """
+
+    partners_by_chance: float = 0.1
+    pairs_by_chance: float = 1.0
+    min_lift: float = 2.0
+    density: float = 0.5
+
+    def __post_init__(self) -> None:
+        for name in ("partners_by_chance", "pairs_by_chance"):
+            if getattr(self, name) <= 0:
+                raise SettingsError(f"{name} must be above 0, got {getattr(self, name)}")
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,14 +109,86 @@ class WordLinks:
         return len(self.first)
 
 
+class LinkLevels:
+    """From how many shared documents on two words are linked.
+
+    Parameters
+    ----------
+    chance : Chance
+        Of the collection.
+    consensus : Consensus
+
+    Notes
+    -----
+    A link needs ``P(X >= shared)``, X Poisson-distributed about what chance explains, to be at
+    most ``partners_by_chance / (words - 1)``, and a strong one at most ``pairs_by_chance`` over
+    all pairs of words; and it needs ``min_lift`` times what chance explains.
+    """
+
+    def __init__(self, chance: Chance, consensus: Consensus) -> None:
+        others = max(1, len(chance.words) - 1)
+        weak = min(0.5, consensus.partners_by_chance / others)
+        every = max(1, len(chance.words) * (len(chance.words) - 1) // 2)
+        self._limits = (weak, min(weak, consensus.pairs_by_chance / every))
+        self._min_lift = consensus.min_lift
+        self._kinds = Kinds(chance)
+        self._table = None
+        if self._kinds.number <= _KINDS:
+            self._table = self._of(np.arange(self._kinds.number))
+
+    def of(self, pairs: WordPairs) -> tuple[NDArray[np.int64], _Levels]:
+        """Return which kind each pair is, and the levels of the kinds.
+
+        Raises
+        ------
+        MalformedError
+            When a word of a pair occurs in no image.
+        """
+        codes = self._kinds.codes(pairs.first, pairs.second)
+        if self._table is not None:
+            return codes, self._table
+        distinct, which = numbered(codes, self._kinds.number)
+        return which, self._of(distinct)
+
+    def _of(self, codes: NDArray[np.int64]) -> _Levels:
+        kinds = self._kinds.of(codes)
+        weak, strong = (_needed(kinds, limit, self._min_lift) for limit in self._limits)
+        return _Levels(kinds.fewer + kinds.more, kinds.fewer, weak, strong)
+
+
+@dataclass(frozen=True, eq=False)
+class _Levels:
+    """Of each kind of pairs, int64 arrays of shape (k,)."""
+
+    together: NDArray[np.int64]
+    """Documents of both words, those with both counted twice."""
+    fewer: NDArray[np.int64]
+    """Documents of the rarer word."""
+    weak: NDArray[np.int64]
+    strong: NDArray[np.int64]
+    """Fewest shared documents of a link, and of a strong one; above `fewer` where none can be."""
+
+
+def _needed(kinds: PairKinds, probability: float, min_lift: float) -> NDArray[np.int64]:
+    """Fewest shared documents that are beyond chance, at most one more than can be shared.
+
+    With L = -ln(probability) and t = L/3 + sqrt(L**2 / 9 + 2 L expected), the expectation and t
+    are enough (Bernstein's inequality); from there it is halved down.
+    """
+    expected, limit = kinds.expected, np.log(probability)
+    most = expected - limit / 3 + np.sqrt(limit**2 / 9 - 2 * limit * expected)
+    low = np.minimum(np.ceil(min_lift * expected).astype(np.int64), kinds.fewer + 1)
+    high = np.clip(np.ceil(most).astype(np.int64) + 1, low, kinds.fewer + 1)
+    while (open_ := np.flatnonzero(low < high)).size:
+        middle = (low[open_] + high[open_]) // 2
+        enough = log_tail(middle, expected[open_]) <= limit
+        high[open_[enough]] = middle[enough]
+        low[open_[~enough]] = middle[~enough] + 1
+    return low
+
+
 def plausible_pairs(
-    pairs: WordPairs,
-    chance: Chance,
-    *,
-    tuple_size: int,
-    tables: int,
-    partners_by_chance: float = 0.1,
-    min_lift: float = 2.0,
+    pairs: WordPairs, levels: LinkLevels, *, tuple_size: int, tables: int
 ) -> WordPairs:
     """Drop pairs that met so rarely that they cannot be linked.
 
@@ -84,12 +196,10 @@ def plausible_pairs(
     ----------
     pairs : WordPairs
         From all tables.
-    chance : Chance
+    levels : LinkLevels
         Of the collection.
     tuple_size, tables : int
         With which the sets were mined.
-    partners_by_chance, min_lift : float
-        As in :func:`link_words`.
 
     Returns
     -------
@@ -102,27 +212,14 @@ def plausible_pairs(
     MalformedError
         When a word of a pair occurs in no image.
     """
-    expected = expected_sharing(pairs.first, pairs.second, chance)
-    left, right = _images(pairs, chance)
-    distinct, at = np.unique(pairs.meetings, return_inverse=True)
-    most = (chi2.ppf(_CONFIDENCE, 2 * (distinct + 1)) / 2)[at]
+    which, kinds = levels.of(pairs)
+    most = gammaincinv(np.arange(pairs.meetings.max(initial=0) + 1) + 1.0, _CONFIDENCE)
     jaccard = np.minimum(1.0, most / tables) ** (1.0 / tuple_size)
-    shared = np.minimum(
-        np.ceil(jaccard / (1 + jaccard) * (left + right)), np.minimum(left, right)
-    ).astype(np.int64)
-    weak = _weak(chance, partners_by_chance)
-    return pairs.take(_above_chance(shared, expected, weak, min_lift))
+    shared = np.ceil((jaccard / (1 + jaccard))[pairs.meetings] * kinds.together[which])
+    return pairs.take(np.minimum(shared, kinds.fewer[which]) >= kinds.weak[which])
 
 
-def link_words(
-    pairs: WordPairs,
-    shared: NDArray[np.int64],
-    chance: Chance,
-    *,
-    partners_by_chance: float = 0.1,
-    pairs_by_chance: float = 1.0,
-    min_lift: float = 2.0,
-) -> WordLinks:
+def link_words(pairs: WordPairs, shared: NDArray[np.int64], levels: LinkLevels) -> WordLinks:
     """Link words that share more documents than chance explains.
 
     Parameters
@@ -130,15 +227,8 @@ def link_words(
     pairs : WordPairs
     shared : int64 array, shape (p,)
         Documents that hold both words, of the whole collection.
-    chance : Chance
-    partners_by_chance : float
-        How many links a word may have by chance, on average (> 0): this sets the largest
-        probability of a link, which is Poisson's ``P(X >= shared)``.
-    pairs_by_chance : float
-        How many strong links there may be by chance in the whole collection (> 0).
-    min_lift : float
-        A link needs this many times the documents that chance explains; in a large collection
-        differences are beyond chance that mean nothing.
+    levels : LinkLevels
+        Of the collection.
 
     Returns
     -------
@@ -146,56 +236,25 @@ def link_words(
 
     Raises
     ------
-    SettingsError
-        When a parameter is out of range.
     MalformedError
         When `shared` does not fit, or a word of a pair occurs in no image.
     """
     if shared.shape != pairs.first.shape:
         raise MalformedError(f"{len(shared)} numbers of shared documents for {len(pairs)} pairs")
-    if pairs_by_chance <= 0:
-        raise SettingsError(f"pairs_by_chance must be above 0, got {pairs_by_chance}")
-    weak = _weak(chance, partners_by_chance)
-    strong = min(weak, pairs_by_chance / _all_pairs(chance))
-    expected = expected_sharing(pairs.first, pairs.second, chance)
-    kept = _above_chance(shared, expected, weak, min_lift)
-    linked, shared, expected = pairs.take(kept), shared[kept], expected[kept]
-    left, right = _images(linked, chance)
-    strength = shared * _STRENGTH // (left + right - shared)
-    return WordLinks(
-        linked.first,
-        linked.second,
-        strength,
-        _above_chance(shared, expected, strong, min_lift),
-    )
-
-
-def _images(pairs: WordPairs, chance: Chance) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    left = chance.word_images[np.searchsorted(chance.words, pairs.first)]
-    return left, chance.word_images[np.searchsorted(chance.words, pairs.second)]
-
-
-def _all_pairs(chance: Chance) -> int:
-    return max(1, len(chance.words) * (len(chance.words) - 1) // 2)
-
-
-def _weak(chance: Chance, partners_by_chance: float) -> float:
-    """Largest probability of a link: a word makes a pair with each of the others."""
-    if partners_by_chance <= 0:
-        raise SettingsError(f"partners_by_chance must be above 0, got {partners_by_chance}")
-    return min(0.5, partners_by_chance / max(1, len(chance.words) - 1))
-
-
-def _above_chance(
-    shared: NDArray[np.int64], expected: NDArray[np.float64], probability: float, min_lift: float
-) -> NDArray[np.bool_]:
-    rare = poisson.logsf(shared - 1, expected) <= np.log(probability)
-    result: NDArray[np.bool_] = rare & (shared >= min_lift * expected)
-    return result
+    which, kinds = levels.of(pairs)
+    kept = shared >= kinds.weak[which]
+    linked, which, shared = pairs.take(kept), which[kept], shared[kept]
+    strength = shared * _STRENGTH // (kinds.together[which] - shared)
+    return WordLinks(linked.first, linked.second, strength, shared >= kinds.strong[which])
 
 
 def grow(
-    links: WordLinks, *, density: float = 0.5, min_size: int = 3, max_similarity: float = 0.5
+    links: WordLinks,
+    *,
+    density: float = 0.5,
+    min_size: int = 3,
+    max_similarity: float = 0.5,
+    progress: Callable[[int, int], None] | None = None,
 ) -> list[NDArray[np.uint32]]:
     """Grow groups of words from strong links, by average link.
 
@@ -209,6 +268,8 @@ def grow(
         Groups of fewer words are dropped, >= 3.
     max_similarity : float
         A group whose Jaccard similarity with an earlier one is this or more is dropped.
+    progress : callable, optional
+        Called before every start with how many are done and how many there are.
 
     Returns
     -------
@@ -233,73 +294,81 @@ def grow(
             "density must be within 0..1, min_size at least 3 and max_similarity within (0, 1], "
             f"got {density}, {min_size}, {max_similarity}"
         )
-    neighbours = _neighbours(links)
-    covered: set[tuple[int, int]] = set()
+    words, ends = np.unique(np.stack([links.first, links.second]), return_inverse=True)
+    first, second = ends.reshape(2, -1)
+    growth = _Growth(first, second, links.strength, len(words), density)
+    covered = np.zeros(len(links), dtype=np.bool_)
     groups = []
     starts = np.flatnonzero(links.strong)
     # stable: equally strong ones stay in ascending order
-    starts = starts[np.argsort(-links.strength[starts], kind="stable")]
-    for first, second in zip(
-        links.first[starts].tolist(), links.second[starts].tolist(), strict=True
-    ):
-        if (first, second) in covered:
+    starts = starts[np.argsort(-links.strength[starts], kind="stable")].tolist()
+    for number, start in enumerate(starts):
+        if progress is not None:
+            progress(number, len(starts))
+        if covered[start]:
             continue
-        members = _grown(neighbours, first, second, density)
-        covered.update(
-            (word, other)
-            for word in members
-            for other in neighbours[word]
-            if word < other and other in members
-        )
+        members, within = growth.group(int(first[start]), int(second[start]))
+        covered[within] = True
         if len(members) >= min_size:
-            groups.append(np.array(sorted(members), dtype=np.uint32))
+            groups.append(words[members])
     return _distinct(groups, max_similarity)
 
 
-def _neighbours(links: WordLinks) -> dict[int, dict[int, int]]:
-    neighbours: dict[int, dict[int, int]] = {}
-    for first, second, strength in zip(
-        links.first.tolist(), links.second.tolist(), links.strength.tolist(), strict=True
-    ):
-        neighbours.setdefault(first, {})[second] = strength
-        neighbours.setdefault(second, {})[first] = strength
-    return neighbours
+class _Growth:
+    """Grows groups of words, given as numbers from 0 whose order is that of the words.
 
+    A word's links into a group are one integer, their number in the upper half and the sum of
+    their strengths in the lower one, so that the larger comes first; members are far below all
+    others.
+    """
 
-def _grown(
-    neighbours: dict[int, dict[int, int]], first: int, second: int, density: float
-) -> set[int]:
-    members: set[int] = set()
-    inward: dict[int, tuple[int, int]] = {}
-    """Number and sum of the links into the group, of every word that has one."""
+    def __init__(
+        self,
+        first: NDArray[np.int64],
+        second: NDArray[np.int64],
+        strength: NDArray[np.int64],
+        words: int,
+        density: float,
+    ) -> None:
+        order = np.argsort(np.concatenate([first, second]), kind="stable")
+        number = np.tile(np.arange(len(first)), 2)[order]
+        self._links = number
+        self._others = np.concatenate([second, first])[order]
+        self._values = strength[number] + _ONE_LINK
+        self._offsets = offsets_of(np.bincount(np.concatenate([first, second]), minlength=words))
+        self._bounds = self._offsets.tolist()
+        self._inward = np.zeros(words, dtype=np.int64)
+        self._density = density
 
-    def move(word: int, sign: int) -> None:
-        for other, strength in neighbours[word].items():
-            number, total = inward.get(other, (0, 0))
-            inward[other] = number + sign, total + sign * strength
+    def group(self, first: int, second: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Grow the group of two linked words: its members, ascending, and the links within it."""
+        inward = self._inward
+        inward[:] = 0
+        for word in (first, second):
+            self._move(word, 1)
+        members = [first, second]
+        while True:
+            best = int(inward.argmax())  # of equal ones the first
+            if int(inward[best]) // _ONE_LINK < max(2.0, self._density * len(members)):
+                break
+            members.append(best)
+            self._move(best, 1)
+        own = np.sort(np.array(members, dtype=np.int64))
+        while True:
+            held = inward[own] + _MEMBER
+            worst = len(own) - 1 - int(held[::-1].argmin())  # of equal ones the last
+            if int(held[worst]) // _ONE_LINK >= self._density * (len(own) - 1):
+                break
+            self._move(int(own[worst]), -1)
+            own = np.delete(own, worst)
+        _, places = positions_of_rows(self._offsets, own)
+        return own, self._links[places[inward[self._others[places]] < 0]]
 
-    def rank(word: int) -> tuple[int, int, int]:
-        return *inward[word], -word
-
-    for word in (first, second):
-        members.add(word)
-        move(word, 1)
-    while True:
-        needed = max(2.0, density * len(members))
-        able = [w for w, (n, _) in inward.items() if n >= needed and w not in members]
-        if not able:
-            break
-        best = max(able, key=rank)
-        members.add(best)
-        move(best, 1)
-    while True:
-        needed = density * (len(members) - 1)
-        loose = [word for word in members if inward[word][0] < needed]
-        if not loose:
-            return members
-        worst = min(loose, key=rank)
-        members.remove(worst)
-        move(worst, -1)
+    def _move(self, word: int, sign: int) -> None:
+        """Let a word join the group, or leave it for -1."""
+        self._inward[word] -= sign * _MEMBER
+        part = slice(self._bounds[word], self._bounds[word + 1])
+        self._inward[self._others[part]] += sign * self._values[part]
 
 
 def _distinct(groups: list[NDArray[np.uint32]], max_similarity: float) -> list[NDArray[np.uint32]]:

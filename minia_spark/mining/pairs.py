@@ -17,6 +17,7 @@ from scipy.sparse import csr_array
 
 from minia_spark.base.errors import MiniaError, SettingsError
 from minia_spark.base.ragged import offsets_of, row_numbers
+from minia_spark.mining.chance import numbered
 from minia_spark.mining.model import ItemRows, incidence
 from minia_spark.smh.arrays import MalformedError, SetList
 from minia_spark.smh.hashing import fmix32
@@ -144,7 +145,8 @@ def meetings_of_pairs(
             f"min_meetings and max_products must be at least 1, got {min_meetings}, {max_products}"
         )
     offsets, items, weights = _cut(sets, max_products)
-    columns, at = np.unique(items, return_inverse=True)
+    distinct, at = numbered(items, int(items.max(initial=0)) + 1)
+    columns = distinct.astype(np.uint32)
     sizes = np.diff(offsets)
     shape = (len(sizes), len(columns))
     member = csr_array((np.ones(len(at), np.int64), at, offsets), shape=shape)
@@ -159,8 +161,11 @@ def meetings_of_pairs(
         met = (by_word[start:stop] @ counted).tocsr()
         rows = row_numbers(met.indptr.astype(np.int64)) + start
         kept = np.flatnonzero((met.indices > rows) & (met.data >= min_meetings))
-        kept = kept[np.lexsort((met.indices[kept], rows[kept]))]
-        yield WordPairs(columns[rows[kept]], columns[met.indices[kept]], met.data[kept])
+        ends = offsets_of(np.bincount(rows[kept] - start, minlength=stop - start))
+        upper = csr_array((met.data[kept], met.indices[kept], ends), shape=met.shape)
+        ordered = upper.tocsc().tocsr()  # columns ascend within a row, and no sort is needed
+        first = columns[start + row_numbers(ordered.indptr.astype(np.int64))]
+        yield WordPairs(first, columns[ordered.indices], ordered.data)
         start = stop
 
 
@@ -173,6 +178,8 @@ def _cut(
     while limit > 2 and int((sizes * np.minimum(sizes, limit)).sum()) > max_products:
         limit //= 2
     limit = max(limit, 2)
+    if limit >= sizes.max(initial=0):
+        return sets.offsets, sets.items, sets.multiplicities.astype(np.int64)
     parts = -(-sizes // limit)
     # the order of a cut set's words is drawn from the set itself, so that it is the same wherever
     # and with whatever other sets it is counted; uncut sets keep theirs

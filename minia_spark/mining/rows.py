@@ -28,6 +28,8 @@ __all__ = [
     "bags_of_words",
     "documents_of_words",
     "groups_of_rows",
+    "joined_tables",
+    "kept_of",
     "labelled",
     "merge_sorted_rows",
     "rows_of_documents",
@@ -42,11 +44,31 @@ __all__ = [
 _ROWS_AT_ONCE = 1024
 
 
-def bags_of_words(batch: pa.RecordBatch, weights: str) -> Bags:
-    """Return rows of table ``words`` as bags, with the named column as counts."""
+def bags_of_words(
+    batch: pa.RecordBatch, weights: str, *, kept: NDArray[np.bool_] | None = None
+) -> Bags:
+    """Return rows of table ``words`` as bags, with the named column as counts.
+
+    Parameters
+    ----------
+    batch : RecordBatch
+    weights : str
+        Column ``counts`` or ``sizes`` of the table, or whatever it is called now.
+    kept : bool array, shape (number of words,), optional
+        Words that are not kept are left out.
+    """
     items, offsets = to_lists(batch["words"])
     counts, _ = to_lists(batch[weights])
-    return Bags(offsets, items.astype(np.uint32), counts.astype(np.uint32))
+    return kept_of(Bags(offsets, items.astype(np.uint32), counts.astype(np.uint32)), kept)
+
+
+def kept_of(bags: Bags, kept: NDArray[np.bool_] | None) -> Bags:
+    """Leave words out that are not kept; None keeps all."""
+    if kept is None:
+        return bags
+    chosen = kept[bags.items]
+    sizes = np.bincount(row_numbers(bags.offsets)[chosen], minlength=len(bags))
+    return Bags(offsets_of(sizes), bags.items[chosen], bags.counts[chosen])
 
 
 def documents_of_words(
@@ -63,14 +85,11 @@ def documents_of_words(
     """
     parts = []
     for batch in batches:
-        bags = bags_of_words(batch, "weights")
-        offsets, items, counts = bags.offsets, bags.items, bags.counts
-        if kept is not None:
-            chosen = kept[items]
-            sizes = np.bincount(row_numbers(offsets)[chosen], minlength=len(bags))
-            offsets, items, counts = offsets_of(sizes), items[chosen], counts[chosen]
+        bags = bags_of_words(batch, "weights", kept=kept)
         keys = [document_key(name) for name in batch["image_id"].to_pylist()]
-        parts.append(Documents(np.array(keys, dtype=np.uint32), offsets, items, counts))
+        parts.append(
+            Documents(np.array(keys, dtype=np.uint32), bags.offsets, bags.items, bags.counts)
+        )
     return Documents.concatenate(parts)
 
 
@@ -164,6 +183,21 @@ def signatures_of_rows(batches: Iterable[pa.RecordBatch], *, tuple_size: int) ->
             )
         )
     return Signatures.concatenate(parts)
+
+
+def joined_tables(parts: Sequence[Signatures]) -> Signatures:
+    """Put tables of the same items, at least one range of them, beside each other."""
+    first = parts[0]
+    if len(parts) == 1:
+        return first
+    return Signatures(
+        first.items,
+        first.documents,
+        first.occurrences,
+        np.concatenate([part.minima for part in parts], axis=1),
+        first.tuple_size,
+        sum(part.tables for part in parts),
+    )
 
 
 def merge_sorted_rows(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:

@@ -9,8 +9,9 @@ from scipy import sparse
 from minia_spark.base.bags import Bags
 from minia_spark.base.errors import SettingsError
 from minia_spark.base.ragged import offsets_of, positions_of_rows
+from minia_spark.smh.arrays import Documents
 
-__all__ = ["shuffled"]
+__all__ = ["bags_of", "decoy", "shuffled"]
 
 _HALF = np.uint64(32)
 _LOW = np.uint64(2**32 - 1)
@@ -127,3 +128,36 @@ def _smallest(
         # equal keys at the bound, once in millions of rows: the choice falls short
         if np.array_equal(np.count_nonzero(parts, axis=1), wanted[:, 0]):
             return parts
+
+
+def bags_of(documents: Documents) -> Bags:
+    """Return documents as bags; a word of documents without frequencies is there once."""
+    counts = documents.frequencies
+    if counts is None:
+        counts = np.ones_like(documents.items)
+    return Bags(documents.offsets, documents.items, counts)
+
+
+def decoy(documents: Documents, *, seed: int, number: int, piece: int) -> Documents:
+    """Shuffle a piece of a collection, see :func:`shuffled`.
+
+    Parameters
+    ----------
+    documents : Documents
+    seed, number, piece : int
+        Seed of the run, number of the decoy and of the piece, >= 0; the decoy depends on these
+        and the documents in their order.
+
+    Returns
+    -------
+    Documents
+        The same keys; frequencies, where there are any, went with their words.
+    """
+    drawn = np.random.SeedSequence([seed, number, piece]).generate_state(1, np.uint64)
+    mixed = shuffled(bags_of(documents), seed=int(drawn[0]))
+    return Documents(
+        documents.keys,
+        mixed.offsets,
+        mixed.items,
+        None if documents.frequencies is None else mixed.counts,
+    )

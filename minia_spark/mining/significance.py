@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import poisson
 
 from minia_spark.base.errors import SettingsError
+from minia_spark.mining.chance import log_tail
 from minia_spark.mining.model import ItemRows, best_matches
 from minia_spark.smh.arrays import MalformedError
 
@@ -39,8 +39,7 @@ def surprise(support: NDArray[np.integer], expected: NDArray[np.float64]) -> NDA
         ``-log10 P(X >= support)`` for a Poisson-distributed X, >= 0; infinite when the
         expectation is 0 and the support is not.
     """
-    tail = poisson.logsf(np.asarray(support) - 1, expected)
-    score: NDArray[np.float64] = np.abs(tail / np.log(10))
+    score: NDArray[np.float64] = np.abs(log_tail(support, expected) / np.log(10))
     return score
 
 

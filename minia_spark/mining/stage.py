@@ -1,95 +1,74 @@
 """Mining on Spark: which tables, their minima, and the structures with what is known about them.
 
-Step ``tune``, once: tuple size and number of tables, as set or chosen (:mod:`.auto`); new batches
-do not change them. Step ``sketch``, once a batch: its images become minima for the seed and for
-the other seeds. Step ``mine``, for the collection: the minima of all batches are merged and mined,
-and those of decoys; sets become structures (:mod:`.consensus`, or :mod:`.model` for single link),
-which are judged by decoys and other seeds (:mod:`.assess`). How this is spread over partitions is
-in :mod:`.passes`.
+Step ``tune``, once: tuple size and number of tables, as set or chosen; new batches do not change
+them. Step ``sketch``, once a batch: its images become minima for the seed and for the other seeds.
+Step ``mine``, for the collection: sets become structures, and these are judged. What is done is in
+:mod:`.miner`, how it is spread over partitions in :mod:`.spark`.
 """
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable, Sequence
-from pathlib import Path
-
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 from numpy.typing import NDArray
-from pyspark import SparkFiles, StorageLevel
-from pyspark.sql import DataFrame
-from pyspark.sql import functions as F
 
-from minia_spark.base.bags import Bags
 from minia_spark.codebook.settings import CodebookSettings
-from minia_spark.codebook.tables import CODEBOOKS
 from minia_spark.engine.context import Context
-from minia_spark.mining import passes
-from minia_spark.mining.assess import Assessment, evaluate, other_seed
-from minia_spark.mining.auto import Choice, choose, sample_pairs
-from minia_spark.mining.chance import Chance, expected_support
-from minia_spark.mining.consensus import (
-    consensus_structures,
-    grow,
-    link_words,
-    plausible_pairs,
-)
-from minia_spark.mining.model import Structures, build_structures
-from minia_spark.mining.overlap import StructureIndex
-from minia_spark.mining.pairs import WordPairs, meetings_of_pairs, shared_documents
+from minia_spark.mining.assess import Assessment
+from minia_spark.mining.auto import Choice
+from minia_spark.mining.consensus import Consensus
+from minia_spark.mining.methods import link_of, sketch_of, trials_of
+from minia_spark.mining.miner import Sketch, Trials, choose_tables, mined
+from minia_spark.mining.model import SingleLink
 from minia_spark.mining.settings import MiningSettings
-from minia_spark.mining.significance import surprise
+from minia_spark.mining.spark import SparkCollection
 from minia_spark.mining.tables import SIGNATURES, STRUCTURES, TUNING
-from minia_spark.smh.arrays import SetList
-from minia_spark.smh.engine import Engine, get_engine
 from minia_spark.warehouse.warehouse import Warehouse
-from minia_spark.words.bag import outlier_bounds
+from minia_spark.words.counts import kept_by_settings
 from minia_spark.words.settings import WordsSettings
-from minia_spark.words.tables import WORD_COUNTS, WORDS
+from minia_spark.words.tables import WORDS
 
-__all__ = ["mine", "sketch", "tune", "word_occurrences"]
-
-
-def _engine_finder(mining: MiningSettings) -> Callable[[], Engine]:
-    """Return what finds the engine on whatever machine it is called."""
-
-    def find() -> Engine:
-        binary = mining.binary
-        if binary is None and mining.engine != "datasketch":
-            # files sent with the job come first; executors know them by a relative path
-            sent = Path(SparkFiles.get("smh")).absolute()
-            binary = str(sent) if sent.is_file() else None
-        return get_engine(mining.engine, binary=binary)
-
-    return find
-
-
-def _seeds(mining: MiningSettings) -> list[int]:
-    """Return the seed that is reported and the others."""
-    return [mining.seed, *(other_seed(mining.seed, number) for number in range(mining.seeds))]
+__all__ = ["mine", "sketch", "tune"]
 
 
 def tune(context: Context) -> None:
     """Choose tuple size and number of tables, or take what is set."""
     mining = context.settings(MiningSettings)
-    if mining.tuple_size is not None and mining.tables is not None:
-        reasons = (f"Tuples of {mining.tuple_size} and {mining.tables} tables are set.",)
-        choice = Choice(mining.tuple_size, mining.tables, np.nan, np.nan, np.nan, reasons)
-    else:
-        choice = _taken_over(context) or _choice(context)
+    choice = _set(mining) or _taken_over(context) or _chosen(context)
     for reason in choice.reasons:
         context.say(reason)
     numbers = (choice.eta, choice.chance_median, choice.chance_high)
     known = [None if np.isnan(number) else float(number) for number in numbers]
     row = (mining.link, choice.tuple_size, choice.tables, *known, list(choice.reasons))
-    columns = [
-        pa.array([value], kind)
-        for value, kind in zip(row, TUNING.arrow_schema().types, strict=True)
-    ]
-    rows = pa.Table.from_arrays(columns, schema=TUNING.arrow_schema())
+    schema = TUNING.arrow_schema()
+    columns = [pa.array([value], kind) for value, kind in zip(row, schema.types, strict=True)]
+    rows = pa.Table.from_arrays(columns, schema=schema)
     context.write_rows(TUNING, rows, digest=f"{choice.tuple_size} x {choice.tables}")
     context.counts |= {"tuple_size": choice.tuple_size, "tables": choice.tables}
+
+
+def _set(mining: MiningSettings) -> Choice | None:
+    """Return what is set; None when something is to be chosen."""
+    if mining.tuple_size is None or mining.tables is None:
+        return None
+    reasons = (f"Tuples of {mining.tuple_size} and {mining.tables} tables are set.",)
+    return Choice(mining.tuple_size, mining.tables, np.nan, np.nan, np.nan, reasons)
+
+
+def _chosen(context: Context) -> Choice:
+    mining = context.settings(MiningSettings)
+    link: Consensus | SingleLink = SingleLink()
+    if mining.link == "consensus":  # what else it does has no part in the choice
+        link = Consensus(partners_by_chance=mining.partners_by_chance, min_lift=mining.min_lift)
+    with SparkCollection(context, mining, decoys=1, kept=kept_by_settings(context)) as images:
+        return choose_tables(
+            images,
+            link,
+            tuple_size=mining.tuple_size,
+            tables=mining.tables,
+            seed=mining.seed,
+        )
 
 
 def _taken_over(context: Context) -> Choice | None:
@@ -102,8 +81,10 @@ def _taken_over(context: Context) -> Choice | None:
     entries = other.catalogue().of_table(TUNING.name, None, context.variant)
     if not entries:
         return None
-    row = context.spark.read.parquet(other.storage.pattern(entries[0].path)).first()
-    if row is None or row["eta"] is None or row["link"] != mining.link:
+    (row,) = pq.read_table(
+        other.storage.full(entries[0].path), filesystem=other.storage.filesystem
+    ).to_pylist()
+    if row["eta"] is None or row["link"] != mining.link:
         return None
     return Choice(
         row["tuple_size"],
@@ -115,49 +96,22 @@ def _taken_over(context: Context) -> Choice | None:
     )
 
 
-def _choice(context: Context) -> Choice:
-    mining = context.settings(MiningSettings)
-    kept = _kept_words(context)
-    chance = passes.totals(context, kept).chance()
-    pairs = sample_pairs(chance.words, seed=mining.seed)
-    frame = passes.decoys(context, kept, [0])
-    count = functools.partial(shared_documents, pairs=pairs)
-    _, shared = passes.tallies(context, frame, [_nothing, count], "similarity by chance")
-    return choose(
-        chance,
-        pairs,
-        shared,
-        link=mining.link,
-        partners_by_chance=mining.partners_by_chance,
-        min_lift=mining.min_lift,
-        tuple_size=mining.tuple_size,
-        tables=mining.tables,
-    )
-
-
-def _nothing(_bags: Bags) -> NDArray[np.int64]:
-    return np.zeros(0, dtype=np.int64)
-
-
 def _tuned(context: Context) -> tuple[int, int]:
     (row,) = context.small(TUNING, ["tuple_size", "tables"]).to_pylist()
     return row["tuple_size"], row["tables"]
 
 
+def _by_size(context: Context) -> bool:
+    expand = context.settings(MiningSettings).expand
+    return bool(expand and context.settings(WordsSettings).weight == "size")
+
+
 def sketch(context: Context) -> None:
     """Hash the words of a batch for the seed and the others."""
     mining = context.settings(MiningSettings)
-    tuple_size, tables = _tuned(context)
-    seeds = _seeds(mining)
-    partial = passes.sketched(
-        context,
-        passes.documents(context),
-        _engine_finder(mining),
-        {0: list(enumerate(seeds))},
-        tuple_size=tuple_size,
-        tables=tables,
-    )
-    signatures = passes.merged(context, partial, len(seeds))
+    seeds = Trials(mining.seed, mining.seeds).seeds_of_images()
+    images = SparkCollection(context, mining, by_size=_by_size(context))
+    signatures = images.sketched(Sketch(*_tuned(context), expand=mining.expand), seeds)
     context.write(SIGNATURES, signatures)
     context.counts |= {"images": context.rows(WORDS), "seeds": len(seeds)}
 
@@ -165,112 +119,15 @@ def sketch(context: Context) -> None:
 def mine(context: Context) -> None:
     """Mine the structures of the collection, with what is known of each."""
     mining = context.settings(MiningSettings)
-    kept = _kept_words(context)
-    chance = passes.totals(context, kept).chance()
-    numbers = range(mining.decoys)
-    decoys = passes.decoys(context, kept, numbers) if mining.decoys else None
-    if decoys is not None:
-        decoys = decoys.persist(StorageLevel.DISK_ONLY)
-    images = passes.documents(context)
-    both = images if decoys is None else images.unionByName(decoys)
-    sets = _sets(context, decoys, kept)
-    context.counts |= {"mined_sets": sets[0].mined, "different_sets": len(sets[0])}
-    if mining.link == "consensus":
-        found = _consensus(context, both, sets, chance)
-    else:
-        links = passes.links(context, sets, _engine_finder(mining))
-        found = [
-            build_structures(own, forest, min_cluster_size=mining.min_cluster_size)
-            for own, forest in zip(sets, links, strict=True)
-        ]
-    seeds = 1 + mining.seeds
-    judged = [found[0], *found[seeds:]]
-    counters = [functools.partial(_support, StructureIndex(one)) for one in judged]
-    support, *of_decoys = passes.tallies(context, both, counters, "support")
-    if decoys is not None:
-        decoys.unpersist()
-    assessment = evaluate(
-        found[0],
-        support,
-        chance,
-        decoy_scores=[
-            surprise(own, expected_support(one, chance))
-            for own, one in zip(of_decoys, judged[1:], strict=True)
-        ],
-        others=found[1:seeds],
-        max_q=mining.max_q,
-        min_stability=mining.min_stability,
-    )
+    kept = kept_by_settings(context)
+    sketch = sketch_of(mining, *_tuned(context))
+    with SparkCollection(
+        context, mining, decoys=mining.decoys, kept=kept, by_size=_by_size(context)
+    ) as images:
+        assessment, sets = mined(images, sketch, link_of(mining), trials_of(mining))
+    context.counts |= {"mined_sets": sets.mined, "different_sets": len(sets)}
     context.write_rows(STRUCTURES, _structure_table(assessment))
     _tell(context, assessment)
-
-
-def _sets(
-    context: Context, decoys: DataFrame | None, kept: NDArray[np.bool_] | None
-) -> list[SetList]:
-    mining = context.settings(MiningSettings)
-    tuple_size, tables = _tuned(context)
-    engine = _engine_finder(mining)
-    signatures = context.read(SIGNATURES).drop("variant")
-    if kept is not None:
-        signatures = signatures.where(F.col("item").isin(np.flatnonzero(kept).tolist()))
-    if decoys is not None:
-        trials = {
-            1 + number: [(1 + mining.seeds + number, mining.seed)]
-            for number in range(mining.decoys)
-        }
-        partial = passes.sketched(
-            context, decoys, engine, trials, tuple_size=tuple_size, tables=tables
-        )
-        signatures = signatures.unionByName(partial)
-    count = 1 + mining.seeds + mining.decoys
-    return passes.mined_sets(context, signatures, engine, tuple_size=tuple_size, trials=count)
-
-
-def _consensus(
-    context: Context, documents: DataFrame, sets: Sequence[SetList], chance: Chance
-) -> list[Structures]:
-    mining = context.settings(MiningSettings)
-    tuple_size, tables = _tuned(context)
-
-    def pairs_of(own: SetList) -> WordPairs:
-        return WordPairs.concatenate(
-            plausible_pairs(
-                block,
-                chance,
-                tuple_size=tuple_size,
-                tables=tables,
-                partners_by_chance=mining.partners_by_chance,
-                min_lift=mining.min_lift,
-            )
-            for block in meetings_of_pairs(own)
-        )
-
-    pairs = passes.plausible(context, sets, pairs_of)
-    # all seeds look at the same images: what they share is counted once
-    seeds = 1 + mining.seeds
-    together, places = WordPairs.union(pairs[:seeds])
-    counters = [
-        functools.partial(shared_documents, pairs=own) for own in (together, *pairs[seeds:])
-    ]
-    of_images, *of_decoys = passes.tallies(context, documents, counters, "shared images")
-    shared = [*(of_images[place] for place in places), *of_decoys]
-    found = []
-    for own_sets, own, counts in zip(sets, pairs, shared, strict=True):
-        links = link_words(
-            own,
-            counts,
-            chance,
-            partners_by_chance=mining.partners_by_chance,
-            pairs_by_chance=mining.pairs_by_chance,
-            min_lift=mining.min_lift,
-        )
-        found.append(consensus_structures(own_sets, grow(links, density=mining.density)))
-    return found
-
-
-def _support(index: StructureIndex, bags: Bags) -> NDArray[np.int64]:
-    return index.search(bags).support
 
 
 def _tell(context: Context, assessment: Assessment) -> None:
@@ -296,30 +153,6 @@ def _tell(context: Context, assessment: Assessment) -> None:
             f"reproducible (stability >= {mining.min_stability:g})"
             + ("; they come first" if sure else "")
         )
-
-
-def _kept_words(context: Context) -> NDArray[np.bool_] | None:
-    """Return which words are no outliers; None when none is to be dropped."""
-    settings = context.settings(WordsSettings)
-    if not settings.drop_outliers:
-        return None
-    counts = word_occurrences(context)
-    low, high = outlier_bounds(counts, settings.outlier_deviations)
-    kept: NDArray[np.bool_] = (counts >= low) & (counts <= high)
-    context.counts |= {
-        "words_kept_percent": round(100 * kept.sum() / max(1, len(counts)), 2),
-        "occurrences_kept_percent": round(100 * counts[kept].sum() / max(1, counts.sum()), 2),
-    }
-    return kept
-
-
-def word_occurrences(context: Context) -> NDArray[np.int64]:
-    """Return how often each word occurs in the whole collection, shape (K,)."""
-    totals = context.read(WORD_COUNTS).groupBy("word").agg(F.sum("occurrences").alias("n"))
-    table = totals.toArrow()
-    counts = np.zeros(context.rows(CODEBOOKS), dtype=np.int64)
-    counts[table["word"].to_numpy()] = table["n"].to_numpy()
-    return counts
 
 
 def _structure_table(assessment: Assessment) -> pa.Table:

@@ -6,18 +6,16 @@ from minia_spark.drift.settings import DriftSettings
 from minia_spark.drift.tables import DRIFT
 from minia_spark.engine.room import Room
 from minia_spark.engine.stage import Stage, Use
-from minia_spark.engine.table import Artefact
 from minia_spark.features.tables import FEATURES
 from minia_spark.ingest.tables import IMAGES, REJECTS
 from minia_spark.mining.settings import MiningSettings
 from minia_spark.mining.tables import STRUCTURES, TUNING
 from minia_spark.report.settings import ReportSettings
+from minia_spark.report.tables import SITE
 from minia_spark.structures.tables import LINEAGE, STRUCTURE_IMAGES
 from minia_spark.thumbnails.tables import THUMBNAILS
 from minia_spark.words.settings import WordsSettings
 from minia_spark.words.tables import WORD_COUNTS, WORDS
-
-SITE = Artefact("report", "The page: HTML, pictures and CSV files.")
 
 REPORT = Stage(
     name="report",
@@ -51,4 +49,4 @@ ROOM = Room(
     stages=(REPORT,),
 )
 
-__all__ = ["REPORT", "ROOM", "SITE"]
+__all__ = ["REPORT", "ROOM"]

@@ -10,9 +10,9 @@ from __future__ import annotations
 import tempfile
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -22,11 +22,9 @@ import pyarrow.fs as pafs
 from numpy.typing import NDArray
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
-from pyspark.sql.types import StructType
 
 from minia_spark import __version__
 from minia_spark.base.arrow import to_lists
-from minia_spark.base.settings import StageSettings
 from minia_spark.codebook.settings import CodebookSettings
 from minia_spark.codebook.tables import CODEBOOKS
 from minia_spark.drift.measure import Drift, advice, beyond
@@ -39,13 +37,13 @@ from minia_spark.features.tables import FEATURES
 from minia_spark.ingest.tables import IMAGES, REJECTS
 from minia_spark.mining.settings import MiningSettings
 from minia_spark.mining.tables import STRUCTURES, TUNING
-from minia_spark.report import SITE
 from minia_spark.report.data import (
     IMAGE_ROWS,
     BatchDrift,
     CodebookData,
     DriftData,
     MatchedImage,
+    PanelData,
     RejectCount,
     ReportData,
     RunSummary,
@@ -57,86 +55,33 @@ from minia_spark.report.data import (
 )
 from minia_spark.report.settings import ReportSettings
 from minia_spark.report.site import named_labels, render, wanted_images
+from minia_spark.report.tables import SITE
 from minia_spark.structures.tables import LINEAGE, STRUCTURE_IMAGES
 from minia_spark.thumbnails.tables import THUMBNAILS
-from minia_spark.warehouse.records import Entry, now
+from minia_spark.warehouse.records import now
+from minia_spark.words.counts import word_occurrences
 from minia_spark.words.settings import WordsSettings
-from minia_spark.words.tables import WORD_COUNTS, WORDS
+from minia_spark.words.tables import WORDS
 
 __all__ = ["run"]
-
-_Model = TypeVar("_Model", bound=StageSettings)
 
 _MOST_CENTRES = 5_000  # drawn in the plot of the codebook
 _STEPS = 1 << 20  # of chance, where descriptors are sampled
 _IMAGES_AT_ONCE = 1_000  # whose thumbnails are held at the same time
 
 
-@dataclass(frozen=True)
-class _Tables:
-    """What the step may read of one variant: its tables, and those that have no variants."""
-
-    context: Context
-    variant: str | None
-
-    def settings(self, model: type[_Model]) -> _Model:
-        return self.context.settings(model)
-
-    def entries(self, table: Table) -> list[Entry]:
-        found = self.context.entries_of(table)
-        return [e for e in found if not table.variants or e.variant == self.variant]
-
-    def count(self, table: Table) -> int:
-        return sum(entry.rows or 0 for entry in self.entries(table))
-
-    def rows(
-        self, table: Table, columns: Sequence[str], where: ds.Expression | None = None
-    ) -> Iterator[pa.RecordBatch]:
-        """Yield rows without Spark, file after file; `where` is a filter."""
-        storage = self.context.warehouse.storage
-        for entry in self.entries(table):
-            files = ds.dataset(
-                storage.full(entry.path), filesystem=storage.filesystem, format="parquet"
-            )
-            for batch in files.to_batches(columns=list(columns), filter=where):
-                if batch.num_rows:
-                    yield batch
-
-    def columns(self, table: Table, *names: str) -> DataFrame:
-        """Return some columns of a table."""
-        return _columns(self.context, table, self.entries(table), names)
-
-    def collected(self, frame: DataFrame, what: str) -> pa.Table:
-        with self.context.watched(" ".join(filter(None, (self.variant, what)))):
-            return frame.toArrow()
-
-
-def _columns(
-    context: Context, table: Table, entries: Sequence[Entry], names: Sequence[str]
-) -> DataFrame:
-    """Return some columns of a table; their types are known, so no job has to look for them."""
-    schema = StructType([f for f in table.stored_schema().fields if f.name in names])
-    paths = [context.pattern(entry.path) for entry in entries]
-    return context.spark.read.schema(schema).parquet(*paths)
-
-
 def run(context: Context) -> None:
-    """Write the site and publish it."""
+    """Build the page of everything there is."""
     settings = context.settings(ReportSettings)
-    names = list(dict.fromkeys(entry.variant for entry in context.entries_of(STRUCTURES)))
-    variants = [_variant(_Tables(context, name)) for name in names]
-    of_none = _Tables(context, None)
-    labels = _label_counts(of_none, [card for v in variants for card in v.structures])
+    names = list(dict.fromkeys(e.variant for e in context.entries_of(STRUCTURES)))
+    variants = [_variant(context.of_variant(name)) for name in names]
+    labels = _label_counts(context, [card for found in variants for card in found.structures])
     data = ReportData(
         run=_summary(context, several=len(names) > 1),
         variants=variants,
+        panels=_panels(context),
         labels={label: n for label, n in labels.items() if label is not None},
         labelled=sum(labels.values()),
-        panels=[
-            (panel.title, load(panel.show)(context))
-            for panel in context.panels
-            if all(map(context.has, panel.reads))
-        ],
         advice=_advice(context, variants),
     )
     shown: dict[str, int] = {
@@ -154,7 +99,7 @@ def run(context: Context) -> None:
         rendered = render(
             data,
             target,
-            _thumbnails(of_none, wanted_images(data.variants, **shown)),
+            _thumbnails(context, wanted_images(data.variants, **shown)),
             **shown,
             csv_rows=settings.csv_rows,
             seen_from_above=True,
@@ -183,28 +128,48 @@ def _advice(context: Context, variants: Sequence[VariantData]) -> list[str]:
     return found
 
 
-def _variant(tables: _Tables) -> VariantData:
-    """Return what one extractor's features led to."""
-    mining = tables.settings(MiningSettings)
+def _columns(context: Context, table: Table, schema: str) -> DataFrame:
+    """Return some columns of a table; as they are named, Spark starts no job to find them."""
+    paths = [context.pattern(entry.path) for entry in context.entries_of(table)]
+    return context.spark.read.schema(schema).parquet(*paths)
+
+
+def _collected(context: Context, frame: DataFrame, what: str) -> pa.Table:
+    with context.watched(what):
+        return frame.toArrow()
+
+
+def _variant(context: Context) -> VariantData:
+    """Return what the features led to."""
+    mining = context.settings(MiningSettings)
     judged = mining.decoys > 0 and mining.seeds > 0
-    counts = _word_counts(tables)
+    counts = word_occurrences(context)
     return VariantData(
-        name=tables.variant or "features",
-        structures=_cards(tables, judged=judged),
-        structures_total=tables.count(STRUCTURES),
-        established_total=_established_total(tables) if judged else None,
+        name=context.variant or "features",
+        structures=_cards(context, judged=judged),
+        structures_total=context.rows(STRUCTURES),
+        established_total=_established_total(context) if judged else None,
         max_q=mining.max_q if mining.decoys > 0 else None,
         min_stability=mining.min_stability if mining.seeds > 0 else None,
         features=int(counts.sum()),
         mining=[
             reason
-            for batch in tables.rows(TUNING, ["reasons"])
-            for reasons in batch["reasons"].to_pylist()
+            for rows in context.rows_here(TUNING, ["reasons"])
+            for reasons in rows["reasons"].to_pylist()
             for reason in reasons
         ],
-        codebook=_codebook(tables, counts),
-        drift=_drift(tables),
+        codebook=_codebook(context, counts),
+        drift=_drift(context),
     )
+
+
+def _panels(context: Context) -> list[PanelData]:
+    """Return what the rooms show, where they have something to show."""
+    return [
+        PanelData(title=panel.title, html=load(panel.show)(context))
+        for panel in context.panels
+        if all(context.has(output) for output in panel.reads)
+    ]
 
 
 def _summary(context: Context, *, several: bool) -> RunSummary:
@@ -238,13 +203,11 @@ def _summary(context: Context, *, several: bool) -> RunSummary:
 def _rejects(context: Context) -> list[RejectCount]:
     if not context.rows(REJECTS):
         return []
-    entries = context.entries_of(REJECTS)
-    rejects = _columns(context, REJECTS, entries, ("stage", "reason", "uri", "detail"))
+    rejects = _columns(context, REJECTS, "stage string, reason string, uri string, detail string")
     counted = rejects.groupBy("reason", "stage").agg(
         F.count("*").alias("records"), F.min(F.struct("uri", "detail")).alias("example")
     )
-    with context.watched("rejects"):
-        rows = counted.toArrow().to_pylist()
+    rows = _collected(context, counted, "rejects").to_pylist()
     return [
         RejectCount(
             reason=row["reason"],
@@ -257,63 +220,54 @@ def _rejects(context: Context) -> list[RejectCount]:
     ]
 
 
-def _label_counts(tables: _Tables, cards: Sequence[StructureCard]) -> dict[str | None, int]:
+def _label_counts(context: Context, cards: Sequence[StructureCard]) -> dict[str | None, int]:
     """Return in how many images of the collection the labels shown are; None: all other labels."""
     shown = sorted({label for card in cards for label in named_labels(card.labels)})
     if not shown:
         return {}
-    images = tables.columns(IMAGES, "label").where("label is not null")
+    images = _columns(context, IMAGES, "label string").where("label is not null")
     label = F.when(F.col("label").isin(shown), F.col("label")).alias("label")
-    table = tables.collected(images.groupBy(label).count(), "labels")
+    table = _collected(context, images.groupBy(label).count(), "labels")
     return dict(zip(table["label"].to_pylist(), table["count"].to_pylist(), strict=True))
 
 
-def _word_counts(tables: _Tables) -> NDArray[np.int64]:
-    """Return how often each word occurs in the whole collection, shape (K,)."""
-    counts = np.zeros(tables.count(CODEBOOKS), dtype=np.int64)
-    for batch in tables.rows(WORD_COUNTS, ["word", "occurrences"]):
-        np.add.at(counts, batch["word"].to_numpy(), batch["occurrences"].to_numpy())
-    return counts
-
-
-def _codebook(tables: _Tables, counts: NDArray[np.int64]) -> CodebookData:
-    words = tables.settings(WordsSettings)
+def _codebook(context: Context, counts: NDArray[np.int64]) -> CodebookData:
+    words = context.settings(WordsSettings)
     every = -(-len(counts) // _MOST_CENTRES)
     pieces = []
-    for batch in tables.rows(CODEBOOKS, ["word", "centre"]):
+    for batch in context.rows_here(CODEBOOKS, ["word", "centre"]):
         numbers = batch["word"].to_numpy()
         chosen = np.flatnonzero(numbers % every == 0)
         values, _ = to_lists(batch["centre"].take(pa.array(chosen)))
         pieces.append((numbers[chosen], values.reshape(len(chosen), -1)))
     order = np.argsort(np.concatenate([numbers for numbers, _ in pieces]))
     centres = np.concatenate([values for _, values in pieces])[order].astype(np.float32)
-    head = next(tables.rows(CODEBOOKS, ["version", "cost_history"], ds.field("word") == 0))
+    head = next(context.rows_here(CODEBOOKS, ["version", "cost_history"], ds.field("word") == 0))
     return CodebookData(
         version=head["version"][0].as_py(),
         word_counts=counts,
         centres=centres,
-        descriptors=_sampled_descriptors(tables, int(counts.sum())).astype(np.float32),
+        descriptors=_sampled_descriptors(context, int(counts.sum())).astype(np.float32),
         outlier_deviations=words.outlier_deviations,
         outliers_dropped=words.drop_outliers,
         costs=head["cost_history"][0].as_py(),
     )
 
 
-def _sampled_descriptors(tables: _Tables, total: int) -> NDArray[np.generic]:
+def _sampled_descriptors(context: Context, total: int) -> NDArray[np.generic]:
     """Return about as many descriptors as wanted, shape (n, dimension).
 
     A run of neighbours from every image, as long as its share asks for, rounded up or down by
     chance; chance is a hash of the image's name. No Python process sees the descriptors that are
     not chosen.
     """
-    wanted = tables.settings(ReportSettings).sampled_descriptors
-    paths = [tables.context.pattern(entry.path) for entry in tables.entries(FEATURES)]
-    features = tables.context.spark.read.parquet(*paths)  # with the layout of the descriptors
+    wanted = context.settings(ReportSettings).sampled_descriptors
+    features = context.read(FEATURES)
     layout = features.schema["descriptors"].metadata
     dtype, dim = np.dtype(layout["dtype"]), int(layout["dimension"])
     if not wanted or not total:
         return np.zeros((0, dim), dtype=dtype)
-    seed = tables.settings(CodebookSettings).seed
+    seed = context.settings(CodebookSettings).seed
 
     def draw(number: int, below: Column) -> Column:
         return F.pmod(F.xxhash64("batch", "image_id", F.lit(seed), F.lit(number)), below)
@@ -336,19 +290,19 @@ def _sampled_descriptors(tables: _Tables, total: int) -> NDArray[np.generic]:
             ).alias("descriptors"),
         )
     )
-    table = tables.collected(chosen, "descriptors")
+    table = _collected(context, chosen, "descriptors")
     table = table.sort_by([("batch", "ascending"), ("image_id", "ascending")])
     blocks = table["descriptors"].to_pylist()
     return np.frombuffer(b"".join(blocks), dtype=dtype).reshape(-1, dim)
 
 
-def _drift(tables: _Tables) -> DriftData:
-    limits = tables.settings(DriftSettings)
+def _drift(context: Context) -> DriftData:
+    limits = context.settings(DriftSettings)
     names = [field.name for field in fields(Drift)]
     batches = []
     rows = (
         row
-        for batch in tables.rows(DRIFT, ["batch", "in_training", *names])
+        for batch in context.rows_here(DRIFT, ["batch", "in_training", *names])
         for row in batch.to_pylist()
     )
     for row in sorted(rows, key=lambda row: str(row["batch"])):
@@ -375,9 +329,9 @@ def _drift(tables: _Tables) -> DriftData:
     )
 
 
-def _established_total(tables: _Tables) -> int:
+def _established_total(context: Context) -> int:
     wanted = ds.field("significant") & ds.field("reproducible")
-    return sum(b.num_rows for b in tables.rows(STRUCTURES, ["structure_id"], wanted))
+    return sum(b.num_rows for b in context.rows_here(STRUCTURES, ["structure_id"], wanted))
 
 
 _STRUCTURE = ("structure_id", "words", "frequencies", "sets", "support", "expected_support")
@@ -386,12 +340,12 @@ _FATE = ("structure_id", "lineage_id", "event", "older_state", "older_structure_
 _CHANGE = ("words_gained", "words_lost")
 
 
-def _cards(tables: _Tables, *, judged: bool) -> list[StructureCard]:
-    wanted = ds.field("structure_id") < tables.settings(ReportSettings).structures
+def _cards(context: Context, *, judged: bool) -> list[StructureCard]:
+    wanted = ds.field("structure_id") < context.settings(ReportSettings).structures
     structures = sorted(
         (
             row
-            for batch in tables.rows(STRUCTURES, [*_STRUCTURE, *_JUDGEMENT], wanted)
+            for batch in context.rows_here(STRUCTURES, [*_STRUCTURE, *_JUDGEMENT], wanted)
             for row in batch.to_pylist()
         ),
         key=lambda row: int(row["structure_id"]),
@@ -400,11 +354,11 @@ def _cards(tables: _Tables, *, judged: bool) -> list[StructureCard]:
         return []
     fates = {
         row["structure_id"]: row
-        for batch in tables.rows(LINEAGE, [*_FATE, *_CHANGE], wanted)
+        for batch in context.rows_here(LINEAGE, [*_FATE, *_CHANGE], wanted)
         for row in batch.to_pylist()
     }
-    matches = _matches(tables)
-    images = _best_images(tables, matches)
+    matches = _matches(context)
+    images = _best_images(context, matches)
     return [
         _card(row, fates[row["structure_id"]], matches, images[row["structure_id"]], judged=judged)
         for row in structures
@@ -453,20 +407,26 @@ def _name(structure_id: int) -> str:
     return f"s{structure_id:04d}"
 
 
-def _matches(tables: _Tables) -> pa.Table:
+def _matches(context: Context) -> pa.Table:
     """Return the images of the structures shown, by structure and rank.
 
     One row an image up to the last that is listed, with the numbers of the features that matched
     up to the last that is drawn; the images behind these are counted by label: their rows have no
     rank, and `images` says how many they are.
     """
-    settings = tables.settings(ReportSettings)
+    settings = context.settings(ReportSettings)
     listed = max(settings.csv_rows, settings.images_per_structure)
-    of_match = ("structure_id", "rank", "image_id", "batch", "overlap", "words_held", "features")
-    matches = tables.columns(STRUCTURE_IMAGES, *of_match).where(
-        F.col("structure_id") < settings.structures
+    matches = _columns(
+        context,
+        STRUCTURE_IMAGES,
+        "structure_id int, rank int, image_id string, batch string, overlap double, "
+        "words_held int, features array<int>",
+    ).where(F.col("structure_id") < settings.structures)
+    images = _columns(
+        context,
+        IMAGES,
+        "batch string, image_id string, label string, ra_deg double, dec_deg double",
     )
-    images = tables.columns(IMAGES, "batch", "image_id", "label", "ra_deg", "dec_deg")
     joined = matches.join(images, ["batch", "image_id"])
     drawn = F.when(F.col("rank") <= settings.images_per_structure, F.col("features"))
     own = [F.col(name) for name in IMAGE_ROWS.names if name != "label"]
@@ -481,12 +441,12 @@ def _matches(tables: _Tables) -> pa.Table:
         "images",
         *(F.col(f"row.{name}").alias(name) for name in (*names, "features")),
     )
-    return tables.collected(flat, "images of structures").sort_by(
+    return _collected(context, flat, "images of structures").sort_by(
         [("structure_id", "ascending"), ("rank", "ascending")]
     )
 
 
-def _best_images(tables: _Tables, matches: pa.Table) -> dict[int, list[MatchedImage]]:
+def _best_images(context: Context, matches: pa.Table) -> dict[int, list[MatchedImage]]:
     """Return the images to draw of every structure, by rank, with the features that matched."""
     drawn = matches.filter(pc.is_valid(matches["features"])).to_pylist()
     found: dict[int, list[MatchedImage]] = defaultdict(list)
@@ -496,7 +456,7 @@ def _best_images(tables: _Tables, matches: pa.Table) -> dict[int, list[MatchedIm
     for row in drawn:
         needed[row["batch"], row["image_id"]].update(row["features"])
     numbers = {key: np.array(sorted(own), dtype=np.int32) for key, own in needed.items()}
-    located = _located(tables, numbers)
+    located = _located(context, numbers)
     for row in drawn:
         key = (row["batch"], row["image_id"])
         at = np.searchsorted(numbers[key], row["features"])
@@ -517,26 +477,28 @@ def _best_images(tables: _Tables, matches: pa.Table) -> dict[int, list[MatchedIm
 
 
 def _located(
-    tables: _Tables, numbers: Mapping[tuple[str, str], NDArray[np.int32]]
+    context: Context, numbers: Mapping[tuple[str, str], NDArray[np.int32]]
 ) -> dict[tuple[str, str], tuple[NDArray[Any], ...]]:
     """Return x, y, size and word of some features of some images; one pass over two tables."""
-    keys = _keys(tables, numbers, numbers.values())
+    keys = _keys(context, numbers, numbers.values())
     places = ("x", "y", "size")
+    lists = ", ".join(f"{name} array<float>" for name in places)
+    of_image = "batch string, image_id string"
 
     def of_matched(name: str) -> Column:
         return F.transform("numbers", lambda number: F.get(name, number)).alias(name)
 
-    features = tables.columns(FEATURES, "batch", "image_id", *places).join(
+    features = _columns(context, FEATURES, f"{of_image}, {lists}").join(
         F.broadcast(keys), ["batch", "image_id"]
     )
-    words = tables.columns(WORDS, "batch", "image_id", "feature_words").join(
+    words = _columns(context, WORDS, f"{of_image}, feature_words array<int>").join(
         F.broadcast(keys), ["batch", "image_id"]
     )
     both = features.select("batch", "image_id", *map(of_matched, places)).unionByName(
         words.select("batch", "image_id", of_matched("feature_words")), allowMissingColumns=True
     )
     found: dict[tuple[str, str], dict[str, NDArray[Any]]] = defaultdict(dict)
-    for row in tables.collected(both, "matched features").to_pylist():
+    for row in _collected(context, both, "matched features").to_pylist():
         for name in places:
             if row[name] is not None:
                 found[row["batch"], row["image_id"]][name] = np.array(row[name], np.float32)
@@ -546,26 +508,31 @@ def _located(
     return {key: tuple(own[name] for name in (*places, "words")) for key, own in found.items()}
 
 
-def _thumbnails(tables: _Tables, wanted: Sequence[tuple[str, str]]) -> Iterator[Thumbnail]:
+def _thumbnails(context: Context, wanted: Sequence[tuple[str, str]]) -> Iterator[Thumbnail]:
     """Yield the thumbnails of some images, so many at once."""
-    columns = ("batch", "image_id", "width", "height", "format", "data")
-    table = tables.columns(THUMBNAILS, *columns)
+    if not context.view.of_table("thumbnails"):
+        return
+    table = _columns(
+        context,
+        THUMBNAILS,
+        "batch string, image_id string, width int, height int, jpeg binary, format string",
+    )
     for first in range(0, len(wanted), _IMAGES_AT_ONCE):
-        keys = _keys(tables, wanted[first : first + _IMAGES_AT_ONCE])
+        keys = _keys(context, wanted[first : first + _IMAGES_AT_ONCE])
         chosen = table.join(F.broadcast(keys), ["batch", "image_id"])
-        for row in tables.collected(chosen, "thumbnails").to_pylist():
+        for row in _collected(context, chosen, "thumbnails").to_pylist():
             yield Thumbnail(
                 batch=row["batch"],
                 image_id=row["image_id"],
                 width=row["width"],
                 height=row["height"],
-                data=row["data"],
+                data=row["jpeg"],
                 format=row["format"],
             )
 
 
 def _keys(
-    tables: _Tables,
+    context: Context,
     images: Iterable[tuple[str, str]],
     numbers: Iterable[NDArray[np.int32]] | None = None,
 ) -> DataFrame:
@@ -577,4 +544,4 @@ def _keys(
     }
     if numbers is not None:
         columns["numbers"] = pa.array([own.tolist() for own in numbers], pa.list_(pa.int32()))
-    return tables.context.spark.createDataFrame(pa.table(columns))
+    return context.spark.createDataFrame(pa.table(columns))

@@ -45,11 +45,11 @@ def deep_field() -> NDArray[np.uint8]:
         scikit-image is not installed.
     """
     try:
-        from skimage import data  # noqa: PLC0415 - an extra of the demo, not needed otherwise
+        from skimage import data  # noqa: PLC0415 - only the demo needs it
     except ImportError as error:
         raise MiniaError(
             "the Hubble deep field picture comes with scikit-image, which is not installed: "
-            "pip install 'minia-spark[demo]'"
+            "pip install scikit-image"
         ) from error
     return np.asarray(data.hubble_deep_field(), dtype=np.uint8)
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,17 +17,12 @@ from minia_spark.base.ragged import first_difference, offsets_of, row_numbers
 from minia_spark.smh.hashing import MAX_EXPANDED_FREQUENCY, MAX_PERMUTATIONS
 
 __all__ = [
-    "MAX_WEIGHT",
-    "MIN_WEIGHT",
     "Documents",
     "Links",
     "MalformedError",
     "SetList",
     "Signatures",
 ]
-
-MIN_WEIGHT, MAX_WEIGHT = 1e-30, 1e30
-"""Bounds of a document weight: within them no weighted minimum leaves the range of float32."""
 
 _U32_MAX = 2**32 - 1
 
@@ -69,8 +63,6 @@ class Documents:
         Distinct within a document, in any order.
     frequencies : uint32 array, shape (nnz,), optional
         How often the document holds the item, >= 1.
-    weights : float64 array, shape (n,), optional
-        One positive weight a document, within [1e-30, 1e30].
 
     Raises
     ------
@@ -82,7 +74,6 @@ class Documents:
     offsets: NDArray[np.int64]
     items: NDArray[np.uint32]
     frequencies: NDArray[np.uint32] | None = None
-    weights: NDArray[np.float64] | None = None
 
     def __post_init__(self) -> None:
         _check_array("keys", self.keys, np.uint32, (len(self.offsets) - 1,))
@@ -92,14 +83,6 @@ class Documents:
             zero = np.flatnonzero(self.frequencies == 0)
             if zero.size:
                 raise MalformedError("a document holds an item 0 times", self._row_of(zero[0]))
-        if self.weights is not None:
-            _check_array("weights", self.weights, np.float64, self.keys.shape)
-            wrong = np.flatnonzero(~((self.weights >= MIN_WEIGHT) & (self.weights <= MAX_WEIGHT)))
-            if wrong.size:
-                raise MalformedError(
-                    f"weight {self.weights[wrong[0]]} is not within [{MIN_WEIGHT}, {MAX_WEIGHT}]",
-                    int(wrong[0]),
-                )
         self._check_distinct()
 
     def __len__(self) -> int:
@@ -108,27 +91,24 @@ class Documents:
 
     @staticmethod
     def concatenate(batches: Sequence[Documents]) -> Documents:
-        """Join batches, at least one; frequencies and weights stay if all batches have them."""
+        """Join batches, at least one; frequencies stay if all batches have them."""
         if len(batches) == 1:
             return batches[0]
         frequencies = [b.frequencies for b in batches if b.frequencies is not None]
-        weights = [b.weights for b in batches if b.weights is not None]
         return Documents(
             np.concatenate([batch.keys for batch in batches]),
             offsets_of(np.concatenate([np.diff(batch.offsets) for batch in batches])),
             np.concatenate([batch.items for batch in batches]),
             np.concatenate(frequencies) if len(frequencies) == len(batches) else None,
-            np.concatenate(weights) if len(weights) == len(batches) else None,
         )
 
-    def require(self, *, expand: bool, weighted: bool) -> None:
+    def require(self, *, expand: bool) -> None:
         """Refuse documents that lack what an option needs.
 
         Raises
         ------
         MalformedError
-            When `expand` is on and there are no frequencies or one above the limit, or when
-            `weighted` is on and there are no weights.
+            When `expand` is on and there are no frequencies or one above the limit.
         """
         if expand and self.frequencies is None:
             raise MalformedError("frequency expansion needs documents with frequencies")
@@ -140,8 +120,6 @@ class Documents:
                     f"{MAX_EXPANDED_FREQUENCY}",
                     self._row_of(large[0]),
                 )
-        if weighted and self.weights is None:
-            raise MalformedError("weighted minima need documents with weights")
 
     def _row_of(self, position: int) -> int:
         return int(np.searchsorted(self.offsets, position, side="right")) - 1
@@ -170,8 +148,8 @@ class Signatures:
         Number of documents that hold the item, >= 1.
     occurrences : uint64 array, shape (v,)
         Sum of the item's frequencies, >= ``documents``.
-    minima : uint32 or float32 array, shape (v, tables * tuple_size)
-        Column ``table * tuple_size + position``; float32 (finite, >= 0) for weighted documents.
+    minima : uint32 array, shape (v, tables * tuple_size)
+        Column ``table * tuple_size + position``.
     tuple_size, tables : int
         r and l, both >= 1.
 
@@ -184,7 +162,7 @@ class Signatures:
     items: NDArray[np.uint32]
     documents: NDArray[np.uint32]
     occurrences: NDArray[np.uint64]
-    minima: NDArray[np.uint32] | NDArray[np.float32]
+    minima: NDArray[np.uint32]
     tuple_size: int
     tables: int
 
@@ -194,8 +172,7 @@ class Signatures:
         _check_array("items", self.items, np.uint32, (len(self.items),))
         _check_array("documents", self.documents, np.uint32, shape)
         _check_array("occurrences", self.occurrences, np.uint64, shape)
-        kind = np.float32 if self.weighted else np.uint32
-        _check_array("minima", self.minima, kind, (*shape, self.tables * self.tuple_size))
+        _check_array("minima", self.minima, np.uint32, (*shape, self.tables * self.tuple_size))
         descending = np.flatnonzero(self.items[1:] <= self.items[:-1])
         if descending.size:
             raise MalformedError("items do not ascend", int(descending[0]) + 1)
@@ -204,21 +181,10 @@ class Signatures:
             raise MalformedError(
                 "an item needs at least one document and as many occurrences", int(wrong[0])
             )
-        if self.weighted:
-            # the bit patterns of 0.0 .. the largest finite float32 are exactly these integers
-            limit = np.float32(np.inf).view(np.uint32)
-            wrong = np.flatnonzero((self.minima.view(np.uint32) >= limit).any(axis=1))
-            if wrong.size:
-                raise MalformedError("a weighted minimum is not finite and >= 0", int(wrong[0]))
 
     def __len__(self) -> int:
         """Return the number of items."""
         return len(self.items)
-
-    @property
-    def weighted(self) -> bool:
-        """Whether the minima are float32."""
-        return bool(self.minima.dtype == np.float32)
 
     def take(self, rows: slice) -> Signatures:
         """Return a range of rows (views)."""
@@ -232,11 +198,11 @@ class Signatures:
         )
 
     @staticmethod
-    def empty(*, tuple_size: int, tables: int, weighted: bool = False) -> Signatures:
+    def empty(*, tuple_size: int, tables: int) -> Signatures:
         """Return the signatures of a corpus without items."""
         _check_settings(tuple_size, tables)
         none = np.zeros(0, dtype=np.uint32)
-        minima = np.zeros((0, tuple_size * tables), dtype=minima_dtype(weighted))
+        minima = np.zeros((0, tuple_size * tables), dtype=np.uint32)
         return Signatures(none, none, none.astype(np.uint64), minima, tuple_size, tables)
 
     @staticmethod
@@ -256,27 +222,19 @@ class Signatures:
         )
 
 
-def minima_dtype(weighted: bool) -> np.dtype[Any]:
-    """Return the type of minima: float32 for weighted documents, uint32 otherwise."""
-    return np.dtype(np.float32 if weighted else np.uint32)
-
-
 def require_same_shape(parts: Sequence[Signatures]) -> None:
     """Refuse signatures that were made with different settings.
 
     Raises
     ------
     MalformedError
-        When there is no part, or tuple size, number of tables or kind differ.
+        When there is no part, or tuple size or number of tables differ.
     """
     if not parts:
         raise MalformedError("there are no signatures to merge")
-    kinds = {(part.tuple_size, part.tables, part.weighted) for part in parts}
+    kinds = {(part.tuple_size, part.tables) for part in parts}
     if len(kinds) > 1:
-        found = "; ".join(
-            f"tuple size {r}, {tables} tables, {'weighted' if weighted else 'unweighted'}"
-            for r, tables, weighted in sorted(kinds)
-        )
+        found = "; ".join(f"tuple size {r}, {tables} tables" for r, tables in sorted(kinds))
         raise MalformedError(f"signatures of different settings cannot be merged: {found}")
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Literal, Protocol
 
@@ -11,7 +11,6 @@ from minia_spark.base.errors import SettingsError
 from minia_spark.smh.arrays import Documents, Links, SetList, Signatures
 from minia_spark.smh.hashing import DEFAULT_SEED
 from minia_spark.smh.native import BUILD_HINT, NativeEngine, find_binary
-from minia_spark.smh.twin import DatasketchEngine
 
 __all__ = ["Engine", "get_engine"]
 
@@ -38,7 +37,6 @@ class Engine(Protocol):
         tables: int,
         seed: int = DEFAULT_SEED,
         expand: bool = False,
-        weighted: bool = False,
         table_range: tuple[int, int] | None = None,
     ) -> Signatures:
         """Return the signatures of documents: :func:`~minia_spark.smh.twin.sketch_batch`."""
@@ -51,13 +49,9 @@ class Engine(Protocol):
         tables: int,
         seed: int = DEFAULT_SEED,
         expand: bool = False,
-        weighted: bool = False,
         table_range: tuple[int, int] | None = None,
     ) -> Iterator[Signatures]:
         """Yield the same in blocks of bounded size, items ascending; at least one block."""
-
-    def merge(self, parts: Sequence[Signatures]) -> Signatures:
-        """Merge signatures: :func:`~minia_spark.smh.twin.merge_signatures`."""
 
     def mine(
         self,
@@ -98,7 +92,7 @@ def get_engine(
         The binary; without it the usual places are searched, see
         :func:`minia_spark.smh.native.find_binary`.
     threads : int
-        Threads of a native process.
+        Threads of a native process; datasketch has one.
 
     Returns
     -------
@@ -115,11 +109,17 @@ def get_engine(
     if name == "datasketch":
         if binary is not None:
             raise SettingsError("the datasketch engine has no binary; leave out its path")
-        return DatasketchEngine()
+        return _datasketch()
     found = find_binary(binary)
     if found is not None:
         return NativeEngine(found, threads=threads)
     if name == "native":
         raise SettingsError(f"the smh binary is not found; {BUILD_HINT}")
     _LOG.warning("no smh binary found, mining with datasketch, which is slower; %s", BUILD_HINT)
+    return _datasketch()
+
+
+def _datasketch() -> Engine:
+    from minia_spark.smh.twin import DatasketchEngine  # noqa: PLC0415 - slow to import
+
     return DatasketchEngine()

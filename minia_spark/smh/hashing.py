@@ -7,11 +7,10 @@ from it. A document's key depends on its name alone.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 
 import numpy as np
-from datasketch import MinHash
-from datasketch.hashfunc import sha1_hash32
 from numpy.typing import NDArray
 
 from minia_spark.base.errors import SettingsError
@@ -24,7 +23,6 @@ __all__ = [
     "REPLICA_STEP",
     "affine",
     "document_key",
-    "exponential",
     "fmix32",
     "permutations",
     "replica_keys",
@@ -43,8 +41,6 @@ MAX_EXPANDED_FREQUENCY = 1 << 20
 """Largest frequency of one item in one document that can be expanded into replicas."""
 
 _MAX_SEED = 2**32 - 1
-_SQRT_HALF = 0.7071067811865476
-_LN_2 = 0.6931471805599453
 
 
 def permutations(seed: int, *, tuple_size: int, tables: int) -> NDArray[np.uint32]:
@@ -75,6 +71,8 @@ def permutations(seed: int, *, tuple_size: int, tables: int) -> NDArray[np.uint3
             "tuple size and number of tables must be at least 1 and their product at most "
             f"{MAX_PERMUTATIONS}, got {tuple_size} and {tables}"
         )
+    from datasketch import MinHash  # noqa: PLC0415 - half a second, and only the twin draws
+
     drawn: NDArray[np.uint32] = MinHash(num_perm=count, seed=seed, scheme="affine32").permutations
     return drawn
 
@@ -93,7 +91,8 @@ def document_key(image_id: str) -> int:
         0 to 2**32 - 1. Two images may share a key (an even chance of one such pair among 77,000
         images); they then count as one element of the sketch, which does no harm at that rate.
     """
-    return int(sha1_hash32(image_id.encode()))
+    digest = hashlib.sha1(image_id.encode(), usedforsecurity=False).digest()
+    return int.from_bytes(digest[:4], "little")
 
 
 def fmix32(keys: NDArray[np.uint32]) -> NDArray[np.uint32]:
@@ -134,7 +133,7 @@ def affine(keys: NDArray[np.uint32], drawn: NDArray[np.uint32]) -> NDArray[np.ui
 
 def replica_keys(
     keys: NDArray[np.uint32], frequencies: NDArray[np.uint32], *, limit: int
-) -> Iterator[tuple[NDArray[np.uint32], NDArray[np.int64]]]:
+) -> Iterator[NDArray[np.uint32]]:
     """Keys of frequency-expanded documents: ``key + j * REPLICA_STEP`` for j = 0 .. f - 1.
 
     Parameters
@@ -145,9 +144,7 @@ def replica_keys(
 
     Yields
     ------
-    keys : uint32 array, shape (<= limit,)
-    sources : int64 array, same shape
-        Which of the n documents each key comes from.
+    uint32 array, shape (<= limit,)
     """
     ends = offsets_of(frequencies)
     step = np.uint32(REPLICA_STEP)
@@ -155,45 +152,4 @@ def replica_keys(
         places = np.arange(start, min(start + limit, int(ends[-1])), dtype=np.int64)
         sources = np.searchsorted(ends, places, side="right") - 1
         replicas = (places - ends[sources]).astype(np.uint32)
-        yield keys[sources] + replicas * step, sources
-
-
-def exponential(values: NDArray[np.uint32]) -> NDArray[np.float64]:
-    """Turn uniform 32-bit values into exponentially distributed ones: ``-ln((v + 1) / 2**32)``.
-
-    The smallest of ``exponential(v_e) / w_e`` over elements e falls on e with probability
-    ``w_e / sum(w)``: this is what makes a minimum weighted.
-
-    The logarithms of C libraries differ in the last bit. This one consists of correctly rounded
-    IEEE operations (+ - * /) in a fixed order, without fused multiply-add, so that C++ and NumPy
-    give the same bits:
-
-    - ``v + 1 = m * 2**e`` with m in [sqrt(1/2), sqrt(2)), ``s = (m - 1) / (m + 1)``, ``z = s * s``;
-    - ``p = 1/21``; for d = 19, 17, ..., 3: ``p = p * z + 1/d``; ``p = p * z + 1``;
-    - the logarithm is ``(e - 32) * LN2 + (2 * s) * p`` (area hyperbolic tangent series,
-      truncation error below 2e-17), the value ``0 - logarithm``.
-
-    Parameters
-    ----------
-    values : uint32 array, any shape
-
-    Returns
-    -------
-    float64 array, same shape
-        Between +0.0 (v = 2**32 - 1) and 32 ln 2 (v = 0).
-    """
-    mantissa, exponent = np.frexp(values.astype(np.float64) + 1.0)
-    low = mantissa < _SQRT_HALF
-    mantissa[low] *= 2.0
-    exponent = exponent - low - 32
-    s = (mantissa - 1.0) / (mantissa + 1.0)
-    z = s * s
-    series = np.full_like(z, 1.0 / 21.0)
-    for divisor in range(19, 2, -2):
-        series *= z
-        series += 1.0 / divisor
-    series *= z
-    series += 1.0
-    logarithm = exponent * _LN_2 + (2.0 * s) * series
-    result: NDArray[np.float64] = 0.0 - logarithm
-    return result
+        yield keys[sources] + replicas * step

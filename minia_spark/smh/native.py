@@ -8,14 +8,12 @@ from __future__ import annotations
 
 import os
 import shutil
-import sys
-import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import closing
 from pathlib import Path
 
 from minia_spark.base.errors import SettingsError
-from minia_spark.smh.arrays import Documents, Links, SetList, Signatures, require_same_shape
+from minia_spark.smh.arrays import Documents, Links, SetList, Signatures
 from minia_spark.smh.hashing import DEFAULT_SEED
 from minia_spark.smh.process import stream_through
 from minia_spark.smh.sets import check_table_range
@@ -40,8 +38,8 @@ def find_binary(path: str | Path | None = None) -> Path | None:
     Parameters
     ----------
     path : str or Path, optional
-        Where it must be. Without it: ``native/build/smh`` of the source tree that the package lies
-        in, then ``bin/smh`` of the Python environment, then ``smh`` on the PATH.
+        Where it must be. Without it: beside this module, where the platform wheel has it, then
+        ``native/build/smh`` of the source tree that the package lies in, then ``smh`` on the PATH.
 
     Returns
     -------
@@ -58,8 +56,8 @@ def find_binary(path: str | Path | None = None) -> Path | None:
             raise SettingsError(f"the smh binary {path} is not an executable file; {BUILD_HINT}")
         return Path(path)
     places = [
+        Path(__file__).with_name("smh"),
         Path(__file__).resolve().parents[2] / "native" / "build" / "smh",
-        Path(sys.prefix) / "bin" / "smh",
     ]
     on_path = shutil.which("smh")
     if on_path:
@@ -96,7 +94,6 @@ class NativeEngine:
         tables: int,
         seed: int = DEFAULT_SEED,
         expand: bool = False,
-        weighted: bool = False,
         table_range: tuple[int, int] | None = None,
     ) -> Iterator[Signatures]:
         """Yield the signatures of documents in blocks of ascending items; at least one block.
@@ -107,9 +104,9 @@ class NativeEngine:
         if table_range is not None:
             begin, end = check_table_range(table_range, tables, may_be_empty=False)
             options |= {"table-begin": begin, "table-end": end}
-        flags = [flag for flag, on in (("--expand", expand), ("--weights", weighted)) if on]
-        feed = (write_documents(batch, expand=expand, weighted=weighted) for batch in batches)
-        command = [*self._command("sketch", threads=self._threads, **options), *flags]
+        feed = (write_documents(batch, expand=expand) for batch in batches)
+        command = self._command("sketch", threads=self._threads, **options)
+        command += ["--expand"] if expand else []
         with closing(stream_through(command, feed)) as chunks:
             yield from read_signatures(chunks)
 
@@ -121,7 +118,6 @@ class NativeEngine:
         tables: int,
         seed: int = DEFAULT_SEED,
         expand: bool = False,
-        weighted: bool = False,
         table_range: tuple[int, int] | None = None,
     ) -> Signatures:
         """Return the signatures of documents."""
@@ -131,25 +127,9 @@ class NativeEngine:
             tables=tables,
             seed=seed,
             expand=expand,
-            weighted=weighted,
             table_range=table_range,
         )
         return Signatures.concatenate(list(blocks))
-
-    def merge(self, parts: Sequence[Signatures]) -> Signatures:
-        """Return the signatures of the union of the parts' documents.
-
-        The parts pass through files in the temporary folder: a pipe carries only one of them.
-        """
-        require_same_shape(parts)
-        with tempfile.TemporaryDirectory(prefix="minia-merge-") as folder:
-            paths = [Path(folder) / f"{number}.smhs" for number in range(len(parts))]
-            for path, part in zip(paths, parts, strict=True):
-                with path.open("wb") as file:
-                    file.writelines(write_signatures(part))
-            command = [*self._command("merge"), *map(str, paths)]
-            with closing(stream_through(command)) as chunks:
-                return Signatures.concatenate(list(read_signatures(chunks)))
 
     def mine(
         self,
@@ -162,7 +142,10 @@ class NativeEngine:
         begin, end = check_table_range(table_range, signatures.tables)
         options = {"min-set-size": min_set_size, "table-begin": begin, "table-end": end}
         with closing(
-            stream_through(self._command("mine", **options), write_signatures(signatures))
+            stream_through(
+                self._command("mine", threads=self._threads, **options),
+                write_signatures(signatures),
+            )
         ) as chunks:
             return read_sets(chunks)
 

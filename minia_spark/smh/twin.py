@@ -17,23 +17,21 @@ from numpy.typing import NDArray
 
 from minia_spark.base.errors import MiniaError, SettingsError
 from minia_spark.base.ragged import offsets_of, positions_of_rows, row_numbers
-from minia_spark.mining.model import components, spanning_forest
 from minia_spark.smh.arrays import (
     Documents,
     Links,
     SetList,
     Signatures,
     empty_sets,
-    minima_dtype,
     require_same_shape,
 )
 from minia_spark.smh.hashing import (
     DEFAULT_SEED,
     affine,
-    exponential,
     permutations,
     replica_keys,
 )
+from minia_spark.smh.links import components, spanning_forest
 from minia_spark.smh.sets import canonical_sets, check_table_range, equal_rows, merge_sets
 
 __all__ = ["DatasketchEngine", "cluster_sets", "merge_signatures", "mine_sets", "sketch_batch"]
@@ -59,7 +57,6 @@ class DatasketchEngine:
         tables: int,
         seed: int = DEFAULT_SEED,
         expand: bool = False,
-        weighted: bool = False,
         table_range: tuple[int, int] | None = None,
     ) -> Iterator[Signatures]:
         """Yield the signatures of documents in blocks of ascending items; at least one block."""
@@ -67,11 +64,9 @@ class DatasketchEngine:
         # bad settings are found before the first document is drawn
         permutations(**options)
         begin, end = check_table_range(table_range, tables, may_be_empty=False)
-        total = Signatures.empty(tuple_size=tuple_size, tables=end - begin, weighted=weighted)
+        total = Signatures.empty(tuple_size=tuple_size, tables=end - begin)
         for batch in _joined(batches, _POSTINGS):
-            part = sketch_batch(
-                batch, expand=expand, weighted=weighted, table_range=(begin, end), **options
-            )
+            part = sketch_batch(batch, expand=expand, table_range=(begin, end), **options)
             total = merge_signatures([total, part])
         step = max(1, _BLOCK_BYTES // (4 * tuple_size * (end - begin)))
         for start in range(0, max(1, len(total)), step):
@@ -85,7 +80,6 @@ class DatasketchEngine:
         tables: int,
         seed: int = DEFAULT_SEED,
         expand: bool = False,
-        weighted: bool = False,
         table_range: tuple[int, int] | None = None,
     ) -> Signatures:
         """Return the signatures of documents."""
@@ -97,15 +91,10 @@ class DatasketchEngine:
                     tables=tables,
                     seed=seed,
                     expand=expand,
-                    weighted=weighted,
                     table_range=table_range,
                 )
             )
         )
-
-    def merge(self, parts: Sequence[Signatures]) -> Signatures:
-        """Return the signatures of the union of the parts' documents."""
-        return merge_signatures(parts)
 
     def mine(
         self,
@@ -145,7 +134,6 @@ def sketch_batch(
     tables: int,
     seed: int = DEFAULT_SEED,
     expand: bool = False,
-    weighted: bool = False,
     table_range: tuple[int, int] | None = None,
 ) -> Signatures:
     """Sketch the items of a batch of documents.
@@ -159,8 +147,6 @@ def sketch_batch(
     expand : bool
         Hash (document, replica) pairs, as many as the item's frequency; estimates the Jaccard
         similarity of multisets.
-    weighted : bool
-        Weighted minima (float32) with the documents' weights.
     table_range : (begin, end), optional
         Tables ``begin <= t < end``, at least one; all by default.
 
@@ -168,22 +154,22 @@ def sketch_batch(
     -------
     Signatures
         The given tables, numbered from 0, with the minima that they have among all tables.
-        Without weights every row of minima is the state of a :class:`datasketch.MinHash` that was
+        Every row of minima is the state of a :class:`datasketch.MinHash` that was
         updated with the item's document keys.
 
     Raises
     ------
     MalformedError
-        When `expand` or `weighted` needs something that the documents lack.
+        When `expand` needs something that the documents lack.
     SettingsError
         When seed, number of permutations or range of tables is out of range.
     """
-    batch.require(expand=expand, weighted=weighted)
+    batch.require(expand=expand)
     drawn = permutations(seed, tuple_size=tuple_size, tables=tables)
     first, beyond = check_table_range(table_range, tables, may_be_empty=False)
     drawn = drawn[:, first * tuple_size : beyond * tuple_size]
     if len(batch.items) == 0:
-        return Signatures.empty(tuple_size=tuple_size, tables=beyond - first, weighted=weighted)
+        return Signatures.empty(tuple_size=tuple_size, tables=beyond - first)
     order = np.argsort(batch.items, kind="stable")
     rows = row_numbers(batch.offsets)[order]
     items, starts = np.unique(batch.items[order], return_index=True)
@@ -194,17 +180,13 @@ def sketch_batch(
     if expand and batch.frequencies is not None:
         frequencies = batch.frequencies[order]
         occurrences = np.add.reduceat(frequencies, starts, dtype=np.uint64)
-    minima = np.zeros((len(items), drawn.shape[1]), dtype=minima_dtype(weighted))
+    minima = np.zeros((len(items), drawn.shape[1]), dtype=np.uint32)
     for row, (start, end) in enumerate(zip(starts.tolist(), ends.tolist(), strict=True)):
         members = _Members(
             batch.keys[rows[start:end]],
             None if frequencies is None else frequencies[start:end],
-            batch.weights[rows[start:end]] if weighted and batch.weights is not None else None,
         )
-        if weighted:
-            minima[row] = members.weighted_minima(drawn)
-        else:
-            minima[row] = members.datasketch(drawn, seed).hashvalues
+        minima[row] = members.datasketch(drawn, seed).hashvalues
     return Signatures(items, documents, occurrences, minima, tuple_size, beyond - first)
 
 
@@ -214,13 +196,12 @@ class _Members:
 
     keys: NDArray[np.uint32]
     frequencies: NDArray[np.uint32] | None
-    weights: NDArray[np.float64] | None
 
-    def pieces(self, hashes: int) -> Iterator[tuple[NDArray[np.uint32], NDArray[np.int64]]]:
-        """Yield the keys to be hashed, few enough for the cache, and which document each is of."""
+    def pieces(self, hashes: int) -> Iterator[NDArray[np.uint32]]:
+        """Yield the keys to be hashed, few enough for the cache."""
         ones = np.ones(len(self.keys), dtype=np.uint32)
         counts = ones if self.frequencies is None else self.frequencies
-        return replica_keys(self.keys, counts, limit=max(1, _CELLS // hashes))
+        yield from replica_keys(self.keys, counts, limit=max(1, _CELLS // hashes))
 
     def datasketch(self, drawn: NDArray[np.uint32], seed: int) -> MinHash:
         """Return the MinHash of the keys."""
@@ -231,18 +212,9 @@ class _Members:
             permutations=drawn,
             scheme="affine32",
         )
-        for keys, _ in self.pieces(drawn.shape[1]):
+        for keys in self.pieces(drawn.shape[1]):
             sketch.update_batch(keys.tolist())
         return sketch
-
-    def weighted_minima(self, drawn: NDArray[np.uint32]) -> NDArray[np.float32]:
-        """Return the smallest ``exponential(value) / weight`` of each permutation."""
-        assert self.weights is not None
-        minima = np.full(drawn.shape[1], np.inf, dtype=np.float32)
-        for keys, sources in self.pieces(drawn.shape[1]):
-            values = exponential(affine(keys, drawn)) / self.weights[sources, None]
-            np.minimum(minima, values.astype(np.float32).min(axis=0), out=minima)
-        return minima
 
 
 def _joined(batches: Iterable[Documents], postings: int) -> Iterator[Documents]:
@@ -285,13 +257,12 @@ def merge_signatures(parts: Sequence[Signatures]) -> Signatures:
         return filled[0] if filled else parts[0]
     first = filled[0]
     items = np.unique(np.concatenate([part.items for part in filled]))
-    # minima of float32 >= 0 are compared as their bit patterns, which have the same order
     minima = np.full((len(items), first.minima.shape[1]), _U32_MAX, dtype=np.uint32)
     documents = np.zeros(len(items), dtype=np.uint64)
     occurrences = np.zeros(len(items), dtype=np.uint64)
     for part in filled:
         rows = np.searchsorted(items, part.items)
-        minima[rows] = np.minimum(minima[rows], part.minima.view(np.uint32))
+        minima[rows] = np.minimum(minima[rows], part.minima)
         documents[rows] += part.documents
         occurrences[rows] += part.occurrences
         wrapped = np.flatnonzero(occurrences[rows] < part.occurrences)
@@ -303,7 +274,7 @@ def merge_signatures(parts: Sequence[Signatures]) -> Signatures:
         items,
         documents.astype(np.uint32),
         occurrences,
-        minima.view(minima_dtype(first.weighted)),
+        minima,
         first.tuple_size,
         first.tables,
     )
@@ -342,7 +313,7 @@ def mine_sets(
     held = 0
     for table in range(begin, end):
         columns = slice(table * signatures.tuple_size, (table + 1) * signatures.tuple_size)
-        order, groups = equal_rows(signatures.minima[:, columns].view(np.uint32))
+        order, groups = equal_rows(signatures.minima[:, columns])
         large = np.flatnonzero(np.diff(groups) >= min_set_size)
         offsets, places = positions_of_rows(groups, large)
         sizes.append(np.diff(offsets))

@@ -3,9 +3,9 @@
 Little endian, packed, made of 32-bit words except where said:
 
 =========== =============================================================================
-DOCUMENTS   no header; ``key, n, [weight f64,] item[n], [frequency[n]]``
-SMHS        ``"SMHS", 1, kind, r, l``; then ``item, documents, occurrences u64, value[r * l]``,
-            items ascending; kind 0: uint32 minima, 1: float32 minima of weighted documents
+DOCUMENTS   no header; ``key, n, item[n], [frequency[n]]``
+SMHS        ``"SMHS", 1, 0, r, l``; then ``item, documents, occurrences u64, value[r * l]``,
+            items ascending
 SMHC        ``"SMHC", 1``; then ``multiplicity, size, item[size]``, canonical order
 SMHL        ``"SMHL", 1``; then ``a, b``
 =========== =============================================================================
@@ -42,6 +42,10 @@ CHUNK_BYTES = 1 << 22
 """About how many bytes are decoded or encoded at once."""
 
 _VERSION = 1
+_KIND = 0
+"""Of minima: there is no other in streams."""
+_DOCUMENT_HEAD = 2
+"""Words of a document before its items."""
 _ROW_HEAD = 4
 """Words of a signature row before its minima."""
 
@@ -50,14 +54,14 @@ _Starts: TypeAlias = NDArray[np.int64]
 _T = TypeVar("_T")
 
 
-def write_documents(batch: Documents, *, expand: bool = False, weighted: bool = False) -> bytes:
+def write_documents(batch: Documents, *, expand: bool = False) -> bytes:
     """Encode documents.
 
     Parameters
     ----------
     batch : Documents
-    expand, weighted : bool
-        Whether frequencies and weights are written; the batch must then have them.
+    expand : bool
+        Whether frequencies are written; the batch must then have them.
 
     Returns
     -------
@@ -66,35 +70,31 @@ def write_documents(batch: Documents, *, expand: bool = False, weighted: bool = 
     Raises
     ------
     MalformedError
-        When frequencies or weights are asked for and missing.
+        When frequencies are asked for and missing.
     """
-    batch.require(expand=expand, weighted=weighted)
+    batch.require(expand=expand)
     sizes = np.diff(batch.offsets)
-    head = 4 if weighted else 2
-    ends = offsets_of(head + sizes * (2 if expand else 1))
+    ends = offsets_of(_DOCUMENT_HEAD + sizes * (2 if expand else 1))
     starts = ends[:-1]
     words = np.zeros(ends[-1], dtype="<u4")
     words[starts] = batch.keys
     words[starts + 1] = sizes
-    if weighted and batch.weights is not None:
-        halves = batch.weights.astype("<f8").view("<u4")
-        words[starts + 2], words[starts + 3] = halves[0::2], halves[1::2]
-    places = np.arange(len(batch.items)) + np.repeat(starts + head - batch.offsets[:-1], sizes)
+    places = np.arange(len(batch.items)) + np.repeat(
+        starts + _DOCUMENT_HEAD - batch.offsets[:-1], sizes
+    )
     words[places] = batch.items
     if expand and batch.frequencies is not None:
         words[places + np.repeat(sizes, sizes)] = batch.frequencies
     return words.tobytes()
 
 
-def read_documents(
-    chunks: Iterable[bytes], *, expand: bool = False, weighted: bool = False
-) -> Iterator[Documents]:
+def read_documents(chunks: Iterable[bytes], *, expand: bool = False) -> Iterator[Documents]:
     """Decode documents, in batches of about ``CHUNK_BYTES`` or one document, if that is larger.
 
     Parameters
     ----------
     chunks : iterable of bytes
-    expand, weighted : bool
+    expand : bool
         What the stream was written with; it does not say so itself.
 
     Yields
@@ -106,7 +106,7 @@ def read_documents(
     MiniaError
         Naming the byte offset of what is wrong.
     """
-    head, copies = (4 if weighted else 2), (2 if expand else 1)
+    head, copies = _DOCUMENT_HEAD, (2 if expand else 1)
 
     def size_of(words: _Words, start: int) -> int:
         return head + int(words[start + 1]) * copies
@@ -116,11 +116,7 @@ def read_documents(
         offsets = offsets_of(sizes)
         places = np.arange(offsets[-1]) + np.repeat(starts + head - offsets[:-1], sizes)
         frequencies = words[places + np.repeat(sizes, sizes)] if expand else None
-        weights = None
-        if weighted:
-            halves = words[starts[:, None] + [2, 3]].astype("<u4")
-            weights = halves.view("<f8")[:, 0].astype(np.float64)
-        return Documents(words[starts], offsets, words[places], frequencies, weights)
+        return Documents(words[starts], offsets, words[places], frequencies)
 
     yield from _Source("DOCUMENTS", chunks).records(head, size_of, build)
 
@@ -128,8 +124,7 @@ def read_documents(
 def write_signatures(signatures: Signatures) -> Iterator[bytes]:
     """Encode signatures: the header, then rows in chunks of about ``CHUNK_BYTES``."""
     hashes = signatures.tuple_size * signatures.tables
-    kind = int(signatures.weighted)
-    numbers = [_VERSION, kind, signatures.tuple_size, signatures.tables]
+    numbers = [_VERSION, _KIND, signatures.tuple_size, signatures.tables]
     yield b"SMHS" + np.array(numbers, dtype="<u4").tobytes()
     step = max(1, CHUNK_BYTES // (4 * (_ROW_HEAD + hashes)))
     for start in range(0, len(signatures), step):
@@ -138,7 +133,7 @@ def write_signatures(signatures: Signatures) -> Iterator[bytes]:
         words[:, 0] = signatures.items[rows]
         words[:, 1] = signatures.documents[rows]
         words[:, 2:4] = signatures.occurrences[rows].astype("<u8").view("<u4").reshape(-1, 2)
-        words[:, 4:] = signatures.minima[rows].view(np.uint32)
+        words[:, 4:] = signatures.minima[rows]
         yield words.tobytes()
 
 
@@ -158,10 +153,10 @@ def read_signatures(chunks: Iterable[bytes]) -> Iterator[Signatures]:
     """
     source = _Source("SMHS", chunks)
     kind, tuple_size, tables = source.header(b"SMHS", 3)
-    if kind not in (0, 1):
-        raise source.error(8, f"kind {kind} is neither 0 (uint32) nor 1 (float32)")
+    if kind != _KIND:
+        raise source.error(8, f"kind {kind} of minima is unknown, expected {_KIND}")
     try:
-        empty = Signatures.empty(tuple_size=tuple_size, tables=tables, weighted=bool(kind))
+        empty = Signatures.empty(tuple_size=tuple_size, tables=tables)
     except MalformedError as error:
         raise source.error(12, error.message) from error
     width = _ROW_HEAD + tuple_size * tables
@@ -174,7 +169,7 @@ def read_signatures(chunks: Iterable[bytes]) -> Iterator[Signatures]:
             rows[:, 0].copy(),
             rows[:, 1].copy(),
             counts,
-            minima.view(np.float32) if kind else minima,
+            minima,
             tuple_size,
             tables,
         )

@@ -21,6 +21,7 @@ STRUCTURES_STAGE = Stage(
         Use(WordsSettings, ("weight", "drop_outliers")),
         Use(WordsSettings, ("outlier_deviations",), when="words.drop_outliers"),
     ),
+    revision=2,
     run="minia_spark.structures.stage:run",
     cost="minia_spark.structures.cost:structures",
 )

@@ -25,6 +25,7 @@ from minia_spark.structures.lineage import Event, compose, inherited, maps_of, t
 from minia_spark.structures.settings import StructuresSettings
 from minia_spark.structures.tables import LINEAGE, STRUCTURE_IMAGES
 from minia_spark.warehouse.records import Catalogue
+from minia_spark.words.counts import kept_by_settings
 from minia_spark.words.settings import WordsSettings
 from minia_spark.words.tables import WORDS
 
@@ -57,13 +58,16 @@ def run(context: Context) -> None:
     settings = context.settings(StructuresSettings)
     found = load_structures(context.small(STRUCTURES))
     shared = context.spark.sparkContext.broadcast(found)
+    kept = kept_by_settings(context)
+    counting, least = settings.structure_counts, settings.min_overlap
     weights = "sizes" if context.settings(WordsSettings).weight == "size" else "counts"
 
     def search(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         structures = shared.value
-        index = StructureIndex(structures, structure_counts=settings.structure_counts)
+        index = StructureIndex(structures, structure_counts=counting)
         for batch in batches:
-            matches = index.search(bags_of_words(batch, weights), min_overlap=settings.min_overlap)
+            bags = bags_of_words(batch, weights, kept=kept)
+            matches = index.search(bags, min_overlap=least)
             feature_words, starts = to_lists(batch["feature_words"])
             for first in range(0, len(matches.images), _PAIRS_AT_ONCE):
                 pairs = slice(first, first + _PAIRS_AT_ONCE)

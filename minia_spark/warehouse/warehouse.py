@@ -109,9 +109,12 @@ class Warehouse:
     def _require_format(self, data: bytes) -> None:
         """Refuse a state of another layout; what is no state at all is refused elsewhere."""
         try:
-            found = json.loads(data).get("format", 1)
-        except (ValueError, AttributeError, RecursionError):
+            told = json.loads(data)
+        except (ValueError, RecursionError):
             return
+        if not isinstance(told, dict) or not isinstance(told.get("entries"), list):
+            return
+        found = told.get("format", 1)
         if found != FORMAT:
             raise InputError(
                 f"{self.storage} was written in layout {found}, and this version of minia reads "

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Bags", "bag_words", "outlier_bounds"]
+__all__ = ["Bags", "bag_words", "kept_words", "outlier_bounds"]
 
 
 @dataclass(frozen=True)
@@ -86,3 +86,10 @@ def outlier_bounds(occurrences: NDArray[np.int64], deviations: float) -> tuple[f
     mean = float(occurrences.mean())
     spread = deviations * float(occurrences.std())
     return mean - spread, mean + spread
+
+
+def kept_words(occurrences: NDArray[np.int64], deviations: float) -> NDArray[np.bool_]:
+    """Return which words are no outliers, see :func:`outlier_bounds`: bool array, shape (K,)."""
+    low, high = outlier_bounds(occurrences, deviations)
+    kept: NDArray[np.bool_] = (occurrences >= low) & (occurrences <= high)
+    return kept

@@ -27,7 +27,7 @@ __all__ = ["run"]
 
 def run(context: Context) -> None:
     """Write the words of a batch."""
-    codebook = load_codebook(context.read(CODEBOOKS))
+    codebook = load_codebook(context.small(CODEBOOKS))
     features = context.read(FEATURES).where("reason is null")
     layout = features.schema["descriptors"].metadata
     dtype, dim = np.dtype(layout["dtype"]), int(layout["dimension"])

@@ -10,12 +10,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+from minia_spark.mining.corpus import numbered_documents
 from numpy.typing import NDArray
 
 from minia_spark.base.bags import Bags, read_bags
 from minia_spark.mining.assess import Assessment, assess, decoy, miner
 from minia_spark.mining.auto import choose_for
-from minia_spark.mining.corpus import numbered_documents
 from minia_spark.mining.model import Structures, best_matches, incidence
 from minia_spark.sky.corpus import planted_corpus
 from minia_spark.smh.arrays import Documents

@@ -474,7 +474,7 @@ class TestSettingsAreRemembered:
         more = chosen("report.title=Other")
         minia("run", "--warehouse", own_warehouse, *more).expect(0)
         out = run_minia("history", "--warehouse", own_warehouse).expect(0).out
-        assert "report.title 'Visual structures' -> 'Other'" in out
+        assert "report.title Visual structures -> Other" in out
 
     def test_what_makes_nothing_outdated_is_remembered_too(self, own_warehouse, minia, opened):
         before = len(opened)

@@ -15,8 +15,8 @@ from pyspark.sql.types import StructField, StructType
 from minia_spark.base.errors import InputError, SettingsError
 from minia_spark.codebook import passes as module
 from minia_spark.codebook.kmeans import NearestCentre
-from minia_spark.codebook.passes import descriptor_sample
 from minia_spark.codebook.sample import feature_hashes
+from minia_spark.codebook.spark import descriptor_sample
 from minia_spark.codebook.stage import load_codebook
 from minia_spark.features.settings import FeaturesSettings
 from minia_spark.features.stage import features_schema

@@ -111,7 +111,8 @@ class TestNearestCentre:
         descriptors = generator.integers(0, 256, (7, 5), dtype=np.uint8)
         kernel = NearestCentre(generator.integers(0, 256, (3, 5)))
         whole_result, whole_sums = kernel.find(descriptors), kernel.sums(descriptors)
-        monkeypatch.setattr(kmeans, "_BLOCK_ROWS", rows)
+        monkeypatch.setattr(kmeans, "_BLOCK_ROWS", (1, max(1, rows // 2)))
+        monkeypatch.setattr(kmeans, "_GROUP_ROWS", rows)
         for one, other in zip(kernel.find(descriptors), whole_result, strict=True):
             assert np.array_equal(one, other)
         assert equal(kernel.sums(descriptors), whole_sums)
@@ -150,9 +151,9 @@ class TestSums:
             assert found.sums[word].tolist() == [sum(column) for column in zip(*own, strict=True)]
 
     def test_a_full_block_of_largest_bytes(self):
-        """1,024 x 255: the largest sum of one block of SIFT."""
-        found = NearestCentre(whole([[0, 0]])).sums(np.full((5000, 2), 255, np.uint8))
-        assert found.sums.tolist() == [[5000 * 255] * 2]
+        """8,192 x 255: the largest sum of one group of SIFT."""
+        found = NearestCentre(whole([[0, 0]])).sums(np.full((9000, 2), 255, np.uint8))
+        assert found.sums.tolist() == [[9000 * 255] * 2]
 
     @given(st.permutations(range(9)), st.integers(0, 9), st.integers(0, 9))
     def test_any_order_and_any_parts_give_the_same(self, order, one, other):

@@ -69,7 +69,7 @@ class TestLook:
         assert titles(inbox) == ["a", "away"]
         with pytest.raises(InputError, match="away is a link that leaves the inbox"):
             _ = look(inbox, follow_links_outside=False)[0][1].listing
-        assert look(inbox, True)[0][1].listing.entries == 1
+        assert look(inbox, follow_links_outside=True)[0][1].listing.entries == 1
         (tmp_path / "door").symlink_to(inbox)  # the inbox itself may be reached by a link
         assert look(tmp_path / "door", follow_links_outside=False)[0][0].listing.entries == 1
 

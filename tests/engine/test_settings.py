@@ -8,7 +8,8 @@ import pytest
 import yaml
 
 from minia_spark.base.errors import SettingsError
-from minia_spark.engine.settings import Settings, commented_yaml, load_settings
+from minia_spark.engine.settings import changes, commented_yaml, remembered
+from minia_spark.rooms import HOUSE
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -20,25 +21,44 @@ def written(folder: Path, text: str) -> Path:
 
 
 def test_settings_of_an_earlier_run():
-    earlier = load_settings(None, ["mining.tables=7", "words.weight=size"]).model_dump(mode="json")
-    found = load_settings(None, ["words.weight=frequency"], defaults=earlier)
+    earlier = HOUSE.load_settings(None, ["mining.tables=7", "words.weight=size"]).model_dump(
+        mode="json"
+    )
+    found = HOUSE.load_settings(None, ["words.weight=frequency"], defaults=earlier)
     assert (found.mining.tables, found.words.weight) == (7, "frequency")
     assert earlier["words"]["weight"] == "size"
 
 
+class TestWhatAWarehouseRemembers:
+    def test_not_what_belongs_to_the_machine_or_the_call(self):
+        given = ["spark.partitions=7", "mining.engine=datasketch", "ingest.labels.file=l.csv"]
+        told = remembered(HOUSE.load_settings(None, [*given, "mining.tables=5"]))
+        assert "spark" not in told
+        assert "log" not in told
+        assert "engine" not in told["mining"]
+        assert "file" not in told["ingest"]["labels"]
+        assert told["mining"]["tables"] == 5
+
+    def test_changes_by_hand(self):
+        older = {"a": {"b": 1, "c": "x", "gone": 1}, "same": 2}
+        newer = {"a": {"b": 2, "c": "y", "new": 1}, "same": 2}
+        assert changes(older, newer) == ["a.b 1 -> 2", "a.c x -> y"]
+        assert changes({"a.b": None}, {"a.b": [1]}) == ["a.b null -> [1]"]
+
+
 class TestWhereValuesComeFrom:
     def test_defaults(self):
-        assert load_settings() == Settings()
+        assert HOUSE.load_settings() == HOUSE.settings_model()
 
     def test_a_file_and_then_what_is_set_from_left_to_right(self, tmp_path):
         file = written(tmp_path, "codebook: {size: 10, sample_size: 50}\nmining: {tables: 7}\n")
-        found = load_settings(file, ["codebook.size=20", "codebook.size=30"])
+        found = HOUSE.load_settings(file, ["codebook.size=20", "codebook.size=30"])
         assert (found.codebook.size, found.codebook.sample_size) == (30, 50)
         assert found.mining.tables == 7
-        assert found.words == Settings().words
+        assert found.words == HOUSE.settings_model().words
 
     def test_an_empty_file(self, tmp_path):
-        assert load_settings(written(tmp_path, "# nothing\n")) == Settings()
+        assert HOUSE.load_settings(written(tmp_path, "# nothing\n")) == HOUSE.settings_model()
 
 
 class TestSet:
@@ -61,17 +81,17 @@ class TestSet:
     def test_values_are_yaml(self, override, section, key, value):
         if section is None:  # YAML reads this one as a mapping
             with pytest.raises(SettingsError, match=r"report\.title: .* valid string"):
-                load_settings(None, [override])
+                HOUSE.load_settings(None, [override])
         else:
-            assert getattr(getattr(load_settings(None, [override]), section), key) == value
+            assert getattr(getattr(HOUSE.load_settings(None, [override]), section), key) == value
 
     def test_nested_sections(self):
-        found = load_settings(None, ["features.sift.sigma=2", "ingest.labels.file=a.csv"])
+        found = HOUSE.load_settings(None, ["features.sift.sigma=2", "ingest.labels.file=a.csv"])
         assert found.features.sift.sigma == 2
         assert found.ingest.labels.file == "a.csv"
 
     def test_keys_of_spark_keep_their_dots_and_values_stay_text(self):
-        found = load_settings(
+        found = HOUSE.load_settings(
             None,
             [
                 "spark.conf.spark.executor.memory=8g",
@@ -88,31 +108,31 @@ class TestSet:
     @pytest.mark.parametrize("override", ["mining.tables", "=3", "mining..tables=3", ".x=1", ""])
     def test_no_assignment(self, override):
         with pytest.raises(SettingsError, match=r"--set '.*': expected section\.key=value"):
-            load_settings(None, [override])
+            HOUSE.load_settings(None, [override])
 
     def test_no_section(self):
         with pytest.raises(SettingsError, match=r"--set 'a\.b\.c=1': a\.b is no section"):
-            load_settings(None, ["a.b=1", "a.b.c=1"])
+            HOUSE.load_settings(None, ["a.b=1", "a.b.c=1"])
 
     @pytest.mark.parametrize("value", ["[1", "{", "!!python/object/apply:os.getcwd []", "a: b: c"])
     def test_no_yaml(self, value):
         with pytest.raises(SettingsError, match=r"--set 'mining\.tables=.*the value is not valid"):
-            load_settings(None, [f"mining.tables={value}"])
+            HOUSE.load_settings(None, [f"mining.tables={value}"])
 
 
 class TestWhatIsWrong:
     def test_an_unknown_key_and_the_nearest_known_one(self):
         with pytest.raises(SettingsError, match=r"codebok: unknown.*did you mean codebook\?"):
-            load_settings(None, ["codebok.size=3"])
+            HOUSE.load_settings(None, ["codebok.size=3"])
         wanted = r"features\.sift\.sigmma: unknown setting; did you mean features\.sift\.sigma\?"
         with pytest.raises(SettingsError, match=wanted):
-            load_settings(None, ["features.sift.sigmma=3"])
+            HOUSE.load_settings(None, ["features.sift.sigmma=3"])
         with pytest.raises(SettingsError, match=r"mining\.qqqqqq: unknown setting\n"):
-            load_settings(None, ["mining.qqqqqq=3"])
+            HOUSE.load_settings(None, ["mining.qqqqqq=3"])
 
     def test_all_wrong_values_are_in_one_message(self):
         with pytest.raises(SettingsError) as caught:
-            load_settings(
+            HOUSE.load_settings(
                 None, ["mining.tables=0", "mining.overlap=high", "codebook.sise=3", "words=3"]
             )
         lines = str(caught.value).splitlines()
@@ -126,11 +146,11 @@ class TestWhatIsWrong:
 
     def test_values_that_contradict_each_other(self):
         with pytest.raises(SettingsError, match="sample_size 20000 is smaller than size 30000"):
-            load_settings(None, ["codebook.size=30000"])
+            HOUSE.load_settings(None, ["codebook.size=30000"])
 
     def test_long_values_are_cut(self):
         with pytest.raises(SettingsError) as caught:
-            load_settings(None, [f"mining.tables={'x' * 5000}"])
+            HOUSE.load_settings(None, [f"mining.tables={'x' * 5000}"])
         assert max(map(len, str(caught.value).splitlines())) < 250
 
     @pytest.mark.parametrize(
@@ -149,26 +169,29 @@ class TestWhatIsWrong:
     )
     def test_files(self, tmp_path, text, problem):
         with pytest.raises(SettingsError, match=problem):
-            load_settings(written(tmp_path, text))
+            HOUSE.load_settings(written(tmp_path, text))
 
     def test_files_that_cannot_be_read(self, tmp_path):
         with pytest.raises(SettingsError, match=r"settings file .*none\.yaml cannot be read"):
-            load_settings(tmp_path / "none.yaml")
+            HOUSE.load_settings(tmp_path / "none.yaml")
         with pytest.raises(SettingsError, match="cannot be read"):
-            load_settings(tmp_path)
+            HOUSE.load_settings(tmp_path)
         (tmp_path / "latin").write_bytes("title: Galaxía".encode("latin-1"))
         with pytest.raises(SettingsError, match=r"latin cannot be read: .*utf-8"):
-            load_settings(tmp_path / "latin")
+            HOUSE.load_settings(tmp_path / "latin")
 
     def test_settings_do_not_change(self):
         with pytest.raises(Exception, match="Instance is frozen"):
-            load_settings().mining.tables = 3
+            HOUSE.load_settings().mining.tables = 3
 
 
 class TestCommentedYaml:
     def test_reads_back_as_what_it_shows(self, tmp_path):
-        assert load_settings(written(tmp_path, commented_yaml(Settings()))) == Settings()
-        changed = load_settings(
+        assert (
+            HOUSE.load_settings(written(tmp_path, commented_yaml(HOUSE.settings_model())))
+            == HOUSE.settings_model()
+        )
+        changed = HOUSE.load_settings(
             None,
             [
                 "report.title='ünusual: \"title\" #1'",
@@ -177,10 +200,10 @@ class TestCommentedYaml:
                 "ingest.labels.file=/a b/c.csv",
             ],
         )
-        assert load_settings(written(tmp_path, commented_yaml(changed))) == changed
+        assert HOUSE.load_settings(written(tmp_path, commented_yaml(changed))) == changed
 
     def test_every_setting_stands_below_its_sentence(self):
-        lines = commented_yaml(Settings()).splitlines()
+        lines = commented_yaml(HOUSE.settings_model()).splitlines()
         keys = [number for number, line in enumerate(lines) if line and line.lstrip()[0] != "#"]
         assert len(keys) > 60
         for number in keys:
@@ -190,14 +213,15 @@ class TestCommentedYaml:
             assert len(sentence) > 15, lines[number]
 
     def test_names_limits_and_choices(self):
-        text = commented_yaml(Settings())
+        text = commented_yaml(HOUSE.settings_model())
         assert "Number of visual words, K. [≥ 2, ≤ 1000000]" in text
         assert "[one of frequency, size]" in text
         assert "[≥ 0, < 1]" in text
 
     def test_the_file_in_conf_is_the_commands_output(self):
         kept = (ROOT / "conf" / "minia.yaml").read_text(encoding="utf-8")
-        assert kept == commented_yaml(Settings()), "minia settings > conf/minia.yaml"
+        assert kept == commented_yaml(HOUSE.settings_model()), "minia settings > conf/minia.yaml"
 
     def test_is_plain_yaml(self):
-        assert set(yaml.safe_load(commented_yaml(Settings()))) == set(Settings.model_fields)
+        told = yaml.safe_load(commented_yaml(HOUSE.settings_model()))
+        assert set(told) == set(HOUSE.settings_model.model_fields)

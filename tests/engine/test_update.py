@@ -38,7 +38,11 @@ class Night:
         self.runs: list[list[str]] = []
         self.alive = True
         self.output = io.StringIO()
-        monkeypatch.setattr(pipeline.Runner, "execute_locked", self.execute)
+
+        def stand_in(runner, request):
+            return self.execute(runner, request)
+
+        monkeypatch.setattr(pipeline.Runner, "execute_locked", stand_in)
         monkeypatch.setattr(session, "is_running", lambda _: self.alive)
 
     def put(self, name: str, *contents: str) -> Path:

@@ -17,6 +17,7 @@ import zlib
 from pathlib import Path
 
 import pytest
+from archive_samples import MAKERS, packed_tar, tarred, zipped
 from hypothesis import given
 from hypothesis import strategies as st
 from image_samples import parquet_of
@@ -34,31 +35,6 @@ from minia_spark.images.zip_archive import ZipArchive
 MAX_BYTES = 100_000
 
 
-def zipped(members: dict[str, bytes] | list[tuple[str, bytes]], **options) -> bytes:
-    out = io.BytesIO()
-    with zipfile.ZipFile(out, "w", **{"compression": zipfile.ZIP_DEFLATED} | options) as archive:
-        for name, data in dict(members).items() if isinstance(members, dict) else members:
-            archive.writestr(zipfile.ZipInfo(name), data, archive.compression)
-    return out.getvalue()
-
-
-def tarred(members, *, kind: int = tarfile.PAX_FORMAT, **fields) -> bytes:
-    out = io.BytesIO()
-    with tarfile.open(fileobj=out, mode="w", format=kind) as archive:
-        for name, data in members.items() if isinstance(members, dict) else members:
-            info = tarfile.TarInfo(name)
-            info.size = len(data)
-            for field, value in fields.items():
-                setattr(info, field, value)
-            archive.addfile(info, io.BytesIO(data))
-    return out.getvalue()
-
-
-def packed_tar(members, **options) -> bytes:
-    return gzip.compress(tarred(members, **options), mtime=0)
-
-
-MAKERS = {"zip": zipped, "tar": tarred, "tar.gz": packed_tar}
 SIX = {f"n{i % 2}/{i}.png": f"image {i} ".encode() * (i + 1) for i in range(6)}
 
 any_kind = pytest.mark.parametrize("kind", MAKERS)
@@ -275,7 +251,8 @@ def test_names_are_bytes_in_any_encoding(tmp_path_factory, name):
     plain = zipped({"x" * len(name): b"data"})
     named = plain.replace(b"x" * len(name), name)
     assert folder.found(named) == expected
-    for at in (named.find(b"PK\x03\x04") + 6, named.rfind(b"PK\x01\x02") + 8):
+    (entry,) = struct.unpack_from("<L", named, len(named) - 6)
+    for at in (6, entry + 8):  # the flags of the member and of its entry
         named = named[: at + 1] + b"\x08" + named[at + 2 :]
     assert folder.found(named) == expected
     data = tarred({os.fsdecode(name): b"data"}, kind=tarfile.GNU_FORMAT)
@@ -417,6 +394,27 @@ class TestRefusals:
         head = info.tobuf(tarfile.GNU_FORMAT)
         assert "file_limit" in folder.only(gzip.compress(head))
         assert time.monotonic() - started < 5
+
+    def test_zeros_without_end_behind_a_compressed_tar(self, folder):
+        zeros = gzip.compress(bytes(1 << 20)) * 4096  # 4 GiB
+        started = time.monotonic()
+        images = folder.sourced(packed_tar({"x": b"x"}) + zeros, max_archive_ratio=2)
+        assert [s.data if isinstance(s.data, bytes) else s.data.reason for s in images] == [
+            *(b"x", "file_limit")
+        ]
+        assert time.monotonic() - started < 5
+
+    def test_entries_of_zip_that_share_their_data(self, folder):
+        """A few bytes unpacked a thousand times: each is an image, but not without end."""
+        data = zipped({"x": bytes(MAX_BYTES)})
+        entry, end = data.index(b"PK\x01\x02"), data.index(b"PK\x05\x06")
+        record = bytearray(data[end:])
+        struct.pack_into("<HHL", record, 8, 1000, 1000, 1000 * (end - entry))
+        images = folder.sourced(
+            data[:entry] + data[entry:end] * 1000 + record, max_archive_ratio=10
+        )
+        assert 1 < len(images) < 20
+        assert images[-1].data.reason == "file_limit"
 
     def test_extended_headers_without_bounds(self, folder):
         info = tarfile.TarInfo("x")

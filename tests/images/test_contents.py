@@ -8,7 +8,7 @@ import pytest
 
 from minia_spark.images import contents
 from minia_spark.images.contents import hash_files
-from minia_spark.images.listing import list_folder
+from minia_spark.images.listing import list_file, list_folder
 
 
 def hashed(folder):
@@ -66,3 +66,13 @@ def test_what_cannot_be_read_is_like_nothing_else(tmp_path):
         os.mkfifo(tmp_path / name / f"{name}.pipe")
         seen.add(hashed(tmp_path / name).unnamed)
     assert len(seen) == 2
+
+
+def test_of_an_archive_that_is_the_input(tmp_path):
+    seen = set()
+    for data in (b"one", b"two"):
+        (tmp_path / "a.zip").write_bytes(data)
+        path = os.fsencode(tmp_path / "a.zip")
+        seen.add(hash_files(path, list_file(path)))
+    assert len(seen) == 2
+    assert all(found.unnamed.endswith("-1") for found in seen)

@@ -12,7 +12,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from minia_spark.base.errors import InputError
-from minia_spark.images.listing import ListingDigest, list_files, list_folder
+from minia_spark.images.listing import (
+    Listed,
+    ListingDigest,
+    list_file,
+    list_files,
+    list_folder,
+    parts_of,
+)
 
 
 def listed(root, **options):
@@ -279,3 +286,33 @@ class TestLists:
     def test_a_list_that_cannot_be_read(self, tmp_path):
         with pytest.raises(InputError, match=r"The list .*none cannot be read: No such file"):
             list(list_files(tmp_path, tmp_path / "none"))
+
+
+class TestOneFile:
+    def test_is_the_root_itself(self, tmp_path):
+        (tmp_path / "a.zip").write_bytes(b"123")
+        (tmp_path / "link.zip").symlink_to("a.zip")
+        for name in ("a.zip", "link.zip"):
+            (only,) = list_file(tmp_path / name)
+            assert (only.path, only.size_bytes) == (b"", 3)
+            assert only.mtime_ns == (tmp_path / "a.zip").stat().st_mtime_ns
+
+    def test_anything_else_is_an_error(self, tmp_path):
+        os.mkfifo(tmp_path / "pipe.zip")
+        for name, said in (("pipe.zip", "no regular file"), ("none", "No such file"), (".", "no")):
+            with pytest.raises(InputError, match=f"cannot be read: .*{said}"):
+                list(list_file(tmp_path / name))
+
+    @pytest.mark.parametrize(
+        ("path", "mib", "parts"),
+        [
+            (b"a.jpg", 5000, 1),
+            (b"a.zip", 1, 1),
+            (b"n/a.TAR.GZ", 33, 2),
+            (b"a.parquet", 100_000, 64),
+            (b"", 320, 10),
+            (b"a.zip", 0, 1),
+        ],
+    )
+    def test_parts_of_large_files_of_images(self, path, mib, parts):
+        assert parts_of(Listed(path, mib << 20, 0)) == parts

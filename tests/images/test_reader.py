@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import io
 import os
+import re
+import stat
 from collections import Counter
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from archive_samples import MAKERS
 
 from minia_spark.base.errors import Rejected
 from minia_spark.images import reader as source
 from minia_spark.images.parquet import ParquetImages
-from minia_spark.images.reader import ImageReader, images_of_file
+from minia_spark.images.reader import PLACE, ImageReader, images_of_file
+from minia_spark.images.tar_archive import TarArchive
 
 IMAGE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
 
@@ -50,6 +55,41 @@ def test_plain_file(tmp_path):
     assert only.data == b"content"
     with ImageReader(max_bytes=1000) as reader:
         assert reader.read(only.uri) == b"content"
+
+
+def test_a_plain_file_is_opened_once_and_asked_for_no_more_than_it_has(tmp_path, monkeypatch):
+    """Surveys have millions of small files: no look at one may cost a second one."""
+    (tmp_path / "x").write_bytes(b"\xff\xd8\xff" + b"2" * 20_000)  # digits, as tar's headers have
+    opened, asked = [], []
+    monkeypatch.setattr(os, "open", _noting(opened, os.open))
+    monkeypatch.setattr(TarArchive, "__init__", lambda *_: pytest.fail("it is no archive"))
+
+    class Asked(io.BufferedReader):
+        def read(self, size):
+            asked.append(size)
+            return super().read(size)
+
+    monkeypatch.setattr(source, "open", lambda n, _: Asked(io.FileIO(n)), raising=False)
+    assert len(sourced(tmp_path, "x", max_bytes=10**6)[0].data) == 20_003
+    assert len(opened) == 1
+    assert asked == [20_004]
+
+
+def _noting(calls, function):
+    def noted(*arguments):
+        calls.append(arguments)
+        return function(*arguments)
+
+    return noted
+
+
+def test_a_file_that_grows_while_it_is_read_is_read_whole(tmp_path, monkeypatch):
+    (tmp_path / "x").write_bytes(b"x" * 50)
+    said = os.stat_result((stat.S_IFREG, 0, 0, 0, 0, 0, 20, 0, 0, 0))
+    monkeypatch.setattr(os, "fstat", lambda _: said)
+    assert sourced(tmp_path, "x", max_bytes=50)[0].data == b"x" * 50
+    refused = sourced(tmp_path, "x", max_bytes=49)[0].data
+    assert str(refused).startswith("file_limit: The file has ")
 
 
 def test_file_limit_is_exact_and_checked_before_reading(tmp_path):
@@ -206,6 +246,24 @@ def test_a_row_group_is_not_held_whole(tmp_path):
         assert found.data == data
         most = max(most, pa.total_allocated_bytes() - before)
     assert most < 10_000_000  # of 20 MB
+
+
+def test_place_orders_uris_as_the_files_have_them(tmp_path):
+    members = {f"{i % 3}/{i}.png": f"{i}".encode() * i for i in range(30)}
+    write_struct(tmp_path / "p", [(b"x", "row_group=7&row=9")] * 30, row_group_size=11)
+    (tmp_path / "row=1").write_bytes(b"plain")
+    for name, make in MAKERS.items():
+        (tmp_path / name).write_bytes(make(members))
+    names = sorted(["p", "row=1", *MAKERS])
+    uris = [s.uri for name in names for s in sourced(tmp_path, name)]
+
+    def place(uri):
+        file, *numbers = [re.search(pattern, uri) for pattern in PLACE]
+        return file[0], *(int(found[1]) if found else -1 for found in numbers)
+
+    mixed = uris[::-1]
+    assert sorted(mixed, key=place) == uris
+    assert len(set(map(place, uris))) == len(uris) == 121
 
 
 def test_reader_changes_between_files(tmp_path):

@@ -9,6 +9,8 @@ from pydantic import ValidationError
 
 from minia_spark.images.decode import decode
 from minia_spark.images.stretch import INTERVALS, STRETCHES
+from minia_spark.ingest.labels import label_batches
+from minia_spark.ingest.record import decoded_of_file
 from minia_spark.ingest.settings import IngestSettings, LabelSettings
 
 
@@ -19,6 +21,17 @@ def test_defaults_are_those_of_decode():
         if name != "data"
     }
     assert IngestSettings().decode_options() == defaults
+
+
+def test_defaults_are_those_of_reading():
+    settings = IngestSettings()
+    parameters = inspect.signature(decoded_of_file).parameters
+    assert settings.read_options() == settings.decode_options() | {
+        name: parameters[name].default for name in ("max_archive_members", "max_archive_ratio")
+    }
+    assert set(LabelSettings().columns()) == set(inspect.signature(label_batches).parameters) - {
+        "path"
+    }
 
 
 def test_every_interval_and_stretch_can_be_chosen_and_no_other():
@@ -32,7 +45,8 @@ def test_every_interval_and_stretch_can_be_chosen_and_no_other():
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"max_pixels": 0}, {"max_file_mib": 2048}, {"max_pixels": 2**30}]
+    "wrong",
+    [{"max_pixels": 0}, {"max_file_mib": 2048}, {"max_pixels": 2**30}, {"max_archive_ratio": 0}],
 )
 def test_ranges(wrong):
     with pytest.raises(ValidationError, match=next(iter(wrong))):

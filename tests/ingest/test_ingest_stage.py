@@ -9,6 +9,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from archive_samples import packed_tar, tarred, zipped
 from commands import rows_of, run_minia, table_of
 from image_samples import broken_files, good_files, picture, saved
 
@@ -141,6 +142,45 @@ class TestContainers:
         assert rejects[1][2] == "Two images of one batch have the same image_id. y.png"
 
 
+class TestArchives:
+    def test_beside_files_good_and_bad_and_read_again(self, folder, ingest, published, tmp_path):
+        """Archives give the images that their unpacked folders would, and the same features."""
+        contents = {f"n{seed % 2}/{seed}.png": png(seed) for seed in range(6)}
+        (folder / "a.zip").write_bytes(zipped(contents | {"../x.png": png(0), "notes.txt": b"?"}))
+        whole = packed_tar(contents | {"last.png": os.urandom(5000)})
+        (folder / "b.tgz").write_bytes(whole[:-3000])
+        (folder / "c.tar").write_bytes(tarred({"1.png": png(1), "./1.png": png(2)}))
+        (folder / "d.zip").write_bytes(zipped(contents)[:-30])
+        (folder / "plain.png").write_bytes(png(7))
+        location = ingest()
+        images = rows_of(location, "images", "image_id", "content_hash")
+        expected = {
+            f"{a}/{name}": content_hash(data)
+            for a in ("a.zip", "b.tgz")
+            for name, data in contents.items()
+        }
+        assert dict(images) == expected | {
+            "c.tar/1.png": content_hash(png(2)),  # the first of two, in the order of URIs
+            "plain.png": content_hash(png(7)),
+        }
+        rejects = rows_of(location, "rejects", "uri", "reason")
+        found = sorted((uri.rpartition("/")[2].partition("&")[0], r) for uri, r in rejects)
+        assert found == [
+            ("a.zip#member=notes.txt", "not_an_image"),
+            ("b.tgz", "truncated"),
+            ("c.tar#member=1.png", "id_conflict"),
+            ("d.zip", "truncated"),
+            ("x.png", "outside_root"),
+        ]
+        made = published(location, "features", "b1")
+        assert made.counts["rejects"] == 0
+        columns = ("image_id", "n_features", "x", "y", "size", "descriptors")
+        rows = {row[0]: row[1:] for row in rows_of(location, "features", *columns)}
+        for name in contents:
+            assert rows[f"a.zip/{name}"] == rows[f"b.tgz/{name}"]
+        assert rows["a.zip/n1/1.png"] != rows["a.zip/n0/2.png"] == rows["c.tar/1.png"]
+
+
 class TestListing:
     def test_a_list_of_files(self, folder, published, tmp_path):
         """Two of three images, one of them twice, and one that is not there."""
@@ -268,4 +308,81 @@ class TestLabels:
             f"ingest.labels.file={tmp_path / 'labels.csv'}",
             source=folder,
         )
-        assert made.counts == {"listed": 3, "images": 3, "rejects": 0, "labelled": 1}
+        assert made.counts == {
+            **{"listed": 3, "images": 3, "rejects": 0},
+            **{"labelled": 1, "positioned": 0},
+        }
+        assert "warning: " not in made.progress.stream.getvalue()
+
+    def test_from_folders_and_what_the_file_says_comes_first(
+        self, label, folder, published, tmp_path
+    ):
+        (folder / "top.png").write_bytes(png(5))
+        (folder / "s" / "a.zip").write_bytes(zipped({"4.png": png(4), "ring/5.png": png(6)}))
+        made = published(
+            tmp_path / "V", "ingest", "b1", "ingest.labels.from_folders=true", source=folder
+        )
+        from_folders = {
+            "n/one.png": "n",
+            "s/a.zip/4.png": "s",
+            "s/a.zip/ring/5.png": "ring",
+            "s/three.png": "s",
+            "s/two.png": "s",
+            "top.png": None,
+        }
+        assert dict(rows_of(tmp_path / "V", "images", "image_id", "label")) == from_folders
+        assert made.counts["labelled"] == 5
+        (tmp_path / "labels.csv").write_text("file,label,ra,dec\none,n,1,2\ntwo,spiral,,\n5,,3,4\n")
+        made = published(
+            tmp_path / "U",
+            *("ingest", "b1", "ingest.labels.from_folders=true"),
+            f"ingest.labels.file={tmp_path / 'labels.csv'}",
+            source=folder,
+        )
+        found = dict(rows_of(tmp_path / "U", "images", "image_id", "label"))
+        assert found == from_folders | {"s/two.png": "spiral"}
+        assert (made.counts["labelled"], made.counts["positioned"]) == (5, 2)
+        assert "warning: ingest b1: 1 images have another label in" in warnings_of(made)
+        assert "e.g. s/two.png: 'spiral', not 's'; those of the file" in warnings_of(made)
+
+    def test_a_file_of_other_images_is_an_error_with_both_sides(
+        self, label, published, folder, tmp_path
+    ):
+        text = "id,name,label\nn/one.png,NGC 4,a\ntwo,NGC 1,b\nthree,NGC 2,c\nfour,NGC 3,d\n"
+        wanted = (
+            r"ingest b1: none of 4 rows of the label file .*labels\.csv names one of 3 images: "
+            r"column 'name' has 'NGC 1', 'NGC 2', 'NGC 3'; images are called 'n/one\.png', "
+            r"'s/three\.png', 's/two\.png'\. Set ingest\.labels\.key_column to .*, or "
+            r"ingest\.labels\.must_match=false if this batch has no labels\. Nothing was"
+        )
+        with pytest.raises(InputError, match=wanted):
+            label(text)
+        assert Warehouse(str(tmp_path / "W")).versions() == []
+        labels = f"ingest.labels.file={tmp_path / 'labels.csv'}"
+        rest = ("ingest.labels.must_match=false",)
+        made = published(tmp_path / "V", "ingest", "b1", labels, *rest, source=folder)
+        assert made.counts["labelled"] == 0
+        assert "warning: ingest b1: none of 4 rows" in warnings_of(made)
+        assert label(text, "ingest.labels.key_column=id")["s/two.png"] == "b"
+
+    def test_few_matches_and_empty_columns_are_warned_of(self, label, published, folder, tmp_path):
+        for number in range(8):
+            (folder / f"{number}.png").write_bytes(png(number))
+        rows = "".join(f"x{number},a,,\n" for number in range(11))
+        (tmp_path / "labels.csv").write_text("name,label,ra,dec\n7,a,,\n" + rows)
+        labels = f"ingest.labels.file={tmp_path / 'labels.csv'}"
+        made = published(tmp_path / "V", "ingest", "b1", labels, source=folder)
+        assert "only 1 of 12 rows of the label file" in warnings_of(made)
+        assert (
+            "name an image, and only 1 of 11 images are named: column 'name' has 'x0', 'x1', "
+            "'x10'; images are called '0.png', '1.png', '2.png'. Set" in warnings_of(made)
+        )
+        (tmp_path / "labels.csv").write_text("name,label,ra,dec\n7,a,,\n6,b,,\n")
+        made = published(tmp_path / "U", "ingest", "b1", labels, source=folder)
+        assert warnings_of(made).count("warning: ") == 1
+        assert "column 'ra' of" in warnings_of(made)
+        assert "is empty in all 2 rows that match an image" in warnings_of(made)
+
+
+def warnings_of(made) -> str:
+    return made.progress.stream.getvalue()

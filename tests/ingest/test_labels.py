@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bz2
 import gzip
+import os
 
 import pyarrow as pa
 import pytest
@@ -15,7 +16,9 @@ from minia_spark.base.errors import InputError, SettingsError
 from minia_spark.images.identity import image_id_of
 from minia_spark.ingest.labels import (
     LABELS_SCHEMA,
+    Matches,
     ambiguous,
+    check_labels,
     choose_columns,
     label_batches,
     match_keys,
@@ -134,6 +137,17 @@ def test_columns_that_are_set_win():
         ),
         (["name", "b"], {}, "neither a label nor a position: its columns are name, b; set"),
         (
+            ["a", "objID", "Class"],
+            {},
+            r"or set ingest\.labels\.key_column \(likely: objID\)\.",
+        ),
+        (
+            ["dr7objid", "file", "gz1_class", "gz1_class_name", "gz2_asset_id", "gz2_class"],
+            {},
+            r"neither a label .*; set ingest\.labels\.label_column \(likely: gz1_class, "
+            r"gz1_class_name, gz2_class\), or ra_column",
+        ),
+        (
             ["name", "label"],
             {"label": "klass"},
             r"ingest\.labels\.label_column is 'klass', but the label file has the columns name, l",
@@ -172,6 +186,75 @@ def test_wrong_content(tmp_path, text, message):
 def test_missing_file(tmp_path):
     with pytest.raises(InputError, match=r"none\.csv cannot be read: .*No such file"):
         table_of(tmp_path / "none.csv")
+
+
+class TestCheck:
+    """What check_labels finds out before anything starts."""
+
+    def test_columns_of_a_good_file(self, tmp_path):
+        path = written(tmp_path, "file,label,ra,dec\na,b,1,2\n")
+        assert check_labels(path) == ("file", "label", "ra", "dec")
+        assert check_labels(path, label="dec") == ("file", "dec", "ra", "dec")
+
+    def test_a_pipe_does_not_hang(self, tmp_path):
+        os.mkfifo(tmp_path / "pipe.csv")
+        (tmp_path / "link.csv").symlink_to("pipe.csv")
+        for name in ("pipe.csv", "link.csv", "."):
+            with pytest.raises(InputError, match=r"cannot be read: The path is no regular file"):
+                check_labels(tmp_path / name)
+
+    def test_no_rows(self, tmp_path):
+        with pytest.raises(InputError, match=r"The label file .*labels\.csv has no rows\."):
+            check_labels(written(tmp_path, "name,label\n"))
+
+    @pytest.mark.parametrize(
+        ("content", "error", "message"),
+        [
+            ("a,b\n1,2\n", SettingsError, "No column of the label file names the image"),
+            ("name,b\n1,2\n", SettingsError, "neither a label nor a position"),
+            ("", InputError, "cannot be read: Empty CSV file"),
+            (b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", InputError, "cannot be read: .utf-8"),
+            (gzip.compress(b"name,label\n" + os.urandom(9999))[:99], InputError, "cannot be read"),
+            (b"\x1f\x8b", InputError, "cannot be read"),
+            ("name,label\n" + "x" * (9 << 20), InputError, "cannot be read"),
+        ],
+    )
+    def test_bad_files(self, tmp_path, content, error, message):
+        with pytest.raises(error, match=message) as caught:
+            check_labels(written(tmp_path, content))
+        assert str(caught.value).isprintable()
+
+    def test_only_the_beginning_of_a_large_file_is_read(self, tmp_path):
+        rows = "".join(f"{i:060d},x\n" for i in range(150_000))
+        path = written(tmp_path, "name,label\n" + rows + ",no key\n")
+        assert check_labels(path).label == "label"
+        with pytest.raises(InputError, match="a row without a value"):
+            table_of(path)
+
+
+class TestMatches:
+    @pytest.mark.parametrize(
+        ("images", "rows", "matched_images", "matched_rows", "few"),
+        [
+            (100, 100, 0, 0, True),
+            (100, 100, 9, 9, True),
+            (100, 100, 10, 9, False),
+            (100, 10**6, 100, 100, False),  # a catalogue of the whole sky
+            (10**6, 100, 100, 100, False),  # a collection of which little is labelled
+            (100, 100, 90, 1, False),  # one row for many images of the same name
+        ],
+    )
+    def test_few_are_those_below_a_tenth_of_both(
+        self, images, rows, matched_images, matched_rows, few
+    ):
+        assert Matches(images, rows, matched_images, matched_rows).few is few
+
+    def test_words_are_fit_to_print(self):
+        said = Matches(1000, 20, 0, 0).told("a\nb.csv", "k\n", ["x\ny", "\u202e"], ["1.png"])
+        assert said.startswith(
+            "none of 20 rows of the label file a%0Ab.csv names one of 1,000 images: column 'k"
+        )
+        assert said.isprintable()
 
 
 def test_edges_of_the_sky_are_in(tmp_path):

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from cases import ENGINES, needs_binary, same_structures
+from minia_spark.mining.corpus import mine_corpus
 
 from minia_spark.base.bags import Bags
 from minia_spark.base.errors import SettingsError
@@ -15,7 +16,6 @@ from minia_spark.mining.assess import (
     other_seed,
 )
 from minia_spark.mining.chance import Totals, fit_chance
-from minia_spark.mining.corpus import mine_corpus
 from minia_spark.mining.model import Structures, best_matches
 from minia_spark.sky.corpus import planted_corpus
 from minia_spark.smh.arrays import Documents

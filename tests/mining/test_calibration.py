@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 from cases import needs_binary
+from minia_spark.mining.corpus import mine_corpus
 
 from minia_spark.base.bags import Bags
 from minia_spark.mining.assess import assess, decoy, miner
 from minia_spark.mining.chance import expected_support, fit_chance
-from minia_spark.mining.corpus import mine_corpus
 from minia_spark.mining.model import best_matches
 from minia_spark.mining.overlap import StructureIndex
 from minia_spark.mining.shuffle import shuffled

@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
 from cases import BINARY, DATA, ENGINES, batch, planted, same_structures
+from minia_spark.mining.corpus import mine_corpus, numbered_documents
 
 from minia_spark.base.bags import read_bags
 from minia_spark.base.errors import InputError
-from minia_spark.mining.corpus import mine_corpus, numbered_documents
 from minia_spark.mining.model import cross_recall
 from minia_spark.smh.engine import get_engine
 from minia_spark.smh.twin import DatasketchEngine

@@ -10,12 +10,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from commands import SETTINGS, rows_of, table_of
+from minia_spark.mining.corpus import Collection
 
+from minia_spark.engine.settings import load_settings
 from minia_spark.mining import passes
 from minia_spark.mining.assess import Assessment, assess, miner
 from minia_spark.mining.auto import choose_for
-from minia_spark.mining.corpus import Collection
-from minia_spark.rooms import HOUSE
 from minia_spark.smh.arrays import Documents
 from minia_spark.smh.hashing import document_key
 from minia_spark.smh.twin import DatasketchEngine
@@ -63,7 +63,7 @@ def assert_same(location: Path, wanted: Assessment) -> None:
 
 
 def on_one_machine(collection: Collection, *settings: str) -> Assessment:
-    mining = HOUSE.load_settings(None, [*SETTINGS, *settings]).mining
+    mining = load_settings(None, [*SETTINGS, *settings]).mining
     own = {
         *("link", "tuple_size", "tables", "min_set_size", "expand", "density", "min_lift"),
         *("partners_by_chance", "pairs_by_chance"),
@@ -114,7 +114,7 @@ def test_no_decoys_and_no_seeds(own_warehouse, published):
 def test_tables_are_chosen_as_on_one_machine(own_warehouse, published, set_, link):
     settings = (set_, f"mining.link={link}")
     made = published(own_warehouse, "tune", None, *SETTINGS, *settings)
-    mining = HOUSE.load_settings(None, [*SETTINGS, *settings]).mining
+    mining = load_settings(None, [*SETTINGS, *settings]).mining
     wanted = choose_for(
         collection_of(own_warehouse, 1),
         **mining.model_dump(include={"link", "tuple_size", "tables", "seed"}),
@@ -135,8 +135,8 @@ def test_what_is_set_is_obeyed(own_warehouse, published):
     assert np.isnan(row["eta"])
 
 
-def test_chosen_where_the_codebook_is_from(own_warehouse, published, tmp_path):
-    """With the codebook come the tables: what is mined there and here can be compared."""
+def test_chosen_where_the_vocabulary_is_from(own_warehouse, published, tmp_path):
+    """With the vocabulary come the tables: what is mined there and here can be compared."""
     auto = ("mining.tables=null", "mining.tuple_size=null")
     published(own_warehouse, "tune", None, *SETTINGS, *auto)
     (there,) = rows_of(own_warehouse, "tuning", "tuple_size", "tables", "eta")
@@ -147,7 +147,7 @@ def test_chosen_where_the_codebook_is_from(own_warehouse, published, tmp_path):
     made = published(other, "tune", None, *given, "mining.seed=9", "mining.partners_by_chance=9")
     assert rows_of(other, "tuning", "tuple_size", "tables", "eta") == [there]
     assert (
-        f"Taken over, with the codebook, from {own_warehouse}." in made.progress.stream.getvalue()
+        f"Taken over, with the vocabulary, from {own_warehouse}." in made.progress.stream.getvalue()
     )
     # not where it was chosen for another link, nor where something is set
     published(other, "tune", None, *given, "mining.link=consensus")

@@ -72,9 +72,9 @@ def test_limit_none_writes_all_inner_sources(tmp_path):
     assert 0 < files.count <= inner.sum()
 
 
-def test_missing_picture_names_the_extra(monkeypatch):
+def test_missing_picture_names_the_package(monkeypatch):
     monkeypatch.setitem(sys.modules, "skimage", None)
-    with pytest.raises(MiniaError, match=r"pip install 'minia-spark\[demo\]'"):
+    with pytest.raises(MiniaError, match="not installed: pip install scikit-image"):
         deep_field()
 
 

@@ -29,8 +29,6 @@ def i64(*values):
         ((u32(1, 2), i64(0, 2, 5), u32(5, 3, 7, 5, 7)), r"holds item 7 twice \(row 1\)"),
         ((u32(1), i64(0, 1), u32(5), u32(0)), r"an item 0 times \(row 0\)"),
         ((u32(1), i64(0, 1), u32(5), u32(1, 1)), "frequencies: expected shape"),
-        ((u32(1), i64(0, 1), u32(5), None, np.array([np.inf])), r"weight inf .* \(row 0\)"),
-        ((u32(1), i64(0, 1), u32(5), None, np.array([-1.0])), r"weight -1\.0 .* \(row 0\)"),
     ],
 )
 def test_documents_refused(arguments, message):
@@ -47,11 +45,11 @@ def test_joined_documents_keep_what_all_have():
     whole = batch([(1, {5: 2}, 0.5), (2, {}, 1.0), (3, {5: 1, 4: 3}, 2.0)])
     parts = [batch([(1, {5: 2}, 0.5), (2, {}, 1.0)]), batch([(3, {5: 1, 4: 3}, 2.0)])]
     joined = Documents.concatenate(parts)
-    for name in ("keys", "offsets", "items", "frequencies", "weights"):
+    for name in ("keys", "offsets", "items", "frequencies"):
         assert getattr(joined, name).tolist() == getattr(whole, name).tolist()
     bare = Documents(u32(4), i64(0, 1), u32(5))
     mixed = Documents.concatenate([whole, bare])
-    assert (mixed.frequencies, mixed.weights) == (None, None)
+    assert mixed.frequencies is None
     assert mixed.offsets.tolist() == [0, 1, 1, 3, 4]
 
 
@@ -64,8 +62,6 @@ def test_joined_documents_keep_what_all_have():
         ({"occurrences": np.array([1, 1], np.uint64)}, r"as many occurrences \(row 1\)"),
         ({"minima": np.zeros((2, 5), np.uint32)}, r"minima: expected shape \(2, 6\)"),
         ({"minima": np.zeros((2, 6), np.float64)}, "minima: expected an array of uint32"),
-        ({"minima": np.full((2, 6), np.nan, np.float32)}, r"finite and >= 0 \(row 0\)"),
-        ({"minima": np.full((2, 6), -0.0, np.float32)}, r"finite and >= 0 \(row 0\)"),
         ({"tables": 0}, "must be >= 1"),
         ({"tables": 2**24}, "more than 16777216 permutations"),
     ],

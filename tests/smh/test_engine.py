@@ -12,6 +12,7 @@ from cases import (
     batch,
     corpora,
     listed,
+    merged,
     needs_binary,
     planted,
     same_sets,
@@ -23,14 +24,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from minia_spark.base.errors import MiniaError, SettingsError
-from minia_spark.mining.model import build_structures, components
+from minia_spark.mining.model import build_structures
 from minia_spark.smh import engine as engine_module
 from minia_spark.smh.arrays import Documents, Links, MalformedError, Signatures, empty_sets
 from minia_spark.smh.engine import get_engine
 from minia_spark.smh.hashing import DEFAULT_SEED, affine, permutations
+from minia_spark.smh.links import components
 from minia_spark.smh.native import NativeEngine
 from minia_spark.smh.sets import merge_sets
-from minia_spark.smh.twin import DatasketchEngine
+from minia_spark.smh.twin import DatasketchEngine, merge_signatures
 
 pytestmark = pytest.mark.parametrize("engine", ENGINES)
 few = settings(
@@ -53,28 +55,27 @@ def rows_of(signatures):
 
 
 @few
-@given(corpora(), U32, st.booleans(), st.booleans(), st.integers(1, 3), st.integers(1, 5))
-def test_sketch(engine, documents, seed, expand, weighted, tuple_size, tables):
-    options = {"seed": seed, "expand": expand, "weighted": weighted}
+@given(corpora(), U32, st.booleans(), st.integers(1, 3), st.integers(1, 5))
+def test_sketch(engine, documents, seed, expand, tuple_size, tables):
+    options = {"seed": seed, "expand": expand}
     shape = {"tuple_size": tuple_size, "tables": tables}
     found = engine.sketch([batch(documents)], **shape, **options)
     assert rows_of(found) == slow_twin.sketch(documents, **shape, **options)
-    assert found.weighted == weighted
     assert (found.tuple_size, found.tables) == (tuple_size, tables)
 
 
 @few
-@given(st.data(), corpora(), st.booleans(), st.booleans())
-def test_sketch_does_not_depend_on_order_or_partitions(engine, data, documents, expand, weighted):
-    options = {**SMALL, "expand": expand, "weighted": weighted}
+@given(st.data(), corpora(), st.booleans())
+def test_sketch_does_not_depend_on_order_or_partitions(engine, data, documents, expand):
+    options = {**SMALL, "expand": expand}
     whole = engine.sketch([batch(documents)], **options)
     shuffled = data.draw(st.permutations(documents))
     cut = data.draw(st.integers(0, len(documents)))
     parts = [batch(shuffled[:cut]), batch(shuffled[cut:])]
     assert same_signatures(engine.sketch(parts, **options), whole)
     sketches = [engine.sketch([part], **options) for part in parts]
-    assert same_signatures(engine.merge(sketches), whole)
-    assert same_signatures(engine.merge(sketches[::-1]), whole)
+    assert same_signatures(merged(engine, sketches), whole)
+    assert same_signatures(merged(engine, sketches[::-1]), whole)
 
 
 @few
@@ -107,12 +108,12 @@ def test_ranges_of_tables_merge_to_the_whole(engine, documents, cut):
 
 
 @few
-@given(st.data(), corpora(), U32, st.booleans(), st.booleans(), st.integers(1, 3))
+@given(st.data(), corpora(), U32, st.booleans(), st.integers(1, 3))
 def test_a_range_of_tables_is_sketched_as_among_all(
-    engine, data, documents, seed, expand, weighted, tuple_size
+    engine, data, documents, seed, expand, tuple_size
 ):
     shape = {"tuple_size": tuple_size, "tables": 40}
-    options = {**shape, "seed": seed, "expand": expand, "weighted": weighted}
+    options = {**shape, "seed": seed, "expand": expand}
     begin = data.draw(st.integers(0, 39))
     end = data.draw(st.integers(begin + 1, 40))
     whole = DatasketchEngine().sketch([batch(documents)], **options)
@@ -206,36 +207,25 @@ def test_expansion_hashes_replicas_and_sums_frequencies(engine):
     assert expanded.minima.tolist() == [minima]
 
 
-def test_equal_weights_pick_the_largest_value(engine):
-    """-ln(u)/w falls with u: with equal weights the minimum is that of the largest value."""
-    documents = [(key, {1: 1}, 2.0) for key in range(5)]
-    found = engine.sketch([batch(documents)], **SMALL, weighted=True)
-    values = [slow_twin.uniform_values(key, seed=12345678, count=12) for key in range(5)]
-    largest = [max(column) for column in zip(*values, strict=True)]
-    expected = [slow_twin.weighted_value(value, 2.0) for value in largest]
-    assert found.minima[0].tolist() == expected
-
-
 def test_nothing(engine):
     """No batch, no document, no item, no set."""
     nothing = [[], [batch([])], [batch([(1, {}, 1.0), (2, {}, 1.0)])]]
     for batches in nothing:
-        for weighted in (False, True):
-            found = engine.sketch(batches, **SMALL, weighted=weighted)
-            assert same_signatures(found, Signatures.empty(**SMALL, weighted=weighted))
-            assert same_signatures(engine.merge([found, found]), found)
-            sets = engine.mine(found)
-            assert same_sets(sets, empty_sets())
-            links = engine.cluster(sets)
-            assert links.pairs.shape == (0, 2)
-            assert len(build_structures(sets, links)) == 0
+        found = engine.sketch(batches, **SMALL)
+        assert same_signatures(found, Signatures.empty(**SMALL))
+        assert same_signatures(merged(engine, [found, found]), found)
+        sets = engine.mine(found)
+        assert same_sets(sets, empty_sets())
+        links = engine.cluster(sets)
+        assert links.pairs.shape == (0, 2)
+        assert len(build_structures(sets, links)) == 0
 
 
 def test_merging_with_nothing_changes_nothing(engine):
     found = engine.sketch([batch(planted(documents=9))], **SMALL)
     empty = Signatures.empty(**SMALL)
-    assert same_signatures(engine.merge([empty, found, empty]), found)
-    assert same_signatures(engine.merge([found]), found)
+    assert same_signatures(merged(engine, [empty, found, empty]), found)
+    assert same_signatures(merged(engine, [found]), found)
 
 
 def test_one_document_one_set(engine):
@@ -292,8 +282,6 @@ def test_sketch_needs_what_its_options_need(engine):
     )
     with pytest.raises(MalformedError, match="needs documents with frequencies"):
         engine.sketch([bare], **SMALL, expand=True)
-    with pytest.raises(MalformedError, match="need documents with weights"):
-        engine.sketch([bare], **SMALL, weighted=True)
     huge = batch([(1, {1: 2**20 + 1}, 1.0)])
     with pytest.raises(MalformedError, match=r"1048577 is too large .* 1048576 \(row 0\)"):
         engine.sketch([huge], **SMALL, expand=True)
@@ -301,11 +289,13 @@ def test_sketch_needs_what_its_options_need(engine):
 
 def test_merge_refuses(engine):
     with pytest.raises(MalformedError, match="no signatures to merge"):
-        engine.merge([])
+        merge_signatures([])
     one = engine.sketch([batch(planted(documents=2))], **SMALL)
     other = engine.sketch([batch(planted(documents=2))], tuple_size=3, tables=4)
-    with pytest.raises(MalformedError, match="2, 6 tables, unweighted; tuple size 3, 4 tables"):
-        engine.merge([one, other])
+    with pytest.raises(MalformedError, match="2, 6 tables; tuple size 3, 4 tables"):
+        merge_signatures([one, other])
+    with pytest.raises(MiniaError, match=r"tuple size|settings"):
+        merged(engine, [one, other])
 
 
 def test_counts_that_no_stream_can_hold(engine):
@@ -322,13 +312,13 @@ def test_counts_that_no_stream_can_hold(engine):
             1,
         )
 
-    most = engine.merge([counted(2**32 - 2, 2**64 - 2), counted(1, 1)])
+    most = merged(engine, [counted(2**32 - 2, 2**64 - 2), counted(1, 1)])
     assert most.documents.tolist() == [2, 2**32 - 1]
     assert most.occurrences.tolist() == [2, 2**64 - 1]
     with pytest.raises(MiniaError, match=r"item 7 is in more than"):
-        engine.merge([counted(2**32 - 1, 2**32), counted(1, 1)])
+        merged(engine, [counted(2**32 - 1, 2**32), counted(1, 1)])
     with pytest.raises(MiniaError, match=r"item 7 occurs more than"):
-        engine.merge([counted(1, 2**64 - 1), counted(1, 1)])
+        merged(engine, [counted(1, 2**64 - 1), counted(1, 1)])
 
 
 def test_one_word(engine):
@@ -377,18 +367,17 @@ def test_an_exception_of_the_feed_comes_through(engine):
 
 
 def test_engines_agree_on_a_corpus_with_structures(engine):
-    """The whole chain, with expansion and weights, against the reference implementation."""
-    documents = [(key, bag, 1.0 + key % 3) for key, bag, _ in planted(documents=80)]
+    """The whole chain, with and without expansion, against the reference implementation."""
+    documents = planted(documents=80)
     twin = DatasketchEngine()
     for expand in (False, True):
-        for weighted in (False, True):
-            options = {"tuple_size": 2, "tables": 60, "expand": expand, "weighted": weighted}
-            results = []
-            for one in (twin, engine):
-                sets = one.mine(one.sketch([batch(documents)], **options))
-                results.append(build_structures(sets, one.cluster(sets)))
-            assert len(results[0]) > 0
-            assert same_structures(*results)
+        options = {"tuple_size": 2, "tables": 60, "expand": expand}
+        results = []
+        for one in (twin, engine):
+            sets = one.mine(one.sketch([batch(documents)], **options))
+            results.append(build_structures(sets, one.cluster(sets)))
+        assert len(results[0]) > 0
+        assert same_structures(*results)
 
 
 class TestGetEngine:

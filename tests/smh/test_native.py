@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from cases import BINARY, batch, needs_binary, planted
+from cases import BINARY, batch, merged, needs_binary, planted
 
 from minia_spark.base.errors import MiniaError, SettingsError
 from minia_spark.smh import native
@@ -25,19 +25,18 @@ def program(path, script="exit 0"):
 
 
 def test_find_binary_in_this_order(tmp_path, monkeypatch):
-    """Beside the package, in the environment, on the PATH."""
+    """Inside the package, in the checkout, on the PATH."""
     monkeypatch.setattr(native, "__file__", str(tmp_path / "src/minia_spark/smh/native.py"))
-    monkeypatch.setattr(native.sys, "prefix", str(tmp_path / "env"))
     monkeypatch.setenv("PATH", str(tmp_path / "path"))
     assert find_binary() is None
     on_path = program(tmp_path / "path" / "smh")
     assert find_binary() == on_path
-    installed = program(tmp_path / "env" / "bin" / "smh")
-    assert find_binary() == installed
     built = program(tmp_path / "src" / "native" / "build" / "smh")
     assert find_binary() == built
-    built.chmod(0o644)
-    assert find_binary() == installed
+    packed = program(tmp_path / "src" / "minia_spark" / "smh" / "smh")
+    assert find_binary() == packed
+    packed.chmod(0o644)
+    assert find_binary() == built
     assert find_binary(on_path) == on_path
     assert find_binary(str(on_path)) == on_path
 
@@ -50,33 +49,29 @@ def test_given_binary_must_be_a_program(tmp_path):
 
 
 def test_command_line(tmp_path):
-    """Every option reaches the program; stdin of merge is not used."""
+    """Every option reaches the program."""
     log = tmp_path / "log"
     binary = program(tmp_path / "smh", f'echo "$@" >> {log}; cat >/dev/null; exit 1')
     engine = NativeEngine(binary, threads=2)
     signatures = Signatures.empty(tuple_size=2, tables=5)
     for call in (
-        lambda: engine.sketch([], tuple_size=2, tables=5, seed=9, expand=True, weighted=True),
+        lambda: engine.sketch([], tuple_size=2, tables=5, seed=9, expand=True),
         lambda: engine.sketch([], tuple_size=2, tables=5, table_range=(1, 4)),
         lambda: engine.mine(signatures, min_set_size=4, table_range=(1, 3)),
         lambda: engine.cluster(empty_sets(), overlap=2 / 3, tables=7, seed=9),
-        lambda: engine.merge([signatures, signatures]),
     ):
         with pytest.raises(MiniaError, match=r"smh .*failed with exit status 1"):
             call()
-    sketch, part, mine, cluster, merge = log.read_text().splitlines()
-    assert sketch == "sketch --threads 2 --tuple-size 2 --tables 5 --seed 9 --expand --weights"
+    sketch, part, mine, cluster = log.read_text().splitlines()
+    assert sketch == "sketch --threads 2 --tuple-size 2 --tables 5 --seed 9 --expand"
     assert part == (
         "sketch --threads 2 --tuple-size 2 --tables 5 --seed 12345678 --table-begin 1 --table-end 4"
     )
-    assert mine == "mine --min-set-size 4 --table-begin 1 --table-end 3"
+    assert mine == "mine --threads 2 --min-set-size 4 --table-begin 1 --table-end 3"
     assert cluster == (
         "cluster --threads 2 --tuple-size 3 --tables 7 --overlap 0.6666666666666666 --seed 9 "
         "--table-begin 0 --table-end 7"
     )
-    assert merge.split()[0] == "merge"
-    assert len(merge.split()) == 3
-    assert not any(Path(path).exists() for path in merge.split()[1:])
 
 
 def test_output_that_is_cut_short_is_refused(tmp_path):
@@ -171,6 +166,6 @@ def test_signatures_of_the_binary_pass_through_its_other_commands():
     documents = batch([(top, {top: 1, top - 1: 1, 0: 1}, 1.0), (0, {top: 1}, 1.0)])
     engine = NativeEngine(BINARY)
     signatures = engine.sketch([documents], tuple_size=1, tables=64)
-    sets = engine.mine(engine.merge([signatures, signatures]))
+    sets = engine.mine(merged(engine, [signatures, signatures]))
     assert signatures.items.tolist() == [0, top - 1, top]
     assert np.array_equal(sets.items, signatures.items)

@@ -4,6 +4,7 @@ What the commands compute is tested in test_engine and in native/tests; here, wh
 streams must survive.
 """
 
+import itertools
 import os
 import signal
 import subprocess
@@ -12,18 +13,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import slow_twin
 from cases import BINARY, batch, needs_binary, planted, same_structures
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from minia_spark.base.bags import Bags, invert, read_bags, write_bags
 from minia_spark.base.errors import MiniaError
-from minia_spark.mining.corpus import mine_corpus
-from minia_spark.smh.arrays import Documents, Signatures
+from minia_spark.mining.model import build_structures
+from minia_spark.smh.arrays import Documents, Signatures, empty_sets
 from minia_spark.smh.hashing import DEFAULT_SEED, affine, permutations
 from minia_spark.smh.native import NativeEngine
 from minia_spark.smh.process import stream_through
-from minia_spark.smh.twin import DatasketchEngine
 from minia_spark.smh.wire import (
     read_links,
     read_sets,
@@ -49,6 +50,14 @@ COMMANDS = {
     "cluster": "cluster sets.smhc",
 }
 READERS = {"sketch": read_signatures, "merge": read_signatures, "mine": read_sets}
+
+
+def entries_of(bags):
+    """The bags as lists of (item, count)."""
+    return [
+        list(zip(bags.items[a:b].tolist(), bags.counts[a:b].tolist(), strict=True))
+        for a, b in itertools.pairwise(bags.offsets)
+    ]
 
 
 def text_of(bags, path):
@@ -193,9 +202,8 @@ def test_a_killed_process_leaves_no_result(room, tmp_path, name, sent):
 
 CALLS = {
     "sketch": lambda engine: engine.sketch([batch(planted(documents=9))], **SHAPE),
-    "merge": lambda engine: engine.merge([Signatures.empty(**SHAPE)] * 2),
     "mine": lambda engine: engine.mine(Signatures.empty(**SHAPE)),
-    "cluster": lambda engine: engine.cluster(DatasketchEngine().mine(Signatures.empty(**SHAPE))),
+    "cluster": lambda engine: engine.cluster(empty_sets()),
 }
 
 
@@ -335,27 +343,16 @@ def test_discover_gives_the_structures_of_its_twin(
         for key, (bag, weight) in enumerate(documents)
         if weight > 0 or not weighted
     ]
-    expected = mine_corpus(
-        [batch(kept)],
-        DatasketchEngine(),
-        tuple_size=tuple_size,
-        tables=30,
-        min_set_size=2,
-        min_cluster_size=2,
-        cluster_tables=20,
-        seed=seed,
-        expand=expand,
-        weighted=weighted,
-    )
+    shape = {"tuple_size": tuple_size, "tables": 30}
+    sketched = slow_twin.sketch(kept, **shape, seed=seed, expand=expand, weighted=weighted)
+    sets = slow_twin.mine(sketched, **shape, min_set_size=2)
+    links = slow_twin.cluster(sets, tables=20, seed=seed)
+    expected = slow_twin.model(sets, links, min_cluster_size=2)
     with (tmp_path / "model").open("rb") as lines:
         found = list(read_bags(lines))
-    if len(expected) == 0:
-        assert found == []
-        return
-    (model,) = found
-    assert model.offsets.tolist() == expected.offsets.tolist()
-    assert model.items.tolist() == expected.items.tolist()
-    assert model.counts.tolist() == expected.frequencies.tolist()
+    assert [entries for bags in found for entries in entries_of(bags)] == [
+        entries for _, entries in expected
+    ]
 
 
 # ---------------------------------------------------------------------------- extremes
@@ -459,6 +456,10 @@ def test_structures_do_not_depend_on_the_number_of_threads(room, tmp_path):
         assert done.returncode == 0
         models.append((tmp_path / "m").read_bytes())
     assert models[0] == models[1] == models[2] != b""
-    one, two = (NativeEngine(BINARY, threads=threads) for threads in (1, 2))
     documents = batch(planted(documents=300))
-    assert same_structures(*(mine_corpus([documents], e, **SHAPE) for e in (one, two)))
+    found = []
+    for threads in (1, 2):
+        engine = NativeEngine(BINARY, threads=threads)
+        sets = engine.mine(engine.sketch([documents], **SHAPE))
+        found.append(build_structures(sets, engine.cluster(sets)))
+    assert same_structures(*found)

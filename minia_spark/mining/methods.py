@@ -1,0 +1,39 @@
+"""Settings as the objects that the miner takes."""
+
+from __future__ import annotations
+
+from minia_spark.mining.consensus import Consensus
+from minia_spark.mining.miner import Sketch, Trials
+from minia_spark.mining.model import SingleLink
+from minia_spark.mining.settings import MiningSettings
+
+__all__ = ["link_of", "sketch_of", "trials_of"]
+
+
+def sketch_of(settings: MiningSettings, tuple_size: int, tables: int) -> Sketch:
+    """Return how sets are mined, with these tables, which may have been chosen."""
+    return Sketch(tuple_size, tables, settings.min_set_size, settings.expand)
+
+
+def link_of(settings: MiningSettings) -> Consensus | SingleLink:
+    """Return how sets become structures."""
+    if settings.link == "consensus":
+        return Consensus(
+            settings.partners_by_chance,
+            settings.pairs_by_chance,
+            settings.min_lift,
+            settings.density,
+        )
+    return SingleLink(
+        settings.cluster_tuple_size,
+        settings.cluster_tables,
+        settings.overlap,
+        settings.min_cluster_size,
+    )
+
+
+def trials_of(settings: MiningSettings) -> Trials:
+    """Return what is mined beside the collection, and how that is judged."""
+    return Trials(
+        settings.seed, settings.seeds, settings.decoys, settings.max_q, settings.min_stability
+    )
