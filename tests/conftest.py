@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import io
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -42,6 +43,9 @@ def _session() -> SparkSession:
         "spark.sql.codegen.wholeStage": "false",
         "spark.sql.codegen.factoryMode": "NO_CODEGEN",
     }
+    # workers import what tests bring along, such as the toy room
+    ours = str(Path(__file__).parent)
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (ours, os.environ.get("PYTHONPATH"))))
     settings = SparkSettings(master="local[2]", driver_memory="1g", conf=conf)
     return open_session(settings, "tests")
 

@@ -16,7 +16,7 @@ import pytest
 from commands import SETTINGS, SMALL, chosen, rows_of
 
 from minia_spark.ingest import stage as ingest
-from minia_spark.mining import passes
+from minia_spark.mining import spark as mining
 from minia_spark.sky.survey import SurveyFiles
 from minia_spark.warehouse.warehouse import Warehouse
 
@@ -47,9 +47,11 @@ def shuffled(partitions: int) -> Iterator[pytest.MonkeyPatch]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ingest, "list_folder", listing)
         # also signatures in several spans, and counts in several rows
-        patch.setattr(passes, "SPAN_BYTES", 120 * 4 * 3 * 64)
-        patch.setattr(passes, "_IMAGES_A_TASK", 7)
-        patch.setattr(passes, "_COUNTS_A_ROW", 5)
+        patch.setattr(mining, "SPAN_BYTES", 120 * 4 * 3 * 64)
+        patch.setattr(mining, "_IMAGES_A_TASK", 7)
+        patch.setattr(mining, "_COUNTS_A_ROW", 5)
+        # and work that is little here is sent to tasks all the same
+        patch.setattr(mining, "_DONE_HERE", 1)
         yield patch
 
 

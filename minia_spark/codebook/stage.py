@@ -28,6 +28,7 @@ from pyspark.mllib.linalg import Vectors
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
+from minia_spark.base.arrow import to_lists
 from minia_spark.base.errors import InputError, SettingsError
 from minia_spark.codebook.kmeans import NearestCentre, to_grid
 from minia_spark.codebook.reuse import elsewhere, training_digest
@@ -74,7 +75,7 @@ def load_codebook(table: pa.Table) -> Codebook:
     """Return the codebook that table ``codebooks`` holds."""
     table = table.sort_by("word")
     scale = table["scale"][0].as_py()
-    centres = np.array(table["centre"].to_pylist(), dtype=np.float32)
+    centres = to_lists(table["centre"].combine_chunks())[0].reshape(len(table), -1)
     return Codebook(
         version=table["version"][0].as_py(),
         centres=to_grid(centres, scale),

@@ -35,7 +35,7 @@ def source_digest(source: Source, settings: Settings) -> str:
     if digest.entries == 0:
         raise InputError(
             f"{title_of(source)} holds no files; expected are JPEG, PNG, TIFF, FITS or Parquet "
-            "files, also in folders below it"
+            "files or archives of images, also in folders below it"
         )
     root = hashlib.sha256(os.fsencode(source.place.resolve())).hexdigest()
     return f"{root}:{digest.hexdigest()}:{_labels_digest(ingest)}"

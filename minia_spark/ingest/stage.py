@@ -23,9 +23,11 @@ from minia_spark.engine import table as tables
 from minia_spark.engine.context import Context
 from minia_spark.engine.pixels import Found, Records
 from minia_spark.engine.sources import entries_of, title_of
+from minia_spark.images.container import Part
 from minia_spark.images.decode import decode_known
 from minia_spark.images.identity import uri_of
-from minia_spark.images.reader import PLACE, ImageReader
+from minia_spark.images.listing import parts_of
+from minia_spark.images.reader import PLACE, ImageReader, absolute_path
 from minia_spark.images.reasons import Reason
 from minia_spark.ingest.labels import (
     LABELS_SCHEMA,
@@ -43,9 +45,15 @@ from minia_spark.warehouse.storage import Storage
 __all__ = ["READER", "run"]
 
 _LISTED_ARROW = pa.schema(
-    [("path", pa.binary()), ("uri", pa.string()), ("reason", pa.string()), ("detail", pa.string())]
+    [
+        ("path", pa.binary()),
+        ("parts", pa.int32()),
+        ("uri", pa.string()),
+        ("reason", pa.string()),
+        ("detail", pa.string()),
+    ]
 )
-_LISTED = "path binary, uri string, reason string, detail string"
+_LISTED = "path binary, parts int, uri string, reason string, detail string"
 _LISTED_AT_ONCE = 10_000
 _EXAMPLES = 3
 
@@ -74,8 +82,10 @@ class _Reader:
         read = partial(
             _read_listed, root=root, options=context.settings(IngestSettings).read_options()
         )
-        spread = frame.where("reason is null").select("path")
-        spread = spread.repartition(context.partitions(files), "path")
+        # a large archive is shared by several tasks
+        part = F.explode(F.sequence(F.lit(0), F.col("parts") - 1)).alias("part")
+        spread = frame.where("reason is null").select("path", "parts", part)
+        spread = spread.repartition(context.partitions(files), "path", "part")
         return Records(spread, _TOLD, read)
 
     def known(self, context: Context, images: DataFrame) -> Records:
@@ -102,8 +112,9 @@ def _read_listed(
     batches: Iterator[pa.RecordBatch], *, root: bytes, options: dict[str, Any]
 ) -> Iterator[Found]:
     names = [column.name for column in _TOLD]
-    for path in itertools.chain.from_iterable(batch["path"].to_pylist() for batch in batches):
-        for found in decoded_of_file(root, path, **options):
+    for listed in itertools.chain.from_iterable(batch.to_pylist() for batch in batches):
+        part = Part(listed["part"], listed["parts"])
+        for found in decoded_of_file(root, listed["path"], part=part, **options):
             row: dict[str, Any] = dict.fromkeys(names)
             if isinstance(found, RejectRecord):
                 row |= {"uri": found.uri, "reason": found.reason, "detail": found.detail}
@@ -186,7 +197,8 @@ def _write_listing(context: Context, path: str) -> int:
             reason, detail = None, None
             if entry.rejected is not None:
                 reason, detail = entry.rejected.reason, entry.rejected.detail
-            yield entry.path, uri_of(root.rstrip(b"/") + b"/" + entry.path), reason, detail
+            uri = uri_of(absolute_path(root, entry.path))
+            yield entry.path, parts_of(entry), uri, reason, detail
 
     return _write_rows(context.warehouse.storage, path, _LISTED_ARROW, rows())
 

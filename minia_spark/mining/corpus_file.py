@@ -22,7 +22,7 @@ from minia_spark.engine.settings import Settings
 from minia_spark.mining.assess import Assessment
 from minia_spark.mining.local import LocalCollection, numbered_documents
 from minia_spark.mining.methods import link_of, sketch_of, trials_of
-from minia_spark.mining.miner import choose_tables, mined
+from minia_spark.mining.miner import choose_tables, mine
 from minia_spark.mining.pulse import Pulse
 from minia_spark.mining.rows import kept_of
 from minia_spark.mining.settings import MiningSettings
@@ -109,7 +109,7 @@ def mine_file(
             f"{mining.seeds} other seeds, {mining.decoys} decoys; engine {engine(1).name}, "
             f"{collection.parallelism} cores."
         )
-        found, sets = mined(
+        found, sets = mine(
             collection, sketch_of(mining, tuple_size, tables), link_of(mining), trials_of(mining)
         )
         pulse.say(f"{sets.mined:,} sets of words met, {len(sets):,} different ones.")

@@ -43,7 +43,7 @@ __all__ = [
     "Sketch",
     "Trials",
     "choose_tables",
-    "mined",
+    "mine",
 ]
 
 _STEP = 0x9E3779B9
@@ -194,7 +194,7 @@ def choose_tables(
     return choose(chance, pairs, shared, link, tuple_size=tuple_size, tables=tables)
 
 
-def mined(
+def mine(
     collection: Collection, sketch: Sketch, link: Consensus | SingleLink, trials: Trials
 ) -> tuple[Assessment, SetList]:
     """Mine a collection, its decoys, and itself under other seeds.
@@ -228,8 +228,7 @@ def mined(
             collection, sets, levels, sketch, density=link.density, of_images=1 + trials.seeds
         )
     else:
-        seeds = trials.seeds_of_images() + [trials.seed] * trials.decoys
-        found = _by_single_link(collection, sets, link, seeds)
+        found = _by_single_link(collection, sets, link, trials.seed)
     judged = [found[0], *found[1 + trials.seeds :]]
     counters = [
         functools.partial(_support, StructureIndex(one)) if len(one) else None for one in judged
@@ -313,14 +312,14 @@ def _plausible(sets: SetList, *, levels: LinkLevels, sketch: Sketch) -> WordPair
 
 
 def _by_single_link(
-    collection: Collection, sets: Sequence[SetList], link: SingleLink, seeds: Sequence[int]
+    collection: Collection, sets: Sequence[SetList], link: SingleLink, seed: int
 ) -> list[Structures]:
-    """Cluster the sets of each trial, mined with its seed; cluster tables are shared out too."""
+    """Cluster the sets of each trial, all with one seed; cluster tables are shared out too."""
     parts = max(1, -(-collection.parallelism // len(sets)))
     width = -(-link.tables // parts)
     ranges = [(n, min(n + width, link.tables)) for n in range(0, link.tables, width)]
-    kernel = functools.partial(_links, engine=collection.engine, link=link)
-    work = [(own, seed, part) for own, seed in zip(sets, seeds, strict=True) for part in ranges]
+    kernel = functools.partial(_links, engine=collection.engine, link=link, seed=seed)
+    work = [(own, part) for own in sets for part in ranges]
     entries = sum(len(own.items) for own in sets) * link.tables
     forests = collection.each("clusters of sets", kernel, work, entries)
     return [
@@ -334,9 +333,13 @@ def _by_single_link(
 
 
 def _links(
-    work: tuple[SetList, int, tuple[int, int]], *, engine: Callable[[], Engine], link: SingleLink
+    work: tuple[SetList, tuple[int, int]],
+    *,
+    engine: Callable[[], Engine],
+    link: SingleLink,
+    seed: int,
 ) -> Links:
-    sets, seed, part = work
+    sets, part = work
     return engine().cluster(
         sets,
         tuple_size=link.tuple_size,

@@ -359,7 +359,7 @@ class SparkCollection:
         self, what: str, kernel: Callable[[_Work], _Result], work: Sequence[_Work], size: int
     ) -> list[_Result]:
         """Call a kernel for each piece of work: here for little of it, else a task each."""
-        if size < _DONE_HERE:
+        if not size or size < _DONE_HERE:
             results = []
             for number, item in enumerate(work):
                 self.progress(what, number, len(work))

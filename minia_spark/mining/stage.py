@@ -15,11 +15,12 @@ from numpy.typing import NDArray
 
 from minia_spark.codebook.settings import CodebookSettings
 from minia_spark.engine.context import Context
+from minia_spark.mining import miner
 from minia_spark.mining.assess import Assessment
 from minia_spark.mining.auto import Choice
 from minia_spark.mining.consensus import Consensus
 from minia_spark.mining.methods import link_of, sketch_of, trials_of
-from minia_spark.mining.miner import Sketch, Trials, choose_tables, mined
+from minia_spark.mining.miner import Sketch, Trials, choose_tables
 from minia_spark.mining.model import SingleLink
 from minia_spark.mining.settings import MiningSettings
 from minia_spark.mining.spark import SparkCollection
@@ -124,7 +125,7 @@ def mine(context: Context) -> None:
     with SparkCollection(
         context, mining, decoys=mining.decoys, kept=kept, by_size=_by_size(context)
     ) as images:
-        assessment, sets = mined(images, sketch, link_of(mining), trials_of(mining))
+        assessment, sets = miner.mine(images, sketch, link_of(mining), trials_of(mining))
     context.counts |= {"mined_sets": sets.mined, "different_sets": len(sets)}
     context.write_rows(STRUCTURES, _structure_table(assessment))
     _tell(context, assessment)

@@ -21,7 +21,6 @@ __all__ = [
     "CodebookData",
     "DriftData",
     "MatchedImage",
-    "PanelData",
     "RejectCount",
     "ReportData",
     "RunSummary",
@@ -252,15 +251,6 @@ class VariantData:
 
 
 @dataclass(frozen=True, kw_only=True)
-class PanelData:
-    """What another room shows."""
-
-    title: str
-    html: Markup
-    """Escaped where it was made."""
-
-
-@dataclass(frozen=True, kw_only=True)
 class ReportData:
     """Everything on the site."""
 
@@ -270,7 +260,7 @@ class ReportData:
     """Label -> images of the whole collection that have it, at least for the labels shown."""
     labelled: int = 0
     """Images of the whole collection that have a label."""
-    panels: Sequence[PanelData] = ()
-    """What other rooms show, one after another."""
+    panels: Sequence[tuple[str, Markup]] = ()
+    """Heading and HTML of what other rooms show: trusted, what is not theirs is escaped there."""
     advice: Sequence[str] = ()
     """Sentences that the stages have for the user; shown above everything else."""

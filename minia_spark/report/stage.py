@@ -25,6 +25,7 @@ from pyspark.sql import functions as F
 
 from minia_spark import __version__
 from minia_spark.base.arrow import to_lists
+from minia_spark.base.settings import StageSettings
 from minia_spark.codebook.settings import CodebookSettings
 from minia_spark.codebook.tables import CODEBOOKS
 from minia_spark.drift.measure import Drift, advice, beyond
@@ -43,7 +44,6 @@ from minia_spark.report.data import (
     CodebookData,
     DriftData,
     MatchedImage,
-    PanelData,
     RejectCount,
     ReportData,
     RunSummary,
@@ -58,7 +58,7 @@ from minia_spark.report.site import named_labels, render, wanted_images
 from minia_spark.report.tables import SITE
 from minia_spark.structures.tables import LINEAGE, STRUCTURE_IMAGES
 from minia_spark.thumbnails.tables import THUMBNAILS
-from minia_spark.warehouse.records import now
+from minia_spark.warehouse.records import Entry, now
 from minia_spark.words.counts import word_occurrences
 from minia_spark.words.settings import WordsSettings
 from minia_spark.words.tables import WORDS
@@ -70,16 +70,57 @@ _STEPS = 1 << 20  # of chance, where descriptors are sampled
 _IMAGES_AT_ONCE = 1_000  # whose thumbnails are held at the same time
 
 
+@dataclass(frozen=True)
+class _Tables:
+    """What the step may read of one variant: its tables, and those that have no variants."""
+
+    context: Context
+    variant: str | None
+
+    def settings(self, model: type[_Model]) -> _Model:
+        return self.context.settings(model)
+
+    def entries(self, table: Table) -> list[Entry]:
+        found = self.context.entries_of(table)
+        return [e for e in found if not table.variants or e.variant == self.variant]
+
+    def count(self, table: Table) -> int:
+        return sum(entry.rows or 0 for entry in self.entries(table))
+
+    def rows(
+        self, table: Table, columns: Sequence[str], where: ds.Expression | None = None
+    ) -> Iterator[pa.RecordBatch]:
+        """Yield rows without Spark, file after file; `where` is a filter."""
+        return self.context.of_variant(self.variant).rows_here(table, list(columns), where)
+
+    def columns(self, table: Table, *names: str) -> DataFrame:
+        """Return some columns of a table."""
+        return _columns(self.context, table, self.entries(table), names)
+
+    def collected(self, frame: DataFrame, what: str) -> pa.Table:
+        with self.context.watched(" ".join(filter(None, (self.variant, what)))):
+            return frame.toArrow()
+
+
+def _columns(
+    context: Context, table: Table, entries: Sequence[Entry], names: Sequence[str]
+) -> DataFrame:
+    """Return some columns of a table; their types are known, so no job has to look for them."""
+    schema = StructType([f for f in table.stored_schema().fields if f.name in names])
+    paths = [context.pattern(entry.path) for entry in entries]
+    return context.spark.read.schema(schema).parquet(*paths)
+
+
 def run(context: Context) -> None:
-    """Build the page of everything there is."""
+    """Write the site and publish it."""
     settings = context.settings(ReportSettings)
-    names = list(dict.fromkeys(e.variant for e in context.entries_of(STRUCTURES)))
-    variants = [_variant(context.of_variant(name)) for name in names]
-    labels = _label_counts(context, [card for found in variants for card in found.structures])
+    names = list(dict.fromkeys(entry.variant for entry in context.entries_of(STRUCTURES)))
+    variants = [_variant(_Tables(context, name)) for name in names]
+    of_none = _Tables(context, None)
+    labels = _label_counts(of_none, [card for v in variants for card in v.structures])
     data = ReportData(
         run=_summary(context, several=len(names) > 1),
         variants=variants,
-        panels=_panels(context),
         labels={label: n for label, n in labels.items() if label is not None},
         labelled=sum(labels.values()),
         advice=_advice(context, variants),
@@ -143,33 +184,24 @@ def _variant(context: Context) -> VariantData:
     """Return what the features led to."""
     mining = context.settings(MiningSettings)
     judged = mining.decoys > 0 and mining.seeds > 0
-    counts = word_occurrences(context)
+    counts = word_occurrences(tables.context.of_variant(tables.variant))
     return VariantData(
-        name=context.variant or "features",
-        structures=_cards(context, judged=judged),
-        structures_total=context.rows(STRUCTURES),
-        established_total=_established_total(context) if judged else None,
+        name=tables.variant or "features",
+        structures=_cards(tables, judged=judged),
+        structures_total=tables.count(STRUCTURES),
+        established_total=_established_total(tables) if judged else None,
         max_q=mining.max_q if mining.decoys > 0 else None,
         min_stability=mining.min_stability if mining.seeds > 0 else None,
         features=int(counts.sum()),
         mining=[
             reason
-            for rows in context.rows_here(TUNING, ["reasons"])
-            for reasons in rows["reasons"].to_pylist()
+            for batch in tables.rows(TUNING, ["reasons"])
+            for reasons in batch["reasons"].to_pylist()
             for reason in reasons
         ],
         codebook=_codebook(context, counts),
         drift=_drift(context),
     )
-
-
-def _panels(context: Context) -> list[PanelData]:
-    """Return what the rooms show, where they have something to show."""
-    return [
-        PanelData(title=panel.title, html=load(panel.show)(context))
-        for panel in context.panels
-        if all(context.has(output) for output in panel.reads)
-    ]
 
 
 def _summary(context: Context, *, several: bool) -> RunSummary:
@@ -203,7 +235,8 @@ def _summary(context: Context, *, several: bool) -> RunSummary:
 def _rejects(context: Context) -> list[RejectCount]:
     if not context.rows(REJECTS):
         return []
-    rejects = _columns(context, REJECTS, "stage string, reason string, uri string, detail string")
+    entries = context.entries_of(REJECTS)
+    rejects = _columns(context, REJECTS, entries, ("stage", "reason", "uri", "detail"))
     counted = rejects.groupBy("reason", "stage").agg(
         F.count("*").alias("records"), F.min(F.struct("uri", "detail")).alias("example")
     )
@@ -220,29 +253,29 @@ def _rejects(context: Context) -> list[RejectCount]:
     ]
 
 
-def _label_counts(context: Context, cards: Sequence[StructureCard]) -> dict[str | None, int]:
+def _label_counts(tables: _Tables, cards: Sequence[StructureCard]) -> dict[str | None, int]:
     """Return in how many images of the collection the labels shown are; None: all other labels."""
     shown = sorted({label for card in cards for label in named_labels(card.labels)})
     if not shown:
         return {}
-    images = _columns(context, IMAGES, "label string").where("label is not null")
+    images = tables.columns(IMAGES, "label").where("label is not null")
     label = F.when(F.col("label").isin(shown), F.col("label")).alias("label")
     table = _collected(context, images.groupBy(label).count(), "labels")
     return dict(zip(table["label"].to_pylist(), table["count"].to_pylist(), strict=True))
 
 
-def _codebook(context: Context, counts: NDArray[np.int64]) -> CodebookData:
-    words = context.settings(WordsSettings)
+def _codebook(tables: _Tables, counts: NDArray[np.int64]) -> CodebookData:
+    words = tables.settings(WordsSettings)
     every = -(-len(counts) // _MOST_CENTRES)
     pieces = []
-    for batch in context.rows_here(CODEBOOKS, ["word", "centre"]):
+    for batch in tables.rows(CODEBOOKS, ["word", "centre"]):
         numbers = batch["word"].to_numpy()
         chosen = np.flatnonzero(numbers % every == 0)
         values, _ = to_lists(batch["centre"].take(pa.array(chosen)))
         pieces.append((numbers[chosen], values.reshape(len(chosen), -1)))
     order = np.argsort(np.concatenate([numbers for numbers, _ in pieces]))
     centres = np.concatenate([values for _, values in pieces])[order].astype(np.float32)
-    head = next(context.rows_here(CODEBOOKS, ["version", "cost_history"], ds.field("word") == 0))
+    head = next(tables.rows(CODEBOOKS, ["version", "cost_history"], ds.field("word") == 0))
     return CodebookData(
         version=head["version"][0].as_py(),
         word_counts=counts,
@@ -254,20 +287,21 @@ def _codebook(context: Context, counts: NDArray[np.int64]) -> CodebookData:
     )
 
 
-def _sampled_descriptors(context: Context, total: int) -> NDArray[np.generic]:
+def _sampled_descriptors(tables: _Tables, total: int) -> NDArray[np.generic]:
     """Return about as many descriptors as wanted, shape (n, dimension).
 
     A run of neighbours from every image, as long as its share asks for, rounded up or down by
     chance; chance is a hash of the image's name. No Python process sees the descriptors that are
     not chosen.
     """
-    wanted = context.settings(ReportSettings).sampled_descriptors
-    features = context.read(FEATURES)
+    wanted = tables.settings(ReportSettings).sampled_descriptors
+    paths = [tables.context.pattern(entry.path) for entry in tables.entries(FEATURES)]
+    features = tables.context.spark.read.parquet(*paths)  # with the layout of the descriptors
     layout = features.schema["descriptors"].metadata
     dtype, dim = np.dtype(layout["dtype"]), int(layout["dimension"])
     if not wanted or not total:
         return np.zeros((0, dim), dtype=dtype)
-    seed = context.settings(CodebookSettings).seed
+    seed = tables.settings(CodebookSettings).seed
 
     def draw(number: int, below: Column) -> Column:
         return F.pmod(F.xxhash64("batch", "image_id", F.lit(seed), F.lit(number)), below)
@@ -296,13 +330,13 @@ def _sampled_descriptors(context: Context, total: int) -> NDArray[np.generic]:
     return np.frombuffer(b"".join(blocks), dtype=dtype).reshape(-1, dim)
 
 
-def _drift(context: Context) -> DriftData:
-    limits = context.settings(DriftSettings)
+def _drift(tables: _Tables) -> DriftData:
+    limits = tables.settings(DriftSettings)
     names = [field.name for field in fields(Drift)]
     batches = []
     rows = (
         row
-        for batch in context.rows_here(DRIFT, ["batch", "in_training", *names])
+        for batch in tables.rows(DRIFT, ["batch", "in_training", *names])
         for row in batch.to_pylist()
     )
     for row in sorted(rows, key=lambda row: str(row["batch"])):
@@ -329,9 +363,9 @@ def _drift(context: Context) -> DriftData:
     )
 
 
-def _established_total(context: Context) -> int:
+def _established_total(tables: _Tables) -> int:
     wanted = ds.field("significant") & ds.field("reproducible")
-    return sum(b.num_rows for b in context.rows_here(STRUCTURES, ["structure_id"], wanted))
+    return sum(b.num_rows for b in tables.rows(STRUCTURES, ["structure_id"], wanted))
 
 
 _STRUCTURE = ("structure_id", "words", "frequencies", "sets", "support", "expected_support")
@@ -340,12 +374,12 @@ _FATE = ("structure_id", "lineage_id", "event", "older_state", "older_structure_
 _CHANGE = ("words_gained", "words_lost")
 
 
-def _cards(context: Context, *, judged: bool) -> list[StructureCard]:
-    wanted = ds.field("structure_id") < context.settings(ReportSettings).structures
+def _cards(tables: _Tables, *, judged: bool) -> list[StructureCard]:
+    wanted = ds.field("structure_id") < tables.settings(ReportSettings).structures
     structures = sorted(
         (
             row
-            for batch in context.rows_here(STRUCTURES, [*_STRUCTURE, *_JUDGEMENT], wanted)
+            for batch in tables.rows(STRUCTURES, [*_STRUCTURE, *_JUDGEMENT], wanted)
             for row in batch.to_pylist()
         ),
         key=lambda row: int(row["structure_id"]),
@@ -354,7 +388,7 @@ def _cards(context: Context, *, judged: bool) -> list[StructureCard]:
         return []
     fates = {
         row["structure_id"]: row
-        for batch in context.rows_here(LINEAGE, [*_FATE, *_CHANGE], wanted)
+        for batch in tables.rows(LINEAGE, [*_FATE, *_CHANGE], wanted)
         for row in batch.to_pylist()
     }
     matches = _matches(context)
@@ -407,25 +441,18 @@ def _name(structure_id: int) -> str:
     return f"s{structure_id:04d}"
 
 
-def _matches(context: Context) -> pa.Table:
+def _matches(tables: _Tables) -> pa.Table:
     """Return the images of the structures shown, by structure and rank.
 
     One row an image up to the last that is listed, with the numbers of the features that matched
     up to the last that is drawn; the images behind these are counted by label: their rows have no
     rank, and `images` says how many they are.
     """
-    settings = context.settings(ReportSettings)
+    settings = tables.settings(ReportSettings)
     listed = max(settings.csv_rows, settings.images_per_structure)
-    matches = _columns(
-        context,
-        STRUCTURE_IMAGES,
-        "structure_id int, rank int, image_id string, batch string, overlap double, "
-        "words_held int, features array<int>",
-    ).where(F.col("structure_id") < settings.structures)
-    images = _columns(
-        context,
-        IMAGES,
-        "batch string, image_id string, label string, ra_deg double, dec_deg double",
+    of_match = ("structure_id", "rank", "image_id", "batch", "overlap", "words_held", "features")
+    matches = tables.columns(STRUCTURE_IMAGES, *of_match).where(
+        F.col("structure_id") < settings.structures
     )
     joined = matches.join(images, ["batch", "image_id"])
     drawn = F.when(F.col("rank") <= settings.images_per_structure, F.col("features"))
@@ -446,7 +473,7 @@ def _matches(context: Context) -> pa.Table:
     )
 
 
-def _best_images(context: Context, matches: pa.Table) -> dict[int, list[MatchedImage]]:
+def _best_images(tables: _Tables, matches: pa.Table) -> dict[int, list[MatchedImage]]:
     """Return the images to draw of every structure, by rank, with the features that matched."""
     drawn = matches.filter(pc.is_valid(matches["features"])).to_pylist()
     found: dict[int, list[MatchedImage]] = defaultdict(list)
@@ -477,7 +504,7 @@ def _best_images(context: Context, matches: pa.Table) -> dict[int, list[MatchedI
 
 
 def _located(
-    context: Context, numbers: Mapping[tuple[str, str], NDArray[np.int32]]
+    tables: _Tables, numbers: Mapping[tuple[str, str], NDArray[np.int32]]
 ) -> dict[tuple[str, str], tuple[NDArray[Any], ...]]:
     """Return x, y, size and word of some features of some images; one pass over two tables."""
     keys = _keys(context, numbers, numbers.values())
@@ -488,10 +515,10 @@ def _located(
     def of_matched(name: str) -> Column:
         return F.transform("numbers", lambda number: F.get(name, number)).alias(name)
 
-    features = _columns(context, FEATURES, f"{of_image}, {lists}").join(
+    features = tables.columns(FEATURES, "batch", "image_id", *places).join(
         F.broadcast(keys), ["batch", "image_id"]
     )
-    words = _columns(context, WORDS, f"{of_image}, feature_words array<int>").join(
+    words = tables.columns(WORDS, "batch", "image_id", "feature_words").join(
         F.broadcast(keys), ["batch", "image_id"]
     )
     both = features.select("batch", "image_id", *map(of_matched, places)).unionByName(
@@ -508,15 +535,10 @@ def _located(
     return {key: tuple(own[name] for name in (*places, "words")) for key, own in found.items()}
 
 
-def _thumbnails(context: Context, wanted: Sequence[tuple[str, str]]) -> Iterator[Thumbnail]:
+def _thumbnails(tables: _Tables, wanted: Sequence[tuple[str, str]]) -> Iterator[Thumbnail]:
     """Yield the thumbnails of some images, so many at once."""
-    if not context.view.of_table("thumbnails"):
-        return
-    table = _columns(
-        context,
-        THUMBNAILS,
-        "batch string, image_id string, width int, height int, jpeg binary, format string",
-    )
+    columns = ("batch", "image_id", "width", "height", "format", "data")
+    table = tables.columns(THUMBNAILS, *columns)
     for first in range(0, len(wanted), _IMAGES_AT_ONCE):
         keys = _keys(context, wanted[first : first + _IMAGES_AT_ONCE])
         chosen = table.join(F.broadcast(keys), ["batch", "image_id"])
@@ -532,7 +554,7 @@ def _thumbnails(context: Context, wanted: Sequence[tuple[str, str]]) -> Iterator
 
 
 def _keys(
-    context: Context,
+    tables: _Tables,
     images: Iterable[tuple[str, str]],
     numbers: Iterable[NDArray[np.int32]] | None = None,
 ) -> DataFrame:
@@ -544,4 +566,4 @@ def _keys(
     }
     if numbers is not None:
         columns["numbers"] = pa.array([own.tolist() for own in numbers], pa.list_(pa.int32()))
-    return context.spark.createDataFrame(pa.table(columns))
+    return tables.context.spark.createDataFrame(pa.table(columns))

@@ -10,13 +10,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-from minia_spark.mining.corpus import numbered_documents
 from numpy.typing import NDArray
 
 from minia_spark.base.bags import Bags, read_bags
-from minia_spark.mining.assess import Assessment, assess, decoy, miner
-from minia_spark.mining.auto import choose_for
-from minia_spark.mining.model import Structures, best_matches, incidence
+from minia_spark.mining.assess import Assessment
+from minia_spark.mining.consensus import Consensus
+from minia_spark.mining.local import LocalCollection, numbered_documents
+from minia_spark.mining.miner import Sketch, Trials, choose_tables, mine
+from minia_spark.mining.model import SingleLink, Structures, best_matches, incidence
+from minia_spark.mining.shuffle import decoy
 from minia_spark.sky.corpus import planted_corpus
 from minia_spark.smh.arrays import Documents
 from minia_spark.smh.engine import get_engine
@@ -25,6 +27,14 @@ from tests.benchmarks.figures import Figure, timed
 TEXT = Path(__file__).resolve().parents[2].parent / "shared" / "data" / "words" / "ap.dat"
 TABLES = (432, 1000, 2000, 4000, 8000)
 CORPORA = 20
+LINKS = {"single": SingleLink(), "consensus": Consensus()}
+
+
+def collection_of(documents: Documents) -> LocalCollection:
+    """Return documents as a collection that one core mines."""
+    return LocalCollection(
+        lambda: [documents], lambda threads: get_engine("native", threads=threads)
+    )
 
 
 def npmi(structures: Structures, documents: Documents, top: int = 10) -> float:
@@ -62,10 +72,12 @@ def run(scale: float) -> Iterator[Figure]:
 
 
 def _text(text: Documents, link: str, tables: int) -> Iterator[Figure]:
-    mine = miner(get_engine("native"), link=link, tuple_size=2, tables=tables)
     # single link's thousands of structures need few repetitions, and its minings take minutes
     decoys, seeds = (5, 3) if link == "consensus" or tables == TABLES[0] else (1, 1)
-    seconds, found = timed(lambda: assess(lambda: [text], mine, decoys=decoys, seeds=seeds))
+    trials = Trials(decoys=decoys, seeds=seeds)
+    seconds, (found, _) = timed(
+        lambda: mine(collection_of(text), Sketch(2, tables), LINKS[link], trials)
+    )
     name = f"ap.dat r2 l{tables} {link}"
     yield Figure(f"{name}: structures", len(found))
     yield Figure(f"{name}: of these q <= 0.05", int(found.significant.sum()))
@@ -85,14 +97,14 @@ def _calibration(corpora: int) -> Iterator[Figure]:
         }
         for _ in range(corpora)
     ]
-    for link, settings in (
-        ("single", {"tuple_size": 3, "tables": 500}),
-        ("consensus", {"tuple_size": 2, "tables": 1000}),
+    for link, sketch in (
+        ("single", Sketch(3, 500)),
+        ("consensus", Sketch(2, 1000)),
         ("consensus", None),
     ):
-        planted = [_planted(link, settings, seed, kind) for seed, kind in enumerate(kinds, start=1)]
+        planted = [_planted(link, sketch, seed, kind) for seed, kind in enumerate(kinds, start=1)]
         found, reported, false, stable, empty = np.sum(planted, axis=0)
-        name = f"{corpora} planted, {link}" + (", chosen tables" if settings is None else "")
+        name = f"{corpora} planted, {link}" + (", chosen tables" if sketch is None else "")
         wanted = link == "consensus"
         yield Figure(
             f"{name}: found with q <= 0.05", found / corpora, at_least=0.95 if wanted else None
@@ -105,13 +117,13 @@ def _calibration(corpora: int) -> Iterator[Figure]:
 
 
 def _planted(
-    link: str, settings: dict[str, int] | None, seed: int, kind: dict[str, object]
+    link: str, sketch: Sketch | None, seed: int, kind: dict[str, object]
 ) -> tuple[float, float, float, float, float]:
     """Share found, reported, false, mean stability; whether the shuffled one reports anything."""
     corpus = planted_corpus(documents=4000, items=1000, structures=20, seed=seed, **kind)
     documents = Documents(corpus.keys, corpus.offsets, corpus.items)
     truth = _rows(corpus.structures)
-    result = _assessed(documents, link, settings)
+    result = _assessed(documents, link, sketch)
     kept = _rows(_listed(result, result.significant))
     nothing = decoy(documents, seed=seed, number=1000, piece=0)
     recall = float(np.mean(best_matches(truth, kept)[1] >= 0.5))
@@ -122,16 +134,16 @@ def _planted(
         len(kept.offsets) - 1,
         false,
         float(stable.mean()) if len(stable) else 0.0,
-        bool(_assessed(nothing, link, settings).significant.any()),
+        bool(_assessed(nothing, link, sketch).significant.any()),
     )
 
 
-def _assessed(documents: Documents, link: str, settings: dict[str, int] | None) -> Assessment:
-    if settings is None:
-        choice = choose_for(lambda: [documents], link=link)
-        settings = {"tuple_size": choice.tuple_size, "tables": choice.tables}
-    mine = miner(get_engine("native"), link=link, **settings)
-    return assess(lambda: [documents], mine, decoys=5, seeds=3)
+def _assessed(documents: Documents, link: str, sketch: Sketch | None) -> Assessment:
+    collection = collection_of(documents)
+    if sketch is None:
+        choice = choose_tables(collection, LINKS[link])
+        sketch = Sketch(choice.tuple_size, choice.tables)
+    return mine(collection, sketch, LINKS[link], Trials(decoys=5, seeds=3))[0]
 
 
 def _listed(result: Assessment, chosen: NDArray[np.bool_]) -> list[NDArray[np.uint32]]:

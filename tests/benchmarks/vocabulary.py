@@ -16,9 +16,10 @@ from pyspark.sql import functions as F
 
 from minia_spark.codebook.stage import STAGE
 from minia_spark.engine.progress import Progress
+from minia_spark.engine.session import default_partitions
+from minia_spark.engine.settings import load_settings
 from minia_spark.engine.stage import StageContext
 from minia_spark.features.stage import features_schema
-from minia_spark.rooms import HOUSE
 from minia_spark.warehouse.records import Catalogue, Entry
 from minia_spark.warehouse.warehouse import Warehouse
 from tests.benchmarks.figures import Figure, session, sift_like, timed
@@ -28,13 +29,13 @@ ROWS_AN_IMAGE = 100
 
 
 def write_features(spark, settings, vectors, folder: Path) -> None:
-    """Write descriptors as a features table, 100 an image."""
+    """Write descriptors as the features step does, 100 an image, in as many files."""
     images = len(vectors) // ROWS_AN_IMAGE
     blocks = vectors.reshape(images, -1)
     names = [f"image-{i:07d}" for i in range(images)]
     schema = features_schema(settings.features)
     parts, sizes = 16, [4.0] * ROWS_AN_IMAGE
-    folder.mkdir(parents=True)
+    folder.mkdir(parents=True, exist_ok=True)
     for part in range(parts):
         rows = range(part, images, parts)
         table = pa.table(
@@ -49,14 +50,15 @@ def write_features(spark, settings, vectors, folder: Path) -> None:
         pq.write_table(table, folder / f"part-{part}.parquet", compression="zstd")
     # the column's metadata travels in Spark's own key of the file
     frame = spark.read.schema(schema).parquet(str(folder))
-    frame.write.parquet(str(folder.with_name("features")))
+    files = default_partitions(images, spark.sparkContext.defaultParallelism, None)
+    frame.repartition(files).write.parquet(str(folder.with_name("features")))
 
 
 def run(scale: float) -> Iterator[Figure]:
     """Yield the figures."""
     count = int(1_000_000 * scale) // ROWS_AN_IMAGE * ROWS_AN_IMAGE
     vectors = sift_like(count)
-    settings = HOUSE.load_settings(
+    settings = load_settings(
         None,
         [f"codebook.size={WORDS}", f"codebook.refine_iterations={PASSES}", "codebook.tolerance=0"],
     )
@@ -74,33 +76,44 @@ def run(scale: float) -> Iterator[Figure]:
             fingerprint="f",
             digest="f",
         )
-        context = StageContext(
-            spark=spark,
-            settings=settings,
-            warehouse=warehouse,
-            progress=Progress(quiet=True),
-            stage="vocabulary",
-            batch=None,
-            fingerprint="f",
-            run="r",
-            view=Catalogue(entries=(entry,)),
-        )
+
+        def fit(run: str, entry: Entry) -> StageContext:
+            context = StageContext(
+                spark=spark,
+                settings=settings,
+                warehouse=warehouse,
+                progress=Progress(quiet=True),
+                stage=STAGE.name,
+                batch=None,
+                fingerprint="f",
+                run=run,
+                view=Catalogue(entries=(entry,)),
+            )
+            STAGE.run(context)
+            return context
+
+        few = max(2 * WORDS, count // 20)
+        write_features(spark, settings, vectors[:few], Path(folder) / "few" / "raw")
+        small = entry.model_copy(update={"path": "few/features", "rows": few // ROWS_AN_IMAGE})
+        warm, _ = timed(lambda: fit("warm", small))
+        yield Figure("warm-up: the same of a twentieth, once, seconds", warm)
 
         faiss.omp_set_num_threads(2)
         floats = vectors.astype(np.float32)
-        kmeans = faiss.Kmeans(
-            128, WORDS, niter=PASSES, seed=1, max_points_per_centroid=count, nredo=1
-        )
-        plain, _ = timed(lambda: kmeans.train(floats))
+        ratios = []
+        for repeat in range(2):
+            kmeans = faiss.Kmeans(
+                128, WORDS, niter=PASSES, seed=1, max_points_per_centroid=count, nredo=1
+            )
+            plain, _ = timed(lambda kmeans=kmeans: kmeans.train(floats))
+            yield Figure("  FAISS, seconds", plain)
+            ours, context = timed(lambda repeat=repeat: fit(f"r{repeat}", entry))
+            yield Figure("  minia, seconds (start, passes, final cost, saved)", ours)
+            ratios.append(ours / plain)
         distances, _ = kmeans.index.search(floats, 1)
-        plain_cost = float(distances.mean())
-
-        ours, _ = timed(lambda: STAGE.run(context))
         cost = context.counts["cost_per_descriptor"]
-        yield Figure("FAISS, seconds", plain)
-        yield Figure("minia, seconds (start, 10 passes, final cost, saved)", ours)
-        yield Figure("seconds / FAISS", ours / plain, at_most=3)
-        yield Figure("cost / FAISS", cost / plain_cost, at_most=1.01)
+        yield Figure("seconds / FAISS (the better of two pairs)", min(ratios), at_most=1.5)
+        yield Figure("cost / FAISS", cost / float(distances.mean()), at_most=1.01)
 
         # MLlib alone, at a tenth of the size and of the iterations that would be fair to it
         share, iterations = 10, 2

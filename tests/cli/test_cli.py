@@ -550,23 +550,87 @@ class TestMineAFile:
         models = (tmp_path / "out.model").read_text().splitlines()
         items = [sorted(int(f.split(":")[0]) for f in line.split()[1:]) for line in models]
         assert items == [[11, 12, 13, 14], [1, 2, 3]]
-        assert found.out == (
-            f"2 structures: {tmp_path / 'out.model'} (2 with q <= 0.05, 2 with stability >= 0.5)\n"
+        head, first, second, summary = found.out.splitlines()
+        assert head.split() == ["rank", "support", "lift", "q", "stability", "words"]
+        assert first.split()[:2] == ["1", "8"]
+        assert first.endswith(" 0.05         1  11, 12, 13, 14")
+        assert second.endswith(" 1, 2, 3")
+        assert summary == (
+            f"2 structures: {tmp_path / 'out.model'} (2 with q <= 0.05, 2 with stability >= 0.5)"
         )
         assert "By chance two words have a Jaccard similarity of" in found.err
-        assert "decoys: 10" in found.err
+        assert "3 other seeds, 10 decoys; engine datasketch" in found.err
         with table.open(newline="") as file:
             rows = list(csv.DictReader(file))
         assert [(row["words"], row["support"]) for row in rows] == [("4", "8"), ("3", "10")]
         assert all(float(row["lift"]) > 1 for row in rows)
         assert [(float(row["q"]), row["stability"]) for row in rows] == [(0.05, "1")] * 2
 
+    def test_words_by_name(self, words, tmp_path):
+        """A name is printed as it is, unless a terminal would take it for something else."""
+        names = [f"word-{n}" for n in range(32)]
+        names[2], names[12] = "gr\u00fcn", "\x1b[31m"
+        (tmp_path / "names").write_text("\n".join(names) + "\n")
+        given = ("--words", words, "--model", tmp_path / "out.model", "--engine", "datasketch")
+        found = run_minia("mine", *given, "--vocab", tmp_path / "names", "--auto").expect(0)
+        assert "word-11, '\\x1b[31m', word-13, word-14\n" in found.out
+        assert "word-1, gr\u00fcn, word-3\n" in found.out
+
+    @pytest.mark.parametrize(
+        ("names", "message"),
+        [
+            (b"a\nb\n", "names has 2 lines, too few: the corpus holds word 31"),
+            (b"a\n\xff\n" * 20, "names, line 2: not UTF-8"),
+            (None, "names cannot be read: No such file"),
+        ],
+    )
+    def test_names_that_do_not_fit(self, words, tmp_path, names, message):
+        if names is not None:
+            (tmp_path / "names").write_bytes(names)
+        given = ("--words", words, "--model", tmp_path / "out.model")
+        found = run_minia("mine", *given, "--vocab", tmp_path / "names").expect(3)
+        assert message in found.err
+        assert not (tmp_path / "out.model").exists()
+
+    def test_places_are_checked_before_the_work(self, words, tmp_path):
+        before = words.read_bytes()
+        given = ("mine", "--words", words, "--engine", "datasketch", "--model")
+        found = run_minia(*given, tmp_path / ".." / tmp_path.name / words.name).expect(2)
+        assert "the model would be written over the corpus" in found.err
+        found = run_minia(*given, tmp_path / "m", "--assessment", tmp_path / "m").expect(2)
+        assert "the table would be written over the model" in found.err
+        found = run_minia(*given, tmp_path / "none" / "m")
+        assert found.code != 0
+        assert "m cannot be written: No such file or directory" in found.err
+        found = run_minia(*given, tmp_path / "m", "--assessment", tmp_path)
+        assert f"table {tmp_path} cannot be written: it is a folder" in found.err
+        assert "Mining" not in found.err
+        assert words.read_bytes() == before
+        assert sorted(p.name for p in tmp_path.iterdir()) == [words.name]
+
+    def test_outliers_are_left_out(self, words, tmp_path):
+        """The planted words occur 8 to 10 times, the others about 17."""
+        given = ("--words", words, "--model", tmp_path / "out.model", "--engine", "datasketch")
+        few = chosen(
+            *("mining.tables=60", "mining.tuple_size=3", "mining.decoys=0", "mining.seeds=0"),
+            *("words.drop_outliers=true", "words.outlier_deviations=0.7", "mining.link=single"),
+        )
+        found = run_minia("mine", *given, *few).expect(0)
+        counts = np.zeros(32)
+        for line in words.read_text().splitlines():
+            for field in line.split()[1:]:
+                counts[int(field.split(":")[0])] += 1
+        kept = np.flatnonzero(np.abs(counts - counts.mean()) <= 0.7 * counts.std()).tolist()
+        assert f"{len(kept)} of 32 words are no outliers" in found.err
+        models = (tmp_path / "out.model").read_text().splitlines()
+        assert {int(f.split(":")[0]) for line in models for f in line.split()[1:]} <= set(kept)
+
     def test_set_wins_over_auto(self, words, tmp_path):
         given = ("--words", words, "--model", tmp_path / "out.model", "--engine", "datasketch")
         few = chosen("mining.tables=7", "mining.decoys=0", "mining.seeds=0")
         found = run_minia("mine", *given, "--auto", *few).expect(0)
         assert "7 tables are set." in found.err
-        assert ", tables: 7\n" in found.err
+        assert "Mining with 7 tables of" in found.err
 
     def test_a_corpus_that_can_be_read_once_only(self, tmp_path):
         os.mkfifo(tmp_path / "pipe")
@@ -580,8 +644,9 @@ class TestMineAFile:
         items = [[int(f.split(":")[0]) for f in line.split()[1:]] for line in models]
         assert [1, 2, 3] in [own[:3] for own in items]
         assert [11, 12, 13, 14] in [own[:4] for own in items]
-        assert found.out == f"{len(models)} structures: {tmp_path / 'out.model'}\n"
-        assert "engine datasketch, tuples of 3, tables: 60" in found.err
+        last = found.out.splitlines()[-1]
+        assert last == f"{len(models)} structures: {tmp_path / 'out.model'}"
+        assert "Mining with 60 tables of 3 MinHashes" in found.err
 
     @pytest.mark.skipif(not BINARY.is_file(), reason="no native/build/smh: ./build.sh native")
     @pytest.mark.parametrize("settings", [(), ("mining.expand=true", "mining.seed=7")])

@@ -150,7 +150,7 @@ def test_same_result_with_any_number_of_threads():
 def test_opencv_is_held_to_one_thread():
     code = (
         "import cv2; cv2.setNumThreads(3)\n"
-        "from minia_spark.features.extractor import create\n"
+        "from minia_spark.features.extractors import create\n"
         "from minia_spark.features.settings import FeaturesSettings\n"
         "create(FeaturesSettings()); print(cv2.getNumThreads())"
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections import Counter
 from pathlib import Path
 
@@ -386,3 +387,37 @@ class TestLabels:
 
 def warnings_of(made) -> str:
     return made.progress.stream.getvalue()
+
+
+class TestAnArchiveAsTheWholeInput:
+    """``--images FILE.zip``: the same images as in the folder that it was made of."""
+
+    @pytest.mark.parametrize("kind", ["zip", "tar", "gztar"])
+    def test_gives_what_its_folder_gives(self, folder, published, tmp_path, monkeypatch, kind):
+        (folder / "n").mkdir()
+        for seed, name in enumerate(("a.png", "n/b.png", "n/c.png", "d.png")):
+            (folder / name).write_bytes(png(seed))
+        (folder / "broken.png").write_bytes(b"no image")
+        archive = Path(shutil.make_archive(str(tmp_path / "all"), kind, folder))
+        monkeypatch.setattr(
+            "minia_spark.images.listing._PART_BYTES", 1000
+        )  # several tasks share it
+        for name, place in (("F", folder), ("A", archive)):
+            published(tmp_path / name, "ingest", "b1", source=place)
+            published(tmp_path / name, "features", "b1")
+        columns = ("image_id", "width", "height", "format", "size_bytes", "content_hash")
+        images = rows_of(tmp_path / "F", "images", *columns)
+        assert rows_of(tmp_path / "A", "images", *columns) == images
+        assert len(images) == 4
+        features = ("image_id", "n_features", "x", "y", "descriptors", "reason")
+        assert rows_of(tmp_path / "A", "features", *features) == rows_of(
+            tmp_path / "F", "features", *features
+        )
+        (reject,) = rows_of(tmp_path / "A", "rejects", "reason")
+        assert reject == ("not_an_image",)
+
+    def test_a_single_image_is_none(self, folder, minia, tmp_path):
+        (folder / "a.png").write_bytes(png(0))
+        given = ("--images", folder / "a.png", "--batch", "b", "--warehouse", tmp_path / "W")
+        found = minia("run", *given).expect(3)
+        assert "is neither a folder nor an archive (.tar, .tar.gz, .zip) or Parquet" in found.err

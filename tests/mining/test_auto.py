@@ -8,12 +8,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from minia_spark.base.errors import SettingsError
-from minia_spark.mining.auto import choose, choose_for, sample_pairs
+from minia_spark.mining.auto import choose, sample_pairs
 from minia_spark.mining.chance import fit_chance
+from minia_spark.mining.consensus import Consensus
+from minia_spark.mining.miner import choose_tables
+from minia_spark.mining.model import SingleLink
 from minia_spark.sky.corpus import planted_corpus
 from minia_spark.smh.arrays import MalformedError
 
-from .test_assess import pieces_of
+from .test_miner import collection_of, pieces_of
+
+LINKS = [Consensus(), SingleLink()]
 
 
 def chance_of(words, images, size):
@@ -26,11 +31,11 @@ def chance_of(words, images, size):
     )
 
 
-def chosen(shared, *, words=100, images=1000, size=10, **options):
+def chosen(shared, *, words=100, images=1000, size=10, link=LINKS[0], **options):
     """Every pair of words shares `shared` documents in the decoy."""
     chance = chance_of(words, images, size)
     pairs = sample_pairs(chance.words)
-    return choose(chance, pairs, np.full(len(pairs), shared), **options)
+    return choose(chance, pairs, np.full(len(pairs), shared), link, **options)
 
 
 def test_consensus_starts_where_links_do():
@@ -77,7 +82,7 @@ def test_single_link_starts_above_chance():
     chance = chance_of(100, 1000, 10)
     pairs = sample_pairs(chance.words)
     shared = np.where(np.arange(len(pairs)) % 50 == 0, 40, 10)
-    choice = choose(chance, pairs, shared, link="single")
+    choice = choose(chance, pairs, shared, SingleLink())
     assert choice.eta == pytest.approx(0.25)
     r, tables = choice.tuple_size, choice.tables
     assert tables == int(np.log(0.5) / np.log(1 - 0.25**r))
@@ -86,7 +91,7 @@ def test_single_link_starts_above_chance():
     assert 99 * 0.98 * (1 - (1 - (10 / 190) ** (r - 1)) ** shorter) > 1
 
 
-@pytest.mark.parametrize("link", ["consensus", "single"])
+@pytest.mark.parametrize("link", LINKS)
 def test_bounds_are_kept_and_told(link):
     free = chosen(10, link=link)
     cut = chosen(10, link=link, max_tables=free.tables - 1)
@@ -98,7 +103,7 @@ def test_bounds_are_kept_and_told(link):
     assert small.tables == min(7, free.tables)
 
 
-@pytest.mark.parametrize("link", ["consensus", "single"])
+@pytest.mark.parametrize("link", LINKS)
 @given(words=st.integers(1, 30), size=st.integers(1, 30), share=st.floats(0, 1))
 def test_any_collection_gets_settings_within_bounds(link, words, size, share):
     size = min(size, words)
@@ -110,19 +115,21 @@ def test_any_collection_gets_settings_within_bounds(link, words, size, share):
     assert len(choice.reasons) >= 2
 
 
-@pytest.mark.parametrize("link", ["consensus", "single"])
+@pytest.mark.parametrize("link", LINKS)
 @pytest.mark.parametrize("documents", [0, 1, 3])
 def test_tiny_collections(link, documents):
     corpus = planted_corpus(documents=documents, items=20, structures=0)
-    choice = choose_for(lambda: pieces_of(corpus, 1), link=link)
+    choice = choose_tables(collection_of(pieces_of(corpus, 1)), link)
     assert choice.tables >= 1
 
 
 def test_pieces_and_repetition_change_nothing_but_the_decoy():
     corpus = planted_corpus(documents=600, items=100, structures=5, seed=2)
-    one = choose_for(lambda: pieces_of(corpus, 1))
-    assert one == choose_for(lambda: pieces_of(corpus, 1))
-    parts = choose_for(lambda: pieces_of(corpus, 3))
+    one, again, parts = (
+        choose_tables(collection_of(pieces_of(corpus, count), cores=count), Consensus())
+        for count in (1, 1, 3)
+    )
+    assert one == again
     assert parts.eta == one.eta
     assert parts.chance_high == pytest.approx(one.chance_high, rel=0.2)
 
@@ -130,7 +137,6 @@ def test_pieces_and_repetition_change_nothing_but_the_decoy():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"link": "other"}, "'other' is not one of consensus, single"),
         ({"max_tables": 0}, "must be at least 1, got 0"),
         ({"max_bytes": 0}, "must be at least 1, got 20000 and 0"),
     ],
@@ -143,7 +149,7 @@ def test_wrong_settings(options, message):
 def test_counts_must_fit():
     chance = chance_of(10, 10, 2)
     with pytest.raises(MalformedError, match="2 numbers of shared documents for 45 pairs"):
-        choose(chance, sample_pairs(chance.words), np.zeros(2, np.int64))
+        choose(chance, sample_pairs(chance.words), np.zeros(2, np.int64), Consensus())
 
 
 def test_small_codebooks_are_sampled_whole():
@@ -165,7 +171,7 @@ def test_samples_are_even():
     assert times.max() < 65
 
 
-@pytest.mark.parametrize("link", ["consensus", "single"])
+@pytest.mark.parametrize("link", LINKS)
 def test_what_is_set_is_obeyed(link):
     free = chosen(10, link=link)
     size = chosen(10, link=link, tuple_size=free.tuple_size)

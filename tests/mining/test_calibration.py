@@ -3,19 +3,20 @@
 import numpy as np
 import pytest
 from cases import needs_binary
-from minia_spark.mining.corpus import mine_corpus
 
 from minia_spark.base.bags import Bags
-from minia_spark.mining.assess import assess, decoy, miner
 from minia_spark.mining.chance import expected_support, fit_chance
-from minia_spark.mining.model import best_matches
+from minia_spark.mining.consensus import Consensus
+from minia_spark.mining.miner import Sketch, Trials, mine
+from minia_spark.mining.model import SingleLink, best_matches
 from minia_spark.mining.overlap import StructureIndex
-from minia_spark.mining.shuffle import shuffled
+from minia_spark.mining.shuffle import decoy, shuffled
 from minia_spark.mining.significance import q_values, stability, surprise
 from minia_spark.sky.corpus import planted_corpus
 from minia_spark.smh.arrays import Documents
 from minia_spark.smh.engine import get_engine
 
+from .test_miner import collection_of
 from .test_model import rows
 
 pytestmark = needs_binary  # eleven minings a corpus: seconds with it, minutes without
@@ -25,7 +26,9 @@ DECOYS = 10
 def mined(bags, seed=12345678):
     keys = np.arange(len(bags), dtype=np.uint32)
     documents = Documents(keys, bags.offsets, bags.items)
-    return mine_corpus([documents], get_engine("native"), tuple_size=3, tables=500, seed=seed)
+    one = collection_of([documents], get_engine("native"))
+    trials = Trials(seed=seed, seeds=0, decoys=0)
+    return mine(one, Sketch(3, 500), SingleLink(), trials)[0].structures
 
 
 def reported(bags):
@@ -75,12 +78,16 @@ def test_nothing_is_reported_where_nothing_is():
 def test_consensus_finds_what_is_planted_and_nothing_else(noise):
     corpus = planted_corpus(documents=4000, items=1000, structures=20, noise=noise, seed=3)
     documents = Documents(corpus.keys, corpus.offsets, corpus.items)
-    mine = miner(get_engine("native"), tuple_size=2, tables=1000)
-    result = assess(lambda: [documents], mine, decoys=2, seeds=2)
+
+    def mined(documents, **trials):
+        one = collection_of([documents], get_engine("native"), cores=2)
+        return mine(one, Sketch(2, 1000), Consensus(), Trials(**trials))[0]
+
+    result = mined(documents, decoys=2, seeds=2)
     planted = rows(*(structure.tolist() for structure in corpus.structures))
     kept = rows(*listed(result.structures, result.significant & result.reproducible))
     assert np.mean(best_matches(planted, kept)[1] >= 0.5) >= 0.95
     assert np.mean(best_matches(kept, planted)[1] < 0.5) <= 0.1
     assert np.mean(result.stability) >= 0.9
     nothing = decoy(documents, seed=1, number=100, piece=0)
-    assert not assess(lambda: [nothing], mine, decoys=2, seeds=0).significant.any()
+    assert not mined(nothing, decoys=2, seeds=0).significant.any()

@@ -7,11 +7,14 @@ import pytest
 from cases import set_list
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.stats import poisson
+from scipy.stats import chi2, poisson
 
 from minia_spark.base.errors import SettingsError
+from minia_spark.mining import consensus as module
 from minia_spark.mining.chance import expected_sharing, fit_chance
 from minia_spark.mining.consensus import (
+    Consensus,
+    LinkLevels,
     WordLinks,
     consensus_structures,
     grow,
@@ -47,6 +50,10 @@ def even_chance(words=100, images=1000, size=10):
         np.array([size]),
         np.array([images]),
     )
+
+
+def levels(chance=None, **options):
+    return LinkLevels(chance or even_chance(), Consensus(**options))
 
 
 def structure_list(structures):
@@ -144,6 +151,90 @@ def test_what_is_found_elsewhere_changes_nothing(seed):
     assert sorted(grown(*one, *two)) == sorted(grown(*one) + grown(*two))
 
 
+@given(st.integers(0, 2**32 - 1), st.sampled_from([0.0, 0.3, 0.5, 0.8, 1.0]))
+def test_groups_are_those_of_sets_and_loops(seed, density):
+    """Word by word as the notes of `grow` say it."""
+    random = np.random.default_rng(seed)
+    share, most = random.uniform(0.1, 0.9), random.choice([2, 5, 2**20])
+    rows = [
+        (3 * a, 3 * b, int(random.integers(most)), int(random.integers(2)))
+        for a, b in combinations(range(random.integers(2, 13)), 2)
+        if random.random() < share
+    ]
+    strength = {frozenset(row[:2]): row[2] for row in rows}
+
+    def rank(word, group):
+        own = [strength[p] for other in group if (p := frozenset((word, other))) in strength]
+        return len(own), sum(own), -word
+
+    covered, groups = set(), []
+    words = {word for pair in strength for word in pair}
+    for first, second, _, strong in sorted(rows, key=lambda row: (-row[2], row[:2])):
+        if not strong or (first, second) in covered:
+            continue
+        group = {first, second}
+        while able := [
+            w for w in words - group if rank(w, group)[0] >= max(2, density * len(group))
+        ]:
+            group.add(max(able, key=lambda w: rank(w, group)))
+        while loose := [w for w in group if rank(w, group)[0] < density * (len(group) - 1)]:
+            group.remove(min(loose, key=lambda w: rank(w, group)))
+        covered |= {(a, b) for a, b, _, _ in rows if {a, b} <= group}
+        alike = any(2 * len(group & one) >= len(group | one) for one in groups)
+        if len(group) >= 3 and not alike:
+            groups.append(group)
+    told = []
+    found = grow(links(*rows), density=density, progress=lambda *step: told.append(step))
+    assert [set(group.tolist()) for group in found] == groups
+    starts = sum(row[3] for row in rows)
+    assert told == [(n, starts) for n in range(starts)]
+
+
+@given(
+    st.lists(st.sets(st.integers(0, 9), min_size=1), min_size=2, max_size=12),
+    st.floats(0.01, 9),
+    st.floats(0.01, 9),
+    st.floats(1, 4),
+    st.sampled_from([0, 1 << 19]),
+)
+def test_levels_are_where_the_tail_of_the_distribution_is(images, weak, strong, lift, kinds):
+    """Every pair with every number of meetings and of shared images, by scipy's distributions."""
+    items = [item for image in images for item in image]
+    words, totals = np.unique(items, return_counts=True)
+    sizes, number = np.unique([len(image) for image in images], return_counts=True)
+    chance = fit_chance(words.astype(np.uint32), totals, sizes, number)
+    rows = list(combinations(words.tolist(), 2))
+    if not rows:
+        return
+    limits = [min(0.5, weak / max(1, len(words) - 1))]
+    limits.append(min(limits[0], strong / len(rows)))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "_KINDS", kinds)
+        own = levels(chance, partners_by_chance=weak, pairs_by_chance=strong, min_lift=lift)
+    pairs = word_pairs(*((a, b, 1) for a, b in rows))
+    expected = expected_sharing(pairs.first, pairs.second, chance)
+    left, right = (totals[np.searchsorted(words, side)] for side in (pairs.first, pairs.second))
+
+    def enough(shared, limit):
+        rare = poisson.logsf(shared - 1, expected) <= np.log(limit)
+        return rare & (shared >= lift * expected)
+
+    for count in range(len(images) + 1):
+        shared = np.minimum(count, np.minimum(left, right))
+        found = link_words(pairs, shared, own)
+        wanted = enough(shared, limits[0])
+        assert found.first.tolist() == pairs.first[wanted].tolist()
+        assert found.second.tolist() == pairs.second[wanted].tolist()
+        assert found.strong.tolist() == enough(shared, limits[1])[wanted].tolist()
+        met = word_pairs(*((a, b, count + 1) for a, b in rows))
+        most = chi2.ppf(0.999, 2 * (count + 2)) / 2
+        jaccard = min(1.0, most / 20) ** (1 / 2)
+        could = np.ceil(jaccard / (1 + jaccard) * (left + right))
+        kept = plausible_pairs(met, own, tuple_size=2, tables=20)
+        wanted = enough(np.minimum(could, np.minimum(left, right)).astype(int), limits[0])
+        assert kept.second.tolist() == met.second[wanted].tolist()
+
+
 @pytest.mark.parametrize(
     "options", [{"density": 1.1}, {"density": -0.1}, {"min_size": 2}, {"max_similarity": 0.0}]
 )
@@ -186,7 +277,7 @@ def test_links_are_beyond_chance_at_two_levels():
     """10 expected; 4,950 pairs: 1 / 4950 asks for 24 documents, 0.1 / 99 for 22."""
     pairs = word_pairs(*((0, n, 1) for n in range(1, 7)))
     shared = np.array([10, 20, 21, 22, 23, 100])
-    found = link_words(pairs, shared, even_chance())
+    found = link_words(pairs, shared, levels())
     limits = [0.1 / 99, 1 / 4950]
     expected = [shared[poisson.sf(shared - 1, 10) <= limit] for limit in limits]
     assert shared[np.isin(pairs.second, found.second)].tolist() == expected[0].tolist()
@@ -200,8 +291,8 @@ def test_links_are_beyond_chance_at_two_levels():
 def test_links_need_lift():
     pairs = word_pairs((0, 1, 1))
     shared = np.array([35])
-    assert len(link_words(pairs, shared, even_chance(), min_lift=3.4)) == 1
-    assert len(link_words(pairs, shared, even_chance(), min_lift=3.6)) == 0
+    assert len(link_words(pairs, shared, levels(min_lift=3.4))) == 1
+    assert len(link_words(pairs, shared, levels(min_lift=3.6))) == 0
 
 
 def test_plausible_pairs_are_those_that_could_be_linked():
@@ -210,19 +301,19 @@ def test_plausible_pairs_are_those_that_could_be_linked():
     Forty meetings are not too few for that, and by chance it is 11.
     """
     pairs = word_pairs((0, 1, 1), (0, 2, 11), (0, 3, 40), (0, 4, 3000))
-    kept = plausible_pairs(pairs, even_chance(), tuple_size=2, tables=4000)
+    kept = plausible_pairs(pairs, levels(), tuple_size=2, tables=4000)
     assert kept.second.tolist() == [3, 4]
 
 
 @given(st.integers(0, 100), st.integers(0, 1000))
 def test_no_pair_that_meets_as_often_as_it_should_is_given_up(shared, surplus):
     """Pairs that will be linked, meeting as expected or more often."""
-    chance = even_chance()
+    own = levels()
     jaccard = shared / (200 - shared)
     meetings = max(1, round(1000 * jaccard**2) + surplus)
     pairs = word_pairs((0, 1, min(1000, meetings)))
-    linked = len(link_words(pairs, np.array([shared]), chance))
-    assert len(plausible_pairs(pairs, chance, tuple_size=2, tables=1000)) >= linked
+    linked = len(link_words(pairs, np.array([shared]), own))
+    assert len(plausible_pairs(pairs, own, tuple_size=2, tables=1000)) >= linked
 
 
 @pytest.mark.parametrize(
@@ -234,12 +325,12 @@ def test_no_pair_that_meets_as_often_as_it_should_is_given_up(shared, surplus):
 )
 def test_levels_out_of_range(options, message):
     with pytest.raises(SettingsError, match=message):
-        link_words(word_pairs((0, 1, 1)), np.array([5]), even_chance(), **options)
+        Consensus(**options)
 
 
 def test_counts_must_fit_pairs():
     with pytest.raises(MalformedError, match="2 numbers of shared documents for 1 pairs"):
-        link_words(word_pairs((0, 1, 1)), np.array([5, 6]), even_chance())
+        link_words(word_pairs((0, 1, 1)), np.array([5, 6]), levels())
 
 
 def test_frequencies_count_the_sets_in_which_words_of_a_structure_meet():
@@ -281,8 +372,8 @@ def test_structures_are_those_of_a_loop_over_sets(found, groups, entries):
 
 def test_shared_documents_decide_whatever_the_meetings():
     """The same pairs found more often: the same links."""
-    chance = even_chance()
+    own = levels()
     shared = np.array([50, 60])
-    few = link_words(word_pairs((0, 1, 2), (0, 2, 2)), shared, chance)
-    many = link_words(word_pairs((0, 1, 90), (0, 2, 70)), shared, chance)
+    few = link_words(word_pairs((0, 1, 2), (0, 2, 2)), shared, own)
+    many = link_words(word_pairs((0, 1, 90), (0, 2, 70)), shared, own)
     assert few.strength.tolist() == many.strength.tolist()

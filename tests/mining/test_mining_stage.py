@@ -9,13 +9,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import slow_twin
 from commands import SETTINGS, rows_of, table_of
-from minia_spark.mining.corpus import Collection
 
 from minia_spark.engine.settings import load_settings
-from minia_spark.mining import passes
-from minia_spark.mining.assess import Assessment, assess, miner
-from minia_spark.mining.auto import choose_for
+from minia_spark.mining import spark
+from minia_spark.mining.assess import Assessment
+from minia_spark.mining.local import LocalCollection
+from minia_spark.mining.methods import link_of, sketch_of, trials_of
+from minia_spark.mining.miner import choose_tables, mine
 from minia_spark.smh.arrays import Documents
 from minia_spark.smh.hashing import document_key
 from minia_spark.smh.twin import DatasketchEngine
@@ -28,7 +30,9 @@ CONSENSUS = (
 """Sixty images are few: it takes lenient settings to find anything, and some of it is chance."""
 
 
-def collection_of(location: Path, pieces: int, *, kept: set[int] | None = None) -> Collection:
+def collection_of(
+    location: Path, pieces: int, *, seed: int, kept: set[int] | None = None
+) -> LocalCollection:
     """Return the images as documents: pieces by the names' checksums, in the names' order."""
     parts: list[list[tuple[str, list[int], list[int]]]] = [[] for _ in range(pieces)]
     for name, words, counts in rows_of(location, "words", "image_id", "words", "counts"):
@@ -46,7 +50,7 @@ def collection_of(location: Path, pieces: int, *, kept: set[int] | None = None) 
                 np.array([c for _, _, counts in part for c in counts], dtype=np.uint32),
             )
 
-    return collection
+    return LocalCollection(collection, lambda _: DatasketchEngine(), seed=seed)
 
 
 def assert_same(location: Path, wanted: Assessment) -> None:
@@ -62,20 +66,15 @@ def assert_same(location: Path, wanted: Assessment) -> None:
         np.testing.assert_array_equal(table[name].to_numpy(float), getattr(wanted, name), name)
 
 
-def on_one_machine(collection: Collection, *settings: str) -> Assessment:
+def on_one_machine(
+    location: Path, pieces: int, *settings: str, kept: set[int] | None = None
+) -> Assessment:
     mining = load_settings(None, [*SETTINGS, *settings]).mining
-    own = {
-        *("link", "tuple_size", "tables", "min_set_size", "expand", "density", "min_lift"),
-        *("partners_by_chance", "pairs_by_chance"),
-        *("cluster_tuple_size", "cluster_tables", "overlap", "min_cluster_size"),
-    }
-    return assess(
-        collection,
-        miner(DatasketchEngine(), **mining.model_dump(include=own)),
-        decoys=mining.decoys,
-        seeds=mining.seeds,
-        seed=mining.seed,
-    )
+    assert mining.tuple_size is not None
+    assert mining.tables is not None
+    images = collection_of(location, pieces, seed=mining.seed, kept=kept)
+    sketch = sketch_of(mining, mining.tuple_size, mining.tables)
+    return mine(images, sketch, link_of(mining), trials_of(mining))[0]
 
 
 @pytest.mark.parametrize(
@@ -87,12 +86,40 @@ def on_one_machine(collection: Collection, *settings: str) -> Assessment:
     ],
 )
 def test_as_on_one_machine(own_warehouse, published, monkeypatch, pieces, settings):
-    monkeypatch.setattr(passes, "_IMAGES_A_PIECE", 60 / pieces)
+    monkeypatch.setattr(spark, "_IMAGES_A_PIECE", 60 / pieces)
+    monkeypatch.setattr(spark, "_DONE_HERE", 0 if pieces > 1 else 1 << 20)
     for stage, batch in (("tune", None), ("sketch", "b1"), ("mine", None)):
         published(own_warehouse, stage, batch, *SETTINGS, *settings)
-    wanted = on_one_machine(collection_of(own_warehouse, pieces), *settings)
+    wanted = on_one_machine(own_warehouse, pieces, *settings)
     assert len(wanted) > 0
     assert_same(own_warehouse, wanted)
+
+
+def test_outliers_are_left_out(own_warehouse, published):
+    """Of mining, of decoys, and of what images and structures have in common."""
+    settings = (*CONSENSUS, "mining.decoys=2", "words.drop_outliers=true")
+    settings += ("words.outlier_deviations=1",)
+    for stage, batch in (("sketch", "b1"), ("mine", None), ("structures", None)):
+        published(own_warehouse, stage, batch, *SETTINGS, *settings)
+    counts = np.zeros(120)
+    for words, own in rows_of(own_warehouse, "words", "words", "counts"):
+        counts[list(words)] += list(own)
+    kept = set(np.flatnonzero(np.abs(counts - counts.mean()) <= counts.std()).tolist())
+    assert 0 < len(kept) < len(counts)
+    wanted = on_one_machine(own_warehouse, 1, *settings, kept=kept)
+    assert len(wanted) > 0
+    assert_same(own_warehouse, wanted)
+    images = {
+        name: {w: c for w, c in zip(words, own, strict=True) if w in kept}
+        for name, words, own in rows_of(own_warehouse, "words", "image_id", "words", "counts")
+    }
+    structures = table_of(own_warehouse, "structures").set_index("structure_id")
+    found = rows_of(own_warehouse, "structure_images", "structure_id", "image_id", "overlap")
+    assert len(found) > 0
+    for number, name, overlap in found:
+        row = structures.loc[number]
+        own = dict(zip(row["words"].tolist(), row["frequencies"].tolist(), strict=True))
+        assert overlap == pytest.approx(slow_twin.overlap(own, images[name]))
 
 
 def test_no_decoys_and_no_seeds(own_warehouse, published):
@@ -106,7 +133,7 @@ def test_no_decoys_and_no_seeds(own_warehouse, published):
     assert not table[["significant", "reproducible"]].any(axis=None)
     assert (table["expected_support"] > 0).all()
     assert set(table_of(own_warehouse, "signatures")["trial"]) == {0}
-    assert_same(own_warehouse, on_one_machine(collection_of(own_warehouse, 1), *none))
+    assert_same(own_warehouse, on_one_machine(own_warehouse, 1, *none))
 
 
 @pytest.mark.parametrize("set_", ["mining.tables=null", "mining.tuple_size=null"])
@@ -115,9 +142,12 @@ def test_tables_are_chosen_as_on_one_machine(own_warehouse, published, set_, lin
     settings = (set_, f"mining.link={link}")
     made = published(own_warehouse, "tune", None, *SETTINGS, *settings)
     mining = load_settings(None, [*SETTINGS, *settings]).mining
-    wanted = choose_for(
-        collection_of(own_warehouse, 1),
-        **mining.model_dump(include={"link", "tuple_size", "tables", "seed"}),
+    wanted = choose_tables(
+        collection_of(own_warehouse, 1, seed=mining.seed),
+        link_of(mining),
+        tuple_size=mining.tuple_size,
+        tables=mining.tables,
+        seed=mining.seed,
     )
     (row,) = table_of(own_warehouse, "tuning").to_dict("records")
     assert row.pop("reasons").tolist() == list(wanted.reasons)

@@ -213,7 +213,6 @@ def test_the_client_reports_a_killed_process(tmp_path, name, sent):
     """What it had written is a whole, valid stream of nothing: only the signal tells."""
     magic, words = {
         "sketch": ("SMHS", (1, 0, 2, 50)),
-        "merge": ("SMHS", (1, 0, 2, 50)),
         "mine": ("SMHC", (1,)),
         "cluster": ("SMHL", (1,)),
     }[name]

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from minia_spark.words.bag import bag_words, outlier_bounds
+from minia_spark.words.bag import bag_words, kept_words, outlier_bounds
 
 
 def bags(*images: list[tuple[int, float]]):
@@ -90,3 +90,8 @@ class TestOutlierBounds:
 
     def test_no_words(self):
         assert outlier_bounds(np.zeros(0, np.int64), 2.0) == (0.0, 0.0)
+
+    def test_words_within_the_bounds_are_kept(self):
+        kept = kept_words(np.array([2, 2, 6, 6, 40]), 1.0)
+        assert kept.tolist() == [True, True, True, True, False]
+        assert kept_words(np.zeros(0, np.int64), 2.0).tolist() == []
