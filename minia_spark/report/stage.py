@@ -10,9 +10,9 @@ from __future__ import annotations
 import tempfile
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -22,6 +22,7 @@ import pyarrow.fs as pafs
 from numpy.typing import NDArray
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
+from pyspark.sql.types import StructType
 
 from minia_spark import __version__
 from minia_spark.base.arrow import to_lists
@@ -64,6 +65,8 @@ from minia_spark.words.settings import WordsSettings
 from minia_spark.words.tables import WORDS
 
 __all__ = ["run"]
+
+_Model = TypeVar("_Model", bound=StageSettings)
 
 _MOST_CENTRES = 5_000  # drawn in the plot of the codebook
 _STEPS = 1 << 20  # of chance, where descriptors are sampled
@@ -123,6 +126,11 @@ def run(context: Context) -> None:
         variants=variants,
         labels={label: n for label, n in labels.items() if label is not None},
         labelled=sum(labels.values()),
+        panels=[
+            (panel.title, load(panel.show)(context))
+            for panel in context.panels
+            if all(map(context.has, panel.reads))
+        ],
         advice=_advice(context, variants),
     )
     shown: dict[str, int] = {
@@ -140,7 +148,7 @@ def run(context: Context) -> None:
         rendered = render(
             data,
             target,
-            _thumbnails(context, wanted_images(data.variants, **shown)),
+            _thumbnails(of_none, wanted_images(data.variants, **shown)),
             **shown,
             csv_rows=settings.csv_rows,
             seen_from_above=True,
@@ -169,20 +177,9 @@ def _advice(context: Context, variants: Sequence[VariantData]) -> list[str]:
     return found
 
 
-def _columns(context: Context, table: Table, schema: str) -> DataFrame:
-    """Return some columns of a table; as they are named, Spark starts no job to find them."""
-    paths = [context.pattern(entry.path) for entry in context.entries_of(table)]
-    return context.spark.read.schema(schema).parquet(*paths)
-
-
-def _collected(context: Context, frame: DataFrame, what: str) -> pa.Table:
-    with context.watched(what):
-        return frame.toArrow()
-
-
-def _variant(context: Context) -> VariantData:
-    """Return what the features led to."""
-    mining = context.settings(MiningSettings)
+def _variant(tables: _Tables) -> VariantData:
+    """Return what one extractor's features led to."""
+    mining = tables.settings(MiningSettings)
     judged = mining.decoys > 0 and mining.seeds > 0
     counts = word_occurrences(tables.context.of_variant(tables.variant))
     return VariantData(
@@ -199,8 +196,8 @@ def _variant(context: Context) -> VariantData:
             for reasons in batch["reasons"].to_pylist()
             for reason in reasons
         ],
-        codebook=_codebook(context, counts),
-        drift=_drift(context),
+        codebook=_codebook(tables, counts),
+        drift=_drift(tables),
     )
 
 
@@ -240,7 +237,8 @@ def _rejects(context: Context) -> list[RejectCount]:
     counted = rejects.groupBy("reason", "stage").agg(
         F.count("*").alias("records"), F.min(F.struct("uri", "detail")).alias("example")
     )
-    rows = _collected(context, counted, "rejects").to_pylist()
+    with context.watched("rejects"):
+        rows = counted.toArrow().to_pylist()
     return [
         RejectCount(
             reason=row["reason"],
@@ -260,7 +258,7 @@ def _label_counts(tables: _Tables, cards: Sequence[StructureCard]) -> dict[str |
         return {}
     images = tables.columns(IMAGES, "label").where("label is not null")
     label = F.when(F.col("label").isin(shown), F.col("label")).alias("label")
-    table = _collected(context, images.groupBy(label).count(), "labels")
+    table = tables.collected(images.groupBy(label).count(), "labels")
     return dict(zip(table["label"].to_pylist(), table["count"].to_pylist(), strict=True))
 
 
@@ -280,7 +278,7 @@ def _codebook(tables: _Tables, counts: NDArray[np.int64]) -> CodebookData:
         version=head["version"][0].as_py(),
         word_counts=counts,
         centres=centres,
-        descriptors=_sampled_descriptors(context, int(counts.sum())).astype(np.float32),
+        descriptors=_sampled_descriptors(tables, int(counts.sum())).astype(np.float32),
         outlier_deviations=words.outlier_deviations,
         outliers_dropped=words.drop_outliers,
         costs=head["cost_history"][0].as_py(),
@@ -324,7 +322,7 @@ def _sampled_descriptors(tables: _Tables, total: int) -> NDArray[np.generic]:
             ).alias("descriptors"),
         )
     )
-    table = _collected(context, chosen, "descriptors")
+    table = tables.collected(chosen, "descriptors")
     table = table.sort_by([("batch", "ascending"), ("image_id", "ascending")])
     blocks = table["descriptors"].to_pylist()
     return np.frombuffer(b"".join(blocks), dtype=dtype).reshape(-1, dim)
@@ -391,8 +389,8 @@ def _cards(tables: _Tables, *, judged: bool) -> list[StructureCard]:
         for batch in tables.rows(LINEAGE, [*_FATE, *_CHANGE], wanted)
         for row in batch.to_pylist()
     }
-    matches = _matches(context)
-    images = _best_images(context, matches)
+    matches = _matches(tables)
+    images = _best_images(tables, matches)
     return [
         _card(row, fates[row["structure_id"]], matches, images[row["structure_id"]], judged=judged)
         for row in structures
@@ -454,6 +452,7 @@ def _matches(tables: _Tables) -> pa.Table:
     matches = tables.columns(STRUCTURE_IMAGES, *of_match).where(
         F.col("structure_id") < settings.structures
     )
+    images = tables.columns(IMAGES, "batch", "image_id", "label", "ra_deg", "dec_deg")
     joined = matches.join(images, ["batch", "image_id"])
     drawn = F.when(F.col("rank") <= settings.images_per_structure, F.col("features"))
     own = [F.col(name) for name in IMAGE_ROWS.names if name != "label"]
@@ -468,7 +467,7 @@ def _matches(tables: _Tables) -> pa.Table:
         "images",
         *(F.col(f"row.{name}").alias(name) for name in (*names, "features")),
     )
-    return _collected(context, flat, "images of structures").sort_by(
+    return tables.collected(flat, "images of structures").sort_by(
         [("structure_id", "ascending"), ("rank", "ascending")]
     )
 
@@ -483,7 +482,7 @@ def _best_images(tables: _Tables, matches: pa.Table) -> dict[int, list[MatchedIm
     for row in drawn:
         needed[row["batch"], row["image_id"]].update(row["features"])
     numbers = {key: np.array(sorted(own), dtype=np.int32) for key, own in needed.items()}
-    located = _located(context, numbers)
+    located = _located(tables, numbers)
     for row in drawn:
         key = (row["batch"], row["image_id"])
         at = np.searchsorted(numbers[key], row["features"])
@@ -507,10 +506,8 @@ def _located(
     tables: _Tables, numbers: Mapping[tuple[str, str], NDArray[np.int32]]
 ) -> dict[tuple[str, str], tuple[NDArray[Any], ...]]:
     """Return x, y, size and word of some features of some images; one pass over two tables."""
-    keys = _keys(context, numbers, numbers.values())
+    keys = _keys(tables, numbers, numbers.values())
     places = ("x", "y", "size")
-    lists = ", ".join(f"{name} array<float>" for name in places)
-    of_image = "batch string, image_id string"
 
     def of_matched(name: str) -> Column:
         return F.transform("numbers", lambda number: F.get(name, number)).alias(name)
@@ -525,7 +522,7 @@ def _located(
         words.select("batch", "image_id", of_matched("feature_words")), allowMissingColumns=True
     )
     found: dict[tuple[str, str], dict[str, NDArray[Any]]] = defaultdict(dict)
-    for row in _collected(context, both, "matched features").to_pylist():
+    for row in tables.collected(both, "matched features").to_pylist():
         for name in places:
             if row[name] is not None:
                 found[row["batch"], row["image_id"]][name] = np.array(row[name], np.float32)
@@ -540,15 +537,15 @@ def _thumbnails(tables: _Tables, wanted: Sequence[tuple[str, str]]) -> Iterator[
     columns = ("batch", "image_id", "width", "height", "format", "data")
     table = tables.columns(THUMBNAILS, *columns)
     for first in range(0, len(wanted), _IMAGES_AT_ONCE):
-        keys = _keys(context, wanted[first : first + _IMAGES_AT_ONCE])
+        keys = _keys(tables, wanted[first : first + _IMAGES_AT_ONCE])
         chosen = table.join(F.broadcast(keys), ["batch", "image_id"])
-        for row in _collected(context, chosen, "thumbnails").to_pylist():
+        for row in tables.collected(chosen, "thumbnails").to_pylist():
             yield Thumbnail(
                 batch=row["batch"],
                 image_id=row["image_id"],
                 width=row["width"],
                 height=row["height"],
-                data=row["jpeg"],
+                data=row["data"],
                 format=row["format"],
             )
 

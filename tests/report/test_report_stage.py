@@ -156,7 +156,7 @@ def test_panels_of_other_rooms_are_shown_where_their_tables_are(collected, wareh
     place = f"{__name__}:panel"
     panels = (Panel("Another room", (IMAGES,), place),)
     data, _, made = collected(warehouse, panels=panels)
-    assert [panel.title for panel in data.panels] == ["Another room"]
+    assert [title for title, _ in data.panels] == ["Another room"]
     page = (warehouse / made.entries[-1].path / "index.html").read_text()
     assert "<h2>Another room</h2>\n<p>What another room shows.</p>" in page
-    assert '<a href="#panel1">Another room</a>' in page
+    assert '<a href="#panel-1">Another room</a>' in page
