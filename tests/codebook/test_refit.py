@@ -1,4 +1,4 @@
-"""``minia vocabulary refit``: the next vocabulary, all that hangs on it, and where words went."""
+"""The re-fit: the next codebook, all that hangs on it, and where words went."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from commands import SMALL, chosen, rows_of, table_of
 
+from minia_spark.codebook.stage import STAGE as CODEBOOK
 from minia_spark.engine import run as pipeline
 from minia_spark.sky.survey import Survey, write_survey
 from minia_spark.warehouse.warehouse import Warehouse
@@ -29,7 +30,7 @@ def version_of(location: Path) -> str:
 
 @pytest.fixture(scope="module")
 def grown(minia, warehouse, tmp_path_factory):
-    """The shared warehouse and a second batch, which changed nothing about the vocabulary."""
+    """The shared warehouse and a second batch, which changed nothing about the codebook."""
     folder = tmp_path_factory.mktemp("grown")
     survey = Survey(side_px=128, patterns=("clumpy_ring", "asterism"), frequency=0.4)
     more = write_survey(folder, survey, 30, start=60).images
@@ -43,17 +44,17 @@ def grown(minia, warehouse, tmp_path_factory):
 def refitted(minia, grown, tmp_path_factory):
     """A copy of it, re-fitted; the settings are those of the ledger."""
     location = Path(shutil.copytree(grown, tmp_path_factory.mktemp("refitted") / "W"))
-    minia("vocabulary", "refit", "--warehouse", location).expect(0)
+    minia(CODEBOOK.name, "refit", "--warehouse", location).expect(0)
     return location
 
 
-def test_new_batches_alone_do_not_touch_the_vocabulary(grown, warehouse, refitted):
+def test_new_batches_alone_do_not_touch_the_codebook(grown, warehouse, refitted):
     assert version_of(grown) == version_of(warehouse) != version_of(refitted)
     for table in ("codebooks", "training_batches"):
         assert rows_of(grown, table) == rows_of(warehouse, table)
 
 
-def test_one_state_in_which_everything_is_of_the_new_vocabulary(grown, refitted):
+def test_one_state_in_which_everything_is_of_the_new_codebook(grown, refitted):
     before, after = (Warehouse(str(location)).require() for location in (grown, refitted))
     assert after.version == before.version + 1
     record = Warehouse(str(refitted)).run(after.run)
@@ -63,7 +64,7 @@ def test_one_state_in_which_everything_is_of_the_new_vocabulary(grown, refitted)
         *((stage, b) for stage in ("words", "drift", "sketch") for b in ("b1", "b2")),
         *(
             (stage, None)
-            for stage in ("vocabulary", "tune", "mine", "structures", "lineage", "report")
+            for stage in (CODEBOOK.name, "tune", "mine", "structures", "lineage", "report")
         ),
     }
     version = version_of(refitted)
@@ -117,7 +118,7 @@ def test_structures_are_followed_through_the_map(minia, refitted):
 
 
 def test_nothing_is_left_to_do(minia, refitted, grown):
-    again = minia("vocabulary", "refit", "--warehouse", refitted).expect(0)
+    again = minia(CODEBOOK.name, "refit", "--warehouse", refitted).expect(0)
     assert "nothing to do" in again.out
     assert "nothing to do" in minia("run", "--warehouse", refitted, *SMALL).expect(0).out
     plan = minia("plan", "--refit", "--json", "--warehouse", refitted).expect(0).out
@@ -134,7 +135,7 @@ def test_a_broken_one_leaves_the_old_state_and_is_finished_by_the_next(
     house = Warehouse(str(location))
     state, page = house.require(), (location / "report" / "index.html").read_bytes()
     note = pipeline._Execution._note
-    for stage, batch in (("vocabulary", None), ("words", "b1"), ("mine", None)):
+    for stage, batch in ((CODEBOOK.name, None), ("words", "b1"), ("mine", None)):
 
         def dying(execution, step, last=(stage, batch)):
             note(execution, step)
@@ -144,25 +145,25 @@ def test_a_broken_one_leaves_the_old_state_and_is_finished_by_the_next(
         with monkeypatch.context() as patch:
             patch.setattr(pipeline._Execution, "_note", dying)
             with pytest.raises(Broken):
-                minia("vocabulary", "refit", "--warehouse", location)
+                minia(CODEBOOK.name, "refit", "--warehouse", location)
         assert house.require() == state
         assert (location / "report" / "index.html").read_bytes() == page
         assert rows_of(location, "words", "feature_words") == rows_of(
             grown, "words", "feature_words"
         )
-        # who only adds a batch meanwhile goes on with the old vocabulary
+        # who only adds a batch meanwhile goes on with the old codebook
         assert "nothing to do" in minia("run", "--warehouse", location, *SMALL).expect(0).out
-    minia("vocabulary", "refit", "--warehouse", location).expect(0)
+    minia(CODEBOOK.name, "refit", "--warehouse", location).expect(0)
     last = next(house.runs())
     made = {(s.stage, s.batch): s.action for s in last.steps}
-    assert made["vocabulary", None] == made["words", "b1"] == made["mine", None] == "reused"
+    assert made[CODEBOOK.name, None] == made["words", "b1"] == made["mine", None] == "reused"
     assert made["structures", None] == "done"
     for table in TABLES:
         assert rows_of(location, table) == rows_of(refitted, table), table
 
 
-def test_maps_of_several_vocabularies_stay(minia, refitted, tmp_path):
-    """Another number of words is another vocabulary; its map joins the earlier one."""
+def test_maps_of_several_codebooks_stay(minia, refitted, tmp_path):
+    """Another number of words is another codebook; its map joins the earlier one."""
     location = Path(shutil.copytree(refitted, tmp_path / "W"))
     minia("run", "--warehouse", location, *SMALL, *chosen("codebook.size=60")).expect(0)
     found = table_of(location, "word_map")
@@ -173,9 +174,9 @@ def test_maps_of_several_vocabularies_stay(minia, refitted, tmp_path):
 
 
 def test_usage(minia, tmp_path, warehouse):
-    wrong = minia("vocabulary", "refti", "--warehouse", warehouse).expect(2).err
+    wrong = minia(CODEBOOK.name, "refti", "--warehouse", warehouse).expect(2).err
     assert "invalid choice: 'refti'" in wrong
-    nowhere = minia("vocabulary", "refit", "--warehouse", tmp_path / "W").expect(3).err
+    nowhere = minia(CODEBOOK.name, "refit", "--warehouse", tmp_path / "W").expect(3).err
     assert "no warehouse at" in nowhere
     both = ("plan", "--refit", "--images", tmp_path, "--batch", "b", "--warehouse", warehouse)
     assert "without --images" in minia(*both).expect(2).err

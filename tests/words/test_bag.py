@@ -73,7 +73,7 @@ class TestBagWords:
         assert bags(*images) == twin
 
     def test_the_largest_words_of_many_images(self):
-        """image x vocabulary passes 32 bits."""
+        """image x codebook passes 32 bits."""
         last = 2**31 - 2
         assert bags(*[[(last, 1.0), (0, 1.0)]] * 5) == [[(0, 1, 1), (last, 1, 1)]] * 5
 
