@@ -21,7 +21,7 @@ CODEBOOK = Stage(
         FeaturesSettings,
         Use(IngestSettings, ("fits_interval", "fits_stretch")),
     ),
-    revision=2,
+    revision=3,
     frozen=True,
     replaces="the codebook",
     check="minia_spark.codebook.reuse:check",

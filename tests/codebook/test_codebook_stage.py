@@ -1,25 +1,25 @@
-"""The vocabulary on Spark, from hand-made descriptors."""
+"""The codebook on Spark, from hand-made descriptors."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from commands import rows_of, table_of
-from pyspark.ml.clustering import KMeansModel
+from pyspark.ml.clustering import KMeans, KMeansModel
 from pyspark.ml.functions import array_to_vector
 from pyspark.sql import functions as F
-from pyspark.sql.types import StructField, StructType
 
 from minia_spark.base.errors import InputError, SettingsError
-from minia_spark.codebook import passes as module
+from minia_spark.codebook import CODEBOOK
+from minia_spark.codebook import spark as module
 from minia_spark.codebook.kmeans import NearestCentre
 from minia_spark.codebook.sample import feature_hashes
 from minia_spark.codebook.spark import descriptor_sample
 from minia_spark.codebook.stage import load_codebook
-from minia_spark.features.settings import FeaturesSettings
-from minia_spark.features.stage import features_schema
+from minia_spark.features.tables import FEATURES
 from minia_spark.warehouse.warehouse import Warehouse
 
 DIM = 4
@@ -41,14 +41,7 @@ def features(spark, context):
     def publish(location: Path, images: list[np.ndarray], *, files: int = 2):
         kind = images[0].dtype
         layout = {"extractor": "test", "dtype": kind.str, "dimension": images[0].shape[1]}
-        schema = StructType(
-            [
-                StructField(f.name, f.dataType, f.nullable, layout)
-                if f.name == "descriptors"
-                else f
-                for f in features_schema(FeaturesSettings())
-            ]
-        )
+        schema = FEATURES.schema(metadata={"descriptors": layout})
         rows = []
         for number, block in enumerate(images):
             zeros = [0.0] * len(block)
@@ -56,7 +49,7 @@ def features(spark, context):
             rows.append(("b1", f"i{number:03d}", *numbers, block.tobytes(), None, None))
         made = context(location, "features", "b1")
         frame = spark.createDataFrame(rows, schema).repartition(files)
-        made.write("features", frame, schema)
+        made.write(FEATURES, frame, metadata={"descriptors": layout})
         made.warehouse.commit(made.view, made.run, made.view.with_entries(made.entries).entries, "")
         return spark.read.parquet(made.pattern(made.entries[-1].path))
 
@@ -66,12 +59,12 @@ def features(spark, context):
 SETTINGS = ("codebook.size=5", "codebook.sample_size=200")
 
 
-class TestVocabulary:
+class TestCodebook:
     def test_heaps_become_words(self, features, published, tmp_path):
         """Five heaps of 40: their means, rounded, and no feature left between."""
         data = blobs(0, 5, 200)
         features(tmp_path, np.split(data, 8))
-        made = published(tmp_path, "codebook", None, *SETTINGS)
+        made = published(tmp_path, CODEBOOK.name, None, *SETTINGS)
         found = table_of(tmp_path, "codebooks").sort_values("word")
         means = {tuple(np.floor(data[n::5].mean(axis=0) + 0.5)) for n in range(5)}
         assert {tuple(centre) for centre in found["centre"]} == means
@@ -94,7 +87,7 @@ class TestVocabulary:
         for files in (1, 7):
             location = tmp_path / str(files)
             features(location, data, files=files)
-            published(location, "codebook", None, *SETTINGS)
+            published(location, CODEBOOK.name, None, *SETTINGS)
             (entry,) = Warehouse(str(location)).entries("codebooks")
             versions.add((entry.digest, table_of(location, "codebooks")["version"][0]))
         assert len(versions) == 1
@@ -103,11 +96,12 @@ class TestVocabulary:
 
     def test_without_refinement_it_is_mllibs_result(self, features, published, tmp_path):
         features(tmp_path, np.split(blobs(2, 9, 200), 8))
-        made = published(tmp_path, "codebook", None, *SETTINGS, "codebook.refine_iterations=0")
+        random = (*SETTINGS, "codebook.start=random")
+        made = published(tmp_path, CODEBOOK.name, None, *random, "codebook.refine_iterations=0")
         found = table_of(tmp_path, "codebooks")
         assert len(found["cost_history"][0]) == 1
         assert found["occurrences"].sum() == 200
-        refined = published(tmp_path, "codebook", None, *SETTINGS)
+        refined = published(tmp_path, CODEBOOK.name, None, *random)
         history = table_of(tmp_path, "codebooks")["cost_history"][0]
         assert history[0] == made.counts["cost_per_descriptor"]
         assert refined.counts["cost_per_descriptor"] <= history[0]
@@ -121,7 +115,7 @@ class TestVocabulary:
             "exact": ["codebook.refine_iterations=60", "codebook.tolerance=0"],
             "loose": ["codebook.refine_iterations=60", "codebook.tolerance=0.5"],
         }.items():
-            published(tmp_path, "codebook", None, *SETTINGS, *own)
+            published(tmp_path, CODEBOOK.name, None, *SETTINGS, *own)
             lengths[name] = len(table_of(tmp_path, "codebooks")["cost_history"][0])
         assert lengths["one"] == lengths["loose"] == 2  # before and after one update
         assert 2 < lengths["exact"] < 61  # until nothing moves
@@ -133,7 +127,7 @@ class TestVocabulary:
         for factor in (1, 2):
             location = tmp_path / str(factor)
             features(location, np.split(data * np.float32(factor), 4))
-            published(location, "codebook", None, *SETTINGS)
+            published(location, CODEBOOK.name, None, *SETTINGS)
             found.append(table_of(location, "codebooks").sort_values("word"))
         one, two = found
         assert one["scale"][0] == 2 * two["scale"][0]
@@ -150,7 +144,7 @@ class TestDuplicates:
         """MLlib's block solver fails when its start finds fewer centres than asked for."""
         different = blobs(5, 5, 5)
         features(tmp_path, [np.repeat(different, 30, axis=0), different])
-        made = published(tmp_path, "codebook", None, *SETTINGS)
+        made = published(tmp_path, CODEBOOK.name, None, *SETTINGS)
         assert made.counts["cost_per_descriptor"] == 0
         assert made.counts["dead_words"] == 0
         centres = {tuple(c) for c in table_of(tmp_path, "codebooks")["centre"]}
@@ -160,14 +154,123 @@ class TestDuplicates:
         features(tmp_path, [np.repeat(blobs(5, 4, 4), 30, axis=0)])
         wanted = r"size is 5 but the sample of 120 descriptors holds only 4 different ones; set"
         with pytest.raises(SettingsError, match=wanted):
-            published(tmp_path, "codebook", None, *SETTINGS)
+            published(tmp_path, CODEBOOK.name, None, *SETTINGS)
         with pytest.raises(InputError, match=r"table 'codebooks' is not in"):
             table_of(tmp_path, "codebooks")
 
     def test_more_words_than_descriptors(self, features, published, tmp_path):
         features(tmp_path, [blobs(5, 4, 4), np.zeros((0, DIM), np.uint8)])
         with pytest.raises(InputError, match="4 descriptors were extracted, fewer than the 5 wo"):
-            published(tmp_path, "codebook", None, *SETTINGS)
+            published(tmp_path, CODEBOOK.name, None, *SETTINGS)
+
+
+class TestStarts:
+    @pytest.mark.parametrize("start", ["oversampled", "random", "k-means||", "best"])
+    def test_heaps_are_found(self, features, published, tmp_path, start):
+        data = blobs(0, 5, 200)
+        features(tmp_path, np.split(data, 8))
+        own = ("codebook.refine_iterations=30", f"codebook.start={start}")
+        made = published(tmp_path, CODEBOOK.name, None, *SETTINGS, *own)
+        spread = np.concatenate([data[n::5] - data[n::5].mean(axis=0) for n in range(5)])
+        assert made.counts["cost_per_descriptor"] < 3 * (spread**2).sum() / len(data)
+
+    def test_best_is_one_of_both(self, features, published, tmp_path):
+        """The cheaper by what MLlib tells, which is the cost before its last update."""
+        data = np.random.default_rng(8).integers(0, 256, (400, DIM), dtype=np.uint8)
+        features(tmp_path, np.split(data, 4))
+        versions, costs = {}, {}
+        for start in ("random", "k-means||", "best"):
+            own = ("codebook.refine_iterations=0", f"codebook.start={start}")
+            made = published(tmp_path, CODEBOOK.name, None, *SETTINGS, *own)
+            versions[start] = table_of(tmp_path, "codebooks")["version"][0]
+            costs[start] = made.counts["cost_per_descriptor"]
+        assert versions["random"] != versions["k-means||"]
+        assert versions["best"] in (versions["random"], versions["k-means||"])
+        assert costs["best"] <= 1.02 * min(costs.values())
+
+    def test_without_refinement_oversampled_is_random(self, features, published, tmp_path):
+        features(tmp_path, np.split(blobs(2, 9, 200), 8))
+        found = []
+        for start in ("random", "oversampled"):
+            own = ("codebook.refine_iterations=0", f"codebook.start={start}")
+            published(tmp_path, CODEBOOK.name, None, *SETTINGS, *own)
+            found.append(table_of(tmp_path, "codebooks")["version"][0])
+        assert found[0] == found[1]
+
+
+class TestAllDescriptors:
+    """``sample_size: null``."""
+
+    ALL = ("codebook.size=5", "codebook.sample_size=null")
+
+    def test_without_refinement_it_is_mllibs_own_model(self, spark, features, published, tmp_path):
+        """Against MLlib called by hand on the same rows in the same partitions."""
+        frame = features(tmp_path, np.split(blobs(1, 9, 300), 12), files=3)
+        own = ("codebook.refine_iterations=0", "codebook.start=random")
+        published(tmp_path, CODEBOOK.name, None, *self.ALL, *own)
+
+        def rows(batches):
+            for frame in batches:
+                for block in frame["descriptors"]:
+                    for vector in np.frombuffer(block, np.uint8).reshape(-1, DIM):
+                        yield pd.DataFrame({"d": [vector.astype(np.float32).tolist()]})
+
+        by_hand = frame.select("descriptors").mapInPandas(rows, "d array<float>")
+        vectors = by_hand.select(array_to_vector("d").alias("features"))
+        wanted = KMeans(k=5, initMode="random", maxIter=3, seed=1, solver="block").fit(vectors)
+        (entry,) = Warehouse(str(tmp_path)).entries("codebooks")
+        saved = KMeansModel.load(str(tmp_path / Path(entry.path).parent / "mllib"))
+        assert np.array_equal(saved.clusterCenters(), wanted.clusterCenters())
+        found = table_of(tmp_path, "codebooks").sort_values("word")
+        centres = np.array(wanted.clusterCenters(), dtype=np.float32)
+        assert np.array_equal(np.stack(found["centre"]), centres)
+        assert (centres % 1 != 0).any()  # not rounded to the grid
+        assert found["occurrences"].sum() == 300
+        read = load_codebook(spark.read.parquet(str(tmp_path / entry.path)))
+        assert np.array_equal(read.centres, np.floor(centres + 0.5))
+
+    def test_refined(self, features, published, tmp_path):
+        data = np.random.default_rng(3).integers(0, 256, (300, DIM), dtype=np.uint8)
+        features(tmp_path, np.split(data, 4), files=3)
+        made = published(tmp_path, CODEBOOK.name, None, *self.ALL, "codebook.start=k-means||")
+        found = table_of(tmp_path, "codebooks")
+        assert len(found["cost_history"][0]) > 1
+        assert (np.stack(found["centre"]) % 1 == 0).all()
+        assert made.counts["cost_per_descriptor"] <= found["cost_history"][0][0]
+
+    def test_equal_descriptors_leave_fewer_words(self, features, published, tmp_path):
+        """MLlib's block solver would end in an ArrayIndexOutOfBoundsException."""
+        features(tmp_path, [np.repeat(blobs(5, 3, 3), 30, axis=0)])
+        own = ("codebook.refine_iterations=0", "codebook.start=random")
+        made = published(tmp_path, CODEBOOK.name, None, *self.ALL, *own)
+        told = made.progress.stream.getvalue()
+        assert "found fewer than 5 different centres: MLlib's solver by rows goes on" in told
+        assert f"MLlib found only {made.counts['words']} different centres for 5 words" in told
+        assert made.counts["words"] <= 3
+        with pytest.raises(
+            SettingsError, match=r"start: random found only \d different centres for"
+        ):
+            published(tmp_path, CODEBOOK.name, None, *self.ALL, "codebook.start=random")
+
+
+class TestSize:
+    def test_auto(self, features, published, tmp_path):
+        data = np.random.default_rng(8).integers(0, 256, (960, DIM), dtype=np.uint8)
+        features(tmp_path, np.split(data, 12))
+        made = published(tmp_path, CODEBOOK.name, None)
+        found = table_of(tmp_path, "codebooks")
+        wanted = "60 words for 960 features of 12 images: 16 features a word."
+        assert set(found["size_reason"]) == {wanted}
+        assert len(found) == made.counts["words"] == 60
+        assert wanted in made.progress.stream.getvalue()
+
+    def test_auto_within_the_sample(self, features, published, tmp_path):
+        data = np.random.default_rng(8).integers(0, 256, (960, DIM), dtype=np.uint8)
+        features(tmp_path, np.split(data, 12))
+        made = published(tmp_path, CODEBOOK.name, None, "codebook.sample_size=40")
+        assert made.counts["words"] == 40
+        (reason,) = set(table_of(tmp_path, "codebooks")["size_reason"])
+        assert reason.endswith("No more than codebook.sample_size: 40.")
 
 
 class TestDescriptorSample:

@@ -17,6 +17,7 @@ from minia_spark.codebook.kmeans import (
     add_sums,
     empty_sums,
     grid_scale,
+    thinned,
     to_grid,
     updated_centres,
 )
@@ -244,3 +245,65 @@ class TestGrid:
         descriptors = np.array([[0.5, -0.5, 1.25, -1.25]], dtype=np.float32)
         assert to_grid(descriptors, 2.0).tolist() == [[1, -1, 3, -2]]
         assert to_grid(descriptors, 1.0).tolist() == [[1, 0, 1, -1]]
+
+
+class TestThinned:
+    def draws(self, size: int, seed: int = 0) -> np.ndarray:
+        return np.random.default_rng(seed).random((size, 6))
+
+    def test_one_of_each_heap(self):
+        """Six centres in three heaps far apart."""
+        centres = whole([[0, 0], [1, 0], [100, 0], [101, 0], [0, 100], [0, 101]])
+        for seed in range(10):
+            kept = thinned(centres, np.full(6, 5), 3, self.draws(3, seed))
+            assert {tuple(row // 50) for row in kept} == {(0, 0), (2, 0), (0, 2)}
+
+    def test_all_of_them(self):
+        centres = whole([[0, 0], [7, 0], [0, 9]])
+        kept = thinned(centres, np.array([3, 1, 1]), 3, self.draws(3))
+        assert sorted(map(tuple, kept)) == sorted(map(tuple, centres))
+
+    def test_centres_of_nothing_and_equal_ones_come_last(self):
+        centres = whole([[5, 5], [9, 9], [9, 9], [3, 3]])
+        weights = np.array([0, 2, 2, 2])
+        kept = thinned(centres, weights, 2, self.draws(2))
+        assert sorted(map(tuple, kept)) == [(3, 3), (9, 9)]
+        kept = thinned(centres, weights, 4, self.draws(4))
+        assert sorted(map(tuple, kept)) == [(3, 3), (5, 5), (9, 9), (9, 9)]
+
+    @given(st.data())
+    def test_against_the_twin(self, data):
+        """The same in Python's integers."""
+        centres = data.draw(matrices(SMALL, rows=st.integers(1, 9)))
+        weights = data.draw(hnp.arrays(np.int64, len(centres), elements=st.integers(0, 5)))
+        size = data.draw(st.integers(1, len(centres)))
+        draws = self.draws(size, data.draw(st.integers(0, 99)))
+        assert thinned(centres, weights, size, draws).tolist() == slow_thinned(
+            centres.tolist(), weights.tolist(), draws.tolist()
+        )
+
+
+def slow_thinned(centres, weights, draws):
+    chosen, left = [], [1] * len(centres)
+    for number, row in enumerate(draws):
+        shares = [w * d for w, d in zip(weights, left, strict=True)]
+        if not sum(shares):
+            chosen.append(next(n for n in range(len(centres)) if n not in chosen))
+            continue
+        best = None
+        for draw in row:
+            target, place = int(draw * sum(shares)), 0
+            while target >= shares[place]:
+                target -= shares[place]
+                place += 1
+            near = [
+                sum((a - b) ** 2 for a, b in zip(c, centres[place], strict=True)) for c in centres
+            ]
+            if number:
+                near = [min(a, b) for a, b in zip(near, left, strict=True)]
+            rest = sum(w * d for w, d in zip(weights, near, strict=True))
+            if best is None or rest < best[0]:
+                best = (rest, place, near)
+        chosen.append(best[1])
+        left = best[2]
+    return [centres[n] for n in chosen]

@@ -1,8 +1,9 @@
-"""``minia vocabulary refit``: the next vocabulary, all that hangs on it, and where words went."""
+"""The re-fit: the next codebook, all that hangs on it, and where words went."""
 
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 from commands import SMALL, chosen, rows_of, table_of
 
+from minia_spark.codebook import CODEBOOK
 from minia_spark.engine import run as pipeline
 from minia_spark.sky.survey import Survey, write_survey
 from minia_spark.warehouse.warehouse import Warehouse
@@ -29,7 +31,7 @@ def version_of(location: Path) -> str:
 
 @pytest.fixture(scope="module")
 def grown(minia, warehouse, tmp_path_factory):
-    """The shared warehouse and a second batch, which changed nothing about the vocabulary."""
+    """The shared warehouse and a second batch, which changed nothing about the codebook."""
     folder = tmp_path_factory.mktemp("grown")
     survey = Survey(side_px=128, patterns=("clumpy_ring", "asterism"), frequency=0.4)
     more = write_survey(folder, survey, 30, start=60).images
@@ -43,17 +45,17 @@ def grown(minia, warehouse, tmp_path_factory):
 def refitted(minia, grown, tmp_path_factory):
     """A copy of it, re-fitted; the settings are those of the ledger."""
     location = Path(shutil.copytree(grown, tmp_path_factory.mktemp("refitted") / "W"))
-    minia("vocabulary", "refit", "--warehouse", location).expect(0)
+    minia(CODEBOOK.name, "refit", "--warehouse", location).expect(0)
     return location
 
 
-def test_new_batches_alone_do_not_touch_the_vocabulary(grown, warehouse, refitted):
+def test_new_batches_alone_do_not_touch_the_codebook(grown, warehouse, refitted):
     assert version_of(grown) == version_of(warehouse) != version_of(refitted)
     for table in ("codebooks", "training_batches"):
         assert rows_of(grown, table) == rows_of(warehouse, table)
 
 
-def test_one_state_in_which_everything_is_of_the_new_vocabulary(grown, refitted):
+def test_one_state_in_which_everything_is_of_the_new_codebook(grown, refitted):
     before, after = (Warehouse(str(location)).require() for location in (grown, refitted))
     assert after.version == before.version + 1
     record = Warehouse(str(refitted)).run(after.run)
@@ -63,11 +65,11 @@ def test_one_state_in_which_everything_is_of_the_new_vocabulary(grown, refitted)
         *((stage, b) for stage in ("words", "drift", "sketch") for b in ("b1", "b2")),
         *(
             (stage, None)
-            for stage in ("vocabulary", "tune", "mine", "structures", "lineage", "report")
+            for stage in (CODEBOOK.name, "tune", "mine", "structures", "lineage", "report")
         ),
     }
     version = version_of(refitted)
-    assert {row[0] for row in rows_of(refitted, "drift", "vocabulary")} == {version}
+    assert {row[0] for row in rows_of(refitted, "drift", "codebook")} == {version}
     assert {row[0] for row in rows_of(refitted, "drift", "in_training")} == {True}
     known = rows_of(refitted, "training_batches", "version", "batch")
     assert known == [(version, "b1"), (version, "b2")]
@@ -108,7 +110,7 @@ def test_the_map_of_words(grown, refitted):
 
 def test_structures_are_followed_through_the_map(minia, refitted):
     told = minia("structures", "diff", "2", "3", "--warehouse", refitted).expect(0).out
-    assert told.startswith("the vocabularies differ: words of the older run are those they went")
+    assert told.startswith("the codebooks differ: words of the older run are those they went")
     fates = [line.split()[0] for line in told.splitlines()[2:-1]]
     went_on = sum(fate in ("same", "grown", "shrunk", "changed") for fate in fates)
     assert went_on > 0.4 * min(len(rows_of(refitted, "structures", "structure_id")), len(fates))
@@ -117,14 +119,14 @@ def test_structures_are_followed_through_the_map(minia, refitted):
 
 
 def test_nothing_is_left_to_do(minia, refitted, grown):
-    again = minia("vocabulary", "refit", "--warehouse", refitted).expect(0)
+    again = minia(CODEBOOK.name, "refit", "--warehouse", refitted).expect(0)
     assert "nothing to do" in again.out
     assert "nothing to do" in minia("run", "--warehouse", refitted, *SMALL).expect(0).out
     plan = minia("plan", "--refit", "--json", "--warehouse", refitted).expect(0).out
     assert {s["action"] for s in json.loads(plan)["steps"]} == {"skip"}
     plan = minia("plan", "--refit", "--warehouse", grown).expect(0).out
-    assert "vocabulary                     run     to be fitted anew" in plan
-    assert "words        b1                run     after vocabulary" in plan
+    assert re.search(r"^codebook +sift +run +to be fitted anew$", plan, re.MULTILINE)
+    assert re.search(r"^words +b1 +sift +run +after codebook$", plan, re.MULTILINE)
 
 
 def test_a_broken_one_leaves_the_old_state_and_is_finished_by_the_next(
@@ -134,7 +136,7 @@ def test_a_broken_one_leaves_the_old_state_and_is_finished_by_the_next(
     house = Warehouse(str(location))
     state, page = house.require(), (location / "report" / "index.html").read_bytes()
     note = pipeline._Execution._note
-    for stage, batch in (("codebook", None), ("words", "b1"), ("mine", None)):
+    for stage, batch in ((CODEBOOK.name, None), ("words", "b1"), ("mine", None)):
 
         def dying(execution, step, last=(stage, batch)):
             note(execution, step)
@@ -144,38 +146,38 @@ def test_a_broken_one_leaves_the_old_state_and_is_finished_by_the_next(
         with monkeypatch.context() as patch:
             patch.setattr(pipeline._Execution, "_note", dying)
             with pytest.raises(Broken):
-                minia("vocabulary", "refit", "--warehouse", location)
+                minia(CODEBOOK.name, "refit", "--warehouse", location)
         assert house.require() == state
         assert (location / "report" / "index.html").read_bytes() == page
         assert rows_of(location, "words", "feature_words") == rows_of(
             grown, "words", "feature_words"
         )
-        # who only adds a batch meanwhile goes on with the old vocabulary
+        # who only adds a batch meanwhile goes on with the old codebook
         assert "nothing to do" in minia("run", "--warehouse", location, *SMALL).expect(0).out
-    minia("vocabulary", "refit", "--warehouse", location).expect(0)
+    minia(CODEBOOK.name, "refit", "--warehouse", location).expect(0)
     last = next(house.runs())
     made = {(s.stage, s.batch): s.action for s in last.steps}
-    assert made["codebook", None] == made["words", "b1"] == made["mine", None] == "reused"
+    assert made[CODEBOOK.name, None] == made["words", "b1"] == made["mine", None] == "reused"
     assert made["structures", None] == "done"
     for table in TABLES:
         assert rows_of(location, table) == rows_of(refitted, table), table
 
 
-def test_maps_of_several_vocabularies_stay(minia, refitted, tmp_path):
-    """Another number of words is another vocabulary; its map joins the earlier one."""
+def test_maps_of_several_codebooks_stay(minia, refitted, tmp_path):
+    """Another number of words is another codebook; its map joins the earlier one."""
     location = Path(shutil.copytree(refitted, tmp_path / "W"))
     minia("run", "--warehouse", location, *SMALL, *chosen("codebook.size=60")).expect(0)
     found = table_of(location, "word_map")
     steps = found.groupby(["older_version", "newer_version"]).size()
     assert sorted(steps.tolist()) == [120, 120]
     told = minia("structures", "diff", "1", "4", "--warehouse", location).expect(0).out
-    assert "the vocabularies differ" in told
+    assert "the codebooks differ" in told
 
 
 def test_usage(minia, tmp_path, warehouse):
-    wrong = minia("vocabulary", "refti", "--warehouse", warehouse).expect(2).err
+    wrong = minia(CODEBOOK.name, "refti", "--warehouse", warehouse).expect(2).err
     assert "invalid choice: 'refti'" in wrong
-    nowhere = minia("vocabulary", "refit", "--warehouse", tmp_path / "W").expect(3).err
+    nowhere = minia(CODEBOOK.name, "refit", "--warehouse", tmp_path / "W").expect(3).err
     assert "no warehouse at" in nowhere
     both = ("plan", "--refit", "--images", tmp_path, "--batch", "b", "--warehouse", warehouse)
     assert "without --images" in minia(*both).expect(2).err

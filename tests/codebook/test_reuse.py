@@ -1,4 +1,4 @@
-"""``codebook.reuse``: the vocabulary of another warehouse, and what it makes comparable."""
+"""``codebook.reuse``: the codebook of another warehouse, and what it makes comparable."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from commands import SMALL, chosen, rows_of
 
+from minia_spark.codebook import CODEBOOK
 from minia_spark.warehouse.warehouse import Warehouse
 
 COMPARED = {
@@ -33,7 +34,7 @@ def thirds(survey, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def one_after_another(minia, thirds, tmp_path_factory):
-    """Three batches, each by a run of its own; the vocabulary is that of the first."""
+    """Three batches, each by a run of its own; the codebook is that of the first."""
     location = tmp_path_factory.mktemp("three") / "W1"
     for folder in thirds:
         source = ("--images", folder, "--batch", folder.name, "--warehouse", location)
@@ -64,7 +65,7 @@ def test_a_new_batch_reads_no_image_of_the_others(one_after_another):
     actions = {(s.stage, s.batch): s.action for s in record.steps}
     for stage in ("features", "words", "drift", "sketch"):
         assert [actions[stage, b] for b in ("b1", "b2", "b3")] == ["skipped", "skipped", "done"]
-    assert actions["codebook", None] == "skipped"
+    assert actions[CODEBOOK.name, None] == "skipped"
     counts = {(s.stage, s.batch): s.counts for s in record.steps}
     assert counts["ingest", "b3"]["images"] == counts["features", "b3"]["images"] == 15
     assert counts["words", "b3"]["images"] == 15
@@ -81,20 +82,20 @@ def test_same_rows_same_version_no_fit(one_after_another, all_at_once):
     mllib = all_at_once / Path(ours.path).parent / "mllib" / "data"
     assert list(mllib.glob("*.parquet"))
     record = next(Warehouse(str(all_at_once)).runs())
-    (step,) = [s for s in record.steps if s.stage == "vocabulary"]
+    (step,) = [s for s in record.steps if s.stage == CODEBOOK.name]
     assert step.counts == {"words": 120}
 
 
 def test_it_stays_until_it_is_asked_for_again(minia, one_after_another, all_at_once, tmp_path):
-    """The other warehouse moves on; a re-fit here takes its newer vocabulary over."""
+    """The other warehouse moves on; a re-fit here takes its newer codebook over."""
     theirs = Path(shutil.copytree(one_after_another, tmp_path / "W1"))
     ours = Path(shutil.copytree(all_at_once, tmp_path / "W2"))
     reuse = [*SMALL, *chosen(f"codebook.reuse={theirs}")]
-    minia("vocabulary", "--warehouse", ours, *reuse).expect(0)  # another place, the same words
+    minia(CODEBOOK.name, "--warehouse", ours, *reuse).expect(0)  # another place, the same words
     (before,) = Warehouse(str(ours)).entries("codebooks")
-    minia("vocabulary", "--warehouse", theirs, *SMALL, *chosen("codebook.seed=2")).expect(0)
-    assert "nothing to do" in minia("vocabulary", "--warehouse", ours, *reuse).expect(0).out
-    minia("vocabulary", "refit", "--warehouse", ours).expect(0)
+    minia(CODEBOOK.name, "--warehouse", theirs, *SMALL, *chosen("codebook.seed=2")).expect(0)
+    assert "nothing to do" in minia(CODEBOOK.name, "--warehouse", ours, *reuse).expect(0).out
+    minia(CODEBOOK.name, "refit", "--warehouse", ours).expect(0)
     (after,) = Warehouse(str(ours)).entries("codebooks")
     assert after.digest == Warehouse(str(theirs)).entries("codebooks")[0].digest != before.digest
     assert len(rows_of(ours, "word_map")) == 120
@@ -119,18 +120,20 @@ class TestRefused:
             command, f"codebook.reuse={warehouse}", "features.sift.sigma=1.7", "codebook.size=121"
         ).expect(2)
         assert (
-            f"the vocabulary of {warehouse} is not one for these settings: features.sift.sigma is "
+            f"the codebook of {warehouse} is not one for these settings: features.sift.sigma is "
             "1.6 there and 1.7 here; codebook.size is 120 there and 121 here" in refused.err
         )
 
-    def test_no_vocabulary_there(self, wanted, tmp_path):
+    def test_no_codebook_there(self, wanted, tmp_path):
         refused = wanted("run", f"codebook.reuse={tmp_path / 'none'}").expect(2)
-        assert f"there is no vocabulary in {tmp_path / 'none'}" in refused.err
+        assert f"there is no codebook in {tmp_path / 'none'}" in refused.err
 
-    def test_a_ledger_that_lost_its_page(self, wanted, own_warehouse):
-        shutil.rmtree(own_warehouse / "runs")
+    def test_a_state_that_does_not_say_how_it_was_made(self, wanted, own_warehouse):
+        shutil.rmtree(own_warehouse / "runs")  # the ledger is not needed
+        state = own_warehouse / "catalogue" / "000000000001.json"
+        state.write_text(json.dumps(json.loads(state.read_text()) | {"uses": {}}))
         refused = wanted("run", f"codebook.reuse={own_warehouse}").expect(2)
-        assert "was made cannot be read" in refused.err
+        assert "was made is not known there" in refused.err
 
     def test_the_warehouse_itself(self, minia, own_warehouse):
         own = chosen(f"codebook.reuse={own_warehouse}")
@@ -154,7 +157,7 @@ class TestRefused:
         with pytest.raises(SettingsError, match="is of surf descriptors of 128 numbers; those he"):
             published(
                 tmp_path,
-                "vocabulary",
+                CODEBOOK.name,
                 None,
                 f"codebook.reuse={warehouse}",
                 "codebook.size=120",

@@ -171,8 +171,8 @@ def test_what_is_set_is_obeyed(own_warehouse, published):
     assert np.isnan(row["eta"])
 
 
-def test_chosen_where_the_vocabulary_is_from(own_warehouse, published, tmp_path):
-    """With the vocabulary come the tables: what is mined there and here can be compared."""
+def test_chosen_where_the_codebook_is_from(own_warehouse, published, tmp_path):
+    """With the codebook come the tables: what is mined there and here can be compared."""
     auto = ("mining.tables=null", "mining.tuple_size=null")
     published(own_warehouse, "tune", None, *SETTINGS, *auto)
     (there,) = rows_of(own_warehouse, "tuning", "tuple_size", "tables", "eta")
@@ -183,7 +183,7 @@ def test_chosen_where_the_vocabulary_is_from(own_warehouse, published, tmp_path)
     made = published(other, "tune", None, *given, "mining.seed=9", "mining.partners_by_chance=9")
     assert rows_of(other, "tuning", "tuple_size", "tables", "eta") == [there]
     assert (
-        f"Taken over, with the vocabulary, from {own_warehouse}." in made.progress.stream.getvalue()
+        f"Taken over, with the codebook, from {own_warehouse}." in made.progress.stream.getvalue()
     )
     # not where it was chosen for another link, nor where something is set
     published(other, "tune", None, *given, "mining.link=consensus")
