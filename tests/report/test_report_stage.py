@@ -47,28 +47,32 @@ def collected(context, monkeypatch):
     return run
 
 
-def test_the_page_shows_what_the_tables_hold(collected, warehouse, survey):
+def test_the_page_shows_what_the_tables_hold(collected, own_warehouse):
     data, thumbnails, made = collected(
-        warehouse, "report.images_per_structure=3", "report.sampled_descriptors=200"
+        own_warehouse, "report.images_per_structure=3", "report.sampled_descriptors=200"
     )
     (variant,) = data.variants
     assert variant.name == "sift"
     structures = rows_of(
-        warehouse, "structures", "structure_id", "words", "support", "significant", "reproducible"
+        own_warehouse,
+        "structures",
+        "structure_id",
+        "words",
+        "support",
+        "significant",
+        "reproducible",
     )
     assert variant.structures_total == len(structures) == len(variant.structures) > 1
     assert variant.established_total == sum(s and r for *_, s, r in structures)
     matches = rows_of(
-        warehouse, "structure_images", "structure_id", "rank", "image_id", "overlap", "features"
+        own_warehouse, "structure_images", "structure_id", "rank", "image_id", "overlap", "features"
     )
-    images = {
-        name: rest for name, *rest in rows_of(warehouse, "images", "image_id", "label", "uri")
-    }
+    images = dict(rows_of(own_warehouse, "images", "image_id", "label"))
     places = {
         name: np.array(rest)
-        for name, *rest in rows_of(warehouse, "features", "image_id", "x", "y", "size")
+        for name, *rest in rows_of(own_warehouse, "features", "image_id", "x", "y", "size")
     }
-    words = dict(rows_of(warehouse, "words", "image_id", "feature_words"))
+    words = dict(rows_of(own_warehouse, "words", "image_id", "feature_words"))
     for number, (card, row) in enumerate(zip(variant.structures, structures, strict=True)):
         assert (card.structure, list(card.words), card.support) == (
             f"s{number:04d}",
@@ -97,36 +101,36 @@ def test_the_page_shows_what_the_tables_hold(collected, warehouse, survey):
     assert (thumbnails[0].width, thumbnails[0].height) == (128, 128)
     picture = cv2.imdecode(np.frombuffer(thumbnails[0].data, np.uint8), cv2.IMREAD_COLOR)
     assert picture.shape == (128, 128, 3)
-    counts = dict(rows_of(warehouse, "word_counts", "word", "occurrences"))
+    counts = dict(rows_of(own_warehouse, "word_counts", "word", "occurrences"))
     assert {w: n for w, n in enumerate(variant.codebook.word_counts) if n} == counts
     assert variant.features == sum(counts.values()) == sum(p.shape[1] for p in places.values())
     assert 100 < len(variant.codebook.descriptors) < 400
     assert variant.codebook.descriptors.shape[1] == 128
     assert made.counts["missing"] == 0
-    site = warehouse / made.entries[-1].path
+    site = own_warehouse / made.entries[-1].path
     (site / "index-above.html").unlink()
     read_site(site)
     with (site / "structure-0001.csv").open(newline="", encoding="utf-8") as file:
         assert len(list(csv.DictReader(file))) == variant.structures[0].images_total
 
 
-def test_sampled_descriptors_are_descriptors(collected, warehouse):
-    everything, _, _ = collected(warehouse, "report.sampled_descriptors=200000")
-    held = rows_of(warehouse, "features", "image_id", "descriptors")
+def test_sampled_descriptors_are_descriptors(collected, own_warehouse):
+    everything, _, _ = collected(own_warehouse, "report.sampled_descriptors=200000")
+    held = rows_of(own_warehouse, "features", "image_id", "descriptors")
     all_of_them = np.frombuffer(b"".join(block for _, block in held), np.uint8)
     all_of_them = all_of_them.reshape(-1, 128).astype(np.float32)
     found = everything.variants[0].codebook.descriptors
     assert sorted(map(bytes, found)) == sorted(map(bytes, all_of_them))
-    some, _, _ = collected(warehouse, "report.sampled_descriptors=300")
+    some, _, _ = collected(own_warehouse, "report.sampled_descriptors=300")
     few = some.variants[0].codebook.descriptors
     assert set(map(bytes, few)) <= set(map(bytes, all_of_them))
-    none, _, _ = collected(warehouse, "report.sampled_descriptors=0")
+    none, _, _ = collected(own_warehouse, "report.sampled_descriptors=0")
     assert none.variants[0].codebook.descriptors.shape == (0, 128)
 
 
-def test_behind_the_last_row_images_are_counted(collected, warehouse):
-    whole, _, _ = collected(warehouse)
-    cut, _, _ = collected(warehouse, "report.csv_rows=2", "report.images_per_structure=1")
+def test_behind_the_last_row_images_are_counted(collected, own_warehouse):
+    whole, _, _ = collected(own_warehouse)
+    cut, _, _ = collected(own_warehouse, "report.csv_rows=2", "report.images_per_structure=1")
     for all_of_it, some in zip(
         whole.variants[0].structures, cut.variants[0].structures, strict=True
     ):
@@ -136,15 +140,15 @@ def test_behind_the_last_row_images_are_counted(collected, warehouse):
         assert len(some.images) == min(1, all_of_it.images_total)
 
 
-def test_nothing_of_images_is_read_where_no_structure_is_shown(collected, warehouse):
-    data, thumbnails, made = collected(warehouse, "report.structures=0")
+def test_nothing_of_images_is_read_where_no_structure_is_shown(collected, own_warehouse):
+    data, thumbnails, made = collected(own_warehouse, "report.structures=0")
     assert data.variants[0].structures_total > 0
     assert list(data.variants[0].structures) == thumbnails == []
     assert made.counts == {"structures": 0, "images": 0, "missing": 0}
 
 
-def test_what_the_page_says_about_settings_stays_in_their_bounds(collected, warehouse):
-    data, _, made = collected(warehouse, "mining.decoys=0", "report.title=Mine")
+def test_what_the_page_says_about_settings_stays_in_their_bounds(collected, own_warehouse):
+    data, _, made = collected(own_warehouse, "mining.decoys=0", "report.title=Mine")
     assert data.run.title == "Mine"
     assert data.variants[0].max_q is None
     assert data.variants[0].established_total is None
@@ -152,11 +156,11 @@ def test_what_the_page_says_about_settings_stays_in_their_bounds(collected, ware
     assert made.settings(ReportSettings).title == "Mine"
 
 
-def test_panels_of_other_rooms_are_shown_where_their_tables_are(collected, warehouse):
+def test_panels_of_other_rooms_are_shown_where_their_tables_are(collected, own_warehouse):
     place = f"{__name__}:panel"
     panels = (Panel("Another room", (IMAGES,), place),)
-    data, _, made = collected(warehouse, panels=panels)
+    data, _, made = collected(own_warehouse, panels=panels)
     assert [title for title, _ in data.panels] == ["Another room"]
-    page = (warehouse / made.entries[-1].path / "index.html").read_text()
+    page = (own_warehouse / made.entries[-1].path / "index.html").read_text()
     assert "<h2>Another room</h2>\n<p>What another room shows.</p>" in page
     assert '<a href="#panel-1">Another room</a>' in page
