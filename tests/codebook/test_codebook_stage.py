@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 from commands import rows_of, table_of
 from pyspark.ml.clustering import KMeans, KMeansModel
@@ -226,7 +227,7 @@ class TestAllDescriptors:
         assert np.array_equal(np.stack(found["centre"]), centres)
         assert (centres % 1 != 0).any()  # not rounded to the grid
         assert found["occurrences"].sum() == 300
-        read = load_codebook(spark.read.parquet(str(tmp_path / entry.path)))
+        read = load_codebook(pq.read_table(tmp_path / entry.path))
         assert np.array_equal(read.centres, np.floor(centres + 0.5))
 
     def test_refined(self, features, published, tmp_path):
@@ -325,10 +326,10 @@ class TestOnTheSharedWarehouse:
         for row in predicted:
             assert row["prediction"] == words["feature_words"][row["image"]][row["k"]]
 
-    def test_load_codebook(self, spark, warehouse):
+    def test_load_codebook(self, warehouse):
         house = Warehouse(str(warehouse))
         (entry,) = house.entries("codebooks")
-        found = load_codebook(spark.read.parquet(house.storage.pattern(entry.path)))
+        found = load_codebook(pq.read_table(house.path_of(entry)))
         assert found.centres.shape == (120, 128)
         assert found.version == entry.digest
         assert (found.scale, found.extractor) == (1.0, "sift")

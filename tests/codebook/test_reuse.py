@@ -91,9 +91,10 @@ def test_it_stays_until_it_is_asked_for_again(minia, one_after_another, all_at_o
     theirs = Path(shutil.copytree(one_after_another, tmp_path / "W1"))
     ours = Path(shutil.copytree(all_at_once, tmp_path / "W2"))
     reuse = [*SMALL, *chosen(f"codebook.reuse={theirs}")]
-    minia(CODEBOOK.name, "--warehouse", ours, *reuse).expect(0)  # another place, the same words
+    minia(CODEBOOK.name, "--warehouse", ours, *reuse, "--replace").expect(0)  # the same words
     (before,) = Warehouse(str(ours)).entries("codebooks")
-    minia(CODEBOOK.name, "--warehouse", theirs, *SMALL, *chosen("codebook.seed=2")).expect(0)
+    other = chosen("codebook.seed=2")
+    minia(CODEBOOK.name, "--warehouse", theirs, *SMALL, *other, "--replace").expect(0)
     assert "nothing to do" in minia(CODEBOOK.name, "--warehouse", ours, *reuse).expect(0).out
     minia(CODEBOOK.name, "refit", "--warehouse", ours).expect(0)
     (after,) = Warehouse(str(ours)).entries("codebooks")

@@ -315,12 +315,14 @@ class TestBreaks:
         more = chosen("report.sampled_descriptors=100")
         found = minia("structures", "--warehouse", own_warehouse, *SMALL, *more)
         assert "nothing to do" in found.expect(0).out  # it reads nothing
+        house = Warehouse(str(own_warehouse))
+        assert house.catalogue().entries == house.catalogue(1).entries
         found = minia(
             *("structures", "--warehouse", own_warehouse, *SMALL),
             *chosen("structures.min_overlap=0.1"),
         ).expect(1)
         assert "words/run=" in found.err
-        assert Warehouse(str(own_warehouse)).versions() == [1]
+        assert house.versions() == [1, 2]  # 2: what was set for the page is remembered
 
 
 class TestChanges:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from commands import SMALL, chosen, rows_of, table_of
 
@@ -65,10 +66,10 @@ def test_least_overlap(warehouse, own_warehouse, published):
     assert 0 < len(kept) < len(before)
 
 
-def test_structures_come_back_from_their_table(spark, warehouse):
+def test_structures_come_back_from_their_table(warehouse):
     house = Warehouse(str(warehouse))
     (entry,) = house.entries("structures")
-    found = load_structures(spark.read.parquet(house.storage.pattern(entry.path)))
+    found = load_structures(pq.read_table(house.path_of(entry)))
     table = table_of(warehouse, "structures").sort_values("structure_id")
     assert found.items.tolist() == [word for row in table["words"] for word in row]
     assert found.frequencies.tolist() == [f for row in table["frequencies"] for f in row]
