@@ -169,6 +169,8 @@ class _Execution:
                 self._note(self._do(step, keys[place:]))
         self._remove_scratch()
         _check_complete(self.view, runner.warehouse)
+        new = {e.path for e in self.view.entries} - {e.path for e in self.plan.base.entries}
+        runner.warehouse.storage.make_durable(sorted(new))
         state = runner.warehouse.commit(
             self.plan.base,
             self.record.run,

@@ -7,9 +7,12 @@ the report: small files that must appear whole or not at all.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import re
+import time
 import uuid
+from collections.abc import Iterable
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -103,6 +106,32 @@ class Storage:
         """Return a file's bytes; FileNotFoundError when it is not there."""
         with self._fs.open_input_stream(self.full(path)) as stream:
             return bytes(stream.read())
+
+    def make_durable(self, paths: Iterable[str]) -> None:
+        """Make folders with all in them survive a power cut; of remote stores, that is their part.
+
+        Spark and others write files without waiting for the disk. A state that names them must not
+        be there before they are.
+        """
+        if self.local is None:
+            return
+        above: set[Path] = set()
+        for path in paths:
+            for place, _, names in os.walk(self.local / path):
+                folder = Path(place)
+                for name in names:
+                    _sync(folder / name)
+                _sync(folder)
+            above.update(p for p in (self.local / path).parents if p.is_relative_to(self.local))
+        for folder in sorted(above, key=lambda p: -len(p.parts)):
+            _sync(folder)
+
+    def younger_than(self, path: str, seconds: float) -> bool:
+        """Tell whether a folder, or anything in it, changed less than so long ago."""
+        selector = pafs.FileSelector(self.full(path), allow_not_found=True, recursive=True)
+        found = [self._fs.get_file_info(self.full(path)), *self._fs.get_file_info(selector)]
+        times = [info.mtime_ns for info in found if info.mtime_ns is not None]
+        return bool(times) and time.time_ns() - max(times) < seconds * 1e9
 
     def make_folder(self, path: str) -> None:
         """Create a folder and those above it."""
@@ -201,8 +230,16 @@ class Storage:
 def _sync_folder(folder: Path) -> None:
     """Make a rename in the folder survive a power cut, where the file system can."""
     with contextlib.suppress(OSError):
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        _sync(folder)
+
+
+def _sync(path: Path) -> None:
+    """Wait until a file's bytes, or a folder's names, are on the disk."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.EBADF):  # it cannot be synced
+            raise
+    finally:
+        os.close(descriptor)

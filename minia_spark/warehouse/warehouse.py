@@ -29,7 +29,7 @@ import os
 import re
 import secrets
 import socket
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, TypeAlias, TypeVar
 
@@ -55,6 +55,7 @@ __all__ = ["Unpublished", "Warehouse"]
 _STAMP = "%Y%m%dT%H%M%S.%f"  # to the microsecond, of one width: names sort as the runs came
 _RUN_PAGE = re.compile(r"([0-9]{8}T[0-9]{6}\.[0-9]{6})-[0-9a-f]{6}\.json")
 _CATALOGUE = "catalogue"
+_YOUNG_SECONDS = 86_400.0  # what is younger is never removed
 _RUNS = "runs"
 
 Unpublished: TypeAlias = dict[tuple[str, str | None, str | None, str], StepRecord]
@@ -385,6 +386,8 @@ class Warehouse:
 
         States and the ledger's notes of unpublished outputs go before the folders: when this
         breaks off, nothing names a folder that is half gone, and the next call removes the rest.
+        What changed within a day stays, and before each folder goes it is looked again whether a
+        state names it by now: a run may be at work that this process cannot see.
 
         Returns
         -------
@@ -405,15 +408,25 @@ class Warehouse:
             if run.startswith("run=")
         ]
         folders = [f for f in folders if not any(_is_within(path, f) for path in needed)]
+        folders = [f for f in folders if not self.storage.younger_than(f, _YOUNG_SECONDS)]
         states = [_state_file(version) for version in dropped]
         size_bytes = sum(self.storage.size_bytes(folder) for folder in folders)
         if not dry_run:
             for state in states:
                 self.storage.remove_file(state)
             self._forget(set(folders))
-            for folder in folders:
-                self.storage.remove_folder(folder)
+            for folder in list(folders):
+                if self._is_named(folder, versions):
+                    folders.remove(folder)
+                else:
+                    self.storage.remove_folder(folder)
         return [*folders, *states], size_bytes
+
+    def _is_named(self, folder: str, seen: Sequence[int]) -> bool:
+        """Tell whether a state that came since names a folder."""
+        fresh = [version for version in self.versions() if version not in seen]
+        entries = (e for version in fresh for e in self.catalogue(version).entries)
+        return any(_is_within(e.path, folder) for e in entries)
 
     def _forget(self, folders: set[str]) -> None:
         """Take unpublished outputs in these folders from the ledger: no run may take them over."""

@@ -166,7 +166,9 @@ def test_a_broken_one_leaves_the_old_state_and_is_finished_by_the_next(
 def test_maps_of_several_codebooks_stay(minia, refitted, tmp_path):
     """Another number of words is another codebook; its map joins the earlier one."""
     location = Path(shutil.copytree(refitted, tmp_path / "W"))
-    minia("run", "--warehouse", location, *SMALL, *chosen("codebook.size=60")).expect(0)
+    minia("run", "--warehouse", location, *SMALL, *chosen("codebook.size=60"), "--replace").expect(
+        0
+    )
     found = table_of(location, "word_map")
     steps = found.groupby(["older_version", "newer_version"]).size()
     assert sorted(steps.tolist()) == [120, 120]

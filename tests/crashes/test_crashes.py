@@ -49,7 +49,8 @@ class Night:
 
     def command(self, location: Path, *settings: str) -> list[object]:
         source = ["--images", self.images, "--batch", "b2", "--warehouse", location]
-        return ["run", *source, *SMALL, *chosen("codebook.size=100", *settings)]
+        more = chosen("codebook.size=100", *settings)
+        return ["run", *source, *SMALL, *more, "--replace"]
 
     def copy(self, of: Path, name: str) -> Path:
         return Path(shutil.copytree(of, self.folder / name))
