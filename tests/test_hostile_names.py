@@ -16,9 +16,9 @@ from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
 
 import pytest
-from commands import SMALL, chosen, rows_of, take_vocabulary
 from report.site import CSP, Page
 from report.test_browser import CHROMIUM, browse
+from commands import SMALL, chosen, rows_of, take_vocabulary
 
 from minia_spark.engine.run import PAGE
 from minia_spark.images.identity import image_id_of, path_of_image_id, path_of_uri
