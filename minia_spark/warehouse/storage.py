@@ -127,9 +127,11 @@ class Storage:
             _sync(folder)
 
     def younger_than(self, path: str, seconds: float) -> bool:
-        """Tell whether a folder, or anything in it, changed less than so long ago."""
-        selector = pafs.FileSelector(self.full(path), allow_not_found=True, recursive=True)
-        found = [self._fs.get_file_info(self.full(path)), *self._fs.get_file_info(selector)]
+        """Tell whether a file, or a folder or anything in it, changed less than so long ago."""
+        found = [self._fs.get_file_info(self.full(path))]
+        if found[0].type == pafs.FileType.Directory:
+            selector = pafs.FileSelector(self.full(path), recursive=True)
+            found += self._fs.get_file_info(selector)
         times = [info.mtime_ns for info in found if info.mtime_ns is not None]
         return bool(times) and time.time_ns() - max(times) < seconds * 1e9
 

@@ -398,7 +398,12 @@ class Warehouse:
         """
         self.require()
         versions = self.versions()
-        kept, dropped = versions[-keep:], versions[:-keep]
+        dropped = [
+            version
+            for version in versions[:-keep]
+            if not self.storage.younger_than(_state_file(version), _YOUNG_SECONDS)
+        ]
+        kept = [version for version in versions if version not in dropped]
         needed = {e.path for v in kept for e in self.catalogue(v).entries}
         tables = [n for n in self.storage.folder_names("") if n not in (_CATALOGUE, _RUNS)]
         folders = [

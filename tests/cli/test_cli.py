@@ -21,6 +21,7 @@ from minia_spark.base.errors import root_cause
 from minia_spark.cli import runs
 from minia_spark.cli.parser import commands_of
 from minia_spark.rooms import HOUSE
+from minia_spark.warehouse import warehouse as warehouse_module
 from minia_spark.warehouse.warehouse import Warehouse
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -316,7 +317,8 @@ class TestPlan:
 
 
 class TestRollbackAndVacuum:
-    def test_back_and_forth(self, own_warehouse, minia):
+    def test_back_and_forth(self, own_warehouse, minia, monkeypatch):
+        monkeypatch.setattr(warehouse_module, "_YOUNG_SECONDS", 0)
         more = chosen("report.title=Other")
         minia("run", "--warehouse", own_warehouse, *SMALL, *more).expect(0)
         page = own_warehouse / "report/index.html"

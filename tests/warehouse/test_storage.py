@@ -173,3 +173,50 @@ class TestFailures:
             file.write(b"%d" % (1 // (file.write(b"1") - 1)))
         assert (tmp_path / "out").read_bytes() == b"older"
         assert names(tmp_path) == ["out"]
+
+
+class TestDurability:
+    """Spark writes without waiting for the disk; a state that names its files must wait."""
+
+    def test_every_file_and_folder_is_synced_up_to_the_warehouse(self, tmp_path, monkeypatch):
+        storage = Storage(str(tmp_path / "W"))
+        for name in ("t/run=1/batch=a/x.parquet", "t/run=1/batch=a/y.parquet", "t/run=2/z"):
+            storage.make_folder(name.rpartition("/")[0])
+            (tmp_path / "W" / name).write_bytes(b"x")
+        synced = set()
+        sync = os.fsync
+
+        def noted(descriptor: int) -> None:
+            synced.add(Path(f"/proc/self/fd/{descriptor}").readlink())
+            sync(descriptor)
+
+        monkeypatch.setattr(os, "fsync", noted)
+        storage.make_durable(["t/run=1/batch=a"])
+        below = ("", "t", "t/run=1", "t/run=1/batch=a")
+        wanted = {tmp_path / "W" / p for p in (*below, *(f"{below[3]}/{n}.parquet" for n in "xy"))}
+        assert synced == wanted
+
+    def test_nothing_of_a_remote_store(self):
+        Storage("mock:///W").make_durable(["t/run=1"])
+
+    def test_a_run_syncs_before_its_state_is_there(self, minia, own_warehouse, monkeypatch):
+        from minia_spark.warehouse.warehouse import Warehouse
+
+        order = []
+        durable, commit = Storage.make_durable, Warehouse.commit
+
+        def first(self, paths):
+            order.extend(paths)
+            durable(self, paths)
+
+        def second(self, *given, **named):
+            order.append("state")
+            return commit(self, *given, **named)
+
+        monkeypatch.setattr(Storage, "make_durable", first)
+        monkeypatch.setattr(Warehouse, "commit", second)
+        more = ("--set", "structures.min_overlap=0.3")
+        minia("run", "--warehouse", own_warehouse, *more).expect(0)
+        assert order[-1] == "state"
+        tables = {path.partition("/")[0] for path in order[:-1]}
+        assert tables == {"structure_images", "report"}

@@ -58,6 +58,12 @@ def local(tmp_path: Path) -> Warehouse:
     return Warehouse(str(tmp_path / "W"))
 
 
+@pytest.fixture(autouse=True)
+def old(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What tests make is older than the day that vacuum leaves to things."""
+    monkeypatch.setattr(module, "_YOUNG_SECONDS", 0)
+
+
 class TestStates:
     def test_nothing_there(self, house):
         assert house.catalogue() == Catalogue()
@@ -394,6 +400,36 @@ class TestArrivals:
 
 
 class TestVacuum:
+    def test_what_is_younger_than_a_day_stays(self, local, monkeypatch):
+        publish(local, entry("r1"))
+        publish(local, entry("r2"))
+        write(local, entry("r9"))  # of a run that may still be at work somewhere
+        monkeypatch.setattr(module, "_YOUNG_SECONDS", 86_400)
+        assert local.vacuum(1) == ([], 0)
+        yesterday = time.time() - 90_000
+        for folder in ("words/run=r1", "words/run=r9"):
+            for place, _, names in os.walk(local.storage.local / folder):
+                for name in names:
+                    os.utime(Path(place) / name, (yesterday, yesterday))
+                os.utime(place, (yesterday, yesterday))
+        assert local.vacuum(1)[0] == ["words/run=r9"]  # state 1 is young and needs r1
+
+    def test_a_folder_that_a_state_names_by_now_stays(self, house, monkeypatch):
+        """A run that this process could not see publishes while vacuum is at work."""
+        publish(house, entry("r1"))
+        write(house, entry("r8"))
+        write(house, entry("r9"))
+        remove = house.storage.remove_folder
+
+        def publishing(folder: str) -> None:
+            remove(folder)
+            if folder == "words/run=r8":
+                house.commit(house.catalogue(), "r9", [entry("r9")], "")
+
+        monkeypatch.setattr(house.storage, "remove_folder", publishing)
+        assert house.vacuum(1)[0] == ["words/run=r8"]
+        assert house.storage.exists("words/run=r9")
+
     def test_removes_what_no_kept_state_names(self, house):
         publish(house, entry("r1"), entry("r1", None, "structures"))
         publish(house, entry("r2"))  # state 2 still needs the structures of r1
