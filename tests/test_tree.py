@@ -112,7 +112,7 @@ def test_the_top_has_nothing_more_than_is_drawn():
     drawn = {"build.sh", "jobs", "minia_spark", "native", "conf", "tests", "README.md"}
     beside = {".ci", ".gitignore", ".pre-commit-config.yaml", "pyproject.toml", "LICENSE"}
     beside |= {"requirements.lock", "requirements-dev.lock"}
-    beside |= {"CHANGELOG.md", "CONTRIBUTING.md", "CITATION.cff", "SCALE.md"}
+    beside |= {"CHANGELOG.md", "CONTRIBUTING.md", "CITATION.cff", "SCALE.md", "README.png"}
     found = {path.relative_to(ROOT).parts[0] for path in tracked()}
     assert found <= drawn | beside
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from minia_spark.base.errors import MiniaError, SettingsError
 from minia_spark.base.files import whole_file
+from minia_spark.base.spreadsheet import inert_path
 from minia_spark.engine.commands import add_settings, add_warehouse, settings_of_warehouse
 from minia_spark.warehouse.warehouse import Warehouse
 
@@ -25,8 +26,6 @@ if TYPE_CHECKING:
     from minia_spark.words.settings import WordsSettings
 
 __all__ = ["export"]
-
-_FORMULA = frozenset("=+-@")
 
 
 def export_arguments(parser: argparse.ArgumentParser) -> None:
@@ -216,7 +215,7 @@ def _features(source: _Tables, out: Path) -> list[Path]:
         for row in located.toLocalIterator():
             block = np.frombuffer(row.descriptors, dtype=dtype).reshape(-1, dim)
             np.savetxt(matrix, block, fmt=number_format)
-            name = _no_formula(row.image_id)
+            name = inert_path(row.image_id)
             for i in range(len(block)):
                 # minIA truncates; the table keeps the fractions
                 place = [int(row.x[i]), int(row.y[i]), int(row.size[i])]
@@ -225,12 +224,6 @@ def _features(source: _Tables, out: Path) -> list[Path]:
                 writer.writerow([*place, *score, name, *word])
         table.detach()
     return [out, descriptors]
-
-
-def _no_formula(image_id: str) -> str:
-    """Percent-encode a first sign by which spreadsheets know a formula: it names the same path."""
-    first = image_id[:1]
-    return f"%{ord(first):02X}{image_id[1:]}" if first in _FORMULA else image_id
 
 
 def _structures(structures: DataFrame, out: Path) -> list[Path]:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import argparse
 import sys
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from minia_spark.base.errors import SettingsError
 from minia_spark.engine.commands import (
@@ -18,7 +19,10 @@ from minia_spark.engine.commands import (
     settings_of,
     settings_of_warehouse,
 )
-from minia_spark.engine.settings import commented_yaml
+from minia_spark.engine.settings import Settings, commented_yaml
+
+if TYPE_CHECKING:
+    from minia_spark.engine.cost import Needs
 
 __all__ = ["plan", "print_settings"]
 
@@ -85,7 +89,27 @@ def plan(options: argparse.Namespace) -> int:
     made, planner = make_plan(options.house, request, settings, warehouse)
     needs = estimate(made, planner)
     print_plan(made, needs, as_json=options.json)
+    if not options.json and any(
+        step.stage.name == "codebook" and step.action == "run" for step in made.steps
+    ):
+        _print_expectation(needs, settings)
     return 0
+
+
+def _print_expectation(needs: Needs, settings: Settings) -> None:
+    """Say how many visual words there would be, and what so few images can give."""
+    from minia_spark.codebook.settings import CodebookSettings
+    from minia_spark.codebook.size import choose_size, expectation
+
+    features = round(needs.images * needs.features_per_image)
+    chosen, reason = choose_size(needs.images, features)
+    size = settings.of(CodebookSettings).size
+    if size == "auto":
+        size = chosen
+        print(f"visual words      {reason}")
+    told = expectation(needs.images, features, size)
+    if told is not None:
+        print(f"to expect         {told}")
 
 
 def settings_arguments(parser: argparse.ArgumentParser) -> None:

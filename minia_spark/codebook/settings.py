@@ -21,8 +21,8 @@ class CodebookSettings(StageSettings):
     )
     size: Literal["auto"] | Annotated[int, Field(ge=2, le=1_000_000)] = Field(
         "auto",
-        description="Visual words, K, 2 to 1000000; auto: chosen from the images and features that "
-        "are there when the codebook is fitted.",
+        description="Number of visual words, K; auto: chosen from the images and features that are "
+        "there when the codebook is fitted.",
     )
     start: Literal["oversampled", "random", "k-means||", "best"] = Field(
         "oversampled",

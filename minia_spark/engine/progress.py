@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["Progress"]
 
 _POLL_SECONDS = 0.25
-_LINE_SECONDS = 15.0
+_LINE_SECONDS = 4.5
 
 
 class Progress:

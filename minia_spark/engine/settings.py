@@ -344,18 +344,20 @@ def _comment(model: StageSettings, indent: int, lines: list[str]) -> None:
 
 
 def _limits(field: FieldInfo) -> str:
-    words = []
-    for rule in field.metadata:
-        for sign, attribute in (("≥", "ge"), (">", "gt"), ("≤", "le"), ("<", "lt")):
-            bound = getattr(rule, attribute, None)
-            if bound is not None:
-                words.append(f"{sign} {bound}")
-    choices = [
-        c for kind in (field.annotation, *get_args(field.annotation)) for c in _choices(kind)
+    kinds = (field.annotation, *get_args(field.annotation))
+    inner = [rule for kind in kinds for rule in getattr(kind, "__metadata__", ())]
+    rules = [*field.metadata, *(r for info in inner for r in getattr(info, "metadata", ()))]
+    bounds = [
+        f"{sign} {getattr(rule, name)}"
+        for rule in rules
+        for sign, name in (("≥", "ge"), (">", "gt"), ("≤", "le"), ("<", "lt"))
+        if getattr(rule, name, None) is not None
     ]
-    if choices:
-        words.append("one of " + ", ".join(choices))
-    return f" [{', '.join(words)}]" if words else ""
+    choices = [choice for kind in kinds for choice in _choices(kind)]
+    if choices and not bounds:
+        return f" [one of {', '.join(choices)}]"
+    told = " or ".join([*choices, ", ".join(bounds)] if bounds else choices)
+    return f" [{told}]" if told else ""
 
 
 def _choices(kind: Any) -> list[str]:

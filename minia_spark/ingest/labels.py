@@ -312,6 +312,7 @@ def _reading(path: str | os.PathLike[str]) -> Iterator[pa.NativeFile]:
             yield stream if packing is None else pa.CompressedInputStream(stream, packing)
     except (Rejected, OSError, pa.ArrowInvalid, UnicodeDecodeError) as error:
         said = error.detail if isinstance(error, Rejected) else sentence(error)
+        said = said.removeprefix("The system says: ")
         raise InputError(f"The label file {_title(path)} cannot be read: {said}") from error
 
 

@@ -7,6 +7,7 @@ number of files; every task of the pass over the pixels reads and decodes its sh
 
 from __future__ import annotations
 
+import functools
 import itertools
 import os
 from collections.abc import Iterable, Iterator
@@ -146,43 +147,82 @@ def run(context: Context) -> None:
     """Write the images and rejects that the pass found."""
     assert context.batch is not None
     read = context.passed()
-    listed = context.spark.read.schema(_LISTED).parquet(
-        context.pattern(f"{_scratch(context)}/listed")
-    )
-    # Two rows of one Parquet file, or of two, may claim the same name: the first by place stays.
-    order = F.row_number().over(Window.partitionBy("image_id").orderBy("uri"))
-    numbered = read.where("reason is null").withColumn("number", order)
-    images = numbered.where("number = 1").withColumn("batch", F.lit(context.batch))
-    conflict = F.concat(F.lit(Reason.ID_CONFLICT.meaning + " "), F.col("image_id"))
-    rejects = _rejects(
-        context.batch,
-        listed.where("reason is not null"),
-        read.where("reason is not null"),
-        numbered.where("number > 1")
-        .withColumn("reason", F.lit(Reason.ID_CONFLICT.value))
-        .withColumn("detail", conflict),
-    )
-    rejects = context.write(REJECTS, rejects)
-    rejected = context.entries[-1].rows or 0
-    told = listed.agg(F.count("*"), F.count("reason")).first()
+    listing = f"{_scratch(context)}/listed"
+    listed, refused = _rows_of_listing(context.warehouse.storage, listing)
+    good = F.col("reason").isNull()
+    told = read.agg(
+        F.count("*").alias("records"),
+        F.count_if(good).alias("good"),
+        F.count_distinct(F.when(good, F.col("image_id"))).alias("names"),
+        _content_digest(good).alias("digest"),
+    ).first()
     assert told is not None
-    entries = read.count() + told[1]
-    if entries == rejected:
+    images = read.where(good).withColumn("batch", F.lit(context.batch))
+    if told["names"] < told["good"]:  # names that are claimed twice
+        images = _first_of_each_name(images)
+    rejected = refused + told["records"] - told["names"]
+    rejects = None
+    if rejected:
+        rejects = context.write(REJECTS, _all_rejects(context, read, listing))
+        context.check_counts("rejects", rejected, context.entries[-1].rows or 0)
+    else:
+        context.write_rows(REJECTS, REJECTS.arrow_schema().empty_table())
+    if rejects is not None and not told["names"]:
         raise _nothing_readable(context, rejects)
     labelled = _with_labels(context, images, f"{_scratch(context)}/labels")
-    context.counts["listed"] = told[0]
     labels = context.settings(IngestSettings).labels
     measures = {"labelled": F.count("label"), "positioned": F.count("ra_deg")}
     measures = measures if labels.file or labels.from_folders else {}
-    context.write(IMAGES, labelled, digest=_content_digest(), measures=measures)
+    # without conflicts the images are what was read
+    digest = told["digest"] if told["names"] == told["good"] else _content_digest(F.lit(True))
+    context.write(IMAGES, labelled, digest=digest, measures=measures)
     found = context.entries[-1].rows or 0
-    context.check_counts("entries", entries, found, rejected)
-    context.counts |= {"images": found, "rejects": rejected}
-    if rejected:
+    context.check_counts("records", refused + told["records"], found, rejected)
+    context.counts |= {"listed": listed, "images": found, "rejects": rejected}
+    if rejects is not None:
         context.progress.warn(
             f"{context.title}: {rejected:,} files were rejected: {_reasons(rejects)}; "
             "table rejects names each with its reason"
         )
+
+
+def _numbered(images: DataFrame) -> DataFrame:
+    """Number the rows that claim the same name: the first by place stays."""
+    order = F.row_number().over(Window.partitionBy("image_id").orderBy("uri"))
+    return images.withColumn("number", order)
+
+
+def _first_of_each_name(images: DataFrame) -> DataFrame:
+    return _numbered(images).where("number = 1")
+
+
+def _all_rejects(context: Context, read: DataFrame, listing: str) -> DataFrame:
+    """Return what the listing refused, what cannot be read, and names that are claimed twice."""
+    conflict = F.concat(F.lit(Reason.ID_CONFLICT.meaning + " "), F.col("image_id"))
+    parts = [
+        context.spark.read.schema(_LISTED)
+        .parquet(context.pattern(listing))
+        .where("reason is not null"),
+        read.where("reason is not null"),
+        _numbered(read.where("reason is null"))
+        .where("number > 1")
+        .withColumn("reason", F.lit(Reason.ID_CONFLICT.value))
+        .withColumn("detail", conflict),
+    ]
+    joined = functools.reduce(
+        DataFrame.unionByName, [part.select("uri", "reason", "detail") for part in parts]
+    )
+    return joined.withColumn("batch", F.lit(context.batch)).withColumn("stage", F.lit("ingest"))
+
+
+def _rows_of_listing(storage: Storage, path: str) -> tuple[int, int]:
+    """Return how many files were listed, and how many of them refused, from the file's footer."""
+    with storage.filesystem.open_input_file(storage.full(f"{path}/rows.parquet")) as file:
+        footer = pq.read_metadata(file)
+    groups = [footer.row_group(number) for number in range(footer.num_row_groups)]
+    place = _LISTED_ARROW.names.index("reason")
+    accepted = sum(group.column(place).statistics.null_count for group in groups)
+    return footer.num_rows, footer.num_rows - accepted
 
 
 def _write_listing(context: Context, path: str) -> int:
@@ -220,15 +260,6 @@ def _write_rows(
     return total
 
 
-def _rejects(batch: str, *frames: DataFrame) -> DataFrame:
-    joined: DataFrame | None = None
-    for frame in frames:
-        part = frame.select("uri", "reason", "detail")
-        joined = part if joined is None else joined.unionByName(part)
-    assert joined is not None
-    return joined.withColumn("batch", F.lit(batch)).withColumn("stage", F.lit("ingest"))
-
-
 def _reasons(rejects: DataFrame) -> str:
     rows = rejects.groupBy("reason").count().orderBy(F.desc("count"), "reason").collect()
     return ", ".join(f"{row['reason']} {row['count']:,}" for row in rows)
@@ -244,10 +275,10 @@ def _nothing_readable(context: Context, rejects: DataFrame) -> InputError:
     )
 
 
-def _content_digest() -> Column:
-    """Return the digest of names and content; no order of rows can change it."""
-    hashed = F.xxhash64("image_id", "content_hash")
-    return F.concat_ws(":", F.count("*"), F.bit_xor(hashed), F.sum(hashed.cast("decimal(38,0)")))
+def _content_digest(where: Column) -> Column:
+    """Return the digest of the rows' names and content; no order of rows can change it."""
+    hashed = F.when(where, F.xxhash64("image_id", "content_hash"))
+    return F.concat_ws(":", F.count(hashed), F.bit_xor(hashed), F.sum(hashed.cast("decimal(38,0)")))
 
 
 def _with_labels(context: Context, images: DataFrame, scratch: str) -> DataFrame:

@@ -14,6 +14,8 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from minia_spark.codebook.settings import CodebookSettings
+from minia_spark.codebook.size import expectation
+from minia_spark.codebook.tables import CODEBOOKS
 from minia_spark.engine.context import Context
 from minia_spark.mining import miner
 from minia_spark.mining.assess import Assessment
@@ -26,7 +28,7 @@ from minia_spark.mining.settings import MiningSettings
 from minia_spark.mining.spark import SparkCollection
 from minia_spark.mining.tables import SIGNATURES, STRUCTURES, TUNING
 from minia_spark.warehouse.warehouse import Warehouse
-from minia_spark.words.counts import kept_by_settings
+from minia_spark.words.counts import kept_by_settings, word_occurrences
 from minia_spark.words.settings import WordsSettings
 from minia_spark.words.tables import WORDS
 
@@ -142,12 +144,14 @@ def _tell(context: Context, assessment: Assessment) -> None:
         context.counts["reproducible"] = int(assessment.reproducible.sum())
     if not count:
         helps = (
-            "what images share is no more than chance explains; more images, another codebook "
-            "(codebook.size) or other features may show more"
+            "what images share is no more than chance explains; more images or other features may "
+            "show more"
             if mining.link == "consensus"
             else "more images, a lower mining.tuple_size or more mining.tables find weaker ones"
         )
-        context.progress.warn(f"no structures were found: {helps}")
+        features = int(word_occurrences(context).sum())
+        known = expectation(context.rows(WORDS), features, context.rows(CODEBOOKS))
+        context.progress.warn(f"no structures were found: {known or helps}")
     elif mining.decoys and mining.seeds and sure < count:
         context.say(
             f"{sure} of {count} structures are significant (q <= {mining.max_q:g}) and "

@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 import pyarrow as pa
-from pyspark.sql import functions as F
 
 from minia_spark.base.errors import Rejected
 from minia_spark.engine.context import Context
@@ -54,6 +53,6 @@ def _small_copies(
 def run(context: Context) -> None:
     """Write the thumbnails of a batch."""
     made = context.passed().where("data is not null")
-    context.write(THUMBNAILS, made, measures={"size_bytes": F.sum(F.length("data"))})
+    context.write(THUMBNAILS, made)
     found = context.entries[-1].rows or 0
     context.counts |= {"thumbnails": found, "missing": context.rows(IMAGES) - found}

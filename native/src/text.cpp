@@ -112,7 +112,7 @@ class Text {
         while (at_blank()) ++at_;
     }
 
-    std::uint32_t number(const char* what) {
+    std::uint32_t read_number(const char* what) {
         if (!at_digit()) fail(std::string("expected ") + what + ", found " + found());
         const char* begin = at_;
         std::uint64_t value = 0;
@@ -168,15 +168,15 @@ class Text {
 void read_lines(Text text, Rows& rows, bool with_counts, RepeatFinder& repeats) {
     while (!text.at_end()) {
         text.skip_blanks();
-        const std::uint32_t size = text.number("the number of entries");
+        const std::uint32_t size = text.read_number("the number of entries");
         text.expect_separated("the number of entries");
         const std::size_t begin = rows.ids.size();
         for (text.skip_blanks(); !text.at_line_end(); text.skip_blanks()) {
             if (rows.ids.size() - begin == size)
                 text.fail("more entries than the " + std::to_string(size) + " announced");
-            rows.ids.push_back(text.number("an id"));
+            rows.ids.push_back(text.read_number("an id"));
             text.expect(':', "an id");
-            const std::uint32_t count = text.number("a frequency");
+            const std::uint32_t count = text.read_number("a frequency");
             if (count == 0)
                 text.fail("id " + std::to_string(rows.ids.back()) +
                           " has frequency 0; it must be at least 1");

@@ -8,15 +8,11 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from minia_spark.engine.plan import STAGES, Request
 from minia_spark.engine.progress import Progress
-from minia_spark.engine.run import execute
-from minia_spark.engine.stage import Source
 from minia_spark.rooms import HOUSE
 from minia_spark.sky.survey import Survey, write_survey
 from minia_spark.warehouse.records import RunRecord
-from minia_spark.warehouse.warehouse import Warehouse
-from tests.benchmarks.figures import Figure, session, timed
+from tests.benchmarks.figures import Figure, carry_out, session, timed
 
 GALAXIES = Path(__file__).resolve().parents[2].parent / "shared" / "data" / "galaxies" / "images"
 SIZES = {"first": 71, "b050": 50, "b200": 200, "b600": 600}
@@ -27,7 +23,7 @@ SETTINGS = (
     "mining.tables=300",
     "report.structures=10",
 )
-PER_BATCH = tuple(stage.name for stage in STAGES if stage.per_batch)
+PER_BATCH = tuple(stage.name for stage in HOUSE.stages if stage.per_batch)
 
 
 def files(folder: Path, count: int) -> list[Path]:
@@ -40,12 +36,11 @@ def files(folder: Path, count: int) -> list[Path]:
 
 
 def images_read(record: RunRecord) -> dict[str | None, float]:
-    """Return how many images a run opened, by batch: in ingest and in features, once each."""
+    """Return how many images a run opened, by batch: all stages share one pass."""
     found: dict[str | None, float] = {}
     for step in record.steps:
-        if step.action == "done" and step.stage in ("ingest", "features"):
-            opened = step.counts["listed" if step.stage == "ingest" else "images"]
-            found[step.batch] = found.get(step.batch, 0) + opened
+        if step.action == "done" and step.stage == "ingest":
+            found[step.batch] = found.get(step.batch, 0) + step.counts["listed"]
     return found
 
 
@@ -54,29 +49,31 @@ def run(scale: float) -> Iterator[Figure]:
     sizes = {name: max(4, int(count * scale)) for name, count in SIZES.items()}
     spark = session()
     settings = HOUSE.load_settings(None, [*SETTINGS, f"codebook.size={max(20, int(200 * scale))}"])
-    stages = tuple(stage.name for stage in STAGES)
     own, whole = {}, {}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         waiting = files(folder / "survey", sum(sizes.values()))
-        warehouse = Warehouse(str(folder / "W"))
         for batch, count in sizes.items():
             images = folder / batch
             images.mkdir()
             for path in waiting[:count]:
                 shutil.copy(path, images)
             del waiting[:count]
-            request = Request("bench", stages, batch, {batch: Source(images)})
             seconds, record = timed(
-                lambda request=request: execute(
-                    request, settings, warehouse, Progress(io.StringIO()), lambda: spark
+                lambda images=images, batch=batch: carry_out(
+                    folder / "W",
+                    images,
+                    settings,
+                    lambda: spark,
+                    batch=batch,
+                    progress=Progress(io.StringIO()),
                 )
             )
             whole[batch] = seconds
             own[batch] = sum(s.seconds for s in record.steps if s.stage in PER_BATCH)
             read = images_read(record)
             yield Figure(f"{batch}: images in the batch", count)
-            yield Figure(f"{batch}: images read, in ingest and again in features", read.pop(batch))
+            yield Figure(f"{batch}: images read", read.pop(batch))
             yield Figure(f"{batch}: images of other batches read", sum(read.values()), at_most=0)
             yield Figure(f"{batch}: steps of the batch", own[batch], "s")
             yield Figure(f"{batch}: steps of the whole collection", seconds - own[batch], "s")

@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from minia_spark.engine.context import Context
+from minia_spark.engine.plan import Request
+from minia_spark.engine.progress import Progress
+from minia_spark.engine.run import Runner
 from minia_spark.engine.session import open_session
-from minia_spark.engine.settings import SparkSettings
+from minia_spark.engine.settings import Settings, SparkSettings
+from minia_spark.engine.stage import Source, load
+from minia_spark.rooms import HOUSE
+from minia_spark.warehouse.records import Catalogue, Entry, RunRecord
+from minia_spark.warehouse.warehouse import Warehouse
 
 T = TypeVar("T")
 
@@ -61,6 +70,53 @@ def session(**conf: str):
 
     spark.range(0, 64, 1, 8).mapInArrow(warm, "id long").count()
     return spark
+
+
+def carry_out(
+    location: Path | str,
+    images: Path | None,
+    settings: Settings,
+    open_spark: Callable,
+    *,
+    stages: tuple[str, ...] = tuple(HOUSE.by_name),
+    batch: str = "b1",
+    progress: Progress | None = None,
+) -> RunRecord:
+    """Do what ``minia run`` does, with a batch of images, or None for one that is there."""
+    sources = {} if images is None else {batch: Source(images)}
+    request = Request("bench", stages, batch, sources, replace=True)
+    shown = progress or Progress(quiet=True)
+    return Runner(HOUSE, settings, Warehouse(str(location)), shown, open_spark).execute(request)
+
+
+def carry_out_alone(
+    spark, settings: Settings, location: Path | str, stage: str, tables: Iterable[Entry], run: str
+) -> Context:
+    """Carry out one stage over tables that are there already; return what it ran in."""
+    chosen = HOUSE.by_name[stage]
+    context = Context(
+        spark=spark,
+        stage=chosen,
+        batch="b1" if chosen.per_batch else None,
+        variant=HOUSE.variants(chosen, settings)[0],
+        all_settings=settings,
+        warehouse=Warehouse(str(location)),
+        progress=Progress(quiet=True),
+        fingerprint="f",
+        run=run,
+        view=Catalogue(entries=tuple(tables)),
+        published=Catalogue(),
+    )
+    load(chosen.run)(context)
+    return context
+
+
+def written(table: str, stage: str, batch: str | None, rows: int, path: str = "") -> Entry:
+    """Return the entry of a table that was written apart from any run."""
+    variant = "sift" if HOUSE.outputs[table].variants else None
+    names = {"table": table, "stage": stage, "batch": batch, "path": path or table}
+    hashes = {"fingerprint": "f", "digest": "f"}
+    return Entry(run="r", rows=rows, variant=variant, **names, **hashes)
 
 
 def sift_like(count: int, seed: int = 1) -> NDArray[np.uint8]:

@@ -21,12 +21,9 @@ _CHILD = """
 import json, sys, threading
 from pathlib import Path
 from minia_spark.rooms import HOUSE
-from minia_spark.engine.run import execute
-from minia_spark.engine.plan import STAGES, Request
 from minia_spark.engine.progress import Progress
 from minia_spark.engine.session import open_session
-from minia_spark.engine.stage import Source
-from minia_spark.warehouse.warehouse import Warehouse
+from tests.benchmarks.figures import carry_out
 
 images, warehouse = sys.argv[1:]
 settings = HOUSE.load_settings(None, ["spark.master=local-cluster[2,1,2048]", "codebook.size=100",
@@ -50,9 +47,7 @@ class Told(Progress):
         if event == "step done":
             memory.append((text.partition(":")[0], heap(), python()))
 
-stages = tuple(s.name for s in STAGES)
-request = Request("bench", stages, "b1", {"b1": Source(Path(images))})
-record = execute(request, settings, Warehouse(warehouse), Told(), start)
+record = carry_out(warehouse, Path(images), settings, start, progress=Told())
 steps = [(s.stage, s.seconds, s.counts) for s in record.steps]
 print(json.dumps({"steps": steps, "memory": memory}))
 """

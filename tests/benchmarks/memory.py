@@ -16,12 +16,8 @@ _CHILD = """
 import json, resource, sys, gc
 from pathlib import Path
 from minia_spark.rooms import HOUSE
-from minia_spark.engine.run import execute
-from minia_spark.engine.plan import STAGES, Request
-from minia_spark.engine.progress import Progress
 from minia_spark.engine.session import open_session
-from minia_spark.engine.stage import Source
-from minia_spark.warehouse.warehouse import Warehouse
+from tests.benchmarks.figures import carry_out
 
 images, warehouse = sys.argv[1:]
 settings = HOUSE.load_settings(None, ["spark.master=local-cluster[2,1,2048]", "codebook.size=200",
@@ -31,9 +27,7 @@ session = []
 def start():
     session.append(open_session(settings.spark))
     return session[0]
-stages = tuple(s.name for s in STAGES)
-request = Request("bench", stages, "b1", {"b1": Source(Path(images))})
-execute(request, settings, Warehouse(warehouse), Progress(quiet=True), start)
+carry_out(warehouse, Path(images), settings, start)
 jvm = session[0].sparkContext._jvm
 for _ in range(3):
     jvm.java.lang.System.gc()

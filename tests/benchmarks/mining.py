@@ -8,21 +8,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-from minia_spark.cli.export import export
 
 from minia_spark.base.bags import Bags, write_bags
-from minia_spark.engine.plan import Request
-from minia_spark.engine.progress import Progress
-from minia_spark.engine.run import execute
-from minia_spark.engine.stage import Source
+from minia_spark.cli.main import main
 from minia_spark.rooms import HOUSE
 from minia_spark.sky.corpus import planted_corpus
 from minia_spark.smh.arrays import Documents
 from minia_spark.smh.engine import get_engine
 from minia_spark.smh.sets import merge_sets
 from minia_spark.smh.wire import read_sets, write_documents, write_sets
-from minia_spark.warehouse.warehouse import Warehouse
-from tests.benchmarks.figures import Figure, session, timed
+from tests.benchmarks.figures import Figure, carry_out, session, timed
 from tests.benchmarks.programs import Use, measured
 
 DATA = Path(__file__).resolve().parents[2].parent / "shared" / "data"
@@ -93,15 +88,12 @@ def _discovered(
 def _galaxy_words(out: Path) -> None:
     """Bag the real galaxies: SIFT, 1,000 words."""
     settings = HOUSE.load_settings(None, ["spark.master=local[2]", "codebook.size=1000"])
-    quiet, spark = Progress(quiet=True), session()
+    spark = session()
+    stages = ("ingest", "features", "codebook", "words")
     with tempfile.TemporaryDirectory() as folder:
-        warehouse = Warehouse(folder)
-        stages = ("ingest", "features", "vocabulary", "words")
-        request = Request("bench", stages, "b1", {"b1": Source(DATA / "galaxies" / "images")})
-        execute(request, settings, warehouse, quiet, lambda: spark)
-        shared = {"batch": None, "settings": settings, "spark": spark, "progress": quiet}
-        export("words", out, warehouse=warehouse, **shared)
-    spark.stop()
+        carry_out(folder, DATA / "galaxies" / "images", settings, lambda: spark, stages=stages)
+        spark.stop()
+        main(["export", "words", str(out), "--warehouse", folder, "--quiet"])
 
 
 # ---------------------------------------------------------------------------- the same in Python

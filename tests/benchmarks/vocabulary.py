@@ -14,15 +14,20 @@ from pyspark.ml.clustering import KMeans
 from pyspark.ml.functions import array_to_vector
 from pyspark.sql import functions as F
 
-from minia_spark.codebook.stage import STAGE
-from minia_spark.engine.progress import Progress
+from minia_spark.engine.context import Context
 from minia_spark.engine.session import default_partitions
-from minia_spark.engine.settings import load_settings
-from minia_spark.engine.stage import StageContext
-from minia_spark.features.stage import features_schema
-from minia_spark.warehouse.records import Catalogue, Entry
-from minia_spark.warehouse.warehouse import Warehouse
-from tests.benchmarks.figures import Figure, session, sift_like, timed
+from minia_spark.features.extractors import extractor_of
+from minia_spark.features.settings import FeaturesSettings
+from minia_spark.features.tables import FEATURES
+from minia_spark.rooms import HOUSE
+from tests.benchmarks.figures import (
+    Figure,
+    carry_out_alone,
+    session,
+    sift_like,
+    timed,
+    written,
+)
 
 WORDS, PASSES = 1000, 10
 ROWS_AN_IMAGE = 100
@@ -33,7 +38,8 @@ def write_features(spark, settings, vectors, folder: Path) -> None:
     images = len(vectors) // ROWS_AN_IMAGE
     blocks = vectors.reshape(images, -1)
     names = [f"image-{i:07d}" for i in range(images)]
-    schema = features_schema(settings.features)
+    layout = extractor_of("sift").layout(settings.of(FeaturesSettings))
+    schema = FEATURES.stored_schema(metadata={"descriptors": layout})
     parts, sizes = 16, [4.0] * ROWS_AN_IMAGE
     folder.mkdir(parents=True, exist_ok=True)
     for part in range(parts):
@@ -45,6 +51,7 @@ def write_features(spark, settings, vectors, folder: Path) -> None:
                 "descriptors": [blocks[i].tobytes() for i in rows],
                 "size": pa.array([sizes] * len(rows), pa.list_(pa.float32())),
                 "batch": ["b1"] * len(rows),
+                "variant": ["sift"] * len(rows),
             }
         )
         pq.write_table(table, folder / f"part-{part}.parquet", compression="zstd")
@@ -58,44 +65,22 @@ def run(scale: float) -> Iterator[Figure]:
     """Yield the figures."""
     count = int(1_000_000 * scale) // ROWS_AN_IMAGE * ROWS_AN_IMAGE
     vectors = sift_like(count)
-    settings = load_settings(
+    settings = HOUSE.load_settings(
         None,
         [f"codebook.size={WORDS}", f"codebook.refine_iterations={PASSES}", "codebook.tolerance=0"],
     )
     with tempfile.TemporaryDirectory() as folder:
         spark = session()
-        warehouse = Warehouse(folder)
         write_features(spark, settings, vectors, Path(folder) / "raw")
-        entry = Entry(
-            table="features",
-            batch="b1",
-            stage="features",
-            run="r",
-            path="features",
-            rows=count // ROWS_AN_IMAGE,
-            fingerprint="f",
-            digest="f",
-        )
+        images = count // ROWS_AN_IMAGE
 
-        def fit(run: str, entry: Entry) -> StageContext:
-            context = StageContext(
-                spark=spark,
-                settings=settings,
-                warehouse=warehouse,
-                progress=Progress(quiet=True),
-                stage=STAGE.name,
-                batch=None,
-                fingerprint="f",
-                run=run,
-                view=Catalogue(entries=(entry,)),
-            )
-            STAGE.run(context)
-            return context
+        def fit(run: str, path: str, images: int) -> Context:
+            tables = [written("features", "features", "b1", images, path)]
+            return carry_out_alone(spark, settings, folder, "codebook", tables, run)
 
         few = max(2 * WORDS, count // 20)
         write_features(spark, settings, vectors[:few], Path(folder) / "few" / "raw")
-        small = entry.model_copy(update={"path": "few/features", "rows": few // ROWS_AN_IMAGE})
-        warm, _ = timed(lambda: fit("warm", small))
+        warm, _ = timed(lambda: fit("warm", "few/features", few // ROWS_AN_IMAGE))
         yield Figure("warm-up: the same of a twentieth, once, seconds", warm)
 
         faiss.omp_set_num_threads(2)
@@ -107,7 +92,7 @@ def run(scale: float) -> Iterator[Figure]:
             )
             plain, _ = timed(lambda kmeans=kmeans: kmeans.train(floats))
             yield Figure("  FAISS, seconds", plain)
-            ours, context = timed(lambda repeat=repeat: fit(f"r{repeat}", entry))
+            ours, context = timed(lambda repeat=repeat: fit(f"r{repeat}", "features", images))
             yield Figure("  minia, seconds (start, passes, final cost, saved)", ours)
             ratios.append(ours / plain)
         distances, _ = kmeans.index.search(floats, 1)

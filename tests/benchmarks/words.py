@@ -9,15 +9,16 @@ from pathlib import Path
 
 import numpy as np
 
-from minia_spark.codebook.stage import CODEBOOKS
-from minia_spark.codebook.stage import STAGE as CODEBOOK
-from minia_spark.engine.progress import Progress
-from minia_spark.engine.settings import load_settings
-from minia_spark.engine.stage import StageContext
-from minia_spark.warehouse.records import Catalogue, Entry
-from minia_spark.warehouse.warehouse import Warehouse
-from minia_spark.words.stage import STAGE
-from tests.benchmarks.figures import Figure, session, sift_like, timed
+from minia_spark.codebook.tables import CODEBOOKS
+from minia_spark.rooms import HOUSE
+from tests.benchmarks.figures import (
+    Figure,
+    carry_out_alone,
+    session,
+    sift_like,
+    timed,
+    written,
+)
 from tests.benchmarks.vocabulary import ROWS_AN_IMAGE, WORDS, write_features
 
 BLOCK = 4096
@@ -46,53 +47,31 @@ def run(scale: float) -> Iterator[Figure]:
     """Yield the figures."""
     count = int(1_000_000 * scale) // ROWS_AN_IMAGE * ROWS_AN_IMAGE
     vectors = sift_like(count)
-    settings = load_settings(None, [f"codebook.size={WORDS}"])
+    settings = HOUSE.load_settings(None, [f"codebook.size={WORDS}"])
     with tempfile.TemporaryDirectory() as folder:
         spark = session()
-        warehouse = Warehouse(folder)
         write_features(spark, settings, vectors, Path(folder) / "raw")
         rows = [
-            ("v", i, c.astype(float).tolist(), 1, None, False, 1.0, "sift", [1.0], "set")
+            ("v", i, c.astype(float).tolist(), 1, None, False, 1.0, "sift", [1.0], "set", "sift")
             for i, c in enumerate(vectors[:WORDS])
         ]
-        spark.createDataFrame(rows, CODEBOOKS).write.parquet(f"{folder}/codebooks")
+        spark.createDataFrame(rows, CODEBOOKS.stored_schema()).write.parquet(f"{folder}/codebooks")
         images = count // ROWS_AN_IMAGE
 
-        def entry(table: str, stage: str, batch: str | None, number: int) -> Entry:
-            return Entry(
-                table=table,
-                batch=batch,
-                stage=stage,
-                run="r",
-                path=table,
-                rows=number,
-                fingerprint="f",
-                digest="f",
-            )
-
-        view = Catalogue(
-            entries=(
-                entry("features", "features", "b1", images),
-                entry("images", "ingest", "b1", images),
-                entry("codebooks", CODEBOOK.name, None, WORDS),
-            )
+        tables = (
+            written("features", "features", "b1", images),
+            written("images", "ingest", "b1", images),
+            written("codebooks", "codebook", None, WORDS),
         )
         ratios = []
         with multiprocessing.get_context("spawn").Pool(2) as pool:
             for repeat in range(4):
                 seconds = max(pool.map(plain, [(count // 2, 1), (count // 2, 2)]))
-                context = StageContext(
-                    spark=spark,
-                    settings=settings,
-                    warehouse=warehouse,
-                    progress=Progress(quiet=True),
-                    stage="words",
-                    batch="b1",
-                    fingerprint="f",
-                    run=f"r{repeat}",
-                    view=view,
+                ours, _ = timed(
+                    lambda repeat=repeat: carry_out_alone(
+                        spark, settings, folder, "words", tables, f"r{repeat}"
+                    )
                 )
-                ours, _ = timed(lambda context=context: STAGE.run(context))
                 if repeat == 0:
                     yield Figure("warm-up: the same once, seconds", ours)
                     continue

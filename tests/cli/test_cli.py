@@ -138,7 +138,7 @@ class TestNoInput:
             *("run", "--images", survey.images, "--batch", "b", "--warehouse", tmp_path / "W"),
             *("--labels", tmp_path / "none.csv"),
         ).expect(3)
-        assert re.search(r"labels .*none\.csv cannot be read", found.err)
+        assert re.search(r"label file .*none\.csv cannot be read: No such file", found.err)
 
     @pytest.mark.parametrize("command", ["run", "plan", *STAGES[1:]])
     def test_nothing_was_ingested(self, tmp_path, command):

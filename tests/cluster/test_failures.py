@@ -113,7 +113,7 @@ def test_a_node_lost_during_features(cluster, driver, minia, warehouse, survey, 
     source = ("--images", survey.images, "--batch", "b1")
     minia("ingest", *source, "--warehouse", location, *SMALL).expect(0)
     running = driver("features", "--warehouse", location)
-    lose_a_node(cluster, running, "features b1")
+    lose_a_node(cluster, running, "features b1 sift")
     running.end()
     compare(location, warehouse, "features")
 
@@ -139,7 +139,7 @@ def test_nodes_python_and_native_programs_lost_in_one_run(
         *("--warehouse", location, "--set", f"mining.binary={program}"),
         *("--set", "mining.engine=native"),
     )
-    lose_a_node(cluster, running, "features b1")
+    lose_a_node(cluster, running, "features b1 sift")
     lose_a_node(cluster, running, "codebook")
     running.wait_for(lambda: running.is_in("words b1") and python_workers(cluster, 0))
     for pid in python_workers(cluster, 0):

@@ -22,8 +22,9 @@ from .processes import Fork, children_of, start_process, wait_until
 from .readers import contents, whole_state
 
 STEPS = (
-    *(("ingest", "b2"), ("features", "b2"), ("codebook", None), ("words", "b1"), ("words", "b2")),
-    *(("drift", "b1"), ("drift", "b2"), ("tune", None), ("sketch", "b1"), ("sketch", "b2")),
+    *(("ingest", "b2"), ("features", "b2"), ("thumbnails", "b2"), ("codebook", None)),
+    *(("words", "b1"), ("words", "b2"), ("drift", "b1"), ("drift", "b2"), ("tune", None)),
+    *(("sketch", "b1"), ("sketch", "b2")),
     *(("mine", None), ("structures", None), ("lineage", None), ("report", None)),
 )
 """What the run does, in order."""

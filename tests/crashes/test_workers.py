@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import signal
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -20,19 +21,29 @@ from minia_spark.warehouse.warehouse import Warehouse
 from .readers import contents, whole_state
 
 
-def deadly_decode(marker: Path):
-    """Return a decoder that kills its process, once, in the middle of a task."""
-    decode = features.decode
+def deadly_kernel(marker: Path):
+    """Return a kernel of features that kills its process, once, in the middle of a task."""
+    real = features.kernel
     name = str(marker)
 
-    def dying(data: bytes, **options: object):
-        if os.path.exists(name + ".armed"):  # noqa: PTH110 - travels to the worker as it is
-            os.rename(name + ".armed", name)  # noqa: PTH104
-            os.kill(os.getpid(), signal.SIGKILL)
-        return decode(data, **options)
+    def kernel(context: object):
+        found = real(context)
+
+        def make():
+            extract = found.make()
+
+            def dying(images: object):
+                if os.path.exists(name + ".armed"):  # noqa: PTH110 - travels to the worker as it is
+                    os.rename(name + ".armed", name)  # noqa: PTH104
+                    os.kill(os.getpid(), signal.SIGKILL)
+                return extract(images)
+
+            return dying
+
+        return replace(found, make=make)
 
     Path(name + ".armed").touch()
-    return dying
+    return kernel
 
 
 def deadly_binary(folder: Path, command: str) -> Path:
@@ -56,7 +67,7 @@ def test_a_python_worker_is_killed_during_features(minia, warehouse, survey, tmp
     ).expect(0)
     command = ("features", "--warehouse", location, *SMALL)
     with monkeypatch.context() as patch:
-        patch.setattr(features, "decode", deadly_decode(tmp_path / "dead"))
+        patch.setattr(features, "kernel", deadly_kernel(tmp_path / "dead"))
         found = minia(*command).expect(1)
     assert (tmp_path / "dead").exists()
     assert "Python worker exited unexpectedly (crashed)" in found.err

@@ -112,7 +112,7 @@ def test_the_page_tells(three, warehouse):
     page = (location / "report" / "index.html").read_text()
     assert "Batch other is unlike what the codebook was made from" in page
     assert page.count("unlike the codebook</b>") == 1
-    assert "drift-light.png" in page
+    assert "Batches beside the codebook" in page
     calm = (warehouse / "report" / "index.html").read_text()
     assert "unlike what" not in calm
     assert "drift-light.png" not in calm  # one batch has no course

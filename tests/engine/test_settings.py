@@ -214,7 +214,8 @@ class TestCommentedYaml:
 
     def test_names_limits_and_choices(self):
         text = commented_yaml(HOUSE.settings_model())
-        assert "Number of visual words, K. [≥ 2, ≤ 1000000]" in text
+        assert "Number of visual words, K; auto: " in text
+        assert "[auto or ≥ 2, ≤ 1000000]" in text
         assert "[one of frequency, size]" in text
         assert "[≥ 0, < 1]" in text
 

@@ -83,7 +83,7 @@ def test_a_disk_that_fills_up(disk, warehouse, minia, unforeseen, room):
     filler = place / "filler"
     filler.write_bytes(bytes(shutil.disk_usage(place).free - room))
 
-    found = minia("run", "--warehouse", location, *SMALL, *more).expect(1)
+    found = minia("run", "--replace", "--warehouse", location, *SMALL, *more).expect(1)
     assert "No space left on device" in found.err
     assert room > 100_000 or f"Make room in {location} and in Spark's scratch" in found.err
     assert len(found.err.split("minia run: ")[1].splitlines()) <= 3  # not Spark's hundred frames
@@ -96,6 +96,6 @@ def test_a_disk_that_fills_up(disk, warehouse, minia, unforeseen, room):
     )
 
     filler.unlink()
-    minia("run", "--warehouse", location, *SMALL, *more).expect(0)
+    minia("run", "--replace", "--warehouse", location, *SMALL, *more).expect(0)
     assert house.versions() == [1, 2]
     assert len(table_of(location, "codebooks")) == 100
