@@ -440,12 +440,12 @@ def _print_costs(images: int, cores: int, found: Mapping[str, Cost], *, as_json:
     print("stage           tasks   core-hours        time     written   memory of a task")
     for name, cost in found.items():
         print(
-            f"{name:<12} {cost.tasks:>8,} {cost.core_seconds / 3600:>12,.3g} "
+            f"{name:<12} {cost.tasks:>8,} {_rounded(cost.core_seconds / 3600):>12} "
             f"{_duration(cost.seconds(cores)):>11} {size(cost.written_bytes):>11} "
             f"{size(WORKER_BYTES + cost.task_bytes):>18}"
         )
     print(
-        f"{'all':<12} {'':>8} {sum(c.core_seconds for c in found.values()) / 3600:>12,.3g} "
+        f"{'all':<12} {'':>8} {_rounded(sum(c.core_seconds for c in found.values()) / 3600):>12} "
         f"{_duration(sum(c.seconds(cores) for c in found.values())):>11} "
         f"{size(sum(c.written_bytes for c in found.values())):>11}"
     )
@@ -488,20 +488,26 @@ def print_plan(plan: Plan, needs: Needs, *, as_json: bool) -> None:
     print(f"written           {size(needs.written_bytes)} before compression")
     print(f"memory of a task  up to {size(needs.task_bytes)}, for images like these")
     if needs.seconds is not None:
-        print(f"time              about {needs.seconds:,.3g} s and Spark's start, on this machine")
+        seconds = _rounded(needs.seconds)
+        print(f"time              about {seconds} s and Spark's start, on this machine")
+
+
+def _rounded(value: float) -> str:
+    """Return a number with three digits that count, without an exponent."""
+    return f"{float(f'{value:.3g}'):,.12g}"
 
 
 def _duration(seconds: float) -> str:
     for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
         if seconds >= 2 * length:
-            return f"{seconds / length:,.3g} {unit}"
-    return f"{seconds:.3g} s"
+            return f"{_rounded(seconds / length)} {unit}"
+    return f"{_rounded(seconds)} s"
 
 
 def size(size_bytes: float) -> str:
     """Return a number of bytes as people read it."""
     for unit in ("B", "KiB", "MiB", "GiB", "TiB"):
         if size_bytes < 1024:
-            return f"{size_bytes:,.3g} {unit}"
+            return f"{_rounded(size_bytes)} {unit}"
         size_bytes /= 1024
-    return f"{size_bytes:,.3g} PiB"
+    return f"{_rounded(size_bytes)} PiB"

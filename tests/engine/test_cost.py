@@ -155,7 +155,14 @@ class TestWhatTheMachineMustHave:
 
 @pytest.mark.parametrize(
     ("size_bytes", "text"),
-    [(0, "0 B"), (999, "999 B"), (1536, "1.5 KiB"), (5 << 30, "5 GiB"), (3 << 40, "3 TiB")],
+    [
+        (0, "0 B"),
+        (999, "999 B"),
+        (1000, "1,000 B"),
+        (1536, "1.5 KiB"),
+        (5 << 30, "5 GiB"),
+        (3 << 40, "3 TiB"),
+    ],
 )
 def test_sizes(size_bytes, text):
     assert size(size_bytes) == text
