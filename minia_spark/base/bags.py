@@ -12,7 +12,6 @@ from 0 in the data, and lines from 1 in messages.
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -23,13 +22,12 @@ from numpy.typing import NDArray
 
 from minia_spark.base.errors import InputError
 
-__all__ = ["Bags", "invert", "read_bags", "read_weights", "write_bags"]
+__all__ = ["Bags", "invert", "read_bags", "write_bags"]
 
 _U32_MAX = 2**32 - 1
 # possessive, so that a line of ten million entries is matched without a stack of ten million
 _LINE = re.compile(rb"\s*+[0-9]{1,10}+(?:[ \t]++[0-9]{1,10}+:[0-9]{1,10}+)*+\s*+")
 _NUMBER = re.compile(rb"[0-9]{1,10}")
-_DECIMAL = re.compile(rb"[0-9]*\.?[0-9]+(?:[eE][+-]?[0-9]{1,3})?|[0-9]+\.")
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,35 +89,6 @@ def read_bags(
             pending, held = [], 0
     if pending:
         yield _bags(pending)
-
-
-def read_weights(lines: Iterable[bytes], *, name: str = "weights") -> NDArray[np.float64]:
-    """Read the weights of documents, one decimal number a line.
-
-    Parameters
-    ----------
-    lines : iterable of bytes
-    name : str
-        What messages call the file.
-
-    Returns
-    -------
-    float64 array, shape (number of lines,)
-
-    Raises
-    ------
-    InputError
-        Naming file, line and value of what is not a finite number above 0.
-    """
-    weights = []
-    for number, line in enumerate(lines, start=1):
-        field = line.strip()
-        value = float(field) if _DECIMAL.fullmatch(field) else math.nan
-        if not 0.0 < value < math.inf:
-            where = f"{name}, line {number}"
-            raise InputError(f"{where}: {_shown(field)} is not a finite number above 0")
-        weights.append(value)
-    return np.array(weights, dtype=np.float64)
 
 
 def write_bags(stream: BinaryIO, bags: Bags) -> None:

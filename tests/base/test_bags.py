@@ -1,5 +1,4 @@
 import io
-import re
 import tracemalloc
 
 import numpy as np
@@ -7,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from minia_spark.base.bags import Bags, invert, read_bags, read_weights, write_bags
+from minia_spark.base.bags import Bags, invert, read_bags, write_bags
 from minia_spark.base.errors import InputError
 
 TOP = 2**32 - 1
@@ -139,21 +138,6 @@ def test_a_million_entries_in_a_line():
         tracemalloc.stop()
     assert found.items[-1] == count - 1
     assert peak < 12 * len(line)
-
-
-def test_weights():
-    found = read_weights([b"1\n", b"0.25\r\n", b" 1e-3 \n", b"3.\n", b".5"])
-    assert found.tolist() == [1.0, 0.25, 0.001, 3.0, 0.5]
-    assert read_weights([]).tolist() == []
-
-
-@pytest.mark.parametrize(
-    "field", [b"", b"0", b"-1", b"nan", b"inf", b"1e999", b"1e-999", b"1 2", b"0x10", b"1_0", b"."]
-)
-def test_weights_refused(field):
-    shown = re.escape(repr(field.decode()))
-    with pytest.raises(InputError, match=rf"^w, line 2: {shown} is not a finite number above 0"):
-        read_weights([b"1\n", field + b"\n"], name="w")
 
 
 def test_inversion():
