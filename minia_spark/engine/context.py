@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar, cast
@@ -159,11 +159,24 @@ class Context:
         """Tell whether there is anything of an output, e.g. of an optional one."""
         return bool(self.entries_of(table))
 
-    def rows(self, table: Table, batch: str | None = None) -> int:
+    def rows(
+        self,
+        table: Table,
+        batch: str | None = None,
+        *,
+        batches: Collection[str | None] | None = None,
+    ) -> int:
         """Return how many rows of a table the step may read, from the catalogue."""
-        return sum(e.rows or 0 for e in self.entries_of(table, batch))
+        entries = self.entries_of(table, batch)
+        return sum(e.rows or 0 for e in entries if batches is None or e.batch in batches)
 
-    def read(self, table: Table, *, stage: str | None = None) -> DataFrame:
+    def read(
+        self,
+        table: Table,
+        *,
+        stage: str | None = None,
+        batches: Collection[str | None] | None = None,
+    ) -> DataFrame:
         """Return the rows of a table that the step may read.
 
         Parameters
@@ -171,13 +184,19 @@ class Context:
         table : Table
         stage : str or None
             Only what this stage wrote, where several write the table.
+        batches : collection of str or None
+            Only what belongs to one of these.
 
         Raises
         ------
         MiniaError
             Nothing wrote it yet.
         """
-        entries = [e for e in self.entries_of(table) if stage in (None, e.stage)]
+        entries = [
+            e
+            for e in self.entries_of(table)
+            if stage in (None, e.stage) and (batches is None or e.batch in batches)
+        ]
         if not entries:
             raise MiniaError(f"{self.title}: table {table.name!r} is not there yet")
         return self.spark.read.parquet(*[self.pattern(e.path) for e in entries])

@@ -6,7 +6,14 @@ from minia_spark.engine.room import Command, Room
 from minia_spark.engine.settings import Settings
 from minia_spark.engine.stage import Stage, Use
 from minia_spark.mining.settings import MiningSettings
-from minia_spark.mining.tables import SIGNATURES, STRUCTURES, TUNING
+from minia_spark.mining.tables import (
+    BACKGROUND,
+    PAIR_BATCHES,
+    PAIRS,
+    SIGNATURES,
+    STRUCTURES,
+    TUNING,
+)
 from minia_spark.words.settings import WordsSettings
 from minia_spark.words.tables import WORD_COUNTS, WORDS
 
@@ -24,14 +31,14 @@ def _are_chosen(settings: Settings) -> bool:
 
 TUNE = Stage(
     name="tune",
-    about="choose how the hash tables are laid out",
+    about="choose the background that chance has, or how the hash tables are laid out",
     line="discovery",
     scope="collection",
     command="mine",
     reads=(CODEBOOKS, WORD_COUNTS, WORDS),
-    writes=(TUNING,),
+    writes=(TUNING, BACKGROUND),
     uses=(
-        Use(MiningSettings, ("tuple_size", "tables", "link")),
+        Use(MiningSettings, ("chance", "tuple_size", "tables", "link")),
         Use(MiningSettings, ("seed", "partners_by_chance", "min_lift"), when=_are_chosen),
         Use(CodebookSettings, ("reuse",), when=_are_chosen),
         Use(WordsSettings, ("drop_outliers",), when=_are_chosen),
@@ -52,7 +59,7 @@ SKETCH = Stage(
     line="discovery",
     scope="batch",
     command="mine",
-    reads=(CODEBOOKS, WORDS, TUNING),
+    reads=(CODEBOOKS, WORDS, TUNING, BACKGROUND),
     writes=(SIGNATURES,),
     uses=(Use(MiningSettings, ("seed", "seeds", "expand")), _WEIGHT),
     revision=2,
@@ -60,16 +67,29 @@ SKETCH = Stage(
     cost="minia_spark.mining.cost:sketch",
 )
 
+PAIR = Stage(
+    name="pairs",
+    about="count what pairs of words share beyond the background",
+    line="discovery",
+    scope="collection",
+    command="mine",
+    reads=(CODEBOOKS, TUNING, BACKGROUND, WORDS),
+    writes=(PAIRS, PAIR_BATCHES),
+    uses=(Use(MiningSettings, ("seed", "seeds", "decoys")),),
+    run="minia_spark.mining.stage:pairs",
+    cost="minia_spark.mining.cost:pairs",
+)
+
 MINE = Stage(
     name="mine",
     about="mine the structures: words that keep occurring together",
     line="discovery",
     scope="collection",
-    reads=(CODEBOOKS, TUNING, SIGNATURES, WORDS, WORD_COUNTS),
+    reads=(CODEBOOKS, TUNING, BACKGROUND, SIGNATURES, PAIRS, WORDS, WORD_COUNTS),
     writes=(STRUCTURES,),
     uses=(
-        # the layout of the tables stands in table tuning
-        Use(MiningSettings, without=("tuple_size", "tables")),
+        # the way that was chosen stands in table tuning
+        Use(MiningSettings, without=("chance", "tuple_size", "tables")),
         _WEIGHT,
         *_OUTLIERS,
     ),
@@ -82,8 +102,8 @@ ROOM = Room(
     name="mining",
     about="Structures: sets of words that keep occurring together.",
     settings={"mining": MiningSettings},
-    outputs=(TUNING, SIGNATURES, STRUCTURES),
-    stages=(TUNE, SKETCH, MINE),
+    outputs=(TUNING, BACKGROUND, SIGNATURES, PAIRS, PAIR_BATCHES, STRUCTURES),
+    stages=(TUNE, SKETCH, PAIR, MINE),
     commands=(
         Command(
             "mine",
@@ -97,4 +117,4 @@ ROOM = Room(
     ),
 )
 
-__all__ = ["MINE", "ROOM", "SKETCH", "TUNE"]
+__all__ = ["MINE", "PAIR", "ROOM", "SKETCH", "TUNE"]

@@ -34,6 +34,11 @@ class Assessment:
         The same if only totals mattered.
     lift : float64 array, shape (k,)
         Support over expected support.
+    beyond : float64 array, shape (k,)
+        The expected support if the background mattered too, see :mod:`.background`; that by
+        totals where there is none.
+    lift_beyond : float64 array, shape (k,)
+        Support over that.
     q : float64 array, shape (k,)
         Estimated rate of false discoveries among the structures that are as surprising or more
         so; NaN when there are no decoys.
@@ -48,6 +53,8 @@ class Assessment:
     support: NDArray[np.int64]
     expected_support: NDArray[np.float64]
     lift: NDArray[np.float64]
+    beyond: NDArray[np.float64]
+    lift_beyond: NDArray[np.float64]
     q: NDArray[np.float64]
     stability: NDArray[np.float64]
     significant: NDArray[np.bool_]
@@ -65,6 +72,7 @@ def evaluate(
     *,
     decoy_scores: Sequence[NDArray[np.float64]],
     others: Sequence[Structures],
+    beyond: NDArray[np.float64] | None = None,
     max_q: float = 0.05,
     min_stability: float = 0.5,
 ) -> Assessment:
@@ -82,6 +90,9 @@ def evaluate(
         it, of its support there.
     others : sequence of Structures
         What other seeds gave.
+    beyond : float64 array, shape (k,), optional
+        Expected support by the background, which surprise is measured by; by default what totals
+        give.
     max_q, min_stability : float
         From where on a structure is called significant, and reproducible; 0 to 1.
 
@@ -98,9 +109,11 @@ def evaluate(
         if not 0.0 <= value <= 1.0:
             raise SettingsError(f"{name} must be within 0..1, got {value}")
     expected = expected_support(structures, chance)
+    if beyond is None:
+        beyond = expected
     q = np.full(len(structures), np.nan)
     if decoy_scores:
-        q = q_values(surprise(support, expected), decoy_scores)
+        q = q_values(surprise(support, beyond), decoy_scores)
     stable = stability(structures, others)
     significant, reproducible = q <= max_q, stable >= min_stability
     believed = 2 * significant.astype(np.int8) + (significant & reproducible)
@@ -117,6 +130,8 @@ def evaluate(
         support[order],
         expected[order],
         lift(support, expected)[order],
+        beyond[order],
+        lift(support, beyond)[order],
         q[order],
         stable[order],
         significant[order],

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from scipy.special import pdtr, pdtrik
 
 from minia_spark.base.errors import SettingsError
+from minia_spark.mining.background import Background
 from minia_spark.mining.chance import Chance, Kinds, PairKinds, numbered
 from minia_spark.mining.consensus import Consensus
 from minia_spark.mining.model import SingleLink
@@ -47,22 +48,25 @@ class Choice:
 
     Parameters
     ----------
-    tuple_size, tables : int
-        r and l.
+    tuple_size, tables : int or None
+        r and l; None where a background is mined against.
     eta : float
         Jaccard similarity of words that the tables are made for.
     chance_median, chance_high : float
         Similarity of two words by chance: the median, and what one pair in 1,000 exceeds.
     reasons : tuple of str
         The same in sentences, to be printed and recorded.
+    background : Background or None
+        What chance is beside totals.
     """
 
-    tuple_size: int
-    tables: int
+    tuple_size: int | None
+    tables: int | None
     eta: float
     chance_median: float
     chance_high: float
     reasons: tuple[str, ...]
+    background: Background | None = None
 
 
 def sample_pairs(

@@ -16,6 +16,7 @@ from scipy.special import expit, gammaln, ndtr, pdtrc
 
 from minia_spark.base.bags import Bags
 from minia_spark.mining.model import ItemRows
+from minia_spark.mining.number import number_held
 from minia_spark.smh.arrays import MalformedError
 
 __all__ = [
@@ -403,7 +404,7 @@ def _tail(
 ) -> NDArray[np.float64]:
     """Probability of more than n / 2 of n words in an image of given size: (d, n) to (d,)."""
     words = held.shape[1]
-    numbers = _number_held(held)
+    numbers = number_held(held)
     rest = sizes[:, None] - np.arange(words + 1)
     mean = sizes - held.sum(axis=1)
     variance = variances - np.sum(held * (1 - held), axis=1)
@@ -414,22 +415,6 @@ def _tail(
     joint[~possible] = numbers[~possible]
     total[~possible] = 1.0
     return np.asarray(joint[:, words // 2 + 1 :].sum(axis=1) / total)
-
-
-def _number_held(held: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Poisson-binomial distribution of each row: (d, n) to (d, n + 1).
-
-    Only positive terms are added, so small probabilities keep their relative precision.
-    """
-    rows, words = held.shape
-    numbers = np.zeros((rows, words + 1))
-    numbers[:, 0] = 1.0
-    for word in range(words):
-        success = held[:, word, None]
-        moved = numbers[:, :-1] * success
-        numbers *= 1 - success
-        numbers[:, 1:] += moved
-    return numbers
 
 
 def _binomial(

@@ -20,9 +20,10 @@ from minia_spark.base.errors import InputError, MiniaError, SettingsError
 from minia_spark.base.files import whole_file
 from minia_spark.engine.settings import Settings
 from minia_spark.mining.assess import Assessment
+from minia_spark.mining.consensus import Consensus
 from minia_spark.mining.local import LocalCollection, numbered_documents
 from minia_spark.mining.methods import link_of, sketch_of, trials_of
-from minia_spark.mining.miner import choose_tables, mine
+from minia_spark.mining.miner import choose_way, mine, mine_beyond
 from minia_spark.mining.pulse import Pulse
 from minia_spark.mining.rows import kept_of
 from minia_spark.mining.settings import MiningSettings
@@ -32,7 +33,10 @@ from minia_spark.words.settings import WordsSettings
 
 __all__ = ["COLUMNS", "mine_file"]
 
-COLUMNS = ("structure", "words", "sets", "support", "expected_support", "lift", "q", "stability")
+COLUMNS = (
+    *("structure", "words", "sets", "support", "expected_support", "lift", "expected_beyond"),
+    *("lift_beyond", "q", "stability"),
+)
 """Of the table that says how far each structure is to be believed."""
 
 _SHOWN = 10
@@ -96,23 +100,7 @@ def mine_file(
             cores=_cores(),
             progress=pulse.at,
         )
-        tuple_size, tables = mining.tuple_size, mining.tables
-        if tuple_size is None or tables is None:
-            choice = choose_tables(
-                collection, link_of(mining), tuple_size=tuple_size, tables=tables, seed=mining.seed
-            )
-            tuple_size, tables = choice.tuple_size, choice.tables
-            for reason in choice.reasons:
-                pulse.say(reason)
-        pulse.say(
-            f"Mining with {tables} tables of {tuple_size} MinHashes: the documents, the same under "
-            f"{mining.seeds} other seeds, {mining.decoys} decoys; engine {engine(1).name}, "
-            f"{collection.parallelism} cores."
-        )
-        found, sets = mine(
-            collection, sketch_of(mining, tuple_size, tables), link_of(mining), trials_of(mining)
-        )
-        pulse.say(f"{sets.mined:,} sets of words met, {len(sets):,} different ones.")
+        found = _mined(collection, mining, pulse)
     structures = found.structures
     bags = Bags(structures.offsets, structures.items, structures.frequencies)
     with _told("model", model), whole_file(model) as stream:
@@ -124,6 +112,40 @@ def mine_file(
         print(line)
     print(f"{len(found)} structures: {model}{_belief(found, mining)}")
     return 0
+
+
+def _mined(collection: LocalCollection, mining: MiningSettings, pulse: Pulse) -> Assessment:
+    tuple_size, tables, background = mining.tuple_size, mining.tables, None
+    link = link_of(mining)
+    if tuple_size is None or tables is None or mining.chance == "background":
+        choice = choose_way(
+            collection,
+            link,
+            chance=mining.chance,
+            tuple_size=tuple_size,
+            tables=tables,
+            seed=mining.seed,
+        )
+        tuple_size, tables, background = choice.tuple_size, choice.tables, choice.background
+        for reason in choice.reasons:
+            pulse.say(reason)
+    if background is not None:
+        assert isinstance(link, Consensus)
+        pulse.say(
+            f"Counting all pairs of words: in the documents, without {mining.seeds} parts of them, "
+            f"in {mining.decoys} decoys; {collection.parallelism} cores."
+        )
+        return mine_beyond(collection, background, link, trials_of(mining))[0]
+    assert tuple_size is not None
+    assert tables is not None
+    pulse.say(
+        f"Mining with {tables} tables of {tuple_size} MinHashes: the documents, the same under "
+        f"{mining.seeds} other seeds, {mining.decoys} decoys; engine {collection.engine().name}, "
+        f"{collection.parallelism} cores."
+    )
+    found, sets = mine(collection, sketch_of(mining, tuple_size, tables), link, trials_of(mining))
+    pulse.say(f"{sets.mined:,} sets of words met, {len(sets):,} different ones.")
+    return found
 
 
 def _cores() -> int:
@@ -254,7 +276,10 @@ def _table(found: Assessment) -> str:
     rows = csv.writer(text)
     rows.writerow(COLUMNS)
     for number in range(len(found)):
-        values = (found.expected_support, found.lift, found.q, found.stability)
+        values = (
+            *(found.expected_support, found.lift, found.beyond, found.lift_beyond),
+            *(found.q, found.stability),
+        )
         rows.writerow(
             [
                 number,

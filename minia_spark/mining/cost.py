@@ -2,10 +2,11 @@
 
 from minia_spark.codebook.cost import ROW_SECONDS, words_of
 from minia_spark.engine.cost import Cost, Sizes
+from minia_spark.mining.excess import MOST_WORDS
 from minia_spark.mining.settings import MiningSettings
 from minia_spark.words.cost import occurrences
 
-__all__ = ["SPAN_BYTES", "mine", "sketch", "tune"]
+__all__ = ["SPAN_BYTES", "mine", "pairs", "sketch", "tune"]
 
 SPAN_BYTES = 128 << 20
 """Of minima that a task holds at a time."""
@@ -17,6 +18,7 @@ _IMAGES_A_PIECE = 20_000  # of a shuffled collection
 _MINIMUM = 0.5  # an occurrence under one permutation
 _GROUPED = 1_200.0  # an item in a hash table
 _SHUFFLED = 12_000.0  # an occurrence in a decoy
+_FITTED = 400.0  # a word of an image, when the numbers of the image are fitted
 _COUNTED = 2_000.0  # an occurrence: pairs that it is in, structures that it supports
 
 
@@ -59,6 +61,25 @@ def sketch(sizes: Sizes) -> Cost:
         written_bytes=_signature_bytes(sizes) * trials,
         task_bytes=_IMAGES_A_TASK * a_piece + 3 * min(_signature_bytes(sizes), SPAN_BYTES),
         because="codebook.size x mining.tuple_size x mining.tables x 4 x (1 + mining.seeds) bytes",
+    )
+
+
+def pairs(sizes: Sizes) -> Cost:
+    """Return what counting all pairs takes; nothing where there are too many words."""
+    words = words_of(sizes)
+    if words > MOST_WORDS:
+        return Cost(tasks=1, core_seconds=0.0, driver_seconds=0.1, because="no work")
+    mining = sizes.settings.of(MiningSettings)
+    parts = 2 + mining.decoys
+    sums = 4.0 * words * words
+    work = sizes.images * words * (words / 2 + _FITTED) * parts * sizes.rates.product
+    return Cost(
+        tasks=max(sizes.cores, -(-sizes.images // _IMAGES_A_TASK)),
+        core_seconds=work + sizes.images * ROW_SECONDS,
+        driver_seconds=0.5,
+        written_bytes=sums * (2 + mining.seeds + mining.decoys),
+        task_bytes=_IMAGES_A_TASK * 12 * occurrences(sizes) / max(1, sizes.images) + 6 * sums,
+        because="pairs of words x (2 + mining.seeds + mining.decoys) x 8 bytes",
     )
 
 

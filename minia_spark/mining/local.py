@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import itertools
+import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
@@ -13,9 +14,11 @@ from numpy.typing import NDArray
 
 from minia_spark.base.bags import Bags
 from minia_spark.base.errors import InputError
+from minia_spark.mining.background import Background, fit_background, in_sample
 from minia_spark.mining.chance import Totals
+from minia_spark.mining.excess import Parts, numbers_of, sum_part
 from minia_spark.mining.miner import Counter, Progress, Sketch, Trials
-from minia_spark.mining.shuffle import bags_of, decoy
+from minia_spark.mining.shuffle import decoy
 from minia_spark.smh.arrays import Documents, SetList
 from minia_spark.smh.engine import Engine
 from minia_spark.smh.hashing import DEFAULT_SEED
@@ -95,11 +98,45 @@ class LocalCollection:
         self.progress: Progress = progress or (lambda _what, _done, _all: None)
         self._kept: dict[int | None, list[Documents]] = {}
         self._room = _KEPT_ENTRIES
+        self._fitted: dict[Background, list[NDArray[np.int32]]] = {}
+        self._lock = threading.Lock()
 
     def totals(self) -> Totals:
         """Count in how many documents every word is, and how many words the documents have."""
         self.progress("documents counted", 0, 0)
         return Totals.sum(map(Totals.of, self.pieces(None)))
+
+    def background(self, images: int) -> Background:
+        """Fit a background to a sample of the documents."""
+        words = self.totals().words
+        held = [
+            piece.take(in_sample(piece.keys, images, len(words))) for piece in self.pieces(None)
+        ]
+        none = np.zeros(0, dtype=np.uint32)
+        sample = Documents.concatenate([Documents(none, np.zeros(1, np.int64), none, none), *held])
+        return fit_background(sample, words, progress=self.progress)
+
+    def excess(self, background: Background, parts: Parts) -> Callable[[int], NDArray[np.int64]]:
+        """Sum the parts, all at once."""
+
+        def summed(part: int) -> NDArray[np.int64]:
+            words = len(background.words)
+            total = np.zeros(words * (words - 1) // 2, dtype=np.int64)
+            for piece, numbers in zip(self.pieces(None), self._numbers(background), strict=True):
+                total += sum_part(piece, numbers, background, part, parts)
+            return total
+
+        sums = self.each("pairs of words, collections counted", summed, range(len(parts)), 0)
+        return sums.__getitem__
+
+    def _numbers(self, background: Background) -> Iterator[NDArray[np.int32]]:
+        """Yield the numbers of each piece, fitted once."""
+        with self._lock:
+            if background not in self._fitted:
+                self._fitted[background] = [
+                    numbers_of(piece, background) for piece in self.pieces(None)
+                ]
+        yield from self._fitted[background]
 
     def sets(self, sketch: Sketch, trials: Trials) -> list[SetList]:
         """Mine the documents for each seed, then each decoy."""
@@ -130,7 +167,8 @@ class LocalCollection:
 
         def tally(item: tuple[int, Counter]) -> NDArray[np.int64]:
             number, counter = item
-            total = counter(Bags(np.zeros(1, np.int64), *np.zeros((2, 0), np.uint32)))
+            none = np.zeros(0, dtype=np.uint32)
+            total = counter(Documents(none, np.zeros(1, np.int64), none, none))
             with ThreadPoolExecutor(parts) as pool:
                 for piece in self.pieces(number - 1 if number else None):
                     total = sum(pool.map(counter, _parts(piece, parts)), start=total)
@@ -182,11 +220,16 @@ class LocalCollection:
             yield decoy(documents, seed=self._seed, number=number, piece=piece)
 
 
-def _parts(documents: Documents, count: int) -> Iterator[Bags]:
+def _parts(documents: Documents, count: int) -> Iterator[Documents]:
     """Cut a piece into parts of about as many documents."""
-    bags = bags_of(documents)
     bounds = np.linspace(0, len(documents), count + 1).astype(int).tolist()
     for start, stop in itertools.pairwise(bounds):
         offsets = documents.offsets[start : stop + 1]
         part = slice(offsets[0], offsets[-1])
-        yield Bags(offsets - offsets[0], bags.items[part], bags.counts[part])
+        counts = documents.frequencies
+        yield Documents(
+            documents.keys[start:stop],
+            offsets - offsets[0],
+            documents.items[part],
+            None if counts is None else counts[part],
+        )

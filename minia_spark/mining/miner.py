@@ -3,22 +3,27 @@
 Where the documents are is a :class:`Collection`'s business: a corpus file on this machine
 (:mod:`.local`) or a table that Spark reads (:mod:`.spark`). A collection shuffles itself into
 decoys, mines sets, and counts over its documents; everything else is here and in the kernels.
+
+There are two ways. Where totals explain how words are together but for the patterns, hash tables
+propose what to look at (:func:`mine`). Where images differ in broad ways, or hold many words, all
+pairs of words are counted against a background (:func:`mine_beyond`, see :mod:`.background`).
 """
 
 from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Protocol, TypeAlias, TypeVar
+from dataclasses import dataclass, replace
+from typing import Literal, Protocol, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from minia_spark.base.bags import Bags
 from minia_spark.base.errors import SettingsError
+from minia_spark.base.ragged import offsets_of, row_numbers
 from minia_spark.mining.assess import Assessment, evaluate
 from minia_spark.mining.auto import Choice, choose, sample_pairs
+from minia_spark.mining.background import Background
 from minia_spark.mining.chance import Totals, expected_support
 from minia_spark.mining.consensus import (
     Consensus,
@@ -28,11 +33,25 @@ from minia_spark.mining.consensus import (
     link_words,
     plausible_pairs,
 )
-from minia_spark.mining.model import SingleLink, Structures, build_structures
+from minia_spark.mining.excess import (
+    MOST_WORDS,
+    Parts,
+    Support,
+    count_support,
+    link_by_excess,
+)
+from minia_spark.mining.model import (
+    SingleLink,
+    Structures,
+    build_structures,
+    order_of,
+    ordered_structures,
+)
 from minia_spark.mining.overlap import StructureIndex
 from minia_spark.mining.pairs import WordPairs, meetings_of_pairs, shared_documents
+from minia_spark.mining.shuffle import bags_of
 from minia_spark.mining.significance import surprise
-from minia_spark.smh.arrays import Links, SetList
+from minia_spark.smh.arrays import Documents, Links, SetList
 from minia_spark.smh.engine import Engine
 from minia_spark.smh.hashing import DEFAULT_SEED
 
@@ -42,17 +61,21 @@ __all__ = [
     "Progress",
     "Sketch",
     "Trials",
-    "choose_tables",
+    "choose_way",
     "mine",
+    "mine_beyond",
 ]
 
 _STEP = 0x9E3779B9
 """2**32 over the golden ratio, odd: the seeds of 2**32 runs are all different."""
 
+_MANY_WORDS = 50
+"""In images of so many words, nearly all pairs meet in the hash tables anyway."""
+
 _Work = TypeVar("_Work")
 _Result = TypeVar("_Result")
 
-Counter: TypeAlias = Callable[[Bags], NDArray[np.int64]]
+Counter: TypeAlias = Callable[[Documents], NDArray[np.int64]]
 """Counts something of documents, an array of always the same shape (n,); counts of parts add up."""
 
 Progress: TypeAlias = Callable[[str, int, int], None]
@@ -142,6 +165,12 @@ class Collection(Protocol):
     def sets(self, sketch: Sketch, trials: Trials) -> list[SetList]:
         """Mine: the documents for each of :meth:`Trials.seeds_of_images`, then each decoy."""
 
+    def background(self, images: int) -> Background:
+        """Fit a background to a sample of so many documents in all, see :mod:`.background`."""
+
+    def excess(self, background: Background, parts: Parts) -> Callable[[int], NDArray[np.int64]]:
+        """Return what gives the sums of a part, see :func:`minia_spark.mining.excess.sum_part`."""
+
     def tallies(
         self, what: str, counters: Sequence[Counter | None]
     ) -> list[NDArray[np.int64] | None]:
@@ -157,21 +186,25 @@ class Collection(Protocol):
         """
 
 
-def choose_tables(
+def choose_way(
     collection: Collection,
     link: Consensus | SingleLink,
     *,
+    chance: Literal["auto", "totals", "background"] = "auto",
     tuple_size: int | None = None,
     tables: int | None = None,
     seed: int = DEFAULT_SEED,
 ) -> Choice:
-    """Choose tuple size and number of tables for a collection.
+    """Choose how a collection is mined: against a background, or by which hash tables.
 
     Parameters
     ----------
     collection : Collection
         Its decoy 0 shows what chance does.
     link : Consensus or SingleLink
+    chance : {"auto", "totals", "background"}
+        What is known of chance. ``auto``: a background where images differ in broad ways or hold
+        many words, and the words are not too many; hash tables that are set are used in any case.
     tuple_size, tables : int, optional
         What is not to be chosen but taken as it is.
     seed : int
@@ -184,14 +217,54 @@ def choose_tables(
     Raises
     ------
     SettingsError
-        When a parameter is out of range.
+        When a parameter is out of range, or a background is asked for and cannot be.
     """
-    chance = collection.totals().chance()
-    pairs = sample_pairs(chance.words, seed=seed)
+    totals = collection.totals()
+    reasons: tuple[str, ...] = ()
+    if chance != "totals":
+        wrong = _no_background(totals, link)
+        if chance == "background" and wrong:
+            raise SettingsError(f"mining.chance: background is not possible, as {wrong}")
+        if not wrong and (chance == "background" or (tuple_size, tables) == (None, None)):
+            background = collection.background(int(totals.image_counts.sum()))
+            words = float(totals.image_sizes @ totals.image_counts / totals.image_counts.sum())
+            reasons = (_why(background, words),)
+            if chance == "background" or background.rank or words >= _MANY_WORDS:
+                return Choice(None, None, np.nan, np.nan, np.nan, reasons, background)
+    fitted = totals.chance()
+    pairs = sample_pairs(fitted.words, seed=seed)
     counter = functools.partial(shared_documents, pairs=pairs)
     _, shared = collection.tallies("similarity by chance", [None, counter])
     assert shared is not None
-    return choose(chance, pairs, shared, link, tuple_size=tuple_size, tables=tables)
+    choice = choose(fitted, pairs, shared, link, tuple_size=tuple_size, tables=tables)
+    return replace(choice, reasons=(*reasons, *choice.reasons))
+
+
+def _no_background(totals: Totals, link: Consensus | SingleLink) -> str:
+    """Say why there can be no background; empty when there can be."""
+    if not isinstance(link, Consensus):
+        return "only consensus mines against one (mining.link)"
+    if len(totals.words) > MOST_WORDS:
+        return (
+            f"there are {len(totals.words):,} words, and the pairs of at most {MOST_WORDS:,} "
+            "are counted"
+        )
+    return "" if len(totals.words) > 1 else "there are no words"
+
+
+def _why(background: Background, words: float) -> str:
+    spread = background.spreads
+    told = f"An image holds {words:.0f} words on average. "
+    if not background.rank:
+        return (
+            f"{told}Totals explain how often two words are together: the spread of what is left "
+            f"is {spread[0]:.2f}, where chance alone gives 1."
+        )
+    return (
+        f"{told}Images differ in {background.rank} broad ways: the spread of what two words share "
+        f"beyond chance is {spread[0]:.2f} by totals alone and {background.spread:.2f} with the "
+        "background, where chance alone gives 1."
+    )
 
 
 def mine(
@@ -231,7 +304,8 @@ def mine(
         found = _by_single_link(collection, sets, link, trials.seed)
     judged = [found[0], *found[1 + trials.seeds :]]
     counters = [
-        functools.partial(_support, StructureIndex(one)) if len(one) else None for one in judged
+        functools.partial(_support, index=StructureIndex(one)) if len(one) else None
+        for one in judged
     ]
     supports = [
         np.zeros(0, dtype=np.int64) if support is None else support
@@ -253,8 +327,114 @@ def mine(
     return assessment, sets[0]
 
 
-def _support(index: StructureIndex, bags: Bags) -> NDArray[np.int64]:
-    return index.search(bags).support
+def _support(documents: Documents, index: StructureIndex) -> NDArray[np.int64]:
+    return index.search(bags_of(documents)).support
+
+
+def mine_beyond(
+    collection: Collection,
+    background: Background,
+    consensus: Consensus,
+    trials: Trials,
+    *,
+    kept: NDArray[np.bool_] | None = None,
+) -> tuple[Assessment, float]:
+    """Mine a collection for what is beyond its background, with decoys and left-out images.
+
+    Parameters
+    ----------
+    collection : Collection
+    background : Background
+    consensus : Consensus
+    trials : Trials
+        Where other seeds look at the same images under other hash functions, here each leaves
+        out another part of the images: one in ``seeds + 1``.
+    kept : bool array, shape (v,), optional
+        Words of the background that are mined; all by default.
+
+    Returns
+    -------
+    assessment : Assessment
+        A structure's ``sets`` is its support, and the frequency of a word the number of images of
+        the structure that hold it.
+    spread : float
+        What the background leaves, see :func:`minia_spark.mining.background.spread_of`.
+
+    Raises
+    ------
+    SettingsError
+        When a parameter is out of range.
+    MiniaError
+        When an engine fails.
+    """
+    totals = collection.totals()
+    chance, images = totals.chance(), int(totals.image_counts.sum())
+    parts = Parts(1 + trials.seeds, trials.decoys, trials.seed)
+    sums = collection.excess(background, parts)
+    variances = sums(0)
+    folds = [sums(1 + fold) for fold in range(parts.folds)]
+    every = np.asarray(np.sum(folds, axis=0, dtype=np.int64))
+    share = (parts.folds - 1) / parts.folds
+    fewer = np.rint(variances * share).astype(np.int64), round(images * share)
+    looks = parts.folds + parts.decoys
+    found: list[Structures] = []
+    spreads = []
+    for number in range(looks):
+        collection.progress("collections looked at for structures", number, looks)
+        if number == 0:
+            excess, wide, seen = every, variances, images
+        elif number < parts.folds:
+            excess, (wide, seen) = every - folds[number], fewer
+        else:
+            excess, wide, seen = sums(1 + number), variances, images
+        links, spread = link_by_excess(background, excess, wide, consensus, images=seen, kept=kept)
+        groups = grow(
+            links,
+            density=consensus.density,
+            progress=functools.partial(collection.progress, "strong links looked at"),
+        )
+        found.append(_unmeasured(groups))
+        spreads.append(spread)
+    judged = [found[0], *found[parts.folds :]]
+    counter = functools.partial(count_support, background=background, parts=parts, judged=judged)
+    (counts,) = collection.tallies("support", [counter])
+    assert counts is not None
+    supports = Support.of_counts(counts, judged)
+    scores = [surprise(own.support, own.expected) for own in supports]
+    structures, order = _measured(found[0], supports[0])
+    assessment = evaluate(
+        structures,
+        supports[0].support[order],
+        chance,
+        beyond=supports[0].expected[order],
+        decoy_scores=scores[1:],
+        others=found[1 : parts.folds],
+        max_q=trials.max_q,
+        min_stability=trials.min_stability,
+    )
+    return assessment, spreads[0]
+
+
+def _unmeasured(groups: list[NDArray[np.uint32]]) -> Structures:
+    """Return groups of words as structures of which nothing is counted yet."""
+    items = np.concatenate([np.zeros(0, dtype=np.uint32), *groups])
+    sizes = np.array([len(group) for group in groups], dtype=np.int64)
+    ones = np.ones(len(items), dtype=np.uint32)
+    return Structures(offsets_of(sizes), items, ones, np.zeros(len(groups), dtype=np.int64))
+
+
+def _measured(structures: Structures, support: Support) -> tuple[Structures, NDArray[np.int64]]:
+    """Give structures their counts and their order; return also where each one was."""
+    rows = row_numbers(structures.offsets)
+    frequencies = np.maximum(1, support.frequencies)
+    order = np.lexsort((structures.items, -frequencies, rows))
+    counted = Structures(
+        structures.offsets,
+        structures.items[order],
+        frequencies[order].astype(np.uint32),
+        support.support,
+    )
+    return ordered_structures(counted), order_of(counted)
 
 
 def _by_consensus(

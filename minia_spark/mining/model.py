@@ -26,6 +26,7 @@ __all__ = [
     "build_structures",
     "cross_recall",
     "incidence",
+    "order_of",
     "ordered_structures",
 ]
 
@@ -157,14 +158,20 @@ def build_structures(sets: SetList, links: Links, *, min_cluster_size: int = 3) 
     )
 
 
-def ordered_structures(found: Structures) -> Structures:
-    """Bring structures into their order; big-endian bytes compare as the lists of items do."""
+def order_of(found: Structures) -> NDArray[np.int64]:
+    """Return where each structure in its order stands now: int64 array, shape (k,)."""
+    # big-endian bytes compare as the lists of items do
     lists = [
         found.items[start:end].astype(">u4").tobytes()
         for start, end in zip(found.offsets[:-1], found.offsets[1:], strict=True)
     ]
     keys = list(zip((-found.sets).tolist(), (-found.sizes).tolist(), lists, strict=True))
-    rank = np.array(sorted(range(len(found)), key=keys.__getitem__), dtype=np.int64)
+    return np.array(sorted(range(len(found)), key=keys.__getitem__), dtype=np.int64)
+
+
+def ordered_structures(found: Structures) -> Structures:
+    """Bring structures into their order."""
+    rank = order_of(found)
     offsets, places = positions_of_rows(found.offsets, rank)
     return Structures(offsets, found.items[places], found.frequencies[places], found.sets[rank])
 

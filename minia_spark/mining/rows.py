@@ -20,11 +20,13 @@ from numpy.typing import NDArray
 from minia_spark.base.arrow import binary_block, from_lists, to_lists
 from minia_spark.base.bags import Bags
 from minia_spark.base.ragged import offsets_of, row_numbers
+from minia_spark.mining.background import Background
 from minia_spark.smh.arrays import Documents, SetList, Signatures
 from minia_spark.smh.hashing import document_key
 from minia_spark.smh.sets import canonical_sets
 
 __all__ = [
+    "background_of_rows",
     "bags_of_words",
     "documents_of_words",
     "groups_of_rows",
@@ -32,6 +34,7 @@ __all__ = [
     "kept_of",
     "labelled",
     "merge_sorted_rows",
+    "rows_of_background",
     "rows_of_documents",
     "rows_of_sets",
     "rows_of_signatures",
@@ -107,6 +110,39 @@ def rows_of_documents(image_ids: pa.Array, documents: Documents) -> Iterator[pa.
                 "weights": from_lists(counts[part].astype(np.int32), offsets - offsets[0]),
             }
         )
+
+
+def rows_of_background(background: Background) -> Iterator[pa.RecordBatch]:
+    """Yield a background as rows, a word each."""
+    rows, rank = background.loadings.shape
+    offsets = np.arange(rows + 1, dtype=np.int64) * rank
+    spreads = [background.spreads.tolist()] * rows
+    for start in range(0, rows, _ROWS_AT_ONCE):
+        part = slice(start, start + _ROWS_AT_ONCE)
+        own = offsets[start : start + _ROWS_AT_ONCE + 1]
+        yield pa.RecordBatch.from_pydict(
+            {
+                "word": pa.array(background.words[part].astype(np.int64)),
+                "logit": pa.array(background.offsets[part]),
+                "loadings": from_lists(background.loadings[part].ravel(), own - own[0]),
+                "spreads": pa.array(spreads[part], pa.list_(pa.float64())),
+            }
+        )
+
+
+def background_of_rows(batches: Sequence[pa.RecordBatch]) -> Background:
+    """Return the background that rows hold, in any order; none gives one without words."""
+    if not sum(batch.num_rows for batch in batches):
+        none = np.zeros(0, np.int32)
+        return Background(none.astype(np.uint32), none, none.reshape(0, 0), np.zeros(1))
+    table = pa.Table.from_batches(batches).sort_by("word").combine_chunks()
+    loadings, _ = to_lists(table["loadings"].combine_chunks())
+    return Background(
+        table["word"].to_numpy().astype(np.uint32),
+        table["logit"].to_numpy().astype(np.int32),
+        loadings.astype(np.int32).reshape(table.num_rows, -1),
+        np.array(table["spreads"][0].as_py()),
+    )
 
 
 def labelled(batch: pa.RecordBatch, **numbers: int) -> pa.RecordBatch:

@@ -32,6 +32,14 @@ class MiningSettings(StageSettings):
         "when they share more images than chance explains; single: sets that overlap are "
         "chained, as in the reference program.",
     )
+    chance: Literal["auto", "totals", "background"] = Field(
+        "auto",
+        description="Consensus: what explains that words are together. totals: how frequent words "
+        "are and how many an image holds; hash tables propose what is looked at. background: also "
+        "in what broad ways images differ, such as size and brightness; all pairs of up to 4,096 "
+        "words are counted. auto: a background where totals are not enough or images hold many "
+        "words, unless tuple_size or tables are set.",
+    )
     tuple_size: int | None = Field(
         None,
         ge=1,
@@ -58,7 +66,8 @@ class MiningSettings(StageSettings):
     min_lift: float = Field(
         2.0,
         ge=1,
-        description="Consensus: linked words share this many times the images that chance gives.",
+        description="Consensus: linked words share this many times the images that totals explain; "
+        "not against a background, whose own spread tells what counts.",
     )
     density: float = Field(
         0.5,
@@ -91,7 +100,8 @@ class MiningSettings(StageSettings):
         3,
         ge=0,
         le=100,
-        description="Other seeds that are mined too: stability comes from them. 0: none.",
+        description="Other seeds that are mined too; against a background, how often a part of the "
+        "images is left out: stability comes from them. 0: none.",
     )
     max_q: float = Field(
         0.05, ge=0, le=1, description="A structure is significant up to this q-value."

@@ -11,12 +11,13 @@ from __future__ import annotations
 import functools
 import itertools
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Literal, TypeVar
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.dataset as ds
 from numpy.typing import NDArray
 from pyspark import SparkFiles, StorageLevel
 from pyspark.sql import DataFrame
@@ -29,20 +30,22 @@ from pyspark.sql.types import (
     StructType,
 )
 
-from minia_spark.base.bags import Bags
 from minia_spark.codebook.tables import CODEBOOKS
 from minia_spark.engine.context import Context
+from minia_spark.mining.background import Background, fit_background, in_sample
 from minia_spark.mining.chance import Totals
 from minia_spark.mining.cost import SPAN_BYTES
+from minia_spark.mining.excess import Parts, numbers_of, sum_part
 from minia_spark.mining.miner import Counter, Sketch, Trials
 from minia_spark.mining.pulse import Pulse
 from minia_spark.mining.rows import (
-    bags_of_words,
+    background_of_rows,
     documents_of_words,
     groups_of_rows,
     joined_tables,
     labelled,
     merge_sorted_rows,
+    rows_of_background,
     rows_of_documents,
     rows_of_sets,
     rows_of_signatures,
@@ -53,9 +56,10 @@ from minia_spark.mining.rows import (
 )
 from minia_spark.mining.settings import MiningSettings
 from minia_spark.mining.shuffle import decoy
-from minia_spark.mining.tables import SIGNATURES
-from minia_spark.smh.arrays import SetList
+from minia_spark.mining.tables import BACKGROUND, PAIRS, SIGNATURES
+from minia_spark.smh.arrays import Documents, SetList
 from minia_spark.smh.engine import Engine, get_engine
+from minia_spark.smh.hashing import document_key
 from minia_spark.words.tables import WORDS
 
 __all__ = ["SparkCollection"]
@@ -87,7 +91,8 @@ _DONE_HERE = 1 << 21
 Batches = Iterator[pa.RecordBatch]
 _Work = TypeVar("_Work")
 _Result = TypeVar("_Result")
-_NONE = Bags(np.zeros(1, np.int64), *np.zeros((2, 0), np.uint32))
+_NO_WORD = np.zeros(0, np.uint32)
+_NONE = Documents(_NO_WORD, np.zeros(1, np.int64), _NO_WORD, _NO_WORD)
 
 
 class SparkCollection:
@@ -103,6 +108,8 @@ class SparkCollection:
         Words that are mined; all by default.
     by_size : bool
         Words weigh as much as their features are large, not as many as they are.
+    batches : collection of str, optional
+        Only the images of these; all by default.
 
     Notes
     -----
@@ -117,8 +124,10 @@ class SparkCollection:
         decoys: int = 0,
         kept: NDArray[np.bool_] | None = None,
         by_size: bool = False,
+        batches: Collection[str | None] | None = None,
     ) -> None:
         self._by_size = by_size
+        self._batches = batches
         self._context = context
         self._mining = mining
         self._count = decoys
@@ -146,14 +155,14 @@ class SparkCollection:
     def _images(self) -> DataFrame:
         """The images as documents, in partitions for long tasks."""
         column = "sizes" if self._by_size else "counts"
-        words = self._context.read(WORDS).select(
+        words = self._context.read(WORDS, batches=self._batches).select(
             F.lit(0).alias("collection"), "image_id", "words", F.col(column).alias("weights")
         )
         return words.coalesce(self._tasks)
 
     @property
     def _rows(self) -> int:
-        return self._context.rows(WORDS)
+        return self._context.rows(WORDS, batches=self._batches)
 
     @property
     def _tasks(self) -> int:
@@ -236,7 +245,7 @@ class SparkCollection:
                 counter = shared.value[collection]
                 assert counter is not None
                 total = sum(
-                    (counter(bags_of_words(rows, "weights", kept=kept)) for rows in group),
+                    (counter(documents_of_words([rows], kept=kept)) for rows in group),
                     start=_ZERO,
                 )
                 for block, start in enumerate(range(0, len(total), _COUNTS_A_ROW)):
@@ -267,6 +276,76 @@ class SparkCollection:
         with context.progress.spark_jobs(context.spark.sparkContext, f"{context.title}: {what}"):
             batches: list[pa.RecordBatch] = frame.toArrow().to_batches()
         return batches
+
+    # ---------------------------------------------------------------------------- the background
+
+    def background(self, images: int) -> Background:
+        """Fit a background to a sample of the images, in one task."""
+        words = self._words
+        names = np.arange(words, dtype=np.uint32)
+
+        def choose(batches: Batches) -> Batches:
+            for batch in batches:
+                keys = np.array([document_key(i) for i in batch["image_id"].to_pylist()], np.uint32)
+                yield batch.filter(pa.array(in_sample(keys, images, words)))
+
+        def fit(batches: Batches) -> Batches:
+            sample = documents_of_words(batches)
+            yield from rows_of_background(fit_background(sample, names))
+
+        rows = self._images.drop("collection")
+        chosen = rows.mapInArrow(choose, rows.schema).repartition(1)
+        fitted = chosen.sortWithinPartitions("image_id").mapInArrow(fit, BACKGROUND.schema())
+        return background_of_rows(self._collected("background", fitted))
+
+    def sum_excess(self, background: Background, parts: Parts) -> DataFrame:
+        """Return the sums of the images, those of every partition: (part, block, sums)."""
+        shared = self._context.spark.sparkContext.broadcast(background)
+
+        def run(batches: Batches) -> Batches:
+            documents = documents_of_words(batches)
+            if not len(documents):
+                return
+            own = shared.value
+            numbers = numbers_of(documents, own)
+            for part in range(len(parts)):
+                sums = sum_part(documents, numbers, own, part, parts)
+                for block, start in enumerate(range(0, len(sums), _COUNTS_A_ROW)):
+                    row = {"sums": [sums[start : start + _COUNTS_A_ROW].tobytes()]}
+                    yield labelled(pa.RecordBatch.from_pydict(row), part=part, block=block)
+
+        return self._images.mapInArrow(run, PAIRS.schema())
+
+    def added_excess(self, frames: Sequence[DataFrame]) -> DataFrame:
+        """Add up sums, of partitions or of batches."""
+        keys = ("part", "block")
+        every = functools.reduce(DataFrame.unionByName, frames)
+        placed = every.repartition(2 * self.parallelism, *keys).sortWithinPartitions(*keys)
+
+        def add(batches: Batches) -> Batches:
+            for (part, block), group in groups_of_rows(batches, *keys):
+                total = sum((_sum_of_rows(rows, "sums") for rows in group), start=_ZERO)
+                row = pa.RecordBatch.from_pydict({"sums": [total.tobytes()]})
+                yield labelled(row, part=part, block=block)
+
+        return placed.mapInArrow(add, PAIRS.schema())
+
+    def excess(self, background: Background, parts: Parts) -> Callable[[int], NDArray[np.int64]]:
+        """Return what reads the sums of a part from table ``pairs``."""
+        words = len(background.words)
+
+        def read(part: int) -> NDArray[np.int64]:
+            assert part < len(parts)
+            total = np.zeros(words * (words - 1) // 2, dtype=np.int64)
+            where = ds.field("part") == part
+            for batch in self._context.rows_here(PAIRS, ["block", "sums"], where):
+                blocks = batch["block"].to_pylist()
+                for block, value in zip(blocks, batch["sums"], strict=True):
+                    sums = np.frombuffer(value.as_buffer(), np.int64)
+                    total[block * _COUNTS_A_ROW :][: len(sums)] = sums
+            return total
+
+        return read
 
     # ---------------------------------------------------------------------------- sketches, sets
 
@@ -390,10 +469,10 @@ class _Ranges:
         self.spans = [ranges[start : start + step] for start in range(0, len(ranges), step)]
 
 
-def _totals(bags: Bags, *, words: int) -> NDArray[np.int64]:
+def _totals(documents: Documents, *, words: int) -> NDArray[np.int64]:
     """Images of each word, then images of each number of words from 0 on."""
-    of_words = np.bincount(bags.items, minlength=words)
-    of_sizes = np.bincount(np.diff(bags.offsets), minlength=words + 1)
+    of_words = np.bincount(documents.items, minlength=words)
+    of_sizes = np.bincount(np.diff(documents.offsets), minlength=words + 1)
     return np.concatenate([of_words, of_sizes]).astype(np.int64)
 
 
@@ -416,8 +495,8 @@ def _added(batches: Batches) -> Batches:
 _ZERO = np.zeros((), dtype=np.int64)
 
 
-def _sum_of_rows(rows: pa.RecordBatch) -> NDArray[np.int64]:
+def _sum_of_rows(rows: pa.RecordBatch, column: str = "counts") -> NDArray[np.int64]:
     values: Iterable[NDArray[np.int64]] = (
-        np.frombuffer(value.as_buffer(), np.int64) for value in rows["counts"]
+        np.frombuffer(value.as_buffer(), np.int64) for value in rows[column]
     )
     return sum(values, start=_ZERO)

@@ -102,6 +102,17 @@ class Documents:
             np.concatenate(frequencies) if len(frequencies) == len(batches) else None,
         )
 
+    def take(self, kept: NDArray[np.bool_]) -> Documents:
+        """Return the documents for which `kept`, shape (n,), is true."""
+        sizes = np.diff(self.offsets)
+        items = np.repeat(kept, sizes)
+        return Documents(
+            self.keys[kept],
+            offsets_of(sizes[kept]),
+            self.items[items],
+            None if self.frequencies is None else self.frequencies[items],
+        )
+
     def require(self, *, expand: bool) -> None:
         """Refuse documents that lack what an option needs.
 
