@@ -20,9 +20,8 @@ from minia_spark.base.errors import InputError, MiniaError, SettingsError
 from minia_spark.base.files import whole_file
 from minia_spark.engine.settings import Settings
 from minia_spark.mining.assess import Assessment
-from minia_spark.mining.consensus import Consensus
 from minia_spark.mining.local import LocalCollection, numbered_documents
-from minia_spark.mining.methods import link_of, sketch_of, trials_of
+from minia_spark.mining.methods import consensus_of, link_of, sketch_of, trials_of
 from minia_spark.mining.miner import choose_way, mine, mine_beyond
 from minia_spark.mining.pulse import Pulse
 from minia_spark.mining.rows import kept_of
@@ -130,11 +129,11 @@ def _mined(collection: LocalCollection, mining: MiningSettings, pulse: Pulse) ->
         for reason in choice.reasons:
             pulse.say(reason)
     if background is not None:
-        assert isinstance(link, Consensus)
         pulse.say(
             f"Counting all pairs of words: in the documents, without {mining.seeds} parts of them, "
             f"in {mining.decoys} decoys; {collection.parallelism} cores."
         )
+        link = consensus_of(mining, beyond=True)
         return mine_beyond(collection, background, link, trials_of(mining))[0]
     assert tuple_size is not None
     assert tables is not None

@@ -39,6 +39,7 @@ _CELLS = 1 << 20
 _STRENGTH = 1 << 20
 _DECOY = 0x9E3779B97F4A7C15
 _FOLD = np.uint32(0x85EBCA6B)
+_LEFT_OUT = 8
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,8 @@ class Parts:
     """What is summed, part by part.
 
     Part 0 is the variances; 1 to `folds` are the images, divided by chance, so that a collection
-    without one of the folds is known too; the rest are the decoys, all images of each.
+    without one of the folds is known too (an eighth of the images, of many folds less; what is
+    left is in the first); the rest are the decoys, all images of each.
 
     Parameters
     ----------
@@ -64,6 +66,11 @@ class Parts:
         """Return the number of parts."""
         return 1 + self.folds + self.decoys
 
+    @property
+    def share_left(self) -> float:
+        """Share of the images that is left without a fold, other than the first."""
+        return 1 - 1 / max(_LEFT_OUT, self.folds)
+
     def seed_of(self, decoy: int) -> int:
         """Return the seed of a decoy, 0 to 2**64 - 1."""
         return (self.seed + (decoy + 1) * _DECOY) % 2**64
@@ -76,7 +83,9 @@ def upper_pairs(words: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
 
 
 def _folds_of(keys: NDArray[np.uint32], folds: int) -> NDArray[np.uint32]:
-    return fmix32(keys ^ _FOLD) % np.uint32(folds)
+    """Return the fold of each image: an eighth of them in each, the rest in fold 0."""
+    drawn = fmix32(keys ^ _FOLD) % np.uint32(max(_LEFT_OUT, folds))
+    return np.where(drawn < folds, drawn, np.uint32(0))
 
 
 def _pieces(documents: Documents, words: int) -> Iterator[tuple[slice, Documents]]:

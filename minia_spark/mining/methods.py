@@ -7,7 +7,10 @@ from minia_spark.mining.miner import Sketch, Trials
 from minia_spark.mining.model import SingleLink
 from minia_spark.mining.settings import MiningSettings
 
-__all__ = ["link_of", "sketch_of", "trials_of"]
+__all__ = ["consensus_of", "link_of", "sketch_of", "trials_of"]
+
+_PARTNERS, _PARTNERS_BEYOND = 0.1, 1.0
+"""Hash tables propose pairs, so that few of those that are tested are there by chance."""
 
 
 def sketch_of(settings: MiningSettings, tuple_size: int, tables: int) -> Sketch:
@@ -18,18 +21,21 @@ def sketch_of(settings: MiningSettings, tuple_size: int, tables: int) -> Sketch:
 def link_of(settings: MiningSettings) -> Consensus | SingleLink:
     """Return how sets become structures."""
     if settings.link == "consensus":
-        return Consensus(
-            settings.partners_by_chance,
-            settings.pairs_by_chance,
-            settings.min_lift,
-            settings.density,
-        )
+        return consensus_of(settings, beyond=False)
     return SingleLink(
         settings.cluster_tuple_size,
         settings.cluster_tables,
         settings.overlap,
         settings.min_cluster_size,
     )
+
+
+def consensus_of(settings: MiningSettings, *, beyond: bool) -> Consensus:
+    """Return how words become structures, with hash tables or against a background."""
+    partners = settings.partners_by_chance
+    if partners is None:
+        partners = _PARTNERS_BEYOND if beyond else _PARTNERS
+    return Consensus(partners, settings.pairs_by_chance, settings.min_lift, settings.density)
 
 
 def trials_of(settings: MiningSettings) -> Trials:

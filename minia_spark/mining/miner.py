@@ -348,7 +348,7 @@ def mine_beyond(
     consensus : Consensus
     trials : Trials
         Where other seeds look at the same images under other hash functions, here each leaves
-        out another part of the images: one in ``seeds + 1``.
+        out another eighth of the images.
     kept : bool array, shape (v,), optional
         Words of the background that are mined; all by default.
 
@@ -374,8 +374,7 @@ def mine_beyond(
     variances = sums(0)
     folds = [sums(1 + fold) for fold in range(parts.folds)]
     every = np.asarray(np.sum(folds, axis=0, dtype=np.int64))
-    share = (parts.folds - 1) / parts.folds
-    fewer = np.rint(variances * share).astype(np.int64), round(images * share)
+    fewer = np.rint(variances * parts.share_left).astype(np.int64), round(images * parts.share_left)
     looks = parts.folds + parts.decoys
     found: list[Structures] = []
     spreads = []

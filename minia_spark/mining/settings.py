@@ -53,10 +53,11 @@ class MiningSettings(StageSettings):
         description="Number of tuples (tables), l; null: chosen, like tuple_size.",
     )
     min_set_size: int = Field(3, ge=1, description="Fewest words of a co-occurring set.")
-    partners_by_chance: float = Field(
-        0.1,
+    partners_by_chance: float | None = Field(
+        None,
         gt=0,
-        description="Consensus: links that a word may have by chance, on average; fewer are surer.",
+        description="Consensus: links that a word may have by chance, on average; fewer are surer. "
+        "null: 0.1 with hash tables, 1 against a background.",
     )
     pairs_by_chance: float = Field(
         1.0,

@@ -27,7 +27,7 @@ from minia_spark.mining.auto import Choice
 from minia_spark.mining.background import Background
 from minia_spark.mining.consensus import Consensus
 from minia_spark.mining.excess import Parts
-from minia_spark.mining.methods import link_of, sketch_of, trials_of
+from minia_spark.mining.methods import consensus_of, link_of, sketch_of, trials_of
 from minia_spark.mining.miner import Sketch, Trials, choose_way
 from minia_spark.mining.model import SingleLink
 from minia_spark.mining.rows import background_of_rows, rows_of_background
@@ -91,7 +91,8 @@ def _chosen(context: Context) -> Choice:
     mining = context.settings(MiningSettings)
     link: Consensus | SingleLink = SingleLink()
     if mining.link == "consensus":  # what else it does has no part in the choice
-        link = Consensus(partners_by_chance=mining.partners_by_chance, min_lift=mining.min_lift)
+        whole = consensus_of(mining, beyond=False)
+        link = Consensus(partners_by_chance=whole.partners_by_chance, min_lift=mining.min_lift)
     with SparkCollection(context, mining, decoys=1, kept=kept_by_settings(context)) as images:
         return choose_way(
             images,
@@ -225,12 +226,11 @@ def mine(context: Context) -> None:
     """Mine the structures of the collection, with what is known of each."""
     mining = context.settings(MiningSettings)
     kept = kept_by_settings(context)
-    background, link = _background(context), link_of(mining)
+    background = _background(context)
     if background is not None:
-        assert isinstance(link, Consensus)
         images = SparkCollection(context, mining)
         assessment, spread = miner.mine_beyond(
-            images, background, link, trials_of(mining), kept=kept
+            images, background, consensus_of(mining, beyond=True), trials_of(mining), kept=kept
         )
         context.counts["spread"] = round(spread, 4)
         _warn_of_spread(context, spread)
@@ -241,7 +241,7 @@ def mine(context: Context) -> None:
     with SparkCollection(
         context, mining, decoys=mining.decoys, kept=kept, by_size=_by_size(context)
     ) as images:
-        assessment, sets = miner.mine(images, sketch, link, trials_of(mining))
+        assessment, sets = miner.mine(images, sketch, link_of(mining), trials_of(mining))
     context.counts |= {"mined_sets": sets.mined, "different_sets": len(sets)}
     context.write_rows(STRUCTURES, _structure_table(assessment))
     _tell(context, assessment)

@@ -26,7 +26,8 @@ SEEN = {"words": ("image_id", "feature_words", "words", "counts", "sizes", "quan
 SEEN |= {
     "structures": (
         *("structure_id", "words", "frequencies", "sets", "support"),
-        *("expected_support", "lift", "q", "stability", "significant", "reproducible"),
+        *("expected_support", "lift", "expected_beyond", "q", "stability"),
+        *("significant", "reproducible"),
     ),
     "structure_images": ("structure_id", "rank", "image_id", "overlap", "words_held", "features"),
 }
@@ -56,7 +57,7 @@ def actions_of_last_run(location: Path) -> dict[tuple[str, str | None], str]:
 FEATURES_ON = set(ALL) - {"ingest", "thumbnails"}
 CODEBOOK_ON = FEATURES_ON - {"features"}
 PER_BATCH = ("features", "thumbnails", "words", "drift", "sketch")
-TUNE_ON = {"tune", "sketch", "mine", "structures", "lineage", "report"}
+TUNE_ON = {"tune", "sketch", "pairs", "mine", "structures", "lineage", "report"}
 SKETCH_ON = TUNE_ON - {"tune"}
 MINE_ON = SKETCH_ON - {"sketch"}
 

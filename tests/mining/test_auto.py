@@ -11,7 +11,7 @@ from minia_spark.base.errors import SettingsError
 from minia_spark.mining.auto import choose, sample_pairs
 from minia_spark.mining.chance import fit_chance
 from minia_spark.mining.consensus import Consensus
-from minia_spark.mining.miner import choose_tables
+from minia_spark.mining.miner import choose_way
 from minia_spark.mining.model import SingleLink
 from minia_spark.sky.corpus import planted_corpus
 from minia_spark.smh.arrays import MalformedError
@@ -119,14 +119,14 @@ def test_any_collection_gets_settings_within_bounds(link, words, size, share):
 @pytest.mark.parametrize("documents", [0, 1, 3])
 def test_tiny_collections(link, documents):
     corpus = planted_corpus(documents=documents, items=20, structures=0)
-    choice = choose_tables(collection_of(pieces_of(corpus, 1)), link)
+    choice = choose_way(collection_of(pieces_of(corpus, 1)), link)
     assert choice.tables >= 1
 
 
 def test_pieces_and_repetition_change_nothing_but_the_decoy():
     corpus = planted_corpus(documents=600, items=100, structures=5, seed=2)
     one, again, parts = (
-        choose_tables(collection_of(pieces_of(corpus, count), cores=count), Consensus())
+        choose_way(collection_of(pieces_of(corpus, count), cores=count), Consensus())
         for count in (1, 1, 3)
     )
     assert one == again

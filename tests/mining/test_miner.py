@@ -123,8 +123,8 @@ def test_totals_of_pieces_add_up(corpus):
 def test_tallies_add_up_over_pieces_and_threads(corpus, cores):
     """Occurrences of each word, in the documents and in decoy 1; nobody asks about decoy 0."""
 
-    def counter(bags):
-        return np.bincount(bags.items, bags.counts, minlength=200).astype(np.int64)
+    def counter(documents):
+        return np.bincount(documents.items, documents.frequencies, minlength=200).astype(np.int64)
 
     one = collection_of(pieces_of(corpus, 3), cores=cores)
     of_documents, of_none, of_decoy = one.tallies("words", [counter, None, counter])

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import slow_twin
 from commands import SETTINGS, rows_of, table_of
@@ -15,8 +16,9 @@ from commands import SETTINGS, rows_of, table_of
 from minia_spark.mining import spark
 from minia_spark.mining.assess import Assessment
 from minia_spark.mining.local import LocalCollection
-from minia_spark.mining.methods import link_of, sketch_of, trials_of
-from minia_spark.mining.miner import choose_tables, mine
+from minia_spark.mining.methods import consensus_of, link_of, sketch_of, trials_of
+from minia_spark.mining.miner import choose_way, mine, mine_beyond
+from minia_spark.mining.rows import background_of_rows
 from minia_spark.rooms import HOUSE
 from minia_spark.smh.arrays import Documents
 from minia_spark.smh.hashing import document_key
@@ -28,6 +30,8 @@ CONSENSUS = (
     *("mining.partners_by_chance=3", "mining.pairs_by_chance=100"),
 )
 """Sixty images are few: it takes lenient settings to find anything, and some of it is chance."""
+
+JUDGED = ("expected_support", "lift", "q", "stability", "significant", "reproducible")
 
 
 def collection_of(
@@ -62,8 +66,12 @@ def assert_same(location: Path, wanted: Assessment) -> None:
     assert table["words"].map(len).tolist() == found.sizes.tolist()
     assert table["sets"].tolist() == found.sets.tolist()
     assert table["support"].tolist() == wanted.support.tolist()
-    for name in ("expected_support", "lift", "q", "stability", "significant", "reproducible"):
-        np.testing.assert_array_equal(table[name].to_numpy(float), getattr(wanted, name), name)
+    names = {name: name for name in JUDGED} | {
+        "expected_beyond": "beyond",
+        "lift_beyond": "lift_beyond",
+    }
+    for column, name in names.items():
+        np.testing.assert_array_equal(table[column].to_numpy(float), getattr(wanted, name), name)
 
 
 def on_one_machine(
@@ -147,7 +155,7 @@ def test_tables_are_chosen_as_on_one_machine(own_warehouse, published, set_, lin
     settings = (set_, f"mining.link={link}")
     made = published(own_warehouse, "tune", None, *SETTINGS, *settings)
     mining = HOUSE.load_settings(None, [*SETTINGS, *settings]).mining
-    wanted = choose_tables(
+    wanted = choose_way(
         collection_of(own_warehouse, 1, seed=mining.seed),
         link_of(mining),
         tuple_size=mining.tuple_size,
@@ -158,6 +166,7 @@ def test_tables_are_chosen_as_on_one_machine(own_warehouse, published, set_, lin
     assert row.pop("reasons").tolist() == list(wanted.reasons)
     assert row.pop("link") == link
     assert row.pop("variant") == "sift"
+    assert (row.pop("chance"), row.pop("factors")) == ("totals", 0)
     assert row == {name: getattr(wanted, name) for name in row}
     told = made.progress.stream.getvalue()
     assert all(reason in told for reason in wanted.reasons)
@@ -204,3 +213,56 @@ def test_new_images_do_not_change_the_tables(minia, own_warehouse, survey):
     assert rows_of(own_warehouse, "tuning") == tuned
     last = next(Warehouse(str(own_warehouse)).runs())
     assert {s.action for s in last.steps if s.stage == "tune"} == {"skipped"}
+
+
+BEYOND = ("mining.chance=background", "mining.link=consensus", "mining.decoys=2")
+BEYOND += ("mining.partners_by_chance=3", "mining.pairs_by_chance=100")
+
+
+def test_against_a_background_as_on_one_machine(own_warehouse, published):
+    """The factors, what pairs share, and all that comes of it; outliers are left out at the end."""
+    settings = (*SETTINGS, *BEYOND, "mining.tables=null", "mining.tuple_size=null")
+    for stage, batch in (("tune", None), ("sketch", "b1"), ("pairs", None), ("mine", None)):
+        published(own_warehouse, stage, batch, *settings)
+    mining = HOUSE.load_settings(None, settings).mining
+    images = collection_of(own_warehouse, 1, seed=mining.seed)
+    fitted = choose_way(images, link_of(mining), chance="background").background
+    assert fitted is not None
+    table = table_of(own_warehouse, "background").sort_values("word")
+    # the codebook has words that no image holds; on one machine nobody knows of them
+    known = table[table["word"].isin(fitted.words)]
+    assert known["word"].tolist() == fitted.words.tolist()
+    stored = background_of_rows(pa.Table.from_pandas(table).to_batches())
+    link = consensus_of(mining, beyond=True)
+    wanted, _ = mine_beyond(images, stored, link, trials_of(mining))
+    assert len(wanted) > 0
+    assert_same(own_warehouse, wanted)
+    assert table_of(own_warehouse, "signatures").empty
+    settings = (*settings, "words.drop_outliers=true", "words.outlier_deviations=1.5")
+    published(own_warehouse, "mine", None, *settings)
+    fewer = {w for (words,) in rows_of(own_warehouse, "structures", "words") for w in words}
+    assert fewer < set(range(120))
+
+
+def test_pairs_of_new_batches_are_added(own_warehouse, published, survey, minia, tmp_path):
+    """Two batches, one after the other, are as both at once; the first is not looked at again."""
+    given = (*SETTINGS, *BEYOND, "mining.tables=null", "mining.tuple_size=null")
+    given += ("report.structures=0",)
+    words = [word for s in given for word in ("--set", s)]
+    minia("run", "--warehouse", own_warehouse, *words, "--replace").expect(0)
+    images = ("--images", survey.images.parent / "images", "--batch", "b2")
+    minia("run", *images, "--warehouse", own_warehouse, *words).expect(0)
+    last = next(Warehouse(str(own_warehouse)).runs())
+    (step,) = [s for s in last.steps if s.stage == "pairs" and s.action == "done"]
+    assert step.counts["images"] == 60
+    one_by_one = rows_of(own_warehouse, "pairs", "part", "block", "sums")
+    found = rows_of(own_warehouse, "structures", "words", "support", "q", "stability")
+    # without its own sums, everything is counted at once
+    minia("run", "--warehouse", own_warehouse, *words, "--set", "mining.seed=5").expect(0)
+    assert rows_of(own_warehouse, "pairs", "part", "block", "sums") != one_by_one
+    minia("run", "--warehouse", own_warehouse, *words).expect(0)
+    last = next(Warehouse(str(own_warehouse)).runs())
+    (step,) = [s for s in last.steps if s.stage == "pairs" and s.action == "done"]
+    assert step.counts["images"] == 120
+    assert rows_of(own_warehouse, "pairs", "part", "block", "sums") == one_by_one
+    assert rows_of(own_warehouse, "structures", "words", "support", "q", "stability") == found
