@@ -7,7 +7,7 @@ from minia_spark.mining.miner import Sketch, Trials
 from minia_spark.mining.model import SingleLink
 from minia_spark.mining.settings import MiningSettings
 
-__all__ = ["consensus_of", "link_of", "sketch_of", "trials_of"]
+__all__ = ["consensus_of", "link_of", "partners_by_chance", "sketch_of", "trials_of"]
 
 _PARTNERS, _PARTNERS_BEYOND = 0.1, 1.0
 """Hash tables propose pairs, so that few of those that are tested are there by chance."""
@@ -32,10 +32,19 @@ def link_of(settings: MiningSettings) -> Consensus | SingleLink:
 
 def consensus_of(settings: MiningSettings, *, beyond: bool) -> Consensus:
     """Return how words become structures, with hash tables or against a background."""
-    partners = settings.partners_by_chance
-    if partners is None:
-        partners = _PARTNERS_BEYOND if beyond else _PARTNERS
-    return Consensus(partners, settings.pairs_by_chance, settings.min_lift, settings.density)
+    return Consensus(
+        partners_by_chance(settings, beyond=beyond),
+        settings.pairs_by_chance,
+        settings.min_lift,
+        settings.density,
+    )
+
+
+def partners_by_chance(settings: MiningSettings, *, beyond: bool) -> float:
+    """Return the setting, or what it is by default."""
+    if settings.partners_by_chance is None:
+        return _PARTNERS_BEYOND if beyond else _PARTNERS
+    return settings.partners_by_chance
 
 
 def trials_of(settings: MiningSettings) -> Trials:

@@ -27,7 +27,13 @@ from minia_spark.mining.auto import Choice
 from minia_spark.mining.background import Background
 from minia_spark.mining.consensus import Consensus
 from minia_spark.mining.excess import Parts
-from minia_spark.mining.methods import consensus_of, link_of, sketch_of, trials_of
+from minia_spark.mining.methods import (
+    consensus_of,
+    link_of,
+    partners_by_chance,
+    sketch_of,
+    trials_of,
+)
 from minia_spark.mining.miner import Sketch, Trials, choose_way
 from minia_spark.mining.model import SingleLink
 from minia_spark.mining.rows import background_of_rows, rows_of_background
@@ -91,8 +97,8 @@ def _chosen(context: Context) -> Choice:
     mining = context.settings(MiningSettings)
     link: Consensus | SingleLink = SingleLink()
     if mining.link == "consensus":  # what else it does has no part in the choice
-        whole = consensus_of(mining, beyond=False)
-        link = Consensus(partners_by_chance=whole.partners_by_chance, min_lift=mining.min_lift)
+        partners = partners_by_chance(mining, beyond=False)
+        link = Consensus(partners_by_chance=partners, min_lift=mining.min_lift)
     with SparkCollection(context, mining, decoys=1, kept=kept_by_settings(context)) as images:
         return choose_way(
             images,
