@@ -12,6 +12,7 @@
 #include <numeric>
 #include <string>
 
+#include "hash.hpp"
 #include "options.hpp"
 #include "parallel.hpp"
 #include "ranks.hpp"
@@ -74,6 +75,9 @@ class Graph {
     std::size_t size() const noexcept { return words_.size(); }
     std::uint32_t word(std::uint32_t number) const noexcept { return words_[number]; }
     const std::vector<Start>& starts() const noexcept { return starts_; }
+    std::size_t degree(std::uint32_t word) const noexcept {
+        return offsets_[word + 1] - offsets_[word];
+    }
     template <class Visit>
     void neighbours(std::uint32_t word, Visit&& visit) const {
         const Neighbour* end = neighbours_.data() + offsets_[word + 1];
@@ -133,35 +137,38 @@ class Graph {
 
 using Covered = std::vector<std::atomic<bool>>;  // one a start
 
-// A group, and the starts within it that were not covered when it was grown.
-struct Group {
-    std::vector<std::uint32_t> members;
-    std::vector<std::uint32_t> starts;
-};
-
 // Grows one group after the other; a thread's own.
 class Growth {
   public:
     Growth(const Graph& graph, double density)
-        : graph_(graph), density_(density), inward_(graph.size(), 0), able_(graph.size() + 1) {}
+        : graph_(graph), density_(density), inward_(graph.size(), 0), able_(graph.size() + 1),
+          held_(graph.size(), 0) {}
 
-    Group group(const Graph::Start& start, const Covered& covered) {
+    // The group's members, ascending.
+    std::vector<std::uint32_t> members(const Graph::Start& start) {
+        clear();
         members_.clear();
         able_count_ = 0;
         join(start.first, never);
         join(start.second, fewest(2));
         while (able_count_ > 0) join_best();
-        Group found;
-        found.members = members_;
-        std::sort(found.members.begin(), found.members.end());
-        drop_loose(found.members);
-        for (const std::uint32_t word : found.members)
+        std::vector<std::uint32_t> own = members_;
+        std::sort(own.begin(), own.end());
+        drop_loose(own);
+        return own;
+    }
+
+    // The starts between members that are not covered yet.
+    std::vector<std::uint32_t> starts(const std::vector<std::uint32_t>& own,
+                                      const Covered& covered) {
+        std::vector<std::uint32_t> found;
+        for (const std::uint32_t word : own) held_[word] = 1;
+        for (const std::uint32_t word : own)
             graph_.strong(word, [&](const Graph::Strong& link) {
-                if (inward_[link.word] < 0 &&
-                    !covered[link.start].load(std::memory_order_relaxed))
-                    found.starts.push_back(link.start);
+                if (held_[link.word] != 0 && !covered[link.start].load(std::memory_order_relaxed))
+                    found.push_back(link.start);
             });
-        clear();
+        for (const std::uint32_t word : own) held_[word] = 0;
         return found;
     }
 
@@ -190,9 +197,12 @@ class Growth {
     // Lets the best of the able join: most links, then the largest sum, then the smallest number.
     void join_best() {
         std::size_t best = 0;
+        std::int64_t most = inward_[able_[0]];
         for (std::size_t i = 1; i < able_count_; ++i) {
-            const std::int64_t ours = inward_[able_[best]], theirs = inward_[able_[i]];
-            if (theirs > ours || (theirs == ours && able_[i] < able_[best])) best = i;
+            const std::int64_t links = inward_[able_[i]];
+            if (links < most || (links == most && able_[i] > able_[best])) continue;
+            best = i;
+            most = links;
         }
         const std::uint32_t word = able_[best];
         able_[best] = able_[--able_count_];
@@ -227,6 +237,9 @@ class Growth {
     }
 
     void clear() {
+        std::size_t touched = 0;
+        for (const std::uint32_t word : members_) touched += graph_.degree(word);
+        if (touched > inward_.size() / 4) return std::fill(inward_.begin(), inward_.end(), 0);
         for (const std::uint32_t word : members_) {
             inward_[word] = 0;
             graph_.neighbours(word,
@@ -240,32 +253,36 @@ class Growth {
     std::vector<std::uint32_t> members_;  // in the order in which they joined
     std::vector<std::uint32_t> able_;     // one longer than there are words: see join()
     std::size_t able_count_ = 0;
+    std::vector<std::uint8_t> held_;
 };
 
 // Keeps groups that are not too similar to one that was kept before.
+//
+// Groups of Jaccard similarity t share at least the share t of each one's words, so that one of the
+// first words of either, all but so many less one, is among the first words of both: only these are
+// indexed and looked up. A signature of one bit a word refuses most of what is found there.
 class Distinct {
   public:
     Distinct(std::size_t words, double max_similarity)
-        : max_similarity_(max_similarity), holders_(words) {}
+        : max_similarity_(max_similarity), index_(words), held_(words, 0) {}
 
     void add(const std::vector<std::uint32_t>& group) {
-        for (const std::uint32_t word : group)
-            for (const std::uint32_t holder : holders_[word])
-                if (common_[holder]++ == 0) touched_.push_back(holder);
-        bool similar = false;
-        for (const std::uint32_t holder : touched_) {
-            const std::uint64_t size = kept_.offsets[holder + 1] - kept_.offsets[holder];
-            const std::uint32_t shared = common_[holder];
-            similar = similar || static_cast<double>(shared) >=
-                                     max_similarity_ *
-                                         static_cast<double>(group.size() + size - shared);
-            common_[holder] = 0;
-        }
-        touched_.clear();
+        const auto size = static_cast<std::uint32_t>(group.size());
+        const double least = std::ceil(max_similarity_ * size - margin);
+        const std::uint32_t first = size - static_cast<std::uint32_t>(std::max(1.0, least)) + 1;
+        std::uint64_t signature = 0;
+        for (const std::uint32_t word : group) signature |= bit_of(word);
+        for (const std::uint32_t word : group) held_[word] = 1;
+        ++turn_;
+        const bool similar = std::any_of(
+            group.begin(), group.begin() + first,
+            [&](std::uint32_t word) { return found(index_[word], signature, size); });
+        for (const std::uint32_t word : group) held_[word] = 0;
         if (similar) return;
-        for (const std::uint32_t word : group)
-            holders_[word].push_back(static_cast<std::uint32_t>(kept_.size()));
-        common_.push_back(0);
+        const auto number = static_cast<std::uint32_t>(kept_.size());
+        for (std::uint32_t i = 0; i < first; ++i)
+            index_[group[i]].push_back({signature, number, size});
+        compared_.push_back(0);
         kept_.words.insert(kept_.words.end(), group.begin(), group.end());
         kept_.offsets.push_back(kept_.words.size());
     }
@@ -276,10 +293,81 @@ class Distinct {
     }
 
   private:
+    struct Entry {
+        std::uint64_t signature;
+        std::uint32_t group;
+        std::uint32_t size;
+    };
+    static constexpr double margin = 1e-6;  // far above what rounding does to a share of words
+
+    static std::uint64_t bit_of(std::uint32_t word) { return std::uint64_t{1} << (mix(word) >> 26U); }
+
+    bool alike(std::uint32_t shared, std::uint32_t ours, std::uint32_t theirs) const {
+        return static_cast<double>(shared) >=
+               max_similarity_ * (static_cast<double>(ours) + theirs - shared);
+    }
+
+    // Whether one of the entries is similar to the group that is held.
+    bool found(const std::vector<Entry>& entries, std::uint64_t signature, std::uint32_t size) {
+        for (const Entry& entry : entries) {
+            // each bit of ours that they lack is a word that they lack
+            const auto missing = __builtin_popcountll(signature & ~entry.signature);
+            if (!alike(size - static_cast<std::uint32_t>(missing), size, entry.size)) continue;
+            if (compared_[entry.group] == turn_) continue;
+            compared_[entry.group] = turn_;
+            std::uint32_t shared = 0;
+            for (auto at = kept_.offsets[entry.group]; at < kept_.offsets[entry.group + 1]; ++at)
+                shared += held_[kept_.words[at]];
+            if (alike(shared, size, entry.size)) return true;
+        }
+        return false;
+    }
+
     const double max_similarity_;
-    std::vector<std::vector<std::uint32_t>> holders_;  // of each word, the groups that hold it
-    std::vector<std::uint32_t> common_, touched_;      // of each group, words shared with the new one
+    std::vector<std::vector<Entry>> index_;  // of each word, the groups that have it among their first
+    std::vector<std::uint8_t> held_;         // whether the new group holds the word
+    std::vector<std::uint32_t> compared_;    // the turn in which a kept group was compared last
+    std::uint32_t turn_ = 0;
     WordGroups kept_;
+};
+
+// The groups that were accepted last. Most starts grow into a group that is known already, and
+// then there is nothing left to do: compared whole, not only by their hashes.
+class Recent {
+  public:
+    Recent() : slots_(slots), words_(room) {}
+
+    bool holds(const std::vector<std::uint32_t>& group) const {
+        const Slot& slot = slots_[slot_of(group)];
+        if (slot.size != group.size() || slot.begin + room < written_) return false;
+        for (std::size_t i = 0; i < group.size(); ++i)
+            if (words_[(slot.begin + i) % room] != group[i]) return false;
+        return true;
+    }
+
+    void add(const std::vector<std::uint32_t>& group) {
+        if (group.size() > room) return;
+        slots_[slot_of(group)] = {written_, group.size()};
+        for (const std::uint32_t word : group) words_[written_++ % room] = word;
+    }
+
+  private:
+    struct Slot {
+        std::uint64_t begin = 0;
+        std::size_t size = 0;  // 0 where there is none
+    };
+    static constexpr std::size_t slots = std::size_t{1} << 17U;
+    static constexpr std::size_t room = std::size_t{1} << 22U;
+
+    static std::size_t slot_of(const std::vector<std::uint32_t>& group) {
+        std::uint32_t hash = 0;
+        for (const std::uint32_t word : group) hash = mix(hash + word);
+        return hash % slots;
+    }
+
+    std::vector<Slot> slots_;
+    std::vector<std::uint32_t> words_;  // a ring
+    std::uint64_t written_ = 0;
 };
 
 // The starts in their order: hands them out and takes their groups.
@@ -297,7 +385,11 @@ class Harvest {
         try {
             Growth growth(graph_, options_.density);
             while (Pending* mine = claim()) {
-                mine->group = growth.group(graph_.starts()[mine->start], covered_);
+                mine->members = growth.members(graph_.starts()[mine->start]);
+                if (known(mine->members))
+                    mine->members.clear();
+                else
+                    mine->starts = growth.starts(mine->members, covered_);
                 deliver(*mine);
             }
         } catch (...) {
@@ -314,8 +406,9 @@ class Harvest {
     struct Pending {
         std::size_t start;
         bool ready = false;
-        Group group;
-        std::size_t entries() const { return group.members.size() + group.starts.size(); }
+        std::vector<std::uint32_t> members;  // none where the group is known
+        std::vector<std::uint32_t> starts;   // within it, not covered when it was grown
+        std::size_t entries() const { return members.size() + starts.size(); }
     };
 
     // The next start that is not covered, or nothing.
@@ -338,7 +431,7 @@ class Harvest {
         entries_ += mine.entries();
         while (!pending_.empty() && pending_.front().ready) {
             const Pending& first = pending_.front();
-            if (!covered_[first.start].load(std::memory_order_relaxed)) accept(first.group);
+            if (!covered_[first.start].load(std::memory_order_relaxed)) accept(first);
             if (options_.progress) options_.progress(first.start, covered_.size());
             entries_ -= first.entries();
             pending_.pop_front();
@@ -346,10 +439,18 @@ class Harvest {
         room_.notify_all();
     }
 
-    void accept(const Group& group) {
+    // Whether a group was accepted before: then it covers nothing new, and is similar to itself.
+    bool known(const std::vector<std::uint32_t>& members) {
+        const std::lock_guard<std::mutex> guard(lock_);
+        return recent_.holds(members);
+    }
+
+    void accept(const Pending& group) {
         for (const std::uint32_t start : group.starts)
             covered_[start].store(true, std::memory_order_relaxed);
-        if (group.members.size() >= options_.min_size) distinct_.add(group.members);
+        if (group.members.size() < options_.min_size) return;
+        recent_.add(group.members);
+        distinct_.add(group.members);
     }
 
     const Graph& graph_;
@@ -361,6 +462,7 @@ class Harvest {
     std::deque<Pending> pending_;
     std::size_t entries_ = 0;
     Covered covered_;
+    Recent recent_;
     Distinct distinct_;
 };
 
