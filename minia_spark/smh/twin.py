@@ -8,7 +8,7 @@ Applications 136 (2019) 62-72; the mergeable hashing is that of :mod:`minia_spar
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,15 +22,18 @@ from minia_spark.smh.arrays import (
     Links,
     SetList,
     Signatures,
+    WordLinks,
     empty_sets,
     require_same_shape,
 )
+from minia_spark.smh.growth import grow_groups
 from minia_spark.smh.hashing import (
     DEFAULT_SEED,
     affine,
     permutations,
     replica_keys,
 )
+from minia_spark.smh.interface import Engine
 from minia_spark.smh.links import components, spanning_forest
 from minia_spark.smh.sets import canonical_sets, check_table_range, equal_rows, merge_sets
 
@@ -44,8 +47,8 @@ _POSTINGS = 1 << 22
 _BLOCK_BYTES = 1 << 26
 
 
-class DatasketchEngine:
-    """The engine over datasketch; see :class:`minia_spark.smh.engine.Engine`."""
+class DatasketchEngine(Engine):
+    """The engine over datasketch; see :class:`minia_spark.smh.interface.Engine`."""
 
     name = "datasketch"
 
@@ -71,30 +74,6 @@ class DatasketchEngine:
         step = max(1, _BLOCK_BYTES // (4 * tuple_size * (end - begin)))
         for start in range(0, max(1, len(total)), step):
             yield total.take(slice(start, start + step))
-
-    def sketch(
-        self,
-        batches: Iterable[Documents],
-        *,
-        tuple_size: int,
-        tables: int,
-        seed: int = DEFAULT_SEED,
-        expand: bool = False,
-        table_range: tuple[int, int] | None = None,
-    ) -> Signatures:
-        """Return the signatures of documents."""
-        return Signatures.concatenate(
-            list(
-                self.sketch_blocks(
-                    batches,
-                    tuple_size=tuple_size,
-                    tables=tables,
-                    seed=seed,
-                    expand=expand,
-                    table_range=table_range,
-                )
-            )
-        )
 
     def mine(
         self,
@@ -124,6 +103,24 @@ class DatasketchEngine:
             overlap=overlap,
             seed=seed,
             table_range=table_range,
+        )
+
+    def grow(
+        self,
+        links: WordLinks,
+        *,
+        density: float = 0.5,
+        min_size: int = 3,
+        max_similarity: float = 0.5,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> list[NDArray[np.uint32]]:
+        """Return groups of words; progress is told before every start."""
+        return grow_groups(
+            links,
+            density=density,
+            min_size=min_size,
+            max_similarity=max_similarity,
+            progress=progress,
         )
 
 
