@@ -114,6 +114,22 @@ void links(const std::string& bytes) {
     smh::model(three, read, 1);
 }
 
+void word_links(const std::string& bytes) {
+    const auto read = smh::read_word_links(*source_of(bytes), "input");
+    require(written([&](smh::Sink& sink) { smh::write_word_links(sink, read); }) == bytes);
+    smh::GrowOptions options;
+    const auto groups = smh::grow(read, options);
+    options.threads = 2;
+    require(smh::grow(read, options).words == groups.words);
+    const auto text = written([&](smh::Sink& sink) { smh::write_word_groups(sink, groups); });
+    require(smh::read_word_groups(*source_of(text), "again").words == groups.words);
+}
+
+void groups(const std::string& bytes) {
+    const auto read = smh::read_word_groups(*source_of(bytes), "input");
+    require(written([&](smh::Sink& sink) { smh::write_word_groups(sink, read); }) == bytes);
+}
+
 void parse(char parser, const std::string& bytes) {
     switch (parser) {
         case 'R': return rows(bytes, 1);
@@ -127,6 +143,8 @@ void parse(char parser, const std::string& bytes) {
         case 'M': return merging(bytes);
         case 'C': return sets(bytes);
         case 'L': return links(bytes);
+        case 'V': return word_links(bytes);
+        case 'P': return groups(bytes);
         default: return;
     }
 }

@@ -24,6 +24,8 @@ const auto expanded_of = [](smh::Source& source) {
 const auto signatures_of = [](smh::Source& source) { return smh::read_signatures(source, "t"); };
 const auto sets_of = [](smh::Source& source) { return smh::read_sets(source, "t"); };
 const auto links_of = [](smh::Source& source) { return smh::read_links(source, "t"); };
+const auto word_links_of = [](smh::Source& source) { return smh::read_word_links(source, "t"); };
+const auto groups_of = [](smh::Source& source) { return smh::read_word_groups(source, "t"); };
 
 // Every shorter stream is either whole records or an error that names where it ends.
 template <class Read>
@@ -168,4 +170,36 @@ TEST(links_come_back) {
     CHECK(again == bytes);
     check_truncations(bytes, {8, 16}, links_of);
     CHECK_THROWS("byte 8: link 3 3 does not ascend", from("SMHL" + u32({1, 3, 3}), links_of));
+}
+
+TEST(word_links_come_back_and_must_ascend) {
+    const std::string head = "SMHW" + u32({1});
+    const std::string two = u32({0, 7, 5, 1, 0, UINT32_MAX, smh::max_strength, 0});
+    const auto links = from(head + two, word_links_of);
+    CHECK((links.first == twin::Items{0, 0}) && (links.second == twin::Items{7, UINT32_MAX}));
+    CHECK((links.strength == twin::Items{5, smh::max_strength}));
+    CHECK((links.strong == std::vector<std::uint8_t>{1, 0}));
+    std::string bytes;
+    smh::write_word_links(*smh::memory_sink(bytes), links);
+    CHECK(bytes == head + two);
+    check_truncations(bytes, {8, 24}, word_links_of);
+    CHECK_THROWS("byte 8: link 3 3 does not ascend", from(head + u32({3, 3, 1, 1}), word_links_of));
+    CHECK_THROWS("byte 24: link 0 7 does not come after the one before it",
+                 from(head + u32({0, 7, 5, 1, 0, 7, 5, 1}), word_links_of));
+    CHECK_THROWS("byte 8: link 0 7 has strength 1048577; the limit is 1048576",
+                 from(head + u32({0, 7, smh::max_strength + 1, 1}), word_links_of));
+    CHECK_THROWS("byte 8: link 0 7 is strong 2, neither 0 nor 1",
+                 from(head + u32({0, 7, 5, 2}), word_links_of));
+}
+
+TEST(groups_of_words_come_back) {
+    const std::string bytes = "SMHG" + u32({1, 2, 4, 5, 0, 1, 9});
+    const auto groups = from(bytes, groups_of);
+    CHECK((groups.words == twin::Items{4, 5, 9}) && groups.size() == 3);
+    std::string again;
+    smh::write_word_groups(*smh::memory_sink(again), groups);
+    CHECK(again == bytes);
+    check_truncations(bytes, {8, 20, 24}, groups_of);
+    CHECK_THROWS("byte 8: group 0 has words that do not ascend",
+                 from("SMHG" + u32({1, 2, 5, 5}), groups_of));
 }

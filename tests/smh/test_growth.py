@@ -132,7 +132,7 @@ def test_progress_that_raises_ends_the_program():
 
 @needs_binary
 def test_long_growth_is_cancelled_by_its_progress():
-    """90,000 starts in one giant group: without an end after the first line it would take minutes."""
+    """90,000 starts in a giant group: it would take minutes, and ends at the first line."""
     random = np.random.default_rng(1)
     codes = np.unique(random.integers(0, 1000, 200_000) * 1000 + random.integers(0, 1000, 200_000))
     first, second = codes // 1000, codes % 1000
