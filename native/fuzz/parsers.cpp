@@ -73,8 +73,8 @@ void weights(const std::string& bytes) {
     require(smh::read_weights(*source_of(text), "again") == read);
 }
 
-void documents(const std::string& bytes, bool expand, bool weighted) {
-    const auto read = smh::read_documents(*source_of(bytes), "input", expand, weighted);
+void documents(const std::string& bytes, bool expand) {
+    const auto read = smh::read_documents(*source_of(bytes), "input", expand);
     require(written([&](smh::Sink& sink) { smh::write_documents(sink, read); }) == bytes);
     if (cheap(read.rows.counts)) finish(smh::sketch(read, small_sketch(expand)));
 }
@@ -135,10 +135,8 @@ void parse(char parser, const std::string& bytes) {
         case 'R': return rows(bytes, 1);
         case 'T': return rows(bytes, 2);
         case 'W': return weights(bytes);
-        case 'D': return documents(bytes, false, false);
-        case 'E': return documents(bytes, true, false);
-        case 'F': return documents(bytes, false, true);
-        case 'G': return documents(bytes, true, true);
+        case 'D': return documents(bytes, false);
+        case 'E': return documents(bytes, true);
         case 'S': return signatures(bytes);
         case 'M': return merging(bytes);
         case 'C': return sets(bytes);

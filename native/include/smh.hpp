@@ -79,16 +79,12 @@ struct Rows {
 struct Documents {
     Rows rows;                        // counts are empty unless frequencies were given
     std::vector<std::uint32_t> keys;  // what is hashed, one a document
-    std::vector<double> weights;      // one a document, or none at all
 };
-
-enum class Kind : std::uint32_t { minima = 0, weighted = 1 };
 
 // Minima of the items that occur, ascending by item. `values` is row-major with
 // tables * tuple_size columns, column = table * tuple_size + position. Weighted minima are kept as
 // the bit patterns of their float32: these are never negative, so both compare as integers.
 struct Signatures {
-    Kind kind = Kind::minima;
     std::uint32_t tuple_size = 1;
     std::uint32_t tables = 1;
     std::vector<std::uint32_t> items;
@@ -146,7 +142,7 @@ struct SketchOptions {
     unsigned threads = 1;
 };
 
-// Signatures of documents; weighted when the documents have weights.
+// Signatures of documents.
 Signatures sketch(Documents documents, const SketchOptions& options);
 
 // The same from an inverted file (row = item), where a document's key is its number. `weights`
@@ -247,7 +243,7 @@ std::vector<double> read_weights(Source& source, const std::string& name);
 void write_weights(Sink& sink, const std::vector<double>& weights);
 
 // Binary, little endian; see native/README.md.
-Documents read_documents(Source& source, const std::string& name, bool expand, bool weighted);
+Documents read_documents(Source& source, const std::string& name, bool expand);
 void write_documents(Sink& sink, const Documents& documents);
 // Columns of tables [table_begin, table_end) only, so that a range of a large stream fits.
 Signatures read_signatures(Source& source, const std::string& name, std::uint32_t table_begin = 0,

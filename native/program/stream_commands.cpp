@@ -46,12 +46,9 @@ void sketch(const Arguments& arguments) {
     const Tables range = range_of(arguments);
     options.table_begin = range.begin;
     options.table_end = range.end;
-    const bool weighted = arguments.has("weights");
     smh::Documents documents =
-        smh::read_documents(*smh::open_source("-"), name_of("-"), options.expand, weighted);
-    smh::Signatures signatures = smh::sketch(std::move(documents), options);
-    if (weighted) signatures.kind = smh::Kind::weighted;  // also when there are no documents
-    smh::write_signatures(*smh::open_sink("-"), signatures);
+        smh::read_documents(*smh::open_source("-"), name_of("-"), options.expand);
+    smh::write_signatures(*smh::open_sink("-"), smh::sketch(std::move(documents), options));
 }
 
 void merge(const Arguments& arguments) {
@@ -127,7 +124,7 @@ std::vector<Command> stream_commands() {
     const Option end{0, "table-end", "N", "One after the last table (all)."};
     return {
         {"sketch", "< DOCUMENTS > SMHS", 0, 0, "Computes the MinHash minima of items.",
-         "Reads documents, little endian, one after the other: u32 key, u32 n, [f64 weight,]\n"
+         "Reads documents, little endian, one after the other: u32 key, u32 n,\n"
          "u32 item[n] [, u32 frequency[n]]. Writes an SMHS stream: the minima of these documents.\n"
          "Streams of parts merge into what the whole would have given (smh merge). A stream of a\n"
          "range of tables has only these, numbered from 0 again.",
@@ -136,7 +133,6 @@ std::vector<Command> stream_commands() {
           seed,
           {'e', "expand", "",
            "Documents carry frequencies, and an item of frequency\nf counts f times."},
-          {'w', "weights", "", "Documents carry weights."},
           begin,
           end,
           threads},

@@ -24,7 +24,8 @@ inline std::uint32_t bits_of(float value) {
 }
 
 inline std::map<std::uint32_t, Items> sketch(const smh::Documents& documents,
-                                             const smh::SketchOptions& options) {
+                                             const smh::SketchOptions& options,
+                                             const std::vector<double>& weights = {}) {
     const std::size_t width = std::size_t{options.tuple_size} * options.tables;
     const auto drawn = smh::draw_permutations(options.seed, width);
     std::map<std::uint32_t, Items> minima;
@@ -36,8 +37,8 @@ inline std::map<std::uint32_t, Items> sketch(const smh::Documents& documents,
                 for (std::size_t k = 0; k < width; ++k) {
                     const std::uint32_t key = documents.keys[d] + j * smh::replica_step;
                     std::uint32_t value = drawn.factor[k] * smh::fmix32(key) + drawn.summand[k];
-                    if (!documents.weights.empty())
-                        value = bits_of(smh::weighted_value(value, documents.weights[d]));
+                    if (!weights.empty())
+                        value = bits_of(smh::weighted_value(value, weights[d]));
                     row[k] = std::min(row[k], value);
                 }
         }
@@ -190,7 +191,7 @@ inline std::vector<Items> grow(const smh::WordLinks& links, const smh::GrowOptio
 
 // Random documents in which some groups of items tend to come together.
 inline smh::Documents corpus(std::uint32_t seed, std::uint32_t documents, std::uint32_t items,
-                             bool expand, bool weighted) {
+                             bool expand) {
     std::mt19937 random(seed);
     smh::Documents made;
     for (std::uint32_t d = 0; d < documents; ++d) {
@@ -208,8 +209,6 @@ inline smh::Documents corpus(std::uint32_t seed, std::uint32_t documents, std::u
                 made.rows.counts.push_back(static_cast<std::uint32_t>(1 + random() % 7));
         }
         made.rows.offsets.push_back(made.rows.ids.size());
-        if (weighted)
-            made.weights.push_back(0.01 + static_cast<double>(random()) / 1e9);
     }
     return made;
 }
