@@ -21,9 +21,9 @@ _MEMBER = 1 << 62
 def grow_groups(
     links: WordLinks,
     *,
-    density: float,
-    min_size: int,
-    max_similarity: float,
+    density: float = 0.5,
+    min_size: int = 3,
+    max_similarity: float = 0.5,
     progress: Callable[[int, int], None] | None = None,
 ) -> list[NDArray[np.uint32]]:
     """Grow groups of words; see :func:`minia_spark.mining.consensus.grow`, which checks.

@@ -8,7 +8,7 @@ Applications 136 (2019) 62-72; the mergeable hashing is that of :mod:`minia_spar
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,7 +22,6 @@ from minia_spark.smh.arrays import (
     Links,
     SetList,
     Signatures,
-    WordLinks,
     empty_sets,
     require_same_shape,
 )
@@ -45,83 +44,6 @@ _CELLS = 1 << 18
 _POSTINGS = 1 << 22
 """Postings (document, item) sketched at once, and set members or pairs held before merging."""
 _BLOCK_BYTES = 1 << 26
-
-
-class DatasketchEngine(Engine):
-    """The engine over datasketch; see :class:`minia_spark.smh.interface.Engine`."""
-
-    name = "datasketch"
-
-    def sketch_blocks(
-        self,
-        batches: Iterable[Documents],
-        *,
-        tuple_size: int,
-        tables: int,
-        seed: int = DEFAULT_SEED,
-        expand: bool = False,
-        table_range: tuple[int, int] | None = None,
-    ) -> Iterator[Signatures]:
-        """Yield the signatures of documents in blocks of ascending items; at least one block."""
-        options = {"tuple_size": tuple_size, "tables": tables, "seed": seed}
-        # bad settings are found before the first document is drawn
-        permutations(**options)
-        begin, end = check_table_range(table_range, tables, may_be_empty=False)
-        total = Signatures.empty(tuple_size=tuple_size, tables=end - begin)
-        for batch in _joined(batches, _POSTINGS):
-            part = sketch_batch(batch, expand=expand, table_range=(begin, end), **options)
-            total = merge_signatures([total, part])
-        step = max(1, _BLOCK_BYTES // (4 * tuple_size * (end - begin)))
-        for start in range(0, max(1, len(total)), step):
-            yield total.take(slice(start, start + step))
-
-    def mine(
-        self,
-        signatures: Signatures,
-        *,
-        min_set_size: int = 3,
-        table_range: tuple[int, int] | None = None,
-    ) -> SetList:
-        """Return the co-occurring sets of a range of tables."""
-        return mine_sets(signatures, min_set_size=min_set_size, table_range=table_range)
-
-    def cluster(
-        self,
-        sets: SetList,
-        *,
-        tuple_size: int = 3,
-        tables: int = 255,
-        overlap: float = 0.7,
-        seed: int = DEFAULT_SEED,
-        table_range: tuple[int, int] | None = None,
-    ) -> Links:
-        """Return the links of a range of cluster tables."""
-        return cluster_sets(
-            sets,
-            tuple_size=tuple_size,
-            tables=tables,
-            overlap=overlap,
-            seed=seed,
-            table_range=table_range,
-        )
-
-    def grow(
-        self,
-        links: WordLinks,
-        *,
-        density: float = 0.5,
-        min_size: int = 3,
-        max_similarity: float = 0.5,
-        progress: Callable[[int, int], None] | None = None,
-    ) -> list[NDArray[np.uint32]]:
-        """Return groups of words; progress is told before every start."""
-        return grow_groups(
-            links,
-            density=density,
-            min_size=min_size,
-            max_similarity=max_similarity,
-            progress=progress,
-        )
 
 
 def sketch_batch(
@@ -415,3 +337,36 @@ def _overlaps(
         start = stop
     shares: NDArray[np.float64] = common / smaller
     return shares
+
+
+class DatasketchEngine(Engine):
+    """The engine over datasketch; see :class:`minia_spark.smh.interface.Engine`."""
+
+    name = "datasketch"
+
+    def sketch_blocks(
+        self,
+        batches: Iterable[Documents],
+        *,
+        tuple_size: int,
+        tables: int,
+        seed: int = DEFAULT_SEED,
+        expand: bool = False,
+        table_range: tuple[int, int] | None = None,
+    ) -> Iterator[Signatures]:
+        """Yield the signatures of documents in blocks of ascending items; at least one block."""
+        options = {"tuple_size": tuple_size, "tables": tables, "seed": seed}
+        # bad settings are found before the first document is drawn
+        permutations(**options)
+        begin, end = check_table_range(table_range, tables, may_be_empty=False)
+        total = Signatures.empty(tuple_size=tuple_size, tables=end - begin)
+        for batch in _joined(batches, _POSTINGS):
+            part = sketch_batch(batch, expand=expand, table_range=(begin, end), **options)
+            total = merge_signatures([total, part])
+        step = max(1, _BLOCK_BYTES // (4 * tuple_size * (end - begin)))
+        for start in range(0, max(1, len(total)), step):
+            yield total.take(slice(start, start + step))
+
+    mine = staticmethod(mine_sets)
+    cluster = staticmethod(cluster_sets)
+    grow = staticmethod(grow_groups)

@@ -17,7 +17,6 @@ from minia_spark.smh.process import stream_through
 from minia_spark.smh.twin import DatasketchEngine
 from minia_spark.smh.wire import read_groups, write_word_links
 
-LIMITS = {"density": 0.5, "min_size": 3, "max_similarity": 0.5}
 TOP = 2**32 - 1
 
 
@@ -89,7 +88,7 @@ def test_engines_agree_where_threads_overtake_each_other(threads):
         pairs |= dict.fromkeys(p for p in combinations(group, 2) if random.random() < 0.8)
     pairs |= dict.fromkeys(p for p in combinations(range(300), 2) if random.random() < 0.05)
     graph = links([(a, b, int(random.integers(50)), 1) for a, b in pairs])
-    wanted = grow_groups(graph, **LIMITS)
+    wanted = grow_groups(graph)
     assert len(wanted) > 50
     assert listed(NativeEngine(BINARY, threads=threads).grow(graph)) == listed(wanted)
 
@@ -199,6 +198,6 @@ def test_links_check_themselves(rows, message):
 
 def test_too_many_words(monkeypatch):
     monkeypatch.setattr(growth, "_MAX_WORDS", 4)
-    assert len(grow_groups(links([(0, 1, 1, 1), (2, 3, 1, 1)]), **LIMITS)) == 0
+    assert len(grow_groups(links([(0, 1, 1, 1), (2, 3, 1, 1)]))) == 0
     with pytest.raises(MalformedError, match="6 words are linked; the limit is 4"):
-        grow_groups(links([(0, 1, 1, 1), (2, 3, 1, 1), (4, 5, 1, 1)]), **LIMITS)
+        grow_groups(links([(0, 1, 1, 1), (2, 3, 1, 1), (4, 5, 1, 1)]))
