@@ -34,7 +34,7 @@ def run(scale: float) -> Iterator[Figure]:
     theirs, wanted = timed(lambda: get_engine("datasketch").grow(graph))
     assert [group.tolist() for group in found] == [group.tolist() for group in wanted]
     yield Figure(f"{len(graph):,} links, {words // 5:,} words: native engine", ours, "s")
-    yield Figure("  NumPy / native", theirs / ours, at_least=20 if scale >= 1 else None)
+    yield Figure("  NumPy / native", theirs / ours, at_least=10 if scale >= 1 else None)
 
 
 def _grown(
