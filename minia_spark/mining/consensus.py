@@ -23,16 +23,17 @@ from numpy.typing import NDArray
 from scipy.special import gammaincinv
 
 from minia_spark.base.errors import MiniaError, SettingsError
-from minia_spark.base.ragged import offsets_of, positions_of_rows, row_numbers
+from minia_spark.base.ragged import offsets_of, row_numbers
 from minia_spark.mining.chance import Chance, Kinds, PairKinds, log_tail, numbered
 from minia_spark.mining.model import Structures, incidence, ordered_structures
 from minia_spark.mining.pairs import WordPairs
-from minia_spark.smh.arrays import MalformedError, SetList
+from minia_spark.smh.arrays import MAX_STRENGTH, MalformedError, SetList, WordLinks
+from minia_spark.smh.growth import grow_groups
+from minia_spark.smh.interface import Engine
 
 __all__ = [
     "Consensus",
     "LinkLevels",
-    "WordLinks",
     "consensus_structures",
     "grow",
     "link_words",
@@ -43,11 +44,6 @@ _KINDS = 1 << 19
 """Up to so many kinds of pairs have their levels in a table."""
 _CONFIDENCE = 0.999
 """A pair is given up when its true similarity is too low with this probability."""
-_STRENGTH = 1 << 20
-"""Jaccard similarity 1 as an integer: sums of integers do not depend on their order."""
-_ONE_LINK = 1 << 41
-"""Above any sum of strengths, with up to 2**20 links of a word."""
-_MEMBER = 1 << 62
 _ENTRIES = 1 << 22
 """Members of sets looked at once."""
 
@@ -83,30 +79,6 @@ class Consensus:
         for name in ("partners_by_chance", "pairs_by_chance"):
             if getattr(self, name) <= 0:
                 raise SettingsError(f"{name} must be above 0, got {getattr(self, name)}")
-
-
-@dataclass(frozen=True, eq=False)
-class WordLinks:
-    """Links between words that share more documents than chance explains.
-
-    Parameters
-    ----------
-    first, second : uint32 arrays, shape (e,)
-        Ascending pairs, ``first < second``.
-    strength : int64 array, shape (e,)
-        Jaccard similarity of the words' documents in units of 2**-20.
-    strong : bool array, shape (e,)
-        Whether a structure may start here.
-    """
-
-    first: NDArray[np.uint32]
-    second: NDArray[np.uint32]
-    strength: NDArray[np.int64]
-    strong: NDArray[np.bool_]
-
-    def __len__(self) -> int:
-        """Return the number of links."""
-        return len(self.first)
 
 
 class LinkLevels:
@@ -244,7 +216,7 @@ def link_words(pairs: WordPairs, shared: NDArray[np.int64], levels: LinkLevels) 
     which, kinds = levels.of(pairs)
     kept = shared >= kinds.weak[which]
     linked, which, shared = pairs.take(kept), which[kept], shared[kept]
-    strength = shared * _STRENGTH // (kinds.together[which] - shared)
+    strength = shared * MAX_STRENGTH // (kinds.together[which] - shared)
     return WordLinks(linked.first, linked.second, strength, shared >= kinds.strong[which])
 
 
@@ -255,6 +227,7 @@ def grow(
     min_size: int = 3,
     max_similarity: float = 0.5,
     progress: Callable[[int, int], None] | None = None,
+    engine: Engine | None = None,
 ) -> list[NDArray[np.uint32]]:
     """Grow groups of words from strong links, by average link.
 
@@ -269,7 +242,9 @@ def grow(
     max_similarity : float
         A group whose Jaccard similarity with an earlier one is this or more is dropped.
     progress : callable, optional
-        Called before every start with how many are done and how many there are.
+        Called now and then with how many starts are done and how many there are.
+    engine : Engine, optional
+        Does the work; without it NumPy does, :func:`minia_spark.smh.growth.grow_groups`.
 
     Returns
     -------
@@ -280,6 +255,8 @@ def grow(
     ------
     SettingsError
         When a parameter is out of range.
+    MiniaError
+        When an engine fails.
 
     Notes
     -----
@@ -294,100 +271,14 @@ def grow(
             "density must be within 0..1, min_size at least 3 and max_similarity within (0, 1], "
             f"got {density}, {min_size}, {max_similarity}"
         )
-    words, ends = np.unique(np.stack([links.first, links.second]), return_inverse=True)
-    first, second = ends.reshape(2, -1)
-    growth = _Growth(first, second, links.strength, len(words), density)
-    covered = np.zeros(len(links), dtype=np.bool_)
-    groups = []
-    starts = np.flatnonzero(links.strong)
-    # stable: equally strong ones stay in ascending order
-    starts = starts[np.argsort(-links.strength[starts], kind="stable")].tolist()
-    for number, start in enumerate(starts):
-        if progress is not None:
-            progress(number, len(starts))
-        if covered[start]:
-            continue
-        members, within = growth.group(int(first[start]), int(second[start]))
-        covered[within] = True
-        if len(members) >= min_size:
-            groups.append(words[members])
-    return _distinct(groups, max_similarity)
-
-
-class _Growth:
-    """Grows groups of words, given as numbers from 0 whose order is that of the words.
-
-    A word's links into a group are one integer, their number in the upper half and the sum of
-    their strengths in the lower one, so that the larger comes first; members are far below all
-    others.
-    """
-
-    def __init__(
-        self,
-        first: NDArray[np.int64],
-        second: NDArray[np.int64],
-        strength: NDArray[np.int64],
-        words: int,
-        density: float,
-    ) -> None:
-        order = np.argsort(np.concatenate([first, second]), kind="stable")
-        number = np.tile(np.arange(len(first)), 2)[order]
-        self._links = number
-        self._others = np.concatenate([second, first])[order]
-        self._values = strength[number] + _ONE_LINK
-        self._offsets = offsets_of(np.bincount(np.concatenate([first, second]), minlength=words))
-        self._bounds = self._offsets.tolist()
-        self._inward = np.zeros(words, dtype=np.int64)
-        self._density = density
-
-    def group(self, first: int, second: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Grow the group of two linked words: its members, ascending, and the links within it."""
-        inward = self._inward
-        inward[:] = 0
-        for word in (first, second):
-            self._move(word, 1)
-        members = [first, second]
-        while True:
-            best = int(inward.argmax())  # of equal ones the first
-            if int(inward[best]) // _ONE_LINK < max(2.0, self._density * len(members)):
-                break
-            members.append(best)
-            self._move(best, 1)
-        own = np.sort(np.array(members, dtype=np.int64))
-        while True:
-            held = inward[own] + _MEMBER
-            worst = len(own) - 1 - int(held[::-1].argmin())  # of equal ones the last
-            if int(held[worst]) // _ONE_LINK >= self._density * (len(own) - 1):
-                break
-            self._move(int(own[worst]), -1)
-            own = np.delete(own, worst)
-        _, places = positions_of_rows(self._offsets, own)
-        return own, self._links[places[inward[self._others[places]] < 0]]
-
-    def _move(self, word: int, sign: int) -> None:
-        """Let a word join the group, or leave it for -1."""
-        self._inward[word] -= sign * _MEMBER
-        part = slice(self._bounds[word], self._bounds[word + 1])
-        self._inward[self._others[part]] += sign * self._values[part]
-
-
-def _distinct(groups: list[NDArray[np.uint32]], max_similarity: float) -> list[NDArray[np.uint32]]:
-    kept: list[NDArray[np.uint32]] = []
-    holders: dict[int, list[int]] = {}
-    for group in groups:
-        common: dict[int, int] = {}
-        for word in group.tolist():
-            for number in holders.get(word, ()):
-                common[number] = common.get(number, 0) + 1
-        if any(
-            shared >= max_similarity * (len(group) + len(kept[number]) - shared)
-            for number, shared in common.items()
-        ):
-            continue
-        for word in group.tolist():
-            holders.setdefault(word, []).append(len(kept))
-        kept.append(group)
-    return kept
+    run = grow_groups if engine is None else engine.grow
+    return run(
+        links,
+        density=density,
+        min_size=min_size,
+        max_similarity=max_similarity,
+        progress=progress,
+    )
 
 
 def consensus_structures(sets: SetList, groups: list[NDArray[np.uint32]]) -> Structures:

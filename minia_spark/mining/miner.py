@@ -463,7 +463,11 @@ def _by_consensus(
     shared = [*(of_seeds[place] for place in places), *of_decoys]
     work = list(zip(sets, pairs, shared, strict=True))
     group = functools.partial(
-        _grouped, levels=levels, density=density, progress=collection.progress
+        _grouped,
+        levels=levels,
+        density=density,
+        progress=collection.progress,
+        engine=collection.engine,
     )
     return collection.each("structures", group, work, 0)
 
@@ -474,11 +478,14 @@ def _grouped(
     levels: LinkLevels,
     density: float,
     progress: Progress,
+    engine: Callable[[], Engine],
 ) -> Structures:
     sets, pairs, shared = work
-    links = link_words(pairs, shared, levels)
     groups = grow(
-        links, density=density, progress=functools.partial(progress, "strong links looked at")
+        link_words(pairs, shared, levels),
+        density=density,
+        progress=functools.partial(progress, "strong links looked at"),
+        engine=engine(),
     )
     return consensus_structures(sets, groups)
 

@@ -17,13 +17,17 @@ from minia_spark.base.ragged import first_difference, offsets_of, row_numbers
 from minia_spark.smh.hashing import MAX_EXPANDED_FREQUENCY, MAX_PERMUTATIONS
 
 __all__ = [
+    "MAX_STRENGTH",
     "Documents",
     "Links",
     "MalformedError",
     "SetList",
     "Signatures",
+    "WordLinks",
 ]
 
+MAX_STRENGTH = 1 << 20
+"""Jaccard similarity 1 as an integer: sums of integers do not depend on their order."""
 _U32_MAX = 2**32 - 1
 
 
@@ -361,6 +365,52 @@ class Links:
     def concatenate(parts: Iterable[Links]) -> Links:
         """Join the links of several ranges of tables; none gives an empty list."""
         return Links(np.concatenate([np.zeros((0, 2), dtype=np.int64), *(p.pairs for p in parts)]))
+
+
+@dataclass(frozen=True, eq=False)
+class WordLinks:
+    """Links between words that share more documents than chance explains.
+
+    Parameters
+    ----------
+    first, second : uint32 arrays, shape (e,)
+        Pairs, strictly ascending, ``first < second``.
+    strength : int64 array, shape (e,)
+        Jaccard similarity of the words' documents in units of 2**-20, 0 to 2**20.
+    strong : bool array, shape (e,)
+        Whether a structure may start here.
+
+    Raises
+    ------
+    MalformedError
+        When shapes, types or values differ from the above.
+    """
+
+    first: NDArray[np.uint32]
+    second: NDArray[np.uint32]
+    strength: NDArray[np.int64]
+    strong: NDArray[np.bool_]
+
+    def __post_init__(self) -> None:
+        shape = (len(self.first),)
+        _check_array("first", self.first, np.uint32, shape)
+        _check_array("second", self.second, np.uint32, shape)
+        _check_array("strength", self.strength, np.int64, shape)
+        _check_array("strong", self.strong, np.bool_, shape)
+        wrong = np.flatnonzero(self.first >= self.second)
+        if wrong.size:
+            raise MalformedError("a link needs first < second", int(wrong[0]))
+        codes = self.first.astype(np.uint64) << np.uint64(32) | self.second
+        wrong = np.flatnonzero(codes[1:] <= codes[:-1])
+        if wrong.size:
+            raise MalformedError("links do not ascend", int(wrong[0]) + 1)
+        wrong = np.flatnonzero((self.strength < 0) | (self.strength > MAX_STRENGTH))
+        if wrong.size:
+            raise MalformedError(f"a strength is not within 0..{MAX_STRENGTH}", int(wrong[0]))
+
+    def __len__(self) -> int:
+        """Return the number of links."""
+        return len(self.first)
 
 
 def empty_sets() -> SetList:

@@ -8,22 +8,28 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from minia_spark.base.errors import SettingsError
-from minia_spark.smh.arrays import Documents, Links, SetList, Signatures
+from minia_spark.smh.arrays import Documents, Links, SetList, Signatures, WordLinks
 from minia_spark.smh.hashing import DEFAULT_SEED
+from minia_spark.smh.interface import Engine
 from minia_spark.smh.process import stream_through
 from minia_spark.smh.sets import check_table_range
 from minia_spark.smh.wire import (
+    read_groups,
     read_links,
     read_sets,
     read_signatures,
     write_documents,
     write_sets,
     write_signatures,
+    write_word_links,
 )
 
 __all__ = ["BUILD_HINT", "NativeEngine", "find_binary"]
@@ -69,8 +75,8 @@ def _is_program(path: Path) -> bool:
     return path.is_file() and os.access(path, os.X_OK)
 
 
-class NativeEngine:
-    """The engine of the native binary; see :class:`minia_spark.smh.engine.Engine`.
+class NativeEngine(Engine):
+    """The engine of the native binary; see :class:`minia_spark.smh.interface.Engine`.
 
     Parameters
     ----------
@@ -109,27 +115,6 @@ class NativeEngine:
         command += ["--expand"] if expand else []
         with closing(stream_through(command, feed)) as chunks:
             yield from read_signatures(chunks)
-
-    def sketch(
-        self,
-        batches: Iterable[Documents],
-        *,
-        tuple_size: int,
-        tables: int,
-        seed: int = DEFAULT_SEED,
-        expand: bool = False,
-        table_range: tuple[int, int] | None = None,
-    ) -> Signatures:
-        """Return the signatures of documents."""
-        blocks = self.sketch_blocks(
-            batches,
-            tuple_size=tuple_size,
-            tables=tables,
-            seed=seed,
-            expand=expand,
-            table_range=table_range,
-        )
-        return Signatures.concatenate(list(blocks))
 
     def mine(
         self,
@@ -175,6 +160,23 @@ class NativeEngine:
         )
         with closing(stream_through(command, [write_sets(sets)])) as chunks:
             return read_links(chunks)
+
+    def grow(
+        self,
+        links: WordLinks,
+        *,
+        density: float = 0.5,
+        min_size: int = 3,
+        max_similarity: float = 0.5,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> list[NDArray[np.uint32]]:
+        """Return groups of words; progress is told about once a second."""
+        options = {"density": density, "min-size": min_size, "max-similarity": max_similarity}
+        command = self._command("grow", threads=self._threads, **options)
+        command += ["--progress"] if progress else []
+        feed = [write_word_links(links)]
+        with closing(stream_through(command, feed, progress=progress)) as chunks:
+            return read_groups(chunks)
 
     def _command(self, subcommand: str, **options: float) -> list[str]:
         """Return the command; repr() of a float is the shortest text that reads back as it."""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import signal
 import subprocess
 import threading
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from typing import IO
 
 from minia_spark.base.errors import MiniaError, SettingsError
@@ -14,6 +15,7 @@ from minia_spark.base.errors import MiniaError, SettingsError
 __all__ = ["stream_through"]
 
 _USAGE_STATUS = 2
+_PROGRESS = re.compile(rb"progress (\d+) (\d+)\n")
 _TAIL_BYTES = 4096
 """How much of the end of the program's messages an error quotes."""
 _JOIN_SECONDS = 10.0
@@ -21,7 +23,11 @@ _JOIN_SECONDS = 10.0
 
 
 def stream_through(
-    command: Sequence[str], feed: Iterable[bytes] = (), *, chunk_bytes: int = 1 << 20
+    command: Sequence[str],
+    feed: Iterable[bytes] = (),
+    *,
+    chunk_bytes: int = 1 << 20,
+    progress: Callable[[int, int], None] | None = None,
 ) -> Generator[bytes, None, None]:
     """Run a program, feed its standard input and yield its standard output as it comes.
 
@@ -39,6 +45,10 @@ def stream_through(
         early end of its input for the whole, and the exception is raised here.
     chunk_bytes : int
         Largest chunk yielded; memory is bounded by it.
+    progress : callable, optional
+        Called, from another thread, with the numbers of every message ``progress DONE ALL``; such
+        lines are then no part of what an error quotes. When it raises, the program is killed and
+        the exception is raised here.
 
     Yields
     ------
@@ -66,7 +76,7 @@ def stream_through(
     assert process.stdout
     assert process.stderr
     feeder = _Feeder(process, process.stdin, feed)
-    messages = _Drain(process.stderr)
+    messages = _Drain(process, process.stderr, progress)
     try:
         feeder.start()
         messages.start()
@@ -82,8 +92,9 @@ def stream_through(
         for thread in (feeder, messages):
             if thread.ident is not None:
                 thread.join(_JOIN_SECONDS)
-    if feeder.error is not None:
-        raise feeder.error
+    failure = feeder.error or messages.error
+    if failure is not None:
+        raise failure
     if process.returncode != 0 or feeder.cut_off:
         kind = SettingsError if process.returncode == _USAGE_STATUS else MiniaError
         ending = _ending(process.returncode)
@@ -135,17 +146,35 @@ class _Feeder(threading.Thread):
 
 
 class _Drain(threading.Thread):
-    """Reads the program's messages and keeps their end."""
+    """Reads the program's messages: passes on its progress, and keeps the end of the others."""
 
-    def __init__(self, pipe: IO[bytes]) -> None:
+    def __init__(
+        self,
+        process: subprocess.Popen[bytes],
+        pipe: IO[bytes],
+        progress: Callable[[int, int], None] | None,
+    ) -> None:
         super().__init__(daemon=True)
-        self._pipe = pipe
+        self._process, self._pipe, self._progress = process, pipe, progress
         self._tail = b""
+        self.error: BaseException | None = None
 
     def run(self) -> None:
         with self._pipe:
-            while chunk := self._pipe.read1(_TAIL_BYTES):  # type: ignore[attr-defined]
-                self._tail = (self._tail + chunk)[-_TAIL_BYTES:]
+            while line := self._pipe.readline(_TAIL_BYTES):
+                told = _PROGRESS.fullmatch(line) if self._progress else None
+                if told is None:
+                    self._tail = (self._tail + line)[-_TAIL_BYTES:]
+                elif self.error is None:
+                    self._tell(int(told[1]), int(told[2]))
+
+    def _tell(self, done: int, all_: int) -> None:
+        assert self._progress
+        try:
+            self._progress(done, all_)
+        except BaseException as error:
+            self.error = error
+            self._process.kill()
 
     def quoted(self) -> str:
         """Return the last messages, ready to follow the first line of an error."""

@@ -25,12 +25,14 @@ from minia_spark.smh.arrays import (
     empty_sets,
     require_same_shape,
 )
+from minia_spark.smh.growth import grow_groups
 from minia_spark.smh.hashing import (
     DEFAULT_SEED,
     affine,
     permutations,
     replica_keys,
 )
+from minia_spark.smh.interface import Engine
 from minia_spark.smh.links import components, spanning_forest
 from minia_spark.smh.sets import canonical_sets, check_table_range, equal_rows, merge_sets
 
@@ -42,89 +44,6 @@ _CELLS = 1 << 18
 _POSTINGS = 1 << 22
 """Postings (document, item) sketched at once, and set members or pairs held before merging."""
 _BLOCK_BYTES = 1 << 26
-
-
-class DatasketchEngine:
-    """The engine over datasketch; see :class:`minia_spark.smh.engine.Engine`."""
-
-    name = "datasketch"
-
-    def sketch_blocks(
-        self,
-        batches: Iterable[Documents],
-        *,
-        tuple_size: int,
-        tables: int,
-        seed: int = DEFAULT_SEED,
-        expand: bool = False,
-        table_range: tuple[int, int] | None = None,
-    ) -> Iterator[Signatures]:
-        """Yield the signatures of documents in blocks of ascending items; at least one block."""
-        options = {"tuple_size": tuple_size, "tables": tables, "seed": seed}
-        # bad settings are found before the first document is drawn
-        permutations(**options)
-        begin, end = check_table_range(table_range, tables, may_be_empty=False)
-        total = Signatures.empty(tuple_size=tuple_size, tables=end - begin)
-        for batch in _joined(batches, _POSTINGS):
-            part = sketch_batch(batch, expand=expand, table_range=(begin, end), **options)
-            total = merge_signatures([total, part])
-        step = max(1, _BLOCK_BYTES // (4 * tuple_size * (end - begin)))
-        for start in range(0, max(1, len(total)), step):
-            yield total.take(slice(start, start + step))
-
-    def sketch(
-        self,
-        batches: Iterable[Documents],
-        *,
-        tuple_size: int,
-        tables: int,
-        seed: int = DEFAULT_SEED,
-        expand: bool = False,
-        table_range: tuple[int, int] | None = None,
-    ) -> Signatures:
-        """Return the signatures of documents."""
-        return Signatures.concatenate(
-            list(
-                self.sketch_blocks(
-                    batches,
-                    tuple_size=tuple_size,
-                    tables=tables,
-                    seed=seed,
-                    expand=expand,
-                    table_range=table_range,
-                )
-            )
-        )
-
-    def mine(
-        self,
-        signatures: Signatures,
-        *,
-        min_set_size: int = 3,
-        table_range: tuple[int, int] | None = None,
-    ) -> SetList:
-        """Return the co-occurring sets of a range of tables."""
-        return mine_sets(signatures, min_set_size=min_set_size, table_range=table_range)
-
-    def cluster(
-        self,
-        sets: SetList,
-        *,
-        tuple_size: int = 3,
-        tables: int = 255,
-        overlap: float = 0.7,
-        seed: int = DEFAULT_SEED,
-        table_range: tuple[int, int] | None = None,
-    ) -> Links:
-        """Return the links of a range of cluster tables."""
-        return cluster_sets(
-            sets,
-            tuple_size=tuple_size,
-            tables=tables,
-            overlap=overlap,
-            seed=seed,
-            table_range=table_range,
-        )
 
 
 def sketch_batch(
@@ -418,3 +337,36 @@ def _overlaps(
         start = stop
     shares: NDArray[np.float64] = common / smaller
     return shares
+
+
+class DatasketchEngine(Engine):
+    """The engine over datasketch; see :class:`minia_spark.smh.interface.Engine`."""
+
+    name = "datasketch"
+
+    def sketch_blocks(
+        self,
+        batches: Iterable[Documents],
+        *,
+        tuple_size: int,
+        tables: int,
+        seed: int = DEFAULT_SEED,
+        expand: bool = False,
+        table_range: tuple[int, int] | None = None,
+    ) -> Iterator[Signatures]:
+        """Yield the signatures of documents in blocks of ascending items; at least one block."""
+        options = {"tuple_size": tuple_size, "tables": tables, "seed": seed}
+        # bad settings are found before the first document is drawn
+        permutations(**options)
+        begin, end = check_table_range(table_range, tables, may_be_empty=False)
+        total = Signatures.empty(tuple_size=tuple_size, tables=end - begin)
+        for batch in _joined(batches, _POSTINGS):
+            part = sketch_batch(batch, expand=expand, table_range=(begin, end), **options)
+            total = merge_signatures([total, part])
+        step = max(1, _BLOCK_BYTES // (4 * tuple_size * (end - begin)))
+        for start in range(0, max(1, len(total)), step):
+            yield total.take(slice(start, start + step))
+
+    mine = staticmethod(mine_sets)
+    cluster = staticmethod(cluster_sets)
+    grow = staticmethod(grow_groups)

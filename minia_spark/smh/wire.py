@@ -1,4 +1,4 @@
-"""The four streams between Python and the native binary.
+"""The streams between Python and the native binary.
 
 Little endian, packed, made of 32-bit words except where said:
 
@@ -8,6 +8,8 @@ SMHS        ``"SMHS", 1, 0, r, l``; then ``item, documents, occurrences u64, val
             items ascending
 SMHC        ``"SMHC", 1``; then ``multiplicity, size, item[size]``, canonical order
 SMHL        ``"SMHL", 1``; then ``a, b``
+SMHW        ``"SMHW", 1``; then ``first, second, strength, strong``, pairs ascending
+SMHG        ``"SMHG", 1``; then ``size, word[size]``, words ascending
 =========== =============================================================================
 
 A stream ends at the end of a record; anything else is an error that names the byte offset. Readers
@@ -24,11 +26,12 @@ from numpy.typing import NDArray
 
 from minia_spark.base.errors import MiniaError
 from minia_spark.base.ragged import offsets_of
-from minia_spark.smh.arrays import Documents, Links, MalformedError, SetList, Signatures
+from minia_spark.smh.arrays import Documents, Links, MalformedError, SetList, Signatures, WordLinks
 
 __all__ = [
     "CHUNK_BYTES",
     "read_documents",
+    "read_groups",
     "read_links",
     "read_sets",
     "read_signatures",
@@ -36,6 +39,7 @@ __all__ = [
     "write_links",
     "write_sets",
     "write_signatures",
+    "write_word_links",
 ]
 
 CHUNK_BYTES = 1 << 22
@@ -251,6 +255,36 @@ def read_links(chunks: Iterable[bytes]) -> Links:
         return Links(words.reshape(-1, 2).astype(np.int64))
 
     return Links.concatenate(list(source.records(2, lambda _words, _start: 2, build)))
+
+
+def write_word_links(links: WordLinks) -> bytes:
+    """Encode links between words."""
+    words = np.zeros((len(links), 4), dtype="<u4")
+    words[:, 0], words[:, 1] = links.first, links.second
+    words[:, 2], words[:, 3] = links.strength, links.strong
+    return b"SMHW" + np.array([_VERSION], dtype="<u4").tobytes() + words.tobytes()
+
+
+def read_groups(chunks: Iterable[bytes]) -> list[NDArray[np.uint32]]:
+    """Decode groups of words, all of them: uint32 arrays, ascending.
+
+    Raises
+    ------
+    MiniaError
+        Naming the byte offset of what is wrong.
+    """
+    source = _Source("SMHG", chunks)
+    source.header(b"SMHG", 0)
+
+    def build(words: _Words, starts: _Starts) -> list[NDArray[np.uint32]]:
+        groups = [words[start + 1 : start + 1 + int(words[start])] for start in starts.tolist()]
+        for row, group in enumerate(groups):
+            if np.any(group[1:] <= group[:-1]):
+                raise MalformedError("the words of a group do not ascend", row)
+        return groups
+
+    blocks = source.records(1, lambda words, start: 1 + int(words[start]), build)
+    return [group for block in blocks for group in block]
 
 
 class _Source:

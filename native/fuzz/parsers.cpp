@@ -73,8 +73,8 @@ void weights(const std::string& bytes) {
     require(smh::read_weights(*source_of(text), "again") == read);
 }
 
-void documents(const std::string& bytes, bool expand, bool weighted) {
-    const auto read = smh::read_documents(*source_of(bytes), "input", expand, weighted);
+void documents(const std::string& bytes, bool expand) {
+    const auto read = smh::read_documents(*source_of(bytes), "input", expand);
     require(written([&](smh::Sink& sink) { smh::write_documents(sink, read); }) == bytes);
     if (cheap(read.rows.counts)) finish(smh::sketch(read, small_sketch(expand)));
 }
@@ -114,19 +114,35 @@ void links(const std::string& bytes) {
     smh::model(three, read, 1);
 }
 
+void word_links(const std::string& bytes) {
+    const auto read = smh::read_word_links(*source_of(bytes), "input");
+    require(written([&](smh::Sink& sink) { smh::write_word_links(sink, read); }) == bytes);
+    smh::GrowOptions options;
+    const auto groups = smh::grow(read, options);
+    options.threads = 2;
+    require(smh::grow(read, options).words == groups.words);
+    const auto text = written([&](smh::Sink& sink) { smh::write_word_groups(sink, groups); });
+    require(smh::read_word_groups(*source_of(text), "again").words == groups.words);
+}
+
+void groups(const std::string& bytes) {
+    const auto read = smh::read_word_groups(*source_of(bytes), "input");
+    require(written([&](smh::Sink& sink) { smh::write_word_groups(sink, read); }) == bytes);
+}
+
 void parse(char parser, const std::string& bytes) {
     switch (parser) {
         case 'R': return rows(bytes, 1);
         case 'T': return rows(bytes, 2);
         case 'W': return weights(bytes);
-        case 'D': return documents(bytes, false, false);
-        case 'E': return documents(bytes, true, false);
-        case 'F': return documents(bytes, false, true);
-        case 'G': return documents(bytes, true, true);
+        case 'D': return documents(bytes, false);
+        case 'E': return documents(bytes, true);
         case 'S': return signatures(bytes);
         case 'M': return merging(bytes);
         case 'C': return sets(bytes);
         case 'L': return links(bytes);
+        case 'V': return word_links(bytes);
+        case 'P': return groups(bytes);
         default: return;
     }
 }

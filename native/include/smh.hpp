@@ -18,6 +18,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <stdexcept>
 #include <string>
@@ -37,6 +38,8 @@ inline constexpr std::uint32_t max_inverted_rows = 1U << 28;   // lines of a tex
 inline constexpr double min_weight = 1e-30;  // within these no weighted minimum leaves float32
 inline constexpr double max_weight = 1e30;
 inline constexpr unsigned max_threads = 256;
+inline constexpr std::uint32_t max_strength = 1U << 20;      // of a link: similarity 1
+inline constexpr std::uint32_t max_linked_words = 1U << 20;  // so that sums of strengths fit
 
 // What the input, an option or the machine did wrong; the message names it.
 class Error : public std::runtime_error {
@@ -76,16 +79,12 @@ struct Rows {
 struct Documents {
     Rows rows;                        // counts are empty unless frequencies were given
     std::vector<std::uint32_t> keys;  // what is hashed, one a document
-    std::vector<double> weights;      // one a document, or none at all
 };
-
-enum class Kind : std::uint32_t { minima = 0, weighted = 1 };
 
 // Minima of the items that occur, ascending by item. `values` is row-major with
 // tables * tuple_size columns, column = table * tuple_size + position. Weighted minima are kept as
 // the bit patterns of their float32: these are never negative, so both compare as integers.
 struct Signatures {
-    Kind kind = Kind::minima;
     std::uint32_t tuple_size = 1;
     std::uint32_t tables = 1;
     std::vector<std::uint32_t> items;
@@ -109,6 +108,23 @@ struct Link {
     std::uint32_t b;
 };
 
+// Links between words that occur together more often than chance explains, strictly ascending by
+// (first, second), first < second.
+struct WordLinks {
+    std::vector<std::uint32_t> first;
+    std::vector<std::uint32_t> second;
+    std::vector<std::uint32_t> strength;  // at most max_strength
+    std::vector<std::uint8_t> strong;     // 1 where a group may start, else 0
+    std::size_t size() const noexcept { return first.size(); }
+};
+
+// Groups of words; one word may be in several.
+struct WordGroups {
+    std::vector<std::uint64_t> offsets{0};
+    std::vector<std::uint32_t> words;  // ascending within a group
+    std::size_t size() const noexcept { return offsets.size() - 1; }
+};
+
 struct Model {
     Rows structures;                  // ids by falling count, ties by ascending id
     std::vector<std::uint64_t> sets;  // sets of each structure, equal ones counted each time
@@ -126,7 +142,7 @@ struct SketchOptions {
     unsigned threads = 1;
 };
 
-// Signatures of documents; weighted when the documents have weights.
+// Signatures of documents.
 Signatures sketch(Documents documents, const SketchOptions& options);
 
 // The same from an inverted file (row = item), where a document's key is its number. `weights`
@@ -167,6 +183,21 @@ std::vector<Link> cluster(const Sets& sets, const ClusterOptions& options);
 // Structures of at least min_cluster_size sets, ordered by number of sets descending, number of
 // items descending, items lexicographically.
 Model model(const Sets& sets, const std::vector<Link>& links, std::uint32_t min_cluster_size);
+
+struct GrowOptions {
+    double density = 0.5;         // share of a group that a word needs links to, and at least two
+    std::uint32_t min_size = 3;   // smaller groups are dropped, at least 3
+    double max_similarity = 0.5;  // a group as similar to an earlier one (Jaccard) is dropped
+    unsigned threads = 1;
+    // Called by one thread at a time, with the starts looked at and the number of all.
+    std::function<void(std::size_t, std::size_t)> progress;
+};
+
+// Grows groups from strong links, in the order of their strength, but for those that lie within a
+// group already. To a group is added, one by one, the word with most links into it (then the
+// largest sum of strengths, then the smallest number) as long as it has enough; in the end those
+// that have too few now leave again, least links first.
+WordGroups grow(const WordLinks& links, const GrowOptions& options);
 
 // Turns a corpus into its inverted file and back. `row_limit` bounds the rows of the result.
 Rows invert(const Rows& rows, std::uint64_t row_limit = max_inverted_rows);
@@ -212,7 +243,7 @@ std::vector<double> read_weights(Source& source, const std::string& name);
 void write_weights(Sink& sink, const std::vector<double>& weights);
 
 // Binary, little endian; see native/README.md.
-Documents read_documents(Source& source, const std::string& name, bool expand, bool weighted);
+Documents read_documents(Source& source, const std::string& name, bool expand);
 void write_documents(Sink& sink, const Documents& documents);
 // Columns of tables [table_begin, table_end) only, so that a range of a large stream fits.
 Signatures read_signatures(Source& source, const std::string& name, std::uint32_t table_begin = 0,
@@ -222,6 +253,10 @@ Sets read_sets(Source& source, const std::string& name);
 void write_sets(Sink& sink, const Sets& sets);
 std::vector<Link> read_links(Source& source, const std::string& name);
 void write_links(Sink& sink, const std::vector<Link>& links);
+WordLinks read_word_links(Source& source, const std::string& name);
+void write_word_links(Sink& sink, const WordLinks& links);
+WordGroups read_word_groups(Source& source, const std::string& name);
+void write_word_groups(Sink& sink, const WordGroups& groups);
 
 // Merges SMHS streams row by row; memory is one row a stream, whatever the number of items.
 void merge_streams(const std::vector<std::unique_ptr<Source>>& sources,

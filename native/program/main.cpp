@@ -34,8 +34,9 @@ std::string overview(const std::vector<Command>& commands) {
     }
     return text +
            "\nText files go through ifindex and discover; sketch, merge, mine and cluster are the\n"
-           "same work cut into pieces for many processes. Data goes to standard output,\n"
-           "everything else to standard error. Exit codes: 0 done, 2 wrong usage, 1 anything else.\n";
+           "same work cut into pieces for many processes; grow makes groups of links between\n"
+           "words. Data goes to standard output, everything else to standard error.\n"
+           "Exit codes: 0 done, 2 wrong usage, 1 anything else.\n";
 }
 
 void print(const std::string& text) {

@@ -1,3 +1,6 @@
+#include <chrono>
+#include <cstdio>
+#include <limits>
 #include <string>
 #include <utility>
 
@@ -14,7 +17,7 @@ void check_product(std::uint64_t tuple_size, std::uint64_t tables) {
                          "; the limit is " + std::to_string(smh::max_permutations));
 }
 
-// The one operand of mine and cluster.
+// The one operand of mine, cluster and grow.
 std::string input_of(const Arguments& arguments) {
     return arguments.operands().empty() ? "-" : arguments.operands()[0];
 }
@@ -43,12 +46,9 @@ void sketch(const Arguments& arguments) {
     const Tables range = range_of(arguments);
     options.table_begin = range.begin;
     options.table_end = range.end;
-    const bool weighted = arguments.has("weights");
     smh::Documents documents =
-        smh::read_documents(*smh::open_source("-"), name_of("-"), options.expand, weighted);
-    smh::Signatures signatures = smh::sketch(std::move(documents), options);
-    if (weighted) signatures.kind = smh::Kind::weighted;  // also when there are no documents
-    smh::write_signatures(*smh::open_sink("-"), signatures);
+        smh::read_documents(*smh::open_source("-"), name_of("-"), options.expand);
+    smh::write_signatures(*smh::open_sink("-"), smh::sketch(std::move(documents), options));
 }
 
 void merge(const Arguments& arguments) {
@@ -88,6 +88,33 @@ void cluster(const Arguments& arguments) {
     smh::write_links(*smh::open_sink("-"), smh::cluster(sets, options));
 }
 
+// Prints how far it is, at most once a second.
+class Ticker {
+  public:
+    void operator()(std::size_t done, std::size_t all) {
+        const auto now = std::chrono::steady_clock::now();
+        if (now < next_) return;
+        next_ = now + std::chrono::seconds(1);
+        std::fprintf(stderr, "progress %zu %zu\n", done, all);
+    }
+
+  private:
+    std::chrono::steady_clock::time_point next_{};
+};
+
+void grow(const Arguments& arguments) {
+    smh::GrowOptions options;
+    options.density = arguments.real("density", 0.5, 0, 1);
+    options.min_size = arguments.number("min-size", 3, 3, UINT32_MAX);
+    options.max_similarity =
+        arguments.real("max-similarity", 0.5, std::numeric_limits<double>::min(), 1);
+    options.threads = arguments.number("threads", 1, 1, smh::max_threads);
+    if (arguments.has("progress")) options.progress = Ticker();
+    const std::string path = input_of(arguments);
+    const smh::WordLinks links = smh::read_word_links(*smh::open_source(path), name_of(path));
+    smh::write_word_groups(*smh::open_sink("-"), smh::grow(links, options));
+}
+
 }  // namespace
 
 std::vector<Command> stream_commands() {
@@ -97,7 +124,7 @@ std::vector<Command> stream_commands() {
     const Option end{0, "table-end", "N", "One after the last table (all)."};
     return {
         {"sketch", "< DOCUMENTS > SMHS", 0, 0, "Computes the MinHash minima of items.",
-         "Reads documents, little endian, one after the other: u32 key, u32 n, [f64 weight,]\n"
+         "Reads documents, little endian, one after the other: u32 key, u32 n,\n"
          "u32 item[n] [, u32 frequency[n]]. Writes an SMHS stream: the minima of these documents.\n"
          "Streams of parts merge into what the whole would have given (smh merge). A stream of a\n"
          "range of tables has only these, numbered from 0 again.",
@@ -106,7 +133,6 @@ std::vector<Command> stream_commands() {
           seed,
           {'e', "expand", "",
            "Documents carry frequencies, and an item of frequency\nf counts f times."},
-          {'w', "weights", "", "Documents carry weights."},
           begin,
           end,
           threads},
@@ -133,5 +159,15 @@ std::vector<Command> stream_commands() {
           begin,
           end,
           threads},
-         cluster}};
+         cluster},
+        {"grow", "[FILE]", 0, 1, "Grows groups of words from links between words.",
+         "Reads an SMHW stream (standard input without FILE), writes an SMHG stream. Groups start\n"
+         "at strong links, strongest first, and grow by average link; a word may be in several.",
+         {{'d', "density", "X", "A word needs links to this share of the group, and to two (0.5)."},
+          {'s', "min-size", "N", "Fewest words of a group (3)."},
+          {0, "max-similarity", "X",
+           "A group whose Jaccard similarity with an earlier one\nis this or more is dropped (0.5)."},
+          {0, "progress", "", "Lines \"progress DONE ALL\" on standard error, one a second."},
+          threads},
+         grow}};
 }

@@ -80,7 +80,7 @@ void fill(const ByDocument& postings, const SketchOptions& options, Signatures& 
             std::fill(minima.begin(), minima.end(), UINT32_MAX);
             for (std::size_t d = 0; d + 1 < postings.offsets.size(); ++d) {
                 const double* weight =
-                    postings.weights->empty() ? nullptr : postings.weights->data() + d;
+                    postings.weights.empty() ? nullptr : postings.weights.data() + d;
                 std::uint32_t replicas = 0;
                 std::fill_n(current, block, UINT32_MAX);
                 for (std::uint64_t p = postings.offsets[d]; p < postings.offsets[d + 1]; ++p) {

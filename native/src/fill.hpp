@@ -20,7 +20,7 @@ struct ByDocument {
     std::vector<std::uint32_t> rows;
     std::vector<std::uint32_t> frequencies;  // empty, or ascending within a document
     const std::vector<std::uint32_t>* keys = nullptr;
-    const std::vector<double>* weights = nullptr;  // may be empty
+    std::vector<double> weights;                   // one a document, or none
 };
 
 // `offsets` delimit rows of the signatures, `mixed` are the hashes of their documents.

@@ -10,9 +10,9 @@ namespace smh {
 namespace {
 
 void check_alike(const Signatures& first, const Signatures& other) {
-    if (first.kind != other.kind || first.tuple_size != other.tuple_size ||
+    if (first.tuple_size != other.tuple_size ||
         first.tables != other.tables)
-        throw Error("signatures of different kind, tuple size or number of tables do not merge");
+        throw Error("signatures of different tuple size or number of tables do not merge");
 }
 
 }  // namespace
@@ -20,7 +20,6 @@ void check_alike(const Signatures& first, const Signatures& other) {
 Signatures merge(const std::vector<Signatures>& parts) {
     if (parts.empty()) throw Error("merge: there are no signatures");
     Signatures result;
-    result.kind = parts[0].kind;
     result.tuple_size = parts[0].tuple_size;
     result.tables = parts[0].tables;
     for (const auto& part : parts) {

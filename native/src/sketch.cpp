@@ -13,14 +13,13 @@ namespace smh {
 namespace {
 
 // Checks the options; the result has no items yet.
-Signatures empty_signatures(const SketchOptions& options, bool weighted) {
+Signatures empty_signatures(const SketchOptions& options) {
     check_tuples(options.tuple_size, options.tables, "sketch");
     check_threads(options.threads);
     const std::uint32_t end =
         checked_table_end(options.table_begin, options.table_end, options.tables);
     if (options.table_begin == end) throw Error("sketch: the range of tables is empty");
     Signatures result;
-    result.kind = weighted ? Kind::weighted : Kind::minima;
     result.tuple_size = options.tuple_size;
     result.tables = end - options.table_begin;
     return result;
@@ -105,8 +104,8 @@ ByItem turn(const Documents& documents, const Signatures& result) {
     return postings;
 }
 
-void check_weight(double weight, double least, const std::string& where) {
-    if (!(weight >= least && weight <= max_weight) || (weight > 0 && weight < min_weight)) {
+void check_weight(double weight, const std::string& where) {
+    if (!(weight >= 0 && weight <= max_weight) || (weight > 0 && weight < min_weight)) {
         char text[40];
         std::snprintf(text, sizeof text, ": weight %g", weight);
         throw Error(where + text + " is not within " + weight_range());
@@ -116,17 +115,15 @@ void check_weight(double weight, double least, const std::string& where) {
 }  // namespace
 
 Signatures sketch(Documents documents, const SketchOptions& options) {
-    Signatures result = empty_signatures(options, !documents.weights.empty());
+    Signatures result = empty_signatures(options);
     if (options.expand && documents.rows.counts.size() != documents.rows.ids.size())
         throw Error("sketch: expansion needs the frequencies of the items");
     if (documents.rows.size() >= UINT32_MAX)
         throw Error("sketch: more than 2^32 - 2 documents at once");
-    for (std::size_t d = 0; d < documents.weights.size(); ++d)
-        check_weight(documents.weights[d], min_weight, "document " + std::to_string(d));
 
     rank_items(documents.rows.ids, result);
     count_postings(documents, options.expand, result);
-    if (!options.expand && documents.weights.empty()) {
+    if (!options.expand) {
         const ByItem postings = turn(documents, result);
         documents = {};  // before the signatures take their memory
         result.values.assign(result.items.size() * result.width(), UINT32_MAX);
@@ -137,10 +134,9 @@ Signatures sketch(Documents documents, const SketchOptions& options) {
     ByDocument postings;
     postings.offsets = std::move(documents.rows.offsets);
     postings.rows = std::move(documents.rows.ids);
-    if (options.expand) postings.frequencies = std::move(documents.rows.counts);
+    postings.frequencies = std::move(documents.rows.counts);
     postings.keys = &documents.keys;
-    postings.weights = &documents.weights;
-    if (options.expand) order_by_frequency(postings);
+    order_by_frequency(postings);
     fill(postings, options, result);
     return result;
 }
@@ -196,11 +192,11 @@ void keep_occurring(Rows& inverted, const std::vector<double>& weights, bool exp
 
 Signatures sketch(Rows inverted, const std::vector<double>& weights,
                   const SketchOptions& options) {
-    Signatures result = empty_signatures(options, !weights.empty());
+    Signatures result = empty_signatures(options);
     if (options.expand && inverted.counts.size() != inverted.ids.size())
         throw Error("sketch: expansion needs the frequencies of the items");
     for (std::size_t d = 0; d < weights.size(); ++d)
-        check_weight(weights[d], 0.0, "document " + std::to_string(d));
+        check_weight(weights[d], "document " + std::to_string(d));
     keep_occurring(inverted, weights, options.expand, result);
     result.values.assign(result.items.size() * result.width(), UINT32_MAX);
     if (weights.empty() && !options.expand) {
@@ -224,11 +220,9 @@ Signatures sketch(Rows inverted, const std::vector<double>& weights,
             postings.rows[at] = static_cast<std::uint32_t>(row);
             if (options.expand) postings.frequencies[at] = kept.counts[p];
         }
-    std::vector<double> chosen;
     if (!weights.empty())
-        for (const auto id : documents.ids()) chosen.push_back(weights[id]);
+        for (const auto id : documents.ids()) postings.weights.push_back(weights[id]);
     postings.keys = &documents.ids();
-    postings.weights = &chosen;
     if (options.expand) order_by_frequency(postings);
     fill(postings, options, result);
     return result;

@@ -2,13 +2,12 @@
 #include <algorithm>
 #include <string>
 
-#include "options.hpp"
 #include "repeats.hpp"
 #include "stream.hpp"
 
 namespace smh {
 
-Documents read_documents(Source& source, const std::string& name, bool expand, bool weighted) {
+Documents read_documents(Source& source, const std::string& name, bool expand) {
     Stream stream(source, name);
     Documents documents;
     RepeatFinder repeats;
@@ -17,13 +16,6 @@ Documents read_documents(Source& source, const std::string& name, bool expand, b
         const auto document = std::to_string(documents.keys.size());
         documents.keys.push_back(stream.number<std::uint32_t>("a document's key"));
         const auto size = stream.number<std::uint32_t>("a document's size");
-        if (weighted) {
-            const auto weight = stream.number<double>("a document's weight");
-            if (!(weight >= min_weight && weight <= max_weight))
-                stream.fail_at(at + 8, "the weight of document " + document +
-                                           " is not within " + weight_range());
-            documents.weights.push_back(weight);
-        }
         auto& rows = documents.rows;
         const std::size_t begin = rows.ids.size();
         stream.numbers(rows.ids, size, "a document's items");
@@ -50,7 +42,6 @@ void write_documents(Sink& sink, const Documents& documents) {
         const std::uint64_t size = documents.rows.offsets[d + 1] - begin;
         output.put_number(documents.keys[d]);
         output.put_number(static_cast<std::uint32_t>(size));
-        if (!documents.weights.empty()) output.put_number(documents.weights[d]);
         output.put(documents.rows.ids.data() + begin, size * 4);
         if (!documents.rows.counts.empty())
             output.put(documents.rows.counts.data() + begin, size * 4);

@@ -9,12 +9,13 @@
 namespace smh {
 namespace {
 
+constexpr std::uint32_t kind_of_minima = 0;  // there is no other in streams
+
 struct SignatureHeader {
-    Kind kind = Kind::minima;
     std::uint32_t tuple_size = 1;
     std::uint32_t tables = 1;
     bool operator==(const SignatureHeader& other) const {
-        return kind == other.kind && tuple_size == other.tuple_size && tables == other.tables;
+        return tuple_size == other.tuple_size && tables == other.tables;
     }
 };
 
@@ -32,8 +33,8 @@ class SignatureReader {
         const auto kind = stream_.number<std::uint32_t>("the stream's header");
         header_.tuple_size = stream_.number<std::uint32_t>("the stream's header");
         header_.tables = stream_.number<std::uint32_t>("the stream's header");
-        if (kind > 1) stream_.fail_at(8, "unknown kind of minima " + std::to_string(kind));
-        header_.kind = static_cast<Kind>(kind);
+        if (kind != kind_of_minima)
+            stream_.fail_at(8, "unknown kind of minima " + std::to_string(kind));
         try {
             check_tuples(header_.tuple_size, header_.tables, "header");
         } catch (const Error& error) {
@@ -62,14 +63,8 @@ class SignatureReader {
         any_ = true;
         const std::uint32_t width = header_.tuple_size * header_.tables;
         stream_.skip(std::uint64_t{begin} * 4, "a row's minima");
-        const std::size_t first = values.size();
         stream_.numbers(values, end - begin, "a row's minima");
         stream_.skip(std::uint64_t{width - end} * 4, "a row's minima");
-        if (header_.kind == Kind::weighted)
-            for (std::size_t i = first; i < values.size(); ++i)
-                if (values[i] >= 0x7F800000U)  // infinity; beyond it NaN and negative numbers
-                    stream_.fail_at(at + 16 + (begin + i - first) * 4,
-                                    "a weighted minimum is not finite and >= 0");
         return true;
     }
 
@@ -81,7 +76,7 @@ class SignatureReader {
 
 void put_signature_header(Output& output, const SignatureHeader& header) {
     put_header(output, "SMHS");
-    output.put_number(static_cast<std::uint32_t>(header.kind));
+    output.put_number(kind_of_minima);
     output.put_number(header.tuple_size);
     output.put_number(header.tables);
 }
@@ -102,7 +97,6 @@ Signatures read_signatures(Source& source, const std::string& name, std::uint32_
     const SignatureHeader& header = reader.header();
     const std::uint32_t end = checked_table_end(table_begin, table_end, header.tables);
     Signatures result;
-    result.kind = header.kind;
     result.tuple_size = header.tuple_size;
     result.tables = end - table_begin;
     SignatureRow row;
@@ -117,7 +111,7 @@ Signatures read_signatures(Source& source, const std::string& name, std::uint32_
 
 void write_signatures(Sink& sink, const Signatures& signatures) {
     Output output(sink);
-    put_signature_header(output, {signatures.kind, signatures.tuple_size, signatures.tables});
+    put_signature_header(output, {signatures.tuple_size, signatures.tables});
     for (std::size_t row = 0; row < signatures.items.size(); ++row)
         put_row(output,
                 {signatures.items[row], signatures.documents[row], signatures.occurrences[row]},
@@ -138,7 +132,7 @@ void merge_streams(const std::vector<std::unique_ptr<Source>>& sources,
     for (std::size_t i = 0; i < sources.size(); ++i) {
         parts.push_back({SignatureReader(*sources[i], names[i]), {}, {}, true});
         if (!(parts[i].reader.header() == parts[0].reader.header()))
-            throw Error(names[i] + ": kind, tuple size or number of tables differ from " +
+            throw Error(names[i] + ": tuple size or number of tables differ from " +
                         names[0]);
     }
     const SignatureHeader header = parts[0].reader.header();

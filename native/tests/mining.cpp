@@ -103,7 +103,7 @@ TEST(the_overlap_must_be_above_the_bound_not_at_it) {
 
 TEST(clusters_equal_their_twin_for_any_threads_and_ranges) {
     for (std::uint32_t seed = 0; seed < 40; ++seed) {
-        const auto documents = twin::corpus(seed, 120, 31, false, false);
+        const auto documents = twin::corpus(seed, 120, 31, false);
         smh::SketchOptions sketching;
         sketching.tuple_size = 2;
         sketching.tables = 60;
@@ -163,7 +163,7 @@ TEST(structures_equal_their_twin) {
         sketching.tuple_size = 2;
         sketching.tables = 80;
         const auto sets =
-            smh::mine(smh::sketch(twin::corpus(seed, 150, 31, false, false), sketching), {});
+            smh::mine(smh::sketch(twin::corpus(seed, 150, 31, false), sketching), {});
         const auto links = smh::cluster(sets, {});
         const auto found = smh::model(sets, links, 3);
         auto expected = twin::structures(sets, twin::components(sets, links), 3);

@@ -103,6 +103,17 @@ if command -v perl >/dev/null; then
     expect 1 "byte 1000" "$smh" merge whole.smhs cut.smhs
 fi
 
+# groups of words
+if command -v perl >/dev/null; then
+    perl -e 'print "SMHW", pack("V*", 1, 1, 2, 9, 1, 1, 3, 9, 1, 2, 3, 9, 0)' >words.smhw
+    expect 0 "progress 0 2" "$smh" grow --progress --threads 2 words.smhw
+    [ "$(od -An -tu4 -j8 out | tr -s ' ')" = " 3 1 2 3" ] || fail "the group: $(od -tu4 out)"
+    expect 0 "" "$smh" grow --min-size 4 words.smhw
+    [ "$(wc -c <out)" -eq 8 ] || fail "a group that is too small"
+    expect 1 "whole.smhs: byte 0: not a SMHW stream" "$smh" grow whole.smhs
+fi
+expect 2 "--max-similarity must be a number within" "$smh" grow --max-similarity 0
+
 # a wrong word on the command line
 expect 2 "a command is needed" "$smh"
 expect 2 "there is no command 'find'" "$smh" find
@@ -121,7 +132,7 @@ expect 2 "--tables must be given" "$smh" sketch --tuple-size 2
 expect 2 "--table-begin 4 is after --table-end 3" "$smh" mine --table-begin 4 --table-end 3
 
 # help
-for command in ifindex weights discover sketch merge mine cluster; do
+for command in ifindex weights discover sketch merge mine cluster grow; do
     expect 0 "" "$smh" $command --help
     grep -q "usage: smh $command" out || fail "help of $command"
 done

@@ -24,7 +24,8 @@ inline std::uint32_t bits_of(float value) {
 }
 
 inline std::map<std::uint32_t, Items> sketch(const smh::Documents& documents,
-                                             const smh::SketchOptions& options) {
+                                             const smh::SketchOptions& options,
+                                             const std::vector<double>& weights = {}) {
     const std::size_t width = std::size_t{options.tuple_size} * options.tables;
     const auto drawn = smh::draw_permutations(options.seed, width);
     std::map<std::uint32_t, Items> minima;
@@ -36,8 +37,8 @@ inline std::map<std::uint32_t, Items> sketch(const smh::Documents& documents,
                 for (std::size_t k = 0; k < width; ++k) {
                     const std::uint32_t key = documents.keys[d] + j * smh::replica_step;
                     std::uint32_t value = drawn.factor[k] * smh::fmix32(key) + drawn.summand[k];
-                    if (!documents.weights.empty())
-                        value = bits_of(smh::weighted_value(value, documents.weights[d]));
+                    if (!weights.empty())
+                        value = bits_of(smh::weighted_value(value, weights[d]));
                     row[k] = std::min(row[k], value);
                 }
         }
@@ -126,9 +127,71 @@ inline std::vector<std::pair<std::uint64_t, std::map<std::uint32_t, std::uint32_
     return kept;
 }
 
+// Groups word by word, as smh.hpp says it.
+inline std::vector<Items> grow(const smh::WordLinks& links, const smh::GrowOptions& options) {
+    std::map<std::uint32_t, std::map<std::uint32_t, std::uint32_t>> near;
+    std::vector<std::size_t> starts;
+    for (std::size_t link = 0; link < links.size(); ++link) {
+        near[links.first[link]][links.second[link]] = links.strength[link];
+        near[links.second[link]][links.first[link]] = links.strength[link];
+        if (links.strong[link] != 0) starts.push_back(link);
+    }
+    std::stable_sort(starts.begin(), starts.end(), [&](std::size_t a, std::size_t b) {
+        return links.strength[a] > links.strength[b];
+    });
+    using Rank = std::pair<std::size_t, std::uint64_t>;  // number of links, and their sum
+    const auto rank = [&](std::uint32_t word, const std::set<std::uint32_t>& group) {
+        Rank found{0, 0};
+        for (const auto& [other, strength] : near[word])
+            if (group.count(other) > 0) found = {found.first + 1, found.second + strength};
+        return found;
+    };
+    std::vector<std::set<std::uint32_t>> grown;
+    std::vector<Items> kept;
+    for (const std::size_t start : starts) {
+        const auto first = links.first[start], second = links.second[start];
+        if (std::any_of(grown.begin(), grown.end(), [&](const auto& group) {
+                return group.count(first) > 0 && group.count(second) > 0;
+            }))
+            continue;
+        std::set<std::uint32_t> group{first, second};
+        for (;;) {
+            std::pair<Rank, std::uint32_t> best{{0, 0}, 0};
+            for (const auto& entry : near) {
+                if (group.count(entry.first) > 0) continue;
+                const Rank own = rank(entry.first, group);
+                if (own > best.first) best = {own, entry.first};
+            }
+            const auto size = static_cast<double>(group.size());
+            const auto count = static_cast<double>(best.first.first);
+            if (count < 2 || count < options.density * size) break;
+            group.insert(best.second);
+        }
+        for (;;) {
+            auto worst = group.begin();
+            for (auto at = group.begin(); at != group.end(); ++at)
+                if (rank(*at, group) <= rank(*worst, group)) worst = at;
+            const auto others = static_cast<double>(group.size() - 1);
+            if (static_cast<double>(rank(*worst, group).first) >= options.density * others) break;
+            group.erase(worst);
+        }
+        grown.push_back(group);
+        const Items words(group.begin(), group.end());
+        const bool alike = std::any_of(kept.begin(), kept.end(), [&](const Items& other) {
+            Items common;
+            std::set_intersection(words.begin(), words.end(), other.begin(), other.end(),
+                                  std::back_inserter(common));
+            const auto both = static_cast<double>(words.size() + other.size() - common.size());
+            return static_cast<double>(common.size()) >= options.max_similarity * both;
+        });
+        if (words.size() >= options.min_size && !alike) kept.push_back(words);
+    }
+    return kept;
+}
+
 // Random documents in which some groups of items tend to come together.
 inline smh::Documents corpus(std::uint32_t seed, std::uint32_t documents, std::uint32_t items,
-                             bool expand, bool weighted) {
+                             bool expand) {
     std::mt19937 random(seed);
     smh::Documents made;
     for (std::uint32_t d = 0; d < documents; ++d) {
@@ -146,8 +209,6 @@ inline smh::Documents corpus(std::uint32_t seed, std::uint32_t documents, std::u
                 made.rows.counts.push_back(static_cast<std::uint32_t>(1 + random() % 7));
         }
         made.rows.offsets.push_back(made.rows.ids.size());
-        if (weighted)
-            made.weights.push_back(0.01 + static_cast<double>(random()) / 1e9);
     }
     return made;
 }

@@ -16,14 +16,16 @@ std::string u32(std::initializer_list<std::uint32_t> numbers) {
 }
 
 const auto documents_of = [](smh::Source& source) {
-    return smh::read_documents(source, "t", false, false);
+    return smh::read_documents(source, "t", false);
 };
 const auto expanded_of = [](smh::Source& source) {
-    return smh::read_documents(source, "t", true, true);
+    return smh::read_documents(source, "t", true);
 };
 const auto signatures_of = [](smh::Source& source) { return smh::read_signatures(source, "t"); };
 const auto sets_of = [](smh::Source& source) { return smh::read_sets(source, "t"); };
 const auto links_of = [](smh::Source& source) { return smh::read_links(source, "t"); };
+const auto word_links_of = [](smh::Source& source) { return smh::read_word_links(source, "t"); };
+const auto groups_of = [](smh::Source& source) { return smh::read_word_groups(source, "t"); };
 
 // Every shorter stream is either whole records or an error that names where it ends.
 template <class Read>
@@ -42,12 +44,12 @@ void check_truncations(const std::string& bytes, const std::vector<std::size_t>&
 }  // namespace
 
 TEST(documents_come_back) {
-    for (const bool both : {false, true}) {
-        const auto documents = twin::corpus(5, 30, 31, both, both);
+    for (const bool expand : {false, true}) {
+        const auto documents = twin::corpus(5, 30, 31, expand);
         std::string bytes;
         smh::write_documents(*smh::memory_sink(bytes), documents);
-        const auto back = both ? from(bytes, expanded_of) : from(bytes, documents_of);
-        CHECK(back.keys == documents.keys && back.weights == documents.weights);
+        const auto back = expand ? from(bytes, expanded_of) : from(bytes, documents_of);
+        CHECK(back.keys == documents.keys);
         CHECK(back.rows.offsets == documents.rows.offsets && back.rows.ids == documents.rows.ids);
         CHECK(back.rows.counts == documents.rows.counts);
     }
@@ -63,15 +65,10 @@ TEST(documents_have_the_documented_bytes) {
 TEST(wrong_documents_are_refused) {
     CHECK_THROWS("t: byte 0: document 0 lists item 5 twice",
                  from(u32({9, 3, 5, 4, 5}), documents_of));
-    const double weight = 1;
-    std::string head = u32({9, 1}) + std::string(reinterpret_cast<const char*>(&weight), 8);
-    CHECK_THROWS("byte 20: frequency 0 of item 5 in document 0 is not within 1..1048576",
-                 from(head + u32({5, 0}), expanded_of));
-    CHECK_THROWS("byte 20: frequency 1048577 of item 5",
-                 from(head + u32({5, 1048577}), expanded_of));
-    const double zero = 0;
-    head = u32({9, 0}) + std::string(reinterpret_cast<const char*>(&zero), 8);
-    CHECK_THROWS("byte 8: the weight of document 0 is not within", from(head, expanded_of));
+    CHECK_THROWS("byte 12: frequency 0 of item 5 in document 0 is not within 1..1048576",
+                 from(u32({9, 1, 5, 0}), expanded_of));
+    CHECK_THROWS("byte 12: frequency 1048577 of item 5",
+                 from(u32({9, 1, 5, 1048577}), expanded_of));
     // an announced size of 4 billion reserves nothing
     CHECK_THROWS("byte 12: the stream ends within a document's items",
                  from(u32({9, UINT32_MAX, 5}), documents_of));
@@ -81,12 +78,12 @@ TEST(signatures_come_back_whole_and_by_tables) {
     smh::SketchOptions options;
     options.tuple_size = 2;
     options.tables = 5;
-    const auto signatures = smh::sketch(twin::corpus(6, 40, 31, false, true), options);
+    const auto signatures = smh::sketch(twin::corpus(6, 40, 31, false), options);
     std::string bytes;
     smh::write_signatures(*smh::memory_sink(bytes), signatures);
     CHECK(bytes.size() == 20 + signatures.items.size() * (16 + 4 * 10));
     const auto back = from(bytes, signatures_of);
-    CHECK(back.kind == smh::Kind::weighted && back.items == signatures.items);
+    CHECK(back.items == signatures.items);
     CHECK(back.values == signatures.values && back.documents == signatures.documents);
     const auto some = from(bytes, [](smh::Source& source) {
         return smh::read_signatures(source, "t", 1, 3);
@@ -105,7 +102,7 @@ TEST(wrong_signatures_are_refused) {
     CHECK_THROWS("byte 21: the stream ends within a row's item", from(head + "x", signatures_of));
     CHECK_THROWS("byte 0: not a SMHS stream", from("SMHC" + u32({1}), signatures_of));
     CHECK_THROWS("byte 4: SMHS version 2", from("SMHS" + u32({2, 0, 1, 1}), signatures_of));
-    CHECK_THROWS("byte 8: unknown kind of minima 2", from("SMHS" + u32({1, 2, 1, 1}), signatures_of));
+    CHECK_THROWS("byte 8: unknown kind of minima 1", from("SMHS" + u32({1, 1, 1, 1}), signatures_of));
     CHECK_THROWS("byte 12: header: the tuple size must be at least 1",
                  from("SMHS" + u32({1, 0, 0, 1}), signatures_of));
     CHECK_THROWS("more than the limit", from("SMHS" + u32({1, 0, 65536, 65536}), signatures_of));
@@ -113,8 +110,6 @@ TEST(wrong_signatures_are_refused) {
                  from(head + row + row, signatures_of));
     CHECK_THROWS("byte 24: item 7 has 2 documents and 1 occurrences",
                  from(head + u32({7, 2, 1, 0, 99}), signatures_of));
-    CHECK_THROWS("byte 36: a weighted minimum is not finite",
-                 from("SMHS" + u32({1, 1, 1, 1}) + u32({7, 1, 1, 0, 0x7F800000}), signatures_of));
 }
 
 TEST(streams_merge_like_signatures) {
@@ -123,7 +118,7 @@ TEST(streams_merge_like_signatures) {
     std::vector<smh::Signatures> parts;
     std::vector<std::string> bytes(3);
     for (std::uint32_t part = 0; part < 3; ++part) {
-        parts.push_back(smh::sketch(twin::corpus(part, part * 20, 31, false, false), options));
+        parts.push_back(smh::sketch(twin::corpus(part, part * 20, 31, false), options));
         smh::write_signatures(*smh::memory_sink(bytes[part]), parts.back());
     }
     std::vector<std::unique_ptr<smh::Source>> sources;
@@ -138,7 +133,7 @@ TEST(streams_merge_like_signatures) {
     sources.clear();
     sources.push_back(smh::memory_source(bytes[1].data(), bytes[1].size()));
     sources.push_back(smh::memory_source(other.data(), other.size()));
-    CHECK_THROWS("b: kind, tuple size or number of tables differ from a",
+    CHECK_THROWS("b: tuple size or number of tables differ from a",
                  (smh::merge_streams(sources, {"a", "b"}, *smh::memory_sink(merged)), 0));
 }
 
@@ -168,4 +163,36 @@ TEST(links_come_back) {
     CHECK(again == bytes);
     check_truncations(bytes, {8, 16}, links_of);
     CHECK_THROWS("byte 8: link 3 3 does not ascend", from("SMHL" + u32({1, 3, 3}), links_of));
+}
+
+TEST(word_links_come_back_and_must_ascend) {
+    const std::string head = "SMHW" + u32({1});
+    const std::string two = u32({0, 7, 5, 1, 0, UINT32_MAX, smh::max_strength, 0});
+    const auto links = from(head + two, word_links_of);
+    CHECK((links.first == twin::Items{0, 0}) && (links.second == twin::Items{7, UINT32_MAX}));
+    CHECK((links.strength == twin::Items{5, smh::max_strength}));
+    CHECK((links.strong == std::vector<std::uint8_t>{1, 0}));
+    std::string bytes;
+    smh::write_word_links(*smh::memory_sink(bytes), links);
+    CHECK(bytes == head + two);
+    check_truncations(bytes, {8, 24}, word_links_of);
+    CHECK_THROWS("byte 8: link 3 3 does not ascend", from(head + u32({3, 3, 1, 1}), word_links_of));
+    CHECK_THROWS("byte 24: link 0 7 does not come after the one before it",
+                 from(head + u32({0, 7, 5, 1, 0, 7, 5, 1}), word_links_of));
+    CHECK_THROWS("byte 8: link 0 7 has strength 1048577; the limit is 1048576",
+                 from(head + u32({0, 7, smh::max_strength + 1, 1}), word_links_of));
+    CHECK_THROWS("byte 8: link 0 7 is strong 2, neither 0 nor 1",
+                 from(head + u32({0, 7, 5, 2}), word_links_of));
+}
+
+TEST(groups_of_words_come_back) {
+    const std::string bytes = "SMHG" + u32({1, 2, 4, 5, 0, 1, 9});
+    const auto groups = from(bytes, groups_of);
+    CHECK((groups.words == twin::Items{4, 5, 9}) && groups.size() == 3);
+    std::string again;
+    smh::write_word_groups(*smh::memory_sink(again), groups);
+    CHECK(again == bytes);
+    check_truncations(bytes, {8, 20, 24}, groups_of);
+    CHECK_THROWS("byte 8: group 0 has words that do not ascend",
+                 from("SMHG" + u32({1, 2, 5, 5}), groups_of));
 }

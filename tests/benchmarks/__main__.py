@@ -8,7 +8,17 @@ import os
 import platform
 import sys
 
-NAMES = ("extraction", "vocabulary", "words", "memory", "mining", "significance", "batches", "many")
+NAMES = (
+    "extraction",
+    "vocabulary",
+    "words",
+    "memory",
+    "mining",
+    "growth",
+    "significance",
+    "batches",
+    "many",
+)
 
 
 def main() -> int:

@@ -15,13 +15,12 @@ from minia_spark.mining.chance import expected_sharing, fit_chance
 from minia_spark.mining.consensus import (
     Consensus,
     LinkLevels,
-    WordLinks,
     consensus_structures,
     grow,
     link_words,
     plausible_pairs,
 )
-from minia_spark.smh.arrays import MalformedError, empty_sets
+from minia_spark.smh.arrays import MalformedError, WordLinks, empty_sets
 
 from .test_pairs import word_pairs
 

@@ -11,10 +11,14 @@ from cases import BINARY, batch, merged, needs_binary, planted
 
 from minia_spark.base.errors import MiniaError, SettingsError
 from minia_spark.smh import native
-from minia_spark.smh.arrays import Signatures, empty_sets
+from minia_spark.smh.arrays import Signatures, WordLinks, empty_sets
 from minia_spark.smh.native import NativeEngine, find_binary
 from minia_spark.smh.process import stream_through
 from minia_spark.smh.wire import write_documents, write_signatures
+
+NO_LINKS = WordLinks(
+    np.zeros(0, np.uint32), np.zeros(0, np.uint32), np.zeros(0, np.int64), np.zeros(0, np.bool_)
+)
 
 
 def program(path, script="exit 0"):
@@ -59,10 +63,12 @@ def test_command_line(tmp_path):
         lambda: engine.sketch([], tuple_size=2, tables=5, table_range=(1, 4)),
         lambda: engine.mine(signatures, min_set_size=4, table_range=(1, 3)),
         lambda: engine.cluster(empty_sets(), overlap=2 / 3, tables=7, seed=9),
+        lambda: engine.grow(NO_LINKS, density=1 / 3, min_size=4, max_similarity=0.9),
+        lambda: engine.grow(NO_LINKS, progress=lambda _done, _all: None),
     ):
         with pytest.raises(MiniaError, match=r"smh .*failed with exit status 1"):
             call()
-    sketch, part, mine, cluster = log.read_text().splitlines()
+    sketch, part, mine, cluster, grow, told = log.read_text().splitlines()
     assert sketch == "sketch --threads 2 --tuple-size 2 --tables 5 --seed 9 --expand"
     assert part == (
         "sketch --threads 2 --tuple-size 2 --tables 5 --seed 12345678 --table-begin 1 --table-end 4"
@@ -72,6 +78,10 @@ def test_command_line(tmp_path):
         "cluster --threads 2 --tuple-size 3 --tables 7 --overlap 0.6666666666666666 --seed 9 "
         "--table-begin 0 --table-end 7"
     )
+    assert grow == (
+        "grow --threads 2 --density 0.3333333333333333 --min-size 4 --max-similarity 0.9"
+    )
+    assert told == "grow --threads 2 --density 0.5 --min-size 3 --max-similarity 0.5 --progress"
 
 
 def test_output_that_is_cut_short_is_refused(tmp_path):
@@ -106,7 +116,7 @@ def test_abandoned_blocks_end_the_program(tmp_path):
 
 @needs_binary
 @pytest.mark.parametrize(
-    "command", ["sketch --tuple-size 1 --tables 1", "merge -", "mine", "cluster"]
+    "command", ["sketch --tuple-size 1 --tables 1", "merge -", "mine", "cluster", "grow"]
 )
 def test_binary_refuses_rubbish(command):
     with pytest.raises(MiniaError, match=r"exit status 1\n.*smh"):

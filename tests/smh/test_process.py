@@ -189,3 +189,24 @@ def _is_gone(pid):
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
     except (FileNotFoundError, ProcessLookupError):  # it went between two looks
         return True
+
+
+def test_progress_is_told_and_no_part_of_an_error():
+    told = []
+    script = "echo progress 1 20 >&2; echo no memory >&2; echo progress 2 20 >&2; exit 1"
+    with pytest.raises(MiniaError, match=r"exit status 1\n  no memory$"):
+        list(stream_through([SH, "-c", script], progress=lambda *step: told.append(step)))
+    assert told == [(1, 20), (2, 20)]
+
+
+def test_progress_that_nobody_asked_for_is_a_message():
+    with pytest.raises(MiniaError, match=r"exit status 1\n  progress 1 20$"):
+        list(stream_through([SH, "-c", "echo progress 1 20 >&2; exit 1"]))
+
+
+def test_an_exception_of_the_progress_comes_through():
+    def broken(_done, _all):
+        raise LookupError("the display is gone")
+
+    with pytest.raises(LookupError, match="the display is gone"):
+        list(stream_through([SH, "-c", "echo progress 1 20 >&2; exec sleep 60"], progress=broken))

@@ -32,8 +32,10 @@ from minia_spark.smh.wire import (
     write_documents,
     write_sets,
     write_signatures,
+    write_word_links,
 )
 
+from .test_growth import cliques
 from .test_native import program
 
 pytestmark = needs_binary
@@ -48,6 +50,7 @@ COMMANDS = {
     "merge": "merge part.smhs part.smhs",
     "mine": "mine part.smhs",
     "cluster": "cluster sets.smhc",
+    "grow": "grow links.smhw",
 }
 READERS = {"sketch": read_signatures, "merge": read_signatures, "mine": read_sets}
 
@@ -78,6 +81,7 @@ def room(tmp_path_factory):
     signatures = engine.sketch([documents], **SHAPE)
     (folder / "part.smhs").write_bytes(b"".join(write_signatures(signatures)))
     (folder / "sets.smhc").write_bytes(write_sets(engine.mine(signatures, min_set_size=1)))
+    (folder / "links.smhw").write_bytes(write_word_links(cliques(3000)))
     return folder
 
 

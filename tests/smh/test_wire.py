@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from minia_spark.base.errors import MiniaError
 from minia_spark.smh import wire
-from minia_spark.smh.arrays import Documents, Links, MalformedError, Signatures
+from minia_spark.smh.arrays import Documents, Links, MalformedError, Signatures, WordLinks
 
 
 def chunked(data, size):
@@ -131,6 +131,11 @@ def test_layout():
     assert wire.write_sets(sets) == b"SMHC" + u32(1, 5, 3, 1, 2, 3, 1, 2, 4, 6)
     pairs = Links(np.array([[0, 2], [1, 2]], dtype=np.int64))
     assert wire.write_links(pairs) == b"SMHL" + u32(1, 0, 2, 1, 2)
+    first, second = np.array([[0, 7], [2, 9]], np.uint32)
+    linked = WordLinks(first, second, np.array([5, 2**20]), np.array([True, False]))
+    assert wire.write_word_links(linked) == b"SMHW" + u32(1, 0, 2, 5, 1, 7, 9, 2**20, 0)
+    groups = wire.read_groups([b"SMHG" + u32(1, 3, 1, 2, 9, 0, 1, 2**32 - 1)])
+    assert [group.tolist() for group in groups] == [[1, 2, 9], [], [2**32 - 1]]
 
 
 # ---------------------------------------------------------------------------- refusals
@@ -162,6 +167,8 @@ def test_every_truncation_is_refused():
     refused_everywhere(data, lambda d: wire.read_sets([d]), (8, 28))
     data = wire.write_links(Links(np.array([[0, 2], [1, 2]], dtype=np.int64)))
     refused_everywhere(data, lambda d: wire.read_links([d]), (8, 16))
+    data = b"SMHG" + u32(1, 2, 4, 5, 1, 9)
+    refused_everywhere(data, lambda d: wire.read_groups([d]), (8, 20))
 
 
 @pytest.mark.parametrize(
@@ -222,6 +229,19 @@ def test_links_refused(data, message):
 
 
 @pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (b"SMHL" + u32(1), "SMHG stream, byte 0: expected b'SMHG', found b'SMHL'"),
+        (b"SMHG" + u32(1, 1, 5, 2, 7, 7), "byte 16: the words of a group do not ascend"),
+        (b"SMHG" + u32(1, 2**32 - 1, 5), "byte 16: the record that starts at byte 8 is cut short"),
+    ],
+)
+def test_groups_refused(data, message):
+    with pytest.raises(MiniaError, match=message):
+        wire.read_groups([data])
+
+
+@pytest.mark.parametrize(
     ("data", "options", "message"),
     [
         (u32(1, 1, 5, 2, 2, 6, 6), {}, "DOCUMENTS stream, byte 12: a document holds item 6 twice"),
@@ -241,13 +261,16 @@ def test_writing_needs_what_is_asked_for():
 
 
 @settings(max_examples=200)
-@given(st.sampled_from(["SMHS", "SMHC", "SMHL", ""]), st.lists(st.integers(0, 5)), st.binary())
+@given(
+    st.sampled_from(["SMHS", "SMHC", "SMHL", "SMHG", ""]), st.lists(st.integers(0, 5)), st.binary()
+)
 def test_rubbish_is_read_or_refused_and_nothing_else(magic, numbers, tail):
     data = magic.encode() + u32(1, *numbers) + tail
     readers = {
         "SMHS": lambda: list(wire.read_signatures([data])),
         "SMHC": lambda: wire.read_sets([data]),
         "SMHL": lambda: wire.read_links([data]),
+        "SMHG": lambda: wire.read_groups([data]),
         "": lambda: list(wire.read_documents([data], expand=True)),
     }
     with contextlib.suppress(MiniaError):
