@@ -20,12 +20,12 @@ from numpy.typing import NDArray
 from scipy.special import gammainc, ndtri
 
 from minia_spark.mining.background import PROBABILITY_ONE, Background, dense, spread_of
-from minia_spark.mining.consensus import Consensus, WordLinks
+from minia_spark.mining.consensus import Consensus
 from minia_spark.mining.model import Structures
 from minia_spark.mining.number import more_than_half
 from minia_spark.mining.overlap import StructureIndex
 from minia_spark.mining.shuffle import bags_of
-from minia_spark.smh.arrays import Documents
+from minia_spark.smh.arrays import MAX_STRENGTH, Documents, WordLinks
 from minia_spark.smh.hashing import fmix32
 
 __all__ = ["MOST_WORDS", "Parts", "Support", "count_support", "link_by_excess", "numbers_of"]
@@ -36,7 +36,6 @@ MOST_WORDS = 4096
 _UNIT = float(PROBABILITY_ONE)
 _EXPECTED_UNIT = 1 << 20
 _CELLS = 1 << 20
-_STRENGTH = 1 << 20
 _DECOY = 0x9E3779B97F4A7C15
 _FOLD = np.uint32(0x85EBCA6B)
 _LEFT_OUT = 8
@@ -220,7 +219,7 @@ def link_by_excess(
     linked = by_chance <= weak
     places, by_chance = places[linked], by_chance[linked]
     correlation = t[places] / np.sqrt(w[places] * max(1, images))
-    strength = np.clip(np.rint(correlation * _STRENGTH), 1, _STRENGTH).astype(np.int64)
+    strength = np.clip(np.rint(correlation * MAX_STRENGTH), 1, MAX_STRENGTH).astype(np.int64)
     names = background.words
     links = WordLinks(names[first[places]], names[second[places]], strength, by_chance <= strong)
     return links, spread

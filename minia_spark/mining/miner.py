@@ -375,7 +375,7 @@ def mine_beyond(
     folds = [sums(1 + fold) for fold in range(parts.folds)]
     every = np.asarray(np.sum(folds, axis=0, dtype=np.int64))
     fewer = np.rint(variances * parts.share_left).astype(np.int64), round(images * parts.share_left)
-    looks = parts.folds + parts.decoys
+    looks, engine = parts.folds + parts.decoys, collection.engine()
     found: list[Structures] = []
     spreads = []
     for number in range(looks):
@@ -390,6 +390,7 @@ def mine_beyond(
         groups = grow(
             links,
             density=consensus.density,
+            engine=engine,
             progress=functools.partial(collection.progress, "strong links looked at"),
         )
         found.append(_unmeasured(groups))
