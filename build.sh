@@ -356,7 +356,7 @@ make_environment() {  # build/environment: requirements.lock without what is not
   base=$(.venv/bin/python -c 'import sys; print(sys._base_executable)')
   env -i PATH=/usr/bin:/bin MINIA_PYTHON="$base" \
     "$place/bin/python" -B -c 'import astropy.io.fits, astropy.wcs, cv2, datasketch, jinja2
-import matplotlib.pyplot, numpy.testing, pandas, PIL.Image, pyarrow.parquet, pydantic, scipy.stats
+import numpy.testing, pandas, PIL.Image, pyarrow.parquet, pydantic, scipy.stats
 import tqdm, yaml'
 }
 

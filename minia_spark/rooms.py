@@ -8,6 +8,7 @@ from minia_spark import (
     codebook,
     drift,
     features,
+    imports,
     ingest,
     mining,
     report,
@@ -23,6 +24,7 @@ HOUSE = House(
     (
         ingest.ROOM,
         features.ROOM,
+        imports.ROOM,
         thumbnails.ROOM,
         codebook.ROOM,
         words.ROOM,

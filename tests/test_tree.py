@@ -19,7 +19,6 @@ from packaging.utils import canonicalize_name
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "minia_spark"
 ROOMS = sorted(p.parent for p in PACKAGE.glob("*/__init__.py"))
-STAGES = sorted(p.parent for p in PACKAGE.glob("*/stage.py"))
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
 # These start in seconds, or fill a worker's memory: only in functions, where a worker runs them.
@@ -96,11 +95,6 @@ def test_the_packed_environment_has_what_modules_import():
             if not {canonicalize_name(d) for d in distributions.get(top, ())} & locked:
                 strangers.setdefault(top, []).append(name(module))
     assert not strangers, "neither in requirements.lock nor imported in a function"
-
-
-@pytest.mark.parametrize("room", STAGES, ids=name)
-def test_a_stage_has_settings(room):
-    assert (room / "settings.py").is_file()
 
 
 @pytest.mark.parametrize("room", ROOMS, ids=name)

@@ -131,7 +131,8 @@ COMMANDS = (
         "words:      OUT (.words: a document a line), with OUT.images naming each line's image\n"
         "ifs:        OUT (.ifs: a word a line), with OUT.images naming each document number\n"
         "features:   OUT (CSV location_x,location_y,size[,score],image_name, and visual_word_id\n"
-        "            when there are words) and OUT.descriptors (one a line)\n"
+        "            when there are words) and OUT.descriptors (one a line); 'minia import' reads\n"
+        "            them back\n"
         "structures: OUT (.model: a structure a line)",
         "  minia export words night1.words --warehouse W\n"
         "  minia export features all.csv --warehouse W --batch night1",

@@ -151,11 +151,11 @@ def settings_of_warehouse(
     """
     house: House = options.house
     if options.config is not None:
-        return settings_of(options)
+        return _with_labels_file(options, settings_of(options))
     known = (state or warehouse.catalogue()).settings
     defaults = _known_to(house, known)
     try:
-        return house.load_settings(None, _overrides(options), defaults=defaults)
+        settings = house.load_settings(None, _overrides(options), defaults=defaults)
     except MiniaError as error:
         if not defaults:
             raise
@@ -163,6 +163,30 @@ def settings_of_warehouse(
             f"{error}; these settings are what {warehouse.storage} remembers, with --set; "
             "--config FILE takes others in their place"
         ) from None
+    return _with_labels_file(options, settings)
+
+
+def _with_labels_file(options: argparse.Namespace, settings: Settings) -> Settings:
+    """Return the settings, unless they name columns of a labels file that was not given.
+
+    Only what this call sets counts: a warehouse remembers the columns, not the file, and a settings
+    file may serve calls that take in no images.
+    """
+    if settings.get("ingest.labels.file") is not None:
+        return settings
+    columns = [f"ingest.labels.{name}_column" for name in ("key", "label", "ra", "dec")]
+    named = {override.partition("=")[0].strip() for override in options.set}
+    takes_in = any(getattr(options, name, None) is not None for name in ("images", "inbox"))
+    if options.config is not None and takes_in:
+        named |= set(columns)
+    idle = [c for c in columns if c in named and settings.get(c) is not None]
+    if idle:
+        how = "ingest.labels.file=CSV" if hasattr(options, "inbox") else "--labels CSV"
+        raise SettingsError(
+            f"{', '.join(idle)} {'names a column' if len(idle) == 1 else 'name columns'} of a "
+            f"labels file, and there is none: give {how}, or leave the setting out"
+        )
+    return settings
 
 
 def _known_to(house: House, values: Mapping[str, Any]) -> dict[str, Any]:

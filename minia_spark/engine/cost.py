@@ -14,7 +14,7 @@ import os
 import re
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -179,11 +179,22 @@ def _fastest(work: Any, seconds: float) -> float:
 # -- what the machine must have --------------------------------------------------------------------
 
 
+def _usual_stages(house: House, settings: Settings) -> Iterator[Stage]:
+    """Yield the stages of a run; of several that take in the same table the first one."""
+    taken: set[str] = set()
+    for name in house.stages_of(settings.run.lines):
+        stage = house.by_name[name]
+        own = {output.name for output in stage.writes if output.name != "rejects"}
+        if stage.source and own & taken:
+            continue
+        taken |= own if stage.source else set()
+        yield stage
+
+
 def _fixed_costs(house: House, settings: Settings) -> list[tuple[Stage, Cost]]:
     """Return what every stage needs however few the images are."""
     found = []
-    for name in house.stages_of(settings.run.lines):
-        stage = house.by_name[name]
+    for stage in _usual_stages(house, settings):
         for variant in house.variants(stage, settings):
             sizes = Sizes(1, 1, _ASSUMED_FEATURES, 1, settings, variant)
             found.append((stage, cost_of(stage, sizes)))
@@ -357,7 +368,7 @@ def _pixels_per_image(base: Catalogue, warehouse: Warehouse) -> float:
     for entry in base.of_table("images"):
         table = pq.read_table(
             storage.full(entry.path), columns=["width", "height"], filesystem=storage.filesystem
-        )
+        ).drop_null()  # images that are known by name only
         total += int(pc.sum(pc.multiply(*(c.cast("int64") for c in table.columns))).as_py() or 0)
         rows += table.num_rows
     return total / rows if rows else _ASSUMED_PIXELS
@@ -416,10 +427,11 @@ def plan_for(
         rates=probe(),
     )
     found: dict[str, Cost] = {}
-    for name in house.stages_of(settings.run.lines):
-        stage = house.by_name[name]
+    for stage in _usual_stages(house, settings):
         for variant in house.variants(stage, settings):
-            title = " ".join(filter(None, (name, variant if len(_names(settings)) > 1 else None)))
+            title = " ".join(
+                filter(None, (stage.name, variant if len(_names(settings)) > 1 else None))
+            )
             found[title] = cost_of(stage, replace(sizes, variant=variant))
     _print_costs(images, cores, found, as_json=as_json)
 

@@ -150,6 +150,7 @@ class Planner:
             if e.variant is None
             or e.stage not in self.request.stages
             or e.stage not in self.house.by_name
+            or self.house.by_name[e.stage].source  # it cannot be made anew from what is here
             or e.variant in self.house.variants(self.house.by_name[e.stage], self.settings)
         ]
         if len(wanted) == len(base.entries):
@@ -186,10 +187,30 @@ class Planner:
                         if source.kind == stage.source:
                             yield stage.name, batch, variant
                 elif stage.per_batch:
-                    for batch in batches:
-                        yield stage.name, batch, variant
+                    due = (b for b in batches if not self._is_brought(stage, b, base))
+                    yield from ((stage.name, batch, variant) for batch in due)
                 else:
                     yield stage.name, None, variant
+
+    def _is_brought(self, stage: Stage, batch: str, base: Catalogue) -> bool:
+        """Tell whether a batch came with what a stage would make of it.
+
+        Features that were extracted elsewhere, say: there is nothing to extract them from.
+        """
+        maker = self._source_stage(batch, base)
+        if maker is None or maker is stage:
+            return False
+        return any(output in maker.writes for output in stage.writes if output.name != "rejects")
+
+    def _source_stage(self, batch: str, base: Catalogue) -> Stage | None:
+        """Return the stage that takes a batch in, or took it in; None: there is no such batch."""
+        if batch in self.request.sources:
+            return self.house.source_stage(self.request.sources[batch].kind)
+        return self._brought_by(batch, base)
+
+    def _brought_by(self, batch: str, base: Catalogue) -> Stage | None:
+        made = (s for s in self.house.stages if s.source and base.made_by(s.name, [batch]))
+        return next(made, None)
 
     # -- one step -------------------------------------------------------------------------------
 
@@ -307,13 +328,24 @@ class Planner:
 
     def require_inputs(self, steps: Sequence[Step], base: Catalogue) -> None:
         """Raise InputError where a stage is asked for whose input was never made."""
-        planned = {step.stage.name for step in steps}
+        planned = {(step.stage.name, b) for step in steps for b in (step.batch, None)}
         for step in steps:
+            here = step.batch if step.stage.per_batch else None
             for output in step.stage.reads:
                 makers = self.house.producers(output)
-                if planned & {maker.name for maker in makers} or self._is_made(output, step, base):
+                made = {(maker.name, here if maker.per_batch else None) for maker in makers}
+                if planned & made or self._is_made(output, step, base):
                     continue
                 where = f" of batch {step.batch}" if step.batch else ""
+                source = self._source_stage(step.batch, base) if step.batch else None
+                if source is not None and output in source.writes:
+                    raise InputError(
+                        f"{step.stage.name} needs table {output.name}{where} for "
+                        f"{step.variant}, and that batch came without: 'minia "
+                        f"{source.command_name}' brought what is there of it, which "
+                        "'minia status' and 'minia path' show; go on with the setting that it was "
+                        "brought with, or take it out with 'minia batch remove'"
+                    )
                 command = makers[0].command_name
                 line = makers[0].line
                 raise InputError(
@@ -322,10 +354,24 @@ class Planner:
                 )
 
     def _is_made(self, output: Output, step: Step, base: Catalogue) -> bool:
+        any_variant = step.variant is None or step.stage.all_variants or output.name == "rejects"
         return any(
             not step.stage.per_batch or e.batch in (None, step.batch)
             for e in base.of_table(output.name)
+            if any_variant or e.variant in (None, step.variant)
         )
+
+    def refuse_other_source(self, base: Catalogue) -> None:
+        """Raise InputError where a batch of this name came in another way: it would be mixed."""
+        for batch, source in self.request.sources.items():
+            before, now = self._brought_by(batch, base), self.house.source_stage(source.kind)
+            if before is not None and before is not now:
+                with blamed_on(batch):
+                    raise InputError(
+                        f"a batch {batch} is there already, which 'minia {before.command_name}' "
+                        f"took in: give this one another name, or 'minia batch remove {batch}' "
+                        "first"
+                    )
 
     def refuse_mixture(self, steps: Sequence[Step], view: Catalogue) -> None:
         """Raise InputError where a stage alone would read what is outdated itself.
@@ -414,6 +460,7 @@ def make_plan(
             "'minia run --images DIR --batch NAME --warehouse DIR' adds one"
         )
     planner = Planner(house, request, settings, warehouse)
+    planner.refuse_other_source(base)
     start = planner.start(base)
     redone: dict[str, set[tuple[str | None, str | None]]] = {}
     view = start  # with what earlier runs left over

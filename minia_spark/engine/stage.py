@@ -37,12 +37,15 @@ class Source:
         What is read there; the stage that takes it in names it too.
     companion : Path or None
         A second file, for kinds that come in two.
+    images : Path or None
+        Where the images are, for kinds that only name them; None: nowhere.
     """
 
     place: Path
     files: Path | None = None
     kind: str = "images"
     companion: Path | None = None
+    images: Path | None = None
 
 
 @dataclass(frozen=True)

@@ -222,6 +222,8 @@ class _Call:
         for entry in self._state.of_table("images", candidate.batch):
             table = ds.dataset(storage.full(entry.path), filesystem=storage.filesystem)
             for uri in table.head(1, columns=["uri"])["uri"].to_pylist():
+                if uri is None:
+                    return "'minia import'"
                 if not uri.startswith(below):
                     return str(uri)
         return None

@@ -25,6 +25,7 @@ FEATURES_STAGE = Stage(
     variants=EXTRACTORS,
     replaces="the features",
     kernel="minia_spark.features.stage:kernel",
+    check="minia_spark.features.extractors:check_extracted",
     run="minia_spark.features.stage:run",
     cost="minia_spark.features.cost:cost",
 )

@@ -12,12 +12,17 @@ import importlib
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from minia_spark.base.errors import SettingsError
 from minia_spark.features.extractor import Extractor
 from minia_spark.features.settings import FeaturesSettings
 
-__all__ = ["Description", "create", "extractor_of", "make"]
+if TYPE_CHECKING:
+    from minia_spark.engine.settings import Settings
+    from minia_spark.warehouse.warehouse import Warehouse
+
+__all__ = ["EXTRACTORS", "Description", "check_extracted", "create", "extractor_of", "make"]
 
 
 @dataclass(frozen=True)
@@ -29,7 +34,8 @@ class Description:
     name : str
         The variant's name.
     module : str
-        ``module:class``, imported where images are extracted.
+        ``module:class``, imported where images are extracted; empty where features are only
+        imported: then type and dimension are assumptions for plans.
     dtype : str
         Type of a descriptor's numbers, as NumPy writes it.
     dimension : callable
@@ -71,7 +77,25 @@ _KNOWN = {
         dimension=lambda _: 128,
         bytes_a_pixel=230,
     ),
+    "imported": Description(
+        name="imported",
+        module="",
+        dtype="<f4",
+        dimension=lambda _: 128,
+        bytes_a_pixel=0,
+    ),
 }
+EXTRACTORS = tuple(_KNOWN)
+
+
+def check_extracted(_settings: Settings, _warehouse: Warehouse, variant: str) -> None:
+    """Raise SettingsError where images would have to be searched for features that only come in."""
+    if not extractor_of(variant).module:
+        raise SettingsError(
+            f"features.extractors names {variant!r}: nothing extracts these from images; leave "
+            "that to batches of 'minia import features', which need a warehouse of their own, or "
+            "of the same kind of features"
+        )
 
 
 def extractor_of(name: str) -> Description:

@@ -43,10 +43,11 @@ class SiftSettings(StageSettings):
 class FeaturesSettings(StageSettings):
     """Which features are extracted, and from which pixels."""
 
-    extractors: tuple[Literal["sift"], ...] = Field(
+    extractors: tuple[Literal["sift", "imported"], ...] = Field(
         default=("sift",),
         min_length=1,
-        description="Kinds of local features; everything after them is done once for each.",
+        description="Kinds of local features; everything after them is done once for each. "
+        "Those that another program made ('minia import features') are sift's or imported.",
     )
     sift: SiftSettings = Field(default_factory=SiftSettings, description="Parameters of SIFT.")
     median_filter: int = Field(

@@ -45,8 +45,9 @@ class LabelSettings(StageSettings):
     )
     must_match: bool = Field(
         default=True,
-        description="Whether it is an error that no row of the file is of an image of a batch; "
-        "false where only some batches have labels.",
+        description="Whether it is an error that no row of the file is of an image of a batch. "
+        "Once another batch matched the same file and columns it is a warning only: a night "
+        "without labels.",
     )
 
     def columns(self) -> dict[str, str | None]:

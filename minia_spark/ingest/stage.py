@@ -7,10 +7,11 @@ number of files; every task of the pass over the pixels reads and decodes its sh
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import itertools
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 from typing import Any
 
@@ -43,7 +44,7 @@ from minia_spark.ingest.settings import IngestSettings
 from minia_spark.ingest.tables import IMAGES, REJECTS
 from minia_spark.warehouse.storage import Storage
 
-__all__ = ["READER", "run"]
+__all__ = ["READER", "content_digest", "run"]
 
 _LISTED_ARROW = pa.schema(
     [
@@ -94,6 +95,7 @@ class _Reader:
 
         Each task then reads its part of a Parquet file or an archive once.
         """
+        images = images.where("uri is not null")  # else known by name only
         file, *numbers = PLACE
         place = [
             F.regexp_extract("uri", file, 0),
@@ -154,7 +156,7 @@ def run(context: Context) -> None:
         F.count("*").alias("records"),
         F.count_if(good).alias("good"),
         F.count_distinct(F.when(good, F.col("image_id"))).alias("names"),
-        _content_digest(good).alias("digest"),
+        content_digest(good).alias("digest"),
     ).first()
     assert told is not None
     images = read.where(good).withColumn("batch", F.lit(context.batch))
@@ -174,7 +176,7 @@ def run(context: Context) -> None:
     measures = {"labelled": F.count("label"), "positioned": F.count("ra_deg")}
     measures = measures if labels.file or labels.from_folders else {}
     # without conflicts the images are what was read
-    digest = told["digest"] if told["names"] == told["good"] else _content_digest(F.lit(True))
+    digest = told["digest"] if told["names"] == told["good"] else content_digest(F.lit(True))
     context.write(IMAGES, labelled, digest=digest, measures=measures)
     found = context.entries[-1].rows or 0
     context.check_counts("records", refused + told["records"], found, rejected)
@@ -275,7 +277,7 @@ def _nothing_readable(context: Context, rejects: DataFrame) -> InputError:
     )
 
 
-def _content_digest(where: Column) -> Column:
+def content_digest(where: Column) -> Column:
     """Return the digest of the rows' names and content; no order of rows can change it."""
     hashed = F.when(where, F.xxhash64("image_id", "content_hash"))
     return F.concat_ws(":", F.count(hashed), F.bit_xor(hashed), F.sum(hashed.cast("decimal(38,0)")))
@@ -342,6 +344,7 @@ def _check_matches(
     assert told is not None
     if told["several"] is not None:
         raise ambiguous(*told["several"])
+    context.counts["matched"] = told["matched"]
     matches = Matches(told["images"], total, told["matched"], told["keys"])
     if matches.few:
         used = matched.where("best is not null").select("best.key").distinct()
@@ -353,10 +356,10 @@ def _check_matches(
             [row["key"] for row in keys.limit(_EXAMPLES).collect()],
             [row["image_id"] for row in lost.select("image_id").limit(_EXAMPLES).collect()],
         )
-        if told["matched"] == 0 and settings.must_match:
+        if told["matched"] == 0 and settings.must_match and not _matched_before(context):
             raise InputError(
                 f"{context.title}: {said}, or ingest.labels.must_match=false if this batch has no "
-                "labels. Nothing was published."
+                "labels and no batch before it had any. Nothing was published."
             )
         context.progress.warn(f"{context.title}: {said}")
     else:
@@ -373,3 +376,32 @@ def _check_matches(
             f"{settings.file} than their folder's name, e.g. {image_id}: {from_file!r}, not "
             f"{from_folder!r}; those of the file were taken"
         )
+
+
+def _matched_before(context: Context) -> bool:
+    """Tell whether another batch matched the same label file and columns: then they are no typo.
+
+    What a batch was labelled with stands in the ledger. The file goes by its name, as a file that
+    is continued every night has other content.
+    """
+    own = _labels_of(context.all_settings.model_dump(mode="json"))
+    steps = list(context.steps)
+    runs = {e.run for e in context.view.of_table(IMAGES.name) if e.batch != context.batch}
+    for run in sorted(runs - {context.run}, reverse=True):
+        with contextlib.suppress(InputError):  # an older run's page that is gone tells nothing
+            record = context.warehouse.run(run)
+            if _labels_of(record.settings) == own:
+                steps += record.steps
+    there = set(context.view.batches) - {context.batch}
+    return any(
+        step.stage == context.stage.name
+        and step.batch in there
+        and step.counts.get("matched", 0) > 0
+        for step in steps
+    )
+
+
+def _labels_of(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the file and columns that labels are from, of all settings as the ledger has them."""
+    labels = settings.get("ingest", {}).get("labels", {})
+    return {k: v for k, v in labels.items() if k == "file" or k.endswith("_column")}

@@ -140,7 +140,33 @@ class TestNoInput:
         ).expect(3)
         assert re.search(r"label file .*none\.csv cannot be read: No such file", found.err)
 
-    @pytest.mark.parametrize("command", ["run", "plan", *STAGES[1:]])
+    @pytest.mark.parametrize(
+        ("command", "column", "wanted"),
+        [
+            ("run", "label", r"ingest\.labels\.label_column names a column of a labels file"),
+            ("plan", "key", r"key_column names a column .*, and there is none: give --labels CSV"),
+            ("reprocess", "ra", r"ra_column .* there is none: give ingest\.labels\.file=CSV, or"),
+        ],
+    )
+    def test_columns_of_labels_that_were_not_given(
+        self, tmp_path, survey, command, column, wanted, opened
+    ):
+        before = len(opened)
+        source = ["--images", survey.images, "--batch", "b"]
+        source = ["--inbox", survey.images.parent] if command == "reprocess" else source
+        where = (*source, "--warehouse", tmp_path / "W")
+        setting = f"ingest.labels.{column}_column=x"
+        assert re.search(wanted, run_minia(command, *where, "--set", setting).expect(2).err)
+        config = tmp_path / "my.yaml"
+        config.write_text(f"ingest: {{labels: {{{column}_column: x}}}}")
+        assert re.search(wanted, run_minia(command, *where, "--config", config).expect(2).err)
+        assert (len(opened), (tmp_path / "W").exists()) == (before, False)
+        # a settings file also serves calls that take in nothing
+        if command == "plan":
+            rest = ("--for-images", "10", "--warehouse", tmp_path / "W", "--config", config)
+            run_minia("plan", *rest).expect(0)
+
+    @pytest.mark.parametrize("command", ["run", "plan", *STAGES[2:]])
     def test_nothing_was_ingested(self, tmp_path, command):
         found = run_minia(command, "--warehouse", tmp_path / "W").expect(3)
         assert "W holds no batch of images yet; 'minia run --images DIR" in found.err
@@ -285,8 +311,8 @@ class TestPlan:
         out = run_minia("plan", *source, *SMALL, "--set", "spark.master=local[2]").expect(0).out
         lines = out.splitlines()
         assert lines[0].split() == ["stage", "batch", "variant", "action", "why"]
-        names = [line.split()[0] for line in lines[1 : 1 + len(HOUSE.stages)]]
-        assert names == [stage.name for stage in HOUSE.stages]
+        wanted = [stage.name for stage in HOUSE.stages if stage.name != "import"]
+        assert [line.split()[0] for line in lines[1 : 1 + len(wanted)]] == wanted
         assert lines[1].split() == ["ingest", "b1", "run", "not", "made", "yet"]
         assert lines[5].endswith("after ingest, features, codebook")
         assert "images            60 (60 listed in the given folder)" in out

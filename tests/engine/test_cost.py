@@ -253,7 +253,8 @@ def test_printed_for_any_size(warehouse):
     out = run_minia(*given).expect(0).out
     assert out.startswith("1,000,000 images at once, on 8 cores like those of this machine\n")
     names = [line.split()[0] for line in out.splitlines()[3:]]
-    assert names == [*(stage.name for stage in HOUSE.stages), "all"]
+    # images come in one way: by 'ingest', not by 'import' too
+    assert names == [*(stage.name for stage in HOUSE.stages if stage.name != "import"), "all"]
     told = json.loads(run_minia(*given, "--json").expect(0).out)
     assert (told["images"], told["cores"]) == (1_000_000, 8)
     # images and features as they are in the warehouse: 128 x 128 pixels

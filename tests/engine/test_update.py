@@ -237,6 +237,18 @@ class TestWhatCameTwice:
 
 
 class TestNamesThatAreTaken:
+    def test_by_features_whose_images_are_nowhere(self, night):
+        path = "images/run=r/batch=a"
+        night.house.storage.make_folder(path)
+        rows = pa.table({"uri": pa.array([None], pa.string())})
+        pq.write_table(rows, night.house.storage.full(f"{path}/0.parquet"))
+        names = {"table": "images", "stage": "import", "batch": "a", "run": "r", "path": path}
+        entry = Entry(**names, fingerprint="f", digest="d", rows=1)
+        night.house.commit(night.house.catalogue(), "r", [entry], "")
+        night.put("a", "x")
+        assert night.call() == {"a": "failed"}
+        assert "a batch a is there already, from 'minia import': give" in night.last["a"].text
+
     def test_by_a_batch_from_elsewhere(self, night, tmp_path):
         elsewhere = tmp_path / "inbox2"
         elsewhere.mkdir()

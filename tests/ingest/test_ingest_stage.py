@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from archive_samples import packed_tar, tarred, zipped
-from commands import rows_of, run_minia, table_of
+from commands import chosen, rows_of, run_minia, table_of
 from image_samples import broken_files, good_files, picture, saved
 
 from minia_spark.base.errors import InputError
@@ -311,7 +311,7 @@ class TestLabels:
         )
         assert made.counts == {
             **{"listed": 3, "images": 3, "rejects": 0},
-            **{"labelled": 1, "positioned": 0},
+            **{"labelled": 1, "positioned": 0, "matched": 1},
         }
         assert "warning: " not in made.progress.stream.getvalue()
 
@@ -354,7 +354,8 @@ class TestLabels:
             r"ingest b1: none of 4 rows of the label file .*labels\.csv names one of 3 images: "
             r"column 'name' has 'NGC 1', 'NGC 2', 'NGC 3'; images are called 'n/one\.png', "
             r"'s/three\.png', 's/two\.png'\. Set ingest\.labels\.key_column to .*, or "
-            r"ingest\.labels\.must_match=false if this batch has no labels\. Nothing was"
+            r"ingest\.labels\.must_match=false if this batch has no labels and no batch before it "
+            r"had any\. Nothing was"
         )
         with pytest.raises(InputError, match=wanted):
             label(text)
@@ -365,6 +366,37 @@ class TestLabels:
         assert made.counts["labelled"] == 0
         assert "warning: ingest b1: none of 4 rows" in warnings_of(made)
         assert label(text, "ingest.labels.key_column=id")["s/two.png"] == "b"
+
+    def test_a_night_without_labels_after_one_with_them(self, minia, tmp_path):
+        """What matched once is no typo; another file or column may be one."""
+        where = ("--warehouse", tmp_path / "W", *chosen("spark.partitions=1"))
+        labels = tmp_path / "labels.csv"
+        labels.write_text("file,object,label\nnone.png,x,a\n")
+
+        def take(night: str, file: Path = labels, *settings: str):
+            folder = tmp_path / night
+            folder.mkdir(exist_ok=True)
+            (folder / f"{night}.png").write_bytes(png(int(night[1:])))
+            given = ("--images", folder, "--batch", night, "--labels", file)
+            return minia("ingest", *given, *where, *chosen(*settings))
+
+        assert "none of 1 rows" in take("n1").expect(3).err
+        labels.write_text("file,object,label\nn1.png,x,a\n")
+        assert "warning" not in take("n1").expect(0).err
+        labels.write_text("file,object,label\nn1.png,x,a\nn9.png,y,b\n")  # continued every night
+        said = take("n2").expect(0).err
+        assert "warning: ingest n2: none of 2 rows" in said
+        assert rows_of(tmp_path / "W", "images", "label", batch="n2") == [(None,)]
+        other = tmp_path / "other.csv"
+        other.write_text(labels.read_text())
+        assert "none of 2 rows" in take("n3", other).expect(3).err
+        assert (
+            "none of 2 rows" in take("n3", labels, "ingest.labels.key_column=object").expect(3).err
+        )
+        # the columns are remembered only from what was published
+        take("n3").expect(0)
+        minia("batch", "remove", "n1", "--warehouse", tmp_path / "W").expect(0)
+        assert "none of 2 rows" in take("n4").expect(3).err
 
     def test_few_matches_and_empty_columns_are_warned_of(self, label, published, folder, tmp_path):
         for number in range(8):
