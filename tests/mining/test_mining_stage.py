@@ -258,9 +258,9 @@ def test_pairs_of_new_batches_are_added(own_warehouse, published, survey, minia,
     one_by_one = rows_of(own_warehouse, "pairs", "part", "block", "sums")
     found = rows_of(own_warehouse, "structures", "words", "support", "q", "stability")
     # without its own sums, everything is counted at once
-    minia("run", "--warehouse", own_warehouse, *words, "--set", "mining.seed=5").expect(0)
+    minia("run", "--warehouse", own_warehouse, *words, "--set", "mining.decoys=1").expect(0)
     assert rows_of(own_warehouse, "pairs", "part", "block", "sums") != one_by_one
-    words += ["--set", "mining.seed=12345678"]
+    words += ["--set", "mining.decoys=2"]
     minia("run", "--warehouse", own_warehouse, *words).expect(0)
     last = next(Warehouse(str(own_warehouse)).runs())
     (step,) = [s for s in last.steps if s.stage == "pairs" and s.action == "done"]
