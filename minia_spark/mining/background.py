@@ -29,7 +29,15 @@ from minia_spark.base.ragged import row_numbers
 from minia_spark.smh.arrays import Documents
 from minia_spark.smh.hashing import fmix32
 
-__all__ = ["PROBABILITY_ONE", "Background", "dense", "fit_background", "in_sample", "spread_of"]
+__all__ = [
+    "ENOUGH",
+    "PROBABILITY_ONE",
+    "Background",
+    "dense",
+    "fit_background",
+    "in_sample",
+    "spread_of",
+]
 
 PROBABILITY_ONE = 1 << 16
 """Probabilities are whole numbers of this."""
@@ -58,7 +66,8 @@ _STEPS_OF_A_DECOY = 4  # from where the image that it was drawn from stands
 _ROUNDS = 5
 _FEWEST_TESTED = 1000
 """Pairs of words that must be common enough for the spread to be told."""
-_SPREAD = 1.08
+ENOUGH = 1.08
+"""A background is good enough when the spread it leaves is at most this."""
 _LOOKAHEAD, _GAIN = 4, 1.05
 _SAMPLE_CELLS = 1 << 23
 """Images x words of the sample that the numbers of the words are fitted to."""
@@ -421,7 +430,7 @@ def fit_background(
         rank = len(spreads) - 1
         if progress is not None:
             progress("factors of the background", rank, most)
-        if spreads[rank] <= _SPREAD or rank == most:
+        if spreads[rank] <= ENOUGH or rank == most:
             chosen = rank
             break
         if rank - chosen == _LOOKAHEAD:

@@ -106,7 +106,7 @@ class LocalCollection:
         self.progress("documents counted", 0, 0)
         return Totals.sum(map(Totals.of, self.pieces(None)))
 
-    def background(self, images: int) -> Background:
+    def background(self, images: int, max_rank: int) -> Background:
         """Fit a background to a sample of the documents."""
         words = self.totals().words
         held = [
@@ -114,7 +114,7 @@ class LocalCollection:
         ]
         none = np.zeros(0, dtype=np.uint32)
         sample = Documents.concatenate([Documents(none, np.zeros(1, np.int64), none, none), *held])
-        return fit_background(sample, words, progress=self.progress)
+        return fit_background(sample, words, max_rank=max_rank, progress=self.progress)
 
     def excess(self, background: Background, parts: Parts) -> Callable[[int], NDArray[np.int64]]:
         """Sum the parts, all at once."""

@@ -23,7 +23,7 @@ from minia_spark.base.errors import SettingsError
 from minia_spark.base.ragged import offsets_of, row_numbers
 from minia_spark.mining.assess import Assessment, evaluate
 from minia_spark.mining.auto import Choice, choose, sample_pairs
-from minia_spark.mining.background import Background
+from minia_spark.mining.background import ENOUGH, Background
 from minia_spark.mining.chance import Totals, expected_support
 from minia_spark.mining.consensus import (
     Consensus,
@@ -70,7 +70,9 @@ _STEP = 0x9E3779B9
 """2**32 over the golden ratio, odd: the seeds of 2**32 runs are all different."""
 
 _MANY_WORDS = 50
-"""In images of so many words, nearly all pairs meet in the hash tables anyway."""
+"""In images of so many words, nearly all pairs meet in the hash tables anyway. Fewer words tell one
+number of an image and not many: of these, factors would be the patterns themselves."""
+_MOST_FACTORS = 64
 
 _Work = TypeVar("_Work")
 _Result = TypeVar("_Result")
@@ -165,7 +167,7 @@ class Collection(Protocol):
     def sets(self, sketch: Sketch, trials: Trials) -> list[SetList]:
         """Mine: the documents for each of :meth:`Trials.seeds_of_images`, then each decoy."""
 
-    def background(self, images: int) -> Background:
+    def background(self, images: int, max_rank: int) -> Background:
         """Fit a background to a sample of so many documents in all, see :mod:`.background`."""
 
     def excess(self, background: Background, parts: Parts) -> Callable[[int], NDArray[np.int64]]:
@@ -226,10 +228,12 @@ def choose_way(
         if chance == "background" and wrong:
             raise SettingsError(f"mining.chance: background is not possible, as {wrong}")
         if not wrong and (chance == "background" or (tuple_size, tables) == (None, None)):
-            background = collection.background(int(totals.image_counts.sum()))
-            words = float(totals.image_sizes @ totals.image_counts / totals.image_counts.sum())
-            reasons = (_why(background, words),)
-            if chance == "background" or background.rank or words >= _MANY_WORDS:
+            images = int(totals.image_counts.sum())
+            words = float(totals.image_sizes @ totals.image_counts) / max(1, images)
+            many = chance == "background" or words >= _MANY_WORDS
+            background = collection.background(images, _MOST_FACTORS if many else 1)
+            reasons = _why(background, words)
+            if many or (background.rank and background.spread <= ENOUGH):
                 return Choice(None, None, np.nan, np.nan, np.nan, reasons, background)
     fitted = totals.chance()
     pairs = sample_pairs(fitted.words, seed=seed)
@@ -252,19 +256,23 @@ def _no_background(totals: Totals, link: Consensus | SingleLink) -> str:
     return "" if len(totals.words) > 1 else "there are no words"
 
 
-def _why(background: Background, words: float) -> str:
-    spread = background.spreads
-    told = f"An image holds {words:.0f} words on average. "
-    if not background.rank:
+def _why(background: Background, words: float) -> tuple[str, ...]:
+    spread, rank = background.spreads, background.rank
+    held = f"An image holds {words:.0f} words on average."
+    if not rank:
         return (
-            f"{told}Totals explain how often two words are together: the spread of what is left "
-            f"is {spread[0]:.2f}, where chance alone gives 1."
+            f"{held} Totals explain how often two words are together: the spread of what is left "
+            f"is {spread[0]:.2f}, where chance alone gives 1.",
         )
-    return (
-        f"{told}Images differ in {background.rank} broad ways: the spread of what two words share "
-        f"beyond chance is {spread[0]:.2f} by totals alone and {background.spread:.2f} with the "
-        "background, where chance alone gives 1."
+    ways = "one broad way" if rank == 1 else f"{rank} broad ways"
+    told = (
+        f"{held} Images differ in {ways}: the spread of what two words share beyond chance is "
+        f"{spread[0]:.2f} by totals alone and {background.spread:.2f} with the background, where "
+        "chance alone gives 1."
     )
+    if words >= _MANY_WORDS or background.spread <= ENOUGH:
+        return (told,)
+    return (told, "So few words cannot tell more of an image, so that totals are what chance is.")
 
 
 def mine(

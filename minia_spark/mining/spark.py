@@ -279,7 +279,7 @@ class SparkCollection:
 
     # ---------------------------------------------------------------------------- the background
 
-    def background(self, images: int) -> Background:
+    def background(self, images: int, max_rank: int) -> Background:
         """Fit a background to a sample of the images, in one task."""
         words = self._words
         names = np.arange(words, dtype=np.uint32)
@@ -291,7 +291,7 @@ class SparkCollection:
 
         def fit(batches: Batches) -> Batches:
             sample = documents_of_words(batches)
-            yield from rows_of_background(fit_background(sample, names))
+            yield from rows_of_background(fit_background(sample, names, max_rank=max_rank))
 
         rows = self._images.drop("collection")
         chosen = rows.mapInArrow(choose, rows.schema).repartition(1)

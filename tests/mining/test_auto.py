@@ -14,7 +14,7 @@ from minia_spark.mining.consensus import Consensus
 from minia_spark.mining.miner import choose_way
 from minia_spark.mining.model import SingleLink
 from minia_spark.sky.corpus import planted_corpus
-from minia_spark.smh.arrays import MalformedError
+from minia_spark.smh.arrays import Documents, MalformedError
 
 from .test_miner import collection_of, pieces_of
 
@@ -181,3 +181,39 @@ def test_what_is_set_is_obeyed(link):
     tables = chosen(10, link=link, tables=123_456, max_tables=5)
     assert (tables.tuple_size, tables.tables) == (free.tuple_size, 123_456)
     assert tables.reasons[-1] == "123456 tables are set."
+
+
+@pytest.mark.parametrize(
+    ("words", "rank", "chance"),
+    [(20, 0, "totals"), (20, 1, "background"), (20, 4, "totals"), (80, 0, "background")],
+)
+def test_a_background_is_chosen_where_images_can_tell_it(words, rank, chance):
+    """Of few words in an image one factor is told, of many words as many as there are."""
+    random = np.random.default_rng(3)
+    logits = np.log(words / (300 - words)) - 0.5 * rank + random.normal(0, 0.3, 300)
+    loadings = random.normal(0, 1, (300, rank))
+    odds = 1 / (1 + np.exp(-(logits + random.normal(size=(1500, rank)) @ loadings.T)))
+    held = random.random((1500, 300)) < odds
+    offsets = np.concatenate([[0], np.cumsum(held.sum(axis=1))]).astype(np.int64)
+    items = np.nonzero(held)[1].astype(np.uint32)
+    keys = np.arange(1500, dtype=np.uint32)
+    pieces = [Documents(keys, offsets, items, np.ones_like(items))]
+    choice = choose_way(collection_of(pieces), Consensus())
+    assert (choice.background is None) == (chance == "totals")
+    if choice.background is not None:
+        assert choice.background.rank == rank
+        assert (choice.tuple_size, choice.tables) == (None, None)
+    assert "broad way" in choice.reasons[0] or "Totals explain" in choice.reasons[0]
+    given = choose_way(collection_of(pieces), Consensus(), tables=50)
+    assert (given.background, given.tables) == (None, 50)
+
+
+def test_a_background_that_cannot_be():
+    corpus = planted_corpus(documents=600, items=100, structures=5, seed=2)
+    pieces = pieces_of(corpus, 1)
+    with pytest.raises(SettingsError, match=r"background is not possible, as only consensus"):
+        choose_way(collection_of(pieces), SingleLink(), chance="background")
+    wide = Documents(np.zeros(1, np.uint32), np.array([0, 5000]), np.arange(5000, dtype=np.uint32))
+    with pytest.raises(SettingsError, match=r"5,000 words, and the pairs of at most 4,096"):
+        choose_way(collection_of([wide]), Consensus(), chance="background")
+    assert choose_way(collection_of([wide]), Consensus()).background is None
