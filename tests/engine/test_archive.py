@@ -44,7 +44,7 @@ def test_spark_starts_without_a_word_beside_an_archive_of_another_java(tmp_path)
     place = tmp_path / "spark.jsa"
     place.write_bytes(b"not of this Java" * 1000)
     assert start(place, tmp_path / "loaded") == ""
-    assert "org.apache.spark.SparkContext source: jar" in (tmp_path / "loaded").read_text()
+    assert "org.apache.spark.SparkContext source: file:" in (tmp_path / "loaded").read_text()
 
 
 @pytest.mark.heavy
