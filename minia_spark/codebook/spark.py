@@ -211,7 +211,7 @@ def descriptor_sample(
     def cut(batches: Batches) -> Batches:
         left = wanted
         seen: set[bytes] = set()
-        for batch in batches:
+        for batch in batches:  # to the end, also past the last wanted row: else Spark ends us
             keep = []
             values = batch["descriptor"].values.to_numpy(zero_copy_only=False).reshape(-1, dim)
             for row in range(min(batch.num_rows, left)):
@@ -223,8 +223,6 @@ def descriptor_sample(
                 keep.append(row)
             if keep:
                 yield batch.take(pa.array(keep))
-            if left == 0:
-                return
 
     chosen = features.select("image_id", "descriptors").mapInArrow(choose, _SAMPLE)
     ordered = chosen.repartition(1).sortWithinPartitions("hash", "image_id", "number")
@@ -351,24 +349,29 @@ def _thinned(
     centres: NDArray[np.integer],
     size: int,
 ) -> NDArray[np.integer]:
-    """Keep `size` of the centres, by how the sample lies round them."""
+    """Keep `size` of the centres, by how the sample, in one partition, lies round them."""
     shared = context.spark.sparkContext.broadcast(centres)
     scale, dim = descriptors.scale, descriptors.dim
+    seed = context.settings(CodebookSettings).seed
 
-    def count(batches: Batches) -> Batches:
-        kernel = NearestCentre(shared.value)
+    # In the worker, which has one thread for each matrix product: they are small here, and the
+    # driver's threads would wait for each other most of the time.
+    def choose(batches: Batches) -> Batches:
+        many = shared.value
+        kernel = NearestCentre(many)
+        weights = np.zeros(len(many), dtype=np.int64)
         for batch in batches:
             vectors = to_lists(batch["descriptor"])[0].reshape(-1, dim)
             words = kernel.find(to_grid(vectors, scale))[0]
-            yield pa.RecordBatch.from_pydict({"word": words})
+            weights += np.bincount(words, minlength=len(many))
+        draws = feature_hashes("start", size * _CANDIDATES, seed).reshape(size, -1) / 2.0**63
+        kept = thinned(many, weights, size, np.minimum(draws, np.nextafter(1.0, 0.0)))
+        yield pa.RecordBatch.from_pydict({"block": [kept.tobytes()]})
 
     with context.watched("start"):
-        words = sample.mapInArrow(count, "word int").toArrow()["word"].to_numpy()
+        (block,) = sample.mapInArrow(choose, _BLOCK).toArrow()["block"].to_pylist()
     shared.destroy()
-    weights = np.bincount(words, minlength=len(centres))
-    seed = context.settings(CodebookSettings).seed
-    draws = feature_hashes("start", size * _CANDIDATES, seed).reshape(size, -1) / 2.0**63
-    return thinned(centres, weights, size, np.minimum(draws, np.nextafter(1.0, 0.0)))
+    return np.frombuffer(block, centres.dtype).reshape(size, dim)
 
 
 def _vectors(rows: DataFrame) -> DataFrame:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from minia_spark.base.errors import MiniaError
+from minia_spark.engine.archive import archive_options, default_place
 from minia_spark.engine.settings import SparkSettings
 
 if TYPE_CHECKING:
@@ -46,8 +47,22 @@ _MALLOC = {
 }
 
 
+# Spark's planner and scheduler run thousands of methods a few thousand times in a short run: the
+# thorough compiler takes more from the two cores than it gives back. Loops, such as MLlib's, are
+# counted apart and reach it as soon as ever (the defaults are a tenth of these).
+_COMPILER = (
+    "-XX:Tier4InvocationThreshold=50000",
+    "-XX:Tier4MinInvocationThreshold=6000",
+    "-XX:Tier4CompileThreshold=150000",
+)
+
+
 def open_session(
-    settings: SparkSettings, app_name: str = "minia", *, say: Callable[[str], None] | None = None
+    settings: SparkSettings,
+    app_name: str = "minia",
+    *,
+    say: Callable[[str], None] | None = None,
+    archive: Path | None = default_place(),  # noqa: B008 - a constant of the process
 ) -> SparkSession:
     """Start Spark, or take the session that spark-submit started.
 
@@ -60,6 +75,8 @@ def open_session(
         What Spark's own pages call the run.
     say : callable or None
         Is told every few seconds that Spark still starts.
+    archive : Path or None
+        Of Java's classes (:mod:`.archive`), for local mode; used where it exists.
 
     Raises
     ------
@@ -72,7 +89,8 @@ def open_session(
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     submitted = "PYSPARK_GATEWAY_PORT" in os.environ
     conf = SparkConf(loadDefaults=submitted)
-    wanted = _wanted(settings, conf.get("spark.master", settings.master) or settings.master)
+    master = conf.get("spark.master", settings.master) or settings.master
+    wanted = _wanted(settings, master, archive)
     if submitted:  # the driver's process already runs
         for key in ("spark.driver.memory", "spark.driver.extraJavaOptions"):
             wanted.pop(key, None)
@@ -161,7 +179,8 @@ def _stop(spark: SparkSession) -> None:
         spark.stop()
 
 
-def _wanted(settings: SparkSettings, master: str) -> dict[str, str]:
+def _wanted(settings: SparkSettings, master: str, archive: Path | None) -> dict[str, str]:
+    java = [f"-Dlog4j2.configurationFile={_LOGGING.as_uri()}"]
     conf = {
         "spark.master": master,
         "spark.driver.memory": settings.driver_memory,
@@ -184,9 +203,12 @@ def _wanted(settings: SparkSettings, master: str) -> dict[str, str]:
         conf["spark.driver.bindAddress"] = "127.0.0.1"
         conf["spark.driver.host"] = "127.0.0.1"
         conf["spark.python.daemon.module"] = "minia_spark.engine.daemon"
+        # Simplified tracebacks, which only DataFrames have, would give RDDs a daemon of their own.
+        conf["spark.sql.execution.pyspark.udf.simplifiedTraceback.enabled"] = "false"
+        java += [*_COMPILER, archive_options(archive) if archive else ""]
     conf.update(settings.conf)
-    java = "spark.driver.extraJavaOptions"
-    conf[java] = f"-Dlog4j2.configurationFile={_LOGGING.as_uri()} {conf.get(java, '')}".strip()
+    options = "spark.driver.extraJavaOptions"
+    conf[options] = " ".join(filter(None, [*java, conf.get(options)]))
     return conf
 
 
