@@ -236,8 +236,8 @@ def test_what_the_images_differ_in(tmp_path):
         "What the images differ in Images differ in a few broad ways",
         "4.00 by totals alone, ",
         "The first 2 of 9 factors, which explain most. Factor 1 Lowest scores score "
-        f"{MINUS}1.00 score {MINUS}1.00 Labels of the lowest tenth; the mark: in the whole "
-        f"collection ring 2 100 % {TIMES}2.0 Highest scores score 2.50 Labels of the highest "
+        f"{MINUS}1.00 score {MINUS}1.00 Lowest tenth; the mark: in the whole "
+        f"collection ring 2 100 % {TIMES}2.0 Highest scores score 2.50 Highest "
         f"tenth; the mark: in the whole collection spiral 1 100 % {TIMES}10 Factor 2 Lowest scores "
         f"score {MINUS}0.50 Highest scores score 0.00",
         "How the background of the mining was chosen Images differ in 9 broad ways.",
