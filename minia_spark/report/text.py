@@ -227,7 +227,8 @@ _TERMS: Mapping[str, tuple[str, ...]] = MappingProxyType(
             "",
             "Support divided by expected beyond: how many times more than totals and broad "
             "differences explain. Where the structure follows a broad difference itself, it is "
-            "little more than 1 although lift is large.",
+            "little more than 1 although lift is large. Where its words are frequent, it may be "
+            "less than 1: words that come together are also missing together.",
         ),
         "q": (
             "q",

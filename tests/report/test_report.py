@@ -236,9 +236,9 @@ def test_what_the_images_differ_in(tmp_path):
         "What the images differ in Images differ in a few broad ways",
         "4.00 by totals alone, ",
         "The first 2 of 9 factors, which explain most. Factor 1 Lowest scores score "
-        f"{MINUS}1.00 score {MINUS}1.00 Lowest tenth; the mark: in the whole "
-        f"collection ring 2 100 % {TIMES}2.0 Highest scores score 2.50 Highest "
-        f"tenth; the mark: in the whole collection spiral 1 100 % {TIMES}10 Factor 2 Lowest scores "
+        f"{MINUS}1.00 score {MINUS}1.00 Lowest tenth; the mark: all images "
+        f"ring 2 100 % {TIMES}2.0 Highest scores score 2.50 Highest "
+        f"tenth; the mark: all images spiral 1 100 % {TIMES}10 Factor 2 Lowest scores "
         f"score {MINUS}0.50 Highest scores score 0.00",
         "How the background of the mining was chosen Images differ in 9 broad ways.",
         "without some of the images is not measured here",
@@ -280,6 +280,25 @@ def test_without_a_background_nothing_is_said_of_it(tmp_path):
     for word in ("differ in", "beyond", "factor"):
         assert word not in page.text.replace("standard deviations", ""), word
     assert "differences" not in page.ids
+
+
+def test_each_variant_tells_how_it_was_mined(tmp_path):
+    cards = [structure("s", [matched("a.png")], q=0.01, stability=1.0)]
+    reasons = {"structures_total": 1, "mining": ["Because."], "max_q": 0.05}
+    tables = variant(cards, name="sift", **reasons)
+    against = variant(cards, name="grid", background=beyond(), **reasons)
+    make(with_variants(report(), tables, against), tmp_path / "site")
+    index = read_site(tmp_path / "site")["index.html"]
+    assert {"differences-grid"} == {i for i in index.ids if i.startswith("differences")}
+    assert "Differences of grid" in index.text
+    _, of_tables, of_background = index.text.split("Significance and stability")
+    assert "How the hash tables of the mining were chosen" in of_tables
+    assert "with other random numbers is not measured" in of_tables
+    assert "How the background of the mining was chosen" in of_background
+    assert "without some of the images is not measured" in of_background
+    for key in ("q", "stability"):
+        assert f"{key.capitalize() if key != 'q' else key} With hash tables: " in index.text
+    assert index.text.count("Against a background: ") == 2
 
 
 def test_images_of_factors_cannot_break_out(tmp_path):
