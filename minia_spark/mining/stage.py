@@ -238,7 +238,8 @@ def mine(context: Context) -> None:
         assessment, spread = miner.mine_beyond(
             images, background, consensus_of(mining, beyond=True), trials_of(mining), kept=kept
         )
-        context.counts["spread"] = round(spread, 4)
+        context.counts |= {"spread": round(spread, 4)}
+        context.counts |= {"driver_seconds": round(images.driver_seconds, 1)}
         _warn_of_spread(context, spread)
         context.write_rows(STRUCTURES, _structure_table(assessment))
         _tell(context, assessment)
@@ -249,6 +250,7 @@ def mine(context: Context) -> None:
     ) as images:
         assessment, sets = miner.mine(images, sketch, link_of(mining), trials_of(mining))
     context.counts |= {"mined_sets": sets.mined, "different_sets": len(sets)}
+    context.counts |= {"driver_seconds": round(images.driver_seconds, 1)}
     context.write_rows(STRUCTURES, _structure_table(assessment))
     _tell(context, assessment)
 
