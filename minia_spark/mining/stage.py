@@ -259,7 +259,8 @@ def _warn_of_spread(context: Context, spread: float) -> None:
     if spread > _WIDE:
         context.progress.warn(
             f"pairs of words are {spread:.2f} times as far from the background as chance explains: "
-            "the images have come to differ in new ways; `minia run tune --replace` fits it anew"
+            "the images have come to differ in new ways; `minia codebook refit` fits codebook and "
+            "background anew"
         )
 
 
