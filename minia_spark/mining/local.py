@@ -92,7 +92,7 @@ class LocalCollection:
     ) -> None:
         self._source = source
         self._engine = engine
-        self.engine = functools.partial(engine, 1)
+        self.engine = self.own_engine = functools.partial(engine, 1)  # of each of `cores` threads
         self._seed = seed
         self.parallelism = cores
         self.progress: Progress = progress or (lambda _what, _done, _all: None)

@@ -161,6 +161,10 @@ class Collection(Protocol):
     def engine(self) -> Callable[[], Engine]:
         """Finds the engine on whatever machine it is called."""
 
+    @property
+    def own_engine(self) -> Callable[[], Engine]:
+        """Finds the engine for what :meth:`each` does in this process: with all its cores."""
+
     def totals(self) -> Totals:
         """Count in how many documents every word is, and how many words the documents have."""
 
@@ -376,33 +380,12 @@ def mine_beyond(
         When an engine fails.
     """
     totals = collection.totals()
-    chance, images = totals.chance(), int(totals.image_counts.sum())
+    images = int(totals.image_counts.sum())
     parts = Parts(1 + trials.seeds, trials.decoys, trials.seed)
-    sums = collection.excess(background, parts)
-    variances = sums(0)
-    folds = [sums(1 + fold) for fold in range(parts.folds)]
-    every = np.asarray(np.sum(folds, axis=0, dtype=np.int64))
-    fewer = np.rint(variances * parts.share_left).astype(np.int64), round(images * parts.share_left)
-    looks, engine = parts.folds + parts.decoys, collection.engine()
-    found: list[Structures] = []
-    spreads = []
-    for number in range(looks):
-        collection.progress("collections looked at for structures", number, looks)
-        if number == 0:
-            excess, wide, seen = every, variances, images
-        elif number < parts.folds:
-            excess, (wide, seen) = every - folds[number], fewer
-        else:
-            excess, wide, seen = sums(1 + number), variances, images
-        links, spread = link_by_excess(background, excess, wide, consensus, images=seen, kept=kept)
-        groups = grow(
-            links,
-            density=consensus.density,
-            engine=engine,
-            progress=functools.partial(collection.progress, "strong links looked at"),
-        )
-        found.append(_unmeasured(groups))
-        spreads.append(spread)
+    look = _looks(collection, background, consensus, parts, images=images, kept=kept)
+    looks = range(parts.folds + parts.decoys)
+    seen = collection.each("collections looked at for structures", look, looks, 0)
+    found = [structures for structures, _ in seen]
     judged = [found[0], *found[parts.folds :]]
     counter = functools.partial(count_support, background=background, parts=parts, judged=judged)
     (counts,) = collection.tallies("support", [counter])
@@ -413,14 +396,48 @@ def mine_beyond(
     assessment = evaluate(
         structures,
         supports[0].support[order],
-        chance,
+        totals.chance(),
         beyond=supports[0].expected[order],
         decoy_scores=scores[1:],
         others=found[1 : parts.folds],
         max_q=trials.max_q,
         min_stability=trials.min_stability,
     )
-    return assessment, spreads[0]
+    return assessment, seen[0][1]
+
+
+def _looks(
+    collection: Collection,
+    background: Background,
+    consensus: Consensus,
+    parts: Parts,
+    *,
+    images: int,
+    kept: NDArray[np.bool_] | None,
+) -> Callable[[int], tuple[Structures, float]]:
+    """Return what finds structures: in the images (0), without a fold of them, in decoys.
+
+    It gives the spread of each too.
+    """
+    sums = collection.excess(background, parts)
+    variances = sums(0)
+    folds = [sums(1 + fold) for fold in range(parts.folds)]
+    every = np.asarray(np.sum(folds, axis=0, dtype=np.int64))
+    fewer = np.rint(variances * parts.share_left).astype(np.int64)
+    progress = functools.partial(collection.progress, "strong links looked at")
+
+    def look(number: int) -> tuple[Structures, float]:
+        excess, wide, seen = every, variances, images
+        if 0 < number < parts.folds:
+            excess, wide, seen = every - folds[number], fewer, round(images * parts.share_left)
+        elif number:
+            excess = sums(1 + number)
+        links, spread = link_by_excess(background, excess, wide, consensus, images=seen, kept=kept)
+        engine = collection.own_engine()
+        groups = grow(links, density=consensus.density, engine=engine, progress=progress)
+        return _unmeasured(groups), spread
+
+    return look
 
 
 def _unmeasured(groups: list[NDArray[np.uint32]]) -> Structures:
@@ -476,7 +493,7 @@ def _by_consensus(
         levels=levels,
         density=density,
         progress=collection.progress,
-        engine=collection.engine,
+        engine=collection.own_engine,
     )
     return collection.each("structures", group, work, 0)
 

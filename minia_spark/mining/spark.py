@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import functools
 import itertools
+import os
+import time
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -114,7 +116,8 @@ class SparkCollection:
 
     Notes
     -----
-    To be closed: what it keeps on the executors' disks is given back.
+    To be closed: what it keeps on the executors' disks is given back. `driver_seconds` is how long
+    :meth:`each` worked in this process so far.
     """
 
     def __init__(
@@ -134,10 +137,14 @@ class SparkCollection:
         self._count = decoys
         self._kept = kept
         self._decoys: DataFrame | None = None
+        self.driver_seconds = 0.0
         self._words = context.rows(CODEBOOKS)
         self.parallelism = context.parallelism
         self.engine: Callable[[], Engine] = functools.partial(
             _found_engine, mining.engine, mining.binary
+        )
+        self.own_engine: Callable[[], Engine] = functools.partial(
+            self.engine, threads=os.cpu_count() or 1
         )
         self.progress = Pulse(context.say).at
 
@@ -453,10 +460,11 @@ class SparkCollection:
     ) -> list[_Result]:
         """Call a kernel for each piece of work: here for little of it, else a task each."""
         if not size or size < _DONE_HERE:
-            results = []
+            results, start = [], time.monotonic()
             for number, item in enumerate(work):
                 self.progress(what, number, len(work))
                 results.append(kernel(item))
+            self.driver_seconds += time.monotonic() - start
             return results
         context = self._context.spark.sparkContext
         shared = [context.broadcast(item) for item in work]
@@ -490,13 +498,15 @@ def _totals(documents: Documents, *, words: int) -> NDArray[np.int64]:
     return np.concatenate([of_words, of_sizes]).astype(np.int64)
 
 
-def _found_engine(name: Literal["auto", "native", "datasketch"], binary: str | None) -> Engine:
+def _found_engine(
+    name: Literal["auto", "native", "datasketch"], binary: str | None, threads: int = 1
+) -> Engine:
     """Find the engine on whatever machine this is called."""
     if binary is None and name != "datasketch":
         # files sent with the job come first; executors know them by a relative path
         sent = Path(SparkFiles.get("smh")).absolute()
         binary = str(sent) if sent.is_file() else None
-    return get_engine(name, binary=binary)
+    return get_engine(name, binary=binary, threads=threads)
 
 
 def _added(batches: Batches) -> Batches:

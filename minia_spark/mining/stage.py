@@ -243,7 +243,8 @@ def mine(context: Context) -> None:
         assessment, spread = miner.mine_beyond(
             images, background, consensus_of(mining, beyond=True), trials_of(mining), kept=kept
         )
-        context.counts["spread"] = round(spread, 4)
+        context.counts |= {"spread": round(spread, 4)}
+        context.counts |= {"driver_seconds": round(images.driver_seconds, 1)}
         _warn_of_spread(context, spread)
         context.write_rows(STRUCTURES, _structure_table(assessment))
         _tell(context, assessment)
@@ -254,6 +255,7 @@ def mine(context: Context) -> None:
     ) as images:
         assessment, sets = miner.mine(images, sketch, link_of(mining), trials_of(mining))
     context.counts |= {"mined_sets": sets.mined, "different_sets": len(sets)}
+    context.counts |= {"driver_seconds": round(images.driver_seconds, 1)}
     context.write_rows(STRUCTURES, _structure_table(assessment))
     _tell(context, assessment)
 
@@ -262,7 +264,8 @@ def _warn_of_spread(context: Context, spread: float) -> None:
     if spread > _WIDE:
         context.progress.warn(
             f"pairs of words are {spread:.2f} times as far from the background as chance explains: "
-            "the images have come to differ in new ways; `minia run tune --replace` fits it anew"
+            "the images have come to differ in new ways; `minia codebook refit` fits codebook and "
+            "background anew"
         )
 
 

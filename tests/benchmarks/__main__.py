@@ -16,6 +16,7 @@ NAMES = (
     "mining",
     "growth",
     "significance",
+    "background",
     "batches",
     "many",
 )

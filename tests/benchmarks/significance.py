@@ -16,7 +16,7 @@ from minia_spark.base.bags import Bags, read_bags
 from minia_spark.mining.assess import Assessment
 from minia_spark.mining.consensus import Consensus
 from minia_spark.mining.local import LocalCollection, numbered_documents
-from minia_spark.mining.miner import Sketch, Trials, choose_tables, mine
+from minia_spark.mining.miner import Sketch, Trials, choose_way, mine
 from minia_spark.mining.model import SingleLink, Structures, best_matches, incidence
 from minia_spark.mining.shuffle import decoy
 from minia_spark.sky.corpus import planted_corpus
@@ -122,9 +122,9 @@ def _planted(
     """Share found, reported, false, mean stability; whether the shuffled one reports anything."""
     corpus = planted_corpus(documents=4000, items=1000, structures=20, seed=seed, **kind)
     documents = Documents(corpus.keys, corpus.offsets, corpus.items)
-    truth = _rows(corpus.structures)
+    truth = rows_of_lists(corpus.structures)
     result = _assessed(documents, link, sketch)
-    kept = _rows(_listed(result, result.significant))
+    kept = rows_of_lists(listed(result, result.significant))
     nothing = decoy(documents, seed=seed, number=1000, piece=0)
     recall = float(np.mean(best_matches(truth, kept)[1] >= 0.5))
     false = int(np.sum(best_matches(kept, truth)[1] < 0.5))
@@ -141,12 +141,15 @@ def _planted(
 def _assessed(documents: Documents, link: str, sketch: Sketch | None) -> Assessment:
     collection = collection_of(documents)
     if sketch is None:
-        choice = choose_tables(collection, LINKS[link])
+        choice = choose_way(collection, LINKS[link], chance="totals")
+        assert choice.tuple_size is not None
+        assert choice.tables is not None
         sketch = Sketch(choice.tuple_size, choice.tables)
     return mine(collection, sketch, LINKS[link], Trials(decoys=5, seeds=3))[0]
 
 
-def _listed(result: Assessment, chosen: NDArray[np.bool_]) -> list[NDArray[np.uint32]]:
+def listed(result: Assessment, chosen: NDArray[np.bool_]) -> list[NDArray[np.uint32]]:
+    """Return the words of the chosen structures."""
     offsets = result.structures.offsets
     return [
         result.structures.items[offsets[i] : offsets[i + 1]]
@@ -154,7 +157,8 @@ def _listed(result: Assessment, chosen: NDArray[np.bool_]) -> list[NDArray[np.ui
     ]
 
 
-def _rows(lists: list[NDArray[np.uint32]]) -> Bags:
+def rows_of_lists(lists: list[NDArray[np.uint32]]) -> Bags:
+    """Return lists of words as rows."""
     sizes = [len(own) for own in lists]
     items = np.concatenate([np.zeros(0, np.uint32), *lists]).astype(np.uint32)
     return Bags(np.cumsum([0, *sizes]).astype(np.int64), items, np.ones_like(items))

@@ -513,9 +513,9 @@ class TestSettingsAreRemembered:
 
     def test_the_reason_names_the_setting(self, warehouse):
         out = run_minia(
-            "plan", "--warehouse", warehouse, *chosen("mining.decoys=4", "mining.max_q=0.1")
+            "plan", "--warehouse", warehouse, *chosen("mining.density=0.4", "mining.max_q=0.1")
         ).expect(0)
-        assert "mining.decoys 3 -> 4, mining.max_q 0.05 -> 0.1" in out.out
+        assert "mining.density 0.5 -> 0.4, mining.max_q 0.05 -> 0.1" in out.out
 
     @pytest.mark.parametrize(
         ("setting", "what"),

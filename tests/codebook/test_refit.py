@@ -65,7 +65,10 @@ def test_one_state_in_which_everything_is_of_the_new_codebook(grown, refitted):
         *((stage, b) for stage in ("words", "drift", "sketch") for b in ("b1", "b2")),
         *(
             (stage, None)
-            for stage in (CODEBOOK.name, "tune", "mine", "structures", "lineage", "report")
+            for stage in (
+                *(CODEBOOK.name, "tune", "pairs", "mine"),
+                *("structures", "lineage", "report"),
+            )
         ),
     }
     version = version_of(refitted)

@@ -84,7 +84,9 @@ def test_a_python_worker_is_killed_during_features(minia, warehouse, survey, tmp
 def test_the_native_program_is_killed(minia, own_warehouse, warehouse, tmp_path, step):
     house = Warehouse(str(own_warehouse))
     base = house.catalogue()
-    kept = [e for e in base.entries if e.stage not in ("tune", "sketch", "mine", "structures")]
+    kept = [
+        e for e in base.entries if e.stage not in ("tune", "sketch", "pairs", "mine", "structures")
+    ]
     house.commit(base, base.run, kept, "nothing mined")
     before = whole_state(own_warehouse)
     command = ("mine", "--warehouse", own_warehouse, *SMALL, "--engine", "native")

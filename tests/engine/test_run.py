@@ -59,7 +59,7 @@ CODEBOOK_ON = FEATURES_ON - {"features"}
 PER_BATCH = ("features", "thumbnails", "words", "drift", "sketch")
 TUNE_ON = {"tune", "sketch", "pairs", "mine", "structures", "lineage", "report"}
 SKETCH_ON = TUNE_ON - {"tune"}
-MINE_ON = SKETCH_ON - {"sketch"}
+MINE_ON = SKETCH_ON - {"sketch", "pairs"}
 
 
 class TestFingerprints:
@@ -78,7 +78,7 @@ class TestFingerprints:
             ("structures.structure_counts=ones", {"structures", "report"}),
             ("mining.link=consensus", TUNE_ON),
             ("mining.density=0.4", MINE_ON),
-            ("mining.decoys=4", MINE_ON),
+            ("mining.decoys=4", MINE_ON | {"pairs"}),
             ("mining.overlap=0.8", MINE_ON),
             ("mining.min_cluster_size=4", MINE_ON),
             ("words.drop_outliers=true", MINE_ON),
@@ -87,7 +87,7 @@ class TestFingerprints:
             ("mining.tables=null", TUNE_ON),
             ("mining.seed=1", SKETCH_ON),
             ("mining.seeds=1", SKETCH_ON),
-            ("mining.expand=true", SKETCH_ON),
+            ("mining.expand=true", SKETCH_ON - {"pairs"}),
             ("words.weight=size", {"structures", "report"}),  # mining takes words as sets
             ("codebook.size=100", CODEBOOK_ON),
             ("codebook.seed=2", CODEBOOK_ON),
@@ -103,7 +103,7 @@ class TestFingerprints:
 
     def test_weights_matter_to_mining_where_words_are_expanded(self, warehouse):
         both = planned(warehouse, "mining.expand=true", "words.weight=size")
-        assert redone(both) == SKETCH_ON
+        assert redone(both) == SKETCH_ON - {"pairs"}
 
     def test_nothing_changed(self, warehouse, survey):
         assert redone(planned(warehouse)) == set()
@@ -116,7 +116,7 @@ class TestFingerprints:
         run = {step for step, action in found.items() if action == "run"}
         assert run == {
             *((stage, "b2") for stage in ("ingest", *PER_BATCH)),
-            *((stage, None) for stage in ("mine", "structures", "lineage", "report")),
+            *((stage, None) for stage in ("pairs", "mine", "structures", "lineage", "report")),
         }
 
     @pytest.mark.parametrize("stage", [s.name for s in HOUSE.stages if not s.source])
@@ -202,9 +202,9 @@ def two_batches(
             assert not (location / "report" / "index.html").exists()
             assert next(house.runs()).state == "failed"
             assert not (location / "lock.json").exists()
-    # ingest b2; features, thumbnails, words, drift, sketch of both; tune, mine, structures,
+    # ingest b2; features, thumbnails, words, drift, sketch of both; tune, pairs, mine, structures,
     # lineage, report
-    assert deaths == 16
+    assert deaths == 17
     return location
 
 
@@ -218,7 +218,7 @@ class TestBreaks:
         )
 
     def test_every_step_was_done_once(self, two_batches):
-        records = list(Warehouse(str(two_batches)).runs())[:17]
+        records = list(Warehouse(str(two_batches)).runs())[:18]
         done = [
             (step.stage, step.batch)
             for record in reversed(records)
@@ -234,7 +234,7 @@ class TestBreaks:
             ),
             ("tune", None),
             *(("sketch", b) for b in ("b1", "b2")),
-            *((stage, None) for stage in ("mine", "structures", "lineage", "report")),
+            *((stage, None) for stage in ("pairs", "mine", "structures", "lineage", "report")),
         ]
         last = actions_of_last_run(two_batches)
         assert last.pop(("codebook", None)) == "skipped"
@@ -346,7 +346,7 @@ class TestChanges:
         done = {k for k, action in actions_of_last_run(location).items() if action == "done"}
         assert done == {
             *((stage, "b2") for stage in ("ingest", *PER_BATCH)),
-            *((stage, None) for stage in ("mine", "structures", "lineage", "report")),
+            *((stage, None) for stage in ("pairs", "mine", "structures", "lineage", "report")),
         }
         assert rows_of(location, "words", "image_id", "words", batch="b1") == before
         assert len(rows_of(location, "words")) == 60
@@ -376,7 +376,7 @@ class TestRemoval:
         out = minia("batch", "remove", "b2", "--warehouse", own).expect(0).out
         # with the settings of the run before: nothing else would be left as it was
         assert actions_of_last_run(own) == {
-            (stage, None): "done" for stage in ("mine", "structures", "lineage", "report")
+            (stage, None): "done" for stage in ("pairs", "mine", "structures", "lineage", "report")
         }
         after = house.catalogue()
         assert f"state {after.version}" in out
@@ -414,6 +414,7 @@ class TestRemoval:
         assert house.catalogue() == old
         minia("batch", "remove", "b2", "--warehouse", own).expect(0)
         assert actions_of_last_run(own) == {
+            ("pairs", None): "reused",
             ("mine", None): "reused",
             ("structures", None): "reused",
             ("lineage", None): "done",
