@@ -363,7 +363,7 @@ def test_words_that_are_not_known_are_left_out():
 
 
 def test_surprise_by_hand():
-    """Pairs (0, 1), (0, 2), (1, 2) of four words: 5 + 3 + 1 beyond, with a variance of 4 + 4 + 1."""
+    """Pairs (0, 1), (0, 2), (1, 2) are 5 + 3 + 1 beyond, with a variance of 4 + 4 + 1."""
     own = background_by_hand(np.zeros(4))
     structures = Structures(
         np.array([0, 3, 5]),
