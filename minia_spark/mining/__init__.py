@@ -50,6 +50,7 @@ TUNE = Stage(
         ),
     ),
     frozen=True,
+    revision=2,
     run="minia_spark.mining.stage:tune",
     cost="minia_spark.mining.cost:tune",
 )
@@ -94,7 +95,7 @@ MINE = Stage(
         _WEIGHT,
         *_OUTLIERS,
     ),
-    revision=2,
+    revision=3,
     run="minia_spark.mining.stage:mine",
     cost="minia_spark.mining.cost:mine",
 )
