@@ -31,7 +31,7 @@ class CodebookSettings(StageSettings):
         "with refine_iterations 0); best: the cheaper fit of random and k-means||.",
     )
     sample_size: int | None = Field(
-        20_000,
+        10_000,
         ge=2,
         le=5_000_000,
         description="Descriptors that MLlib sees for the starting centres, chosen by a hash; null: "
