@@ -23,7 +23,7 @@ from pydantic import Field, ValidationError, create_model
 from pydantic.fields import FieldInfo
 
 from minia_spark.base.errors import SettingsError
-from minia_spark.base.settings import OF_THE_CALL, StageSettings, is_of_the_call
+from minia_spark.base.settings import OF_THE_CALL, StageSettings, is_of_the_call, rules_of
 
 __all__ = [
     "LINES",
@@ -124,8 +124,19 @@ def settings_model(sections: Mapping[str, type[StageSettings]]) -> type[Settings
     return create_model("AllSettings", __base__=Settings, **fields)
 
 
-class _UniqueKeyLoader(yaml.SafeLoader):
-    """A safe loader that refuses a key given twice: the first would be silently ignored."""
+class _PlainLoader(yaml.SafeLoader):
+    """A safe loader that refuses a key given twice, whose first value would be silently ignored.
+
+    It refuses aliases too: a few of aliases to aliases stand for billions of values.
+    """
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        if self.check_event(yaml.AliasEvent):
+            event = self.get_event()
+            line = event.start_mark.line + 1
+            raise SettingsError(f"line {line}: aliases (*{event.anchor}) are not taken; repeat it")
+        node: yaml.Node | None = super().compose_node(parent, index)
+        return node
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen = set()
@@ -186,9 +197,7 @@ def _read_yaml(path: Path) -> dict[str, Any]:
     except (OSError, UnicodeDecodeError) as error:
         raise SettingsError(f"settings file {path} cannot be read: {error}") from None
     try:
-        values = yaml.load(text, Loader=_UniqueKeyLoader)  # noqa: S506 - a SafeLoader
-    except yaml.YAMLError as error:
-        raise SettingsError(f"settings file {path} is not valid YAML: {error}") from None
+        values = _parsed(text)
     except SettingsError as error:
         raise SettingsError(f"settings file {path}: {error}") from None
     if values is None:
@@ -196,6 +205,16 @@ def _read_yaml(path: Path) -> dict[str, Any]:
     if not isinstance(values, dict):
         raise SettingsError(f"settings file {path} must hold sections such as 'features:'")
     return values
+
+
+def _parsed(text: str) -> Any:
+    """Return what a text in YAML says; SettingsError when it is none."""
+    try:
+        return yaml.load(text, Loader=_PlainLoader)  # noqa: S506 - a SafeLoader
+    except yaml.YAMLError as error:
+        raise SettingsError(f"it is not valid YAML: {error}") from None
+    except RecursionError:
+        raise SettingsError("it is not valid YAML: it is nested too deeply") from None
 
 
 def _regular_text(path: Path) -> str:
@@ -257,9 +276,9 @@ def _apply_override(values: dict[str, Any], override: str) -> None:
     if not equals or not all(path):
         raise SettingsError(f"--set {override!r}: expected section.key=value")
     try:
-        value = yaml.safe_load(text) if text.strip() else None
-    except yaml.YAMLError as error:
-        raise SettingsError(f"--set {override!r}: the value is not valid YAML: {error}") from None
+        value = _parsed(text) if text.strip() else None
+    except SettingsError as error:
+        raise SettingsError(f"--set {override!r}: {error}") from None
     if path[:2] == ["spark", "conf"] and len(path) > 2:
         path = [*path[:2], ".".join(path[2:])]  # Spark's own keys have dots in them
         value = text.strip()
@@ -345,11 +364,9 @@ def _comment(model: StageSettings, indent: int, lines: list[str]) -> None:
 
 def _limits(field: FieldInfo) -> str:
     kinds = (field.annotation, *get_args(field.annotation))
-    inner = [rule for kind in kinds for rule in getattr(kind, "__metadata__", ())]
-    rules = [*field.metadata, *(r for info in inner for r in getattr(info, "metadata", ()))]
     bounds = [
         f"{sign} {getattr(rule, name)}"
-        for rule in rules
+        for rule in rules_of(field)
         for sign, name in (("≥", "ge"), (">", "gt"), ("≤", "le"), ("<", "lt"))
         if getattr(rule, name, None) is not None
     ]
