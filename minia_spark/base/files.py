@@ -1,13 +1,25 @@
-"""Files that appear whole or not at all."""
+"""Files that appear whole or not at all, and files that are read without waiting."""
 
 from __future__ import annotations
 
 import contextlib
+import errno
+import os
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-__all__ = ["whole_file"]
+__all__ = ["open_regular", "whole_file"]
+
+
+def open_regular(path: str | bytes | os.PathLike[str]) -> BinaryIO:
+    """Open a file for reading; OSError also where it is none, such as a pipe that nobody writes."""
+    number = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
+    if not stat.S_ISREG(os.fstat(number).st_mode):
+        os.close(number)
+        raise OSError(errno.EINVAL, "it is no regular file", os.fspath(path))
+    return open(number, "rb")  # noqa: PTH123 - a descriptor has no path
 
 
 @contextlib.contextmanager

@@ -12,8 +12,6 @@ from __future__ import annotations
 import copy
 import difflib
 import json
-import os
-import stat
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args
@@ -23,6 +21,7 @@ from pydantic import Field, ValidationError, create_model
 from pydantic.fields import FieldInfo
 
 from minia_spark.base.errors import SettingsError
+from minia_spark.base.files import open_regular
 from minia_spark.base.settings import OF_THE_CALL, StageSettings, is_of_the_call, rules_of
 
 __all__ = [
@@ -193,8 +192,11 @@ def load_settings(
 
 def _read_yaml(path: Path) -> dict[str, Any]:
     try:
-        text = _regular_text(path)
-    except (OSError, UnicodeDecodeError) as error:
+        with open_regular(path) as file:
+            text = file.read().decode("utf-8")
+    except OSError as error:
+        raise SettingsError(f"settings file {path} cannot be read: {error.strerror}") from None
+    except ValueError as error:
         raise SettingsError(f"settings file {path} cannot be read: {error}") from None
     try:
         values = _parsed(text)
@@ -215,15 +217,6 @@ def _parsed(text: str) -> Any:
         raise SettingsError(f"it is not valid YAML: {error}") from None
     except RecursionError:
         raise SettingsError("it is not valid YAML: it is nested too deeply") from None
-
-
-def _regular_text(path: Path) -> str:
-    """Return a file's text; OSError where it is none, e.g. a pipe, which would never end."""
-    with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:  # noqa: PTH123
-        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-            raise OSError("it is no regular file")
-        text = file.read().decode("utf-8")
-    return text
 
 
 def remembered(settings: Settings) -> dict[str, Any]:
