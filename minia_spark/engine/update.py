@@ -24,6 +24,7 @@ from minia_spark.base.events import log_event
 from minia_spark.engine.inbox import Candidate, look
 from minia_spark.engine.plan import Request
 from minia_spark.engine.run import Runner
+from minia_spark.engine.sources import holds
 from minia_spark.images.identity import path_of_uri, uri_of
 from minia_spark.warehouse.records import Arrival, RunRecord, now
 
@@ -112,6 +113,7 @@ def reprocess(
             f"{others:,} files lie in the inbox itself and belong to no batch: every batch needs a "
             "folder or a list of its own"
         )
+    candidates = _without_warehouse(candidates, runner)
     with runner.warehouse.lock("minia reprocess", say=runner.progress.say):
         call = _Call(runner, tell, replace=replace)
         call.settle_ns, call.clock_ns = int(settle_seconds * 1e9), clock_ns
@@ -120,6 +122,21 @@ def reprocess(
         finally:
             call.save_notes()
         return call.outcomes
+
+
+def _without_warehouse(candidates: Sequence[Candidate], runner: Runner) -> list[Candidate]:
+    """Leave out, and say so, the folder of the inbox that is or holds the warehouse."""
+    kept = []
+    for candidate in candidates:
+        is_link = os.path.realpath(candidate.path) != candidate.path  # judged elsewhere
+        if is_link or not holds(candidate.source, runner.warehouse.storage.local):
+            kept.append(candidate)
+        else:
+            runner.progress.warn(
+                f"{candidate.title} is left out: the warehouse {runner.warehouse.storage} lies in "
+                "it; keep it outside of the inbox"
+            )
+    return kept
 
 
 class _Call:

@@ -133,6 +133,29 @@ class TestNoInput:
         assert "holds no files; expected are JPEG, PNG, TIFF, FITS or Parquet" in found.err
         assert Warehouse(str(tmp_path / "W")).versions() == []
 
+    @pytest.mark.parametrize("place", ["images", "images/below/W", "door"])
+    def test_a_folder_that_holds_the_warehouse(self, tmp_path, place):
+        """The next run would take in the pictures of the page that this one makes."""
+        images = tmp_path / "images"
+        images.mkdir()
+        (images / "x.png").write_bytes(b"x")
+        (tmp_path / "door").symlink_to(images)
+        source = ("--images", images, "--batch", "b", "--warehouse", tmp_path / place)
+        for command in ("plan", "run", "ingest"):
+            found = run_minia(command, *source).expect(3)
+            assert "the warehouse " in found.err
+            assert f" lies in {images}" in found.err
+            assert "keep it elsewhere, or call it by a name that begins with a dot" in found.err
+            assert {path.name for path in images.rglob("*")} <= {"x.png", "below", "W", "runs"}
+
+    def test_a_folder_that_holds_the_warehouse_where_no_run_looks(self, tmp_path):
+        images = tmp_path / "images"
+        images.mkdir()
+        (images / "x.png").write_bytes(b"x")
+        for place in (images / ".minia" / "W", tmp_path / "images2"):
+            source = ("--images", images, "--batch", "b", "--warehouse", place)
+            assert "ingest" in run_minia("plan", *source).out
+
     def test_labels_that_are_not_there(self, tmp_path, survey):
         found = run_minia(
             *("run", "--images", survey.images, "--batch", "b", "--warehouse", tmp_path / "W"),
