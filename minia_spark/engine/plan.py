@@ -460,8 +460,8 @@ def make_plan(
             f"{warehouse.storage} holds no batch of images yet; "
             "'minia run --images DIR --batch NAME --warehouse DIR' adds one"
         )
-    for batch, source in request.sources.items():
-        with blamed_on(batch):
+    for taken_in, source in request.sources.items():
+        with blamed_on(taken_in):
             refuse_own_warehouse(source, warehouse.storage.local)
     planner = Planner(house, request, settings, warehouse)
     planner.refuse_other_source(base)

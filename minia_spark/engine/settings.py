@@ -131,7 +131,7 @@ class _PlainLoader(yaml.SafeLoader):
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
         if self.check_event(yaml.AliasEvent):
-            event = self.get_event()
+            event = self.get_event()  # type: ignore[no-untyped-call]
             line = event.start_mark.line + 1
             raise SettingsError(f"line {line}: aliases (*{event.anchor}) are not taken; repeat it")
         node: yaml.Node | None = super().compose_node(parent, index)
