@@ -16,7 +16,7 @@ import threading
 import traceback
 from collections.abc import Iterator, Sequence
 
-from minia_spark.base.errors import MiniaError, root_cause
+from minia_spark.base.errors import MiniaError, root_cause, state_left
 from minia_spark.cli.parser import parser
 from minia_spark.engine.room import House
 from minia_spark.rooms import HOUSE
@@ -57,8 +57,7 @@ def main(arguments: Sequence[str] | None = None, house: House = HOUSE) -> int:
             traceback.print_exc()
         print(
             f"minia {options.command}: {root_cause(error)}\n{_advice(error, options)}"
-            "Readers still see the state before this run, and what it finished is kept: start it "
-            "again. MINIA_TRACEBACK=1 shows where it happened.",
+            f"{_outcome(error)}MINIA_TRACEBACK=1 shows where it happened.",
             file=sys.stderr,
         )
         return 1
@@ -69,6 +68,18 @@ def _advice(error: Exception, options: argparse.Namespace) -> str:
         return ""
     where = getattr(options, "warehouse", None) or "the warehouse"
     return f"Make room in {where} and in Spark's scratch folder (SPARK_LOCAL_DIRS, else TMPDIR).\n"
+
+
+def _outcome(error: Exception) -> str:
+    of_a_run, published = state_left(error)
+    if published is not None:
+        return f"State {published} is published, and readers see it; the next run does the rest. "
+    if of_a_run:
+        return (
+            "Readers still see the state before this run, and what it finished is kept: start it "
+            "again. "
+        )
+    return ""
 
 
 class _Terminated(KeyboardInterrupt):

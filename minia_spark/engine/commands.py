@@ -15,7 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from minia_spark.base.errors import InputError, MiniaError, SettingsError
+from minia_spark.base.errors import InputError, MiniaError, SettingsError, leaving_readers
 from minia_spark.base.events import logging_to
 
 if TYPE_CHECKING:
@@ -289,7 +289,8 @@ def carry_out(
             record = runner.execute(request)
         finally:
             write_metrics(settings.log.metrics, warehouse, progress.warn)
-    tell_end(record, warehouse)
+    with leaving_readers(record.catalogue):
+        tell_end(record, warehouse)
     return 0
 
 

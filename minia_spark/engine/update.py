@@ -19,7 +19,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from minia_spark import __version__
-from minia_spark.base.errors import InputError, MiniaError, SettingsError, root_cause
+from minia_spark.base.errors import (
+    InputError,
+    MiniaError,
+    SettingsError,
+    leaving_readers,
+    root_cause,
+)
 from minia_spark.base.events import log_event
 from minia_spark.engine.inbox import Candidate, look
 from minia_spark.engine.plan import Request
@@ -270,8 +276,9 @@ class _Call:
                 self._state = self.warehouse.catalogue()
                 for arrival in record.arrivals:
                     self._known[arrival.place] = arrival
-                for candidate in group:
-                    self._say(candidate, self._done(candidate, record, alone=len(group) == 1))
+                with leaving_readers(self._state.version):
+                    for candidate in group:
+                        self._say(candidate, self._done(candidate, record, alone=len(group) == 1))
                 return
 
     def _execute(self, group: list[Candidate]) -> RunRecord:

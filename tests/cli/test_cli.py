@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import json
 import os
 import re
@@ -12,14 +13,17 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from commands import SMALL, chosen, run_minia
 
 from minia_spark.base.errors import root_cause
-from minia_spark.cli import runs
+from minia_spark.cli import runs, state
 from minia_spark.cli.parser import commands_of
+from minia_spark.engine import commands
+from minia_spark.engine import run as pipeline
 from minia_spark.rooms import HOUSE
 from minia_spark.warehouse import warehouse as warehouse_module
 from minia_spark.warehouse.warehouse import Warehouse
@@ -431,6 +435,59 @@ class TestEndings:
         assert "Traceback" not in found.err
         monkeypatch.setenv("MINIA_TRACEBACK", "1")
         assert "Traceback" in run_minia("run", "--warehouse", tmp_path).expect(1).err
+
+    @pytest.mark.parametrize("anything_to_do", [True, False])
+    def test_what_readers_see_after_a_failure(self, monkeypatch, tmp_path, anything_to_do):
+        """Before the commit the old state; after it the new one, whatever else goes wrong."""
+        house = Warehouse(str(tmp_path / "W"))
+        house.commit(house.catalogue(), "r1", [], "minia run", settings={"report": {"title": "A"}})
+
+        def planned(_house, request, *_: object) -> tuple[object, object]:
+            base = house.catalogue()
+            plan = SimpleNamespace(is_empty=not anything_to_do, steps=(), base=base, start=base)
+            return plan, SimpleNamespace(request=request, steps=lambda _: ())
+
+        def broken(*_: object, **__: object) -> None:
+            raise OSError(errno.EIO, "Input/output error")
+
+        monkeypatch.setattr(pipeline, "make_plan", planned)
+        old = "Readers still see the state before this run"
+        for place, name, published in (
+            (Warehouse, "commit", 0),
+            (pipeline, "publish_page", 2),
+            (commands, "tell_end", 3),
+        ):
+            title = chosen(f"report.title={name}")
+            with monkeypatch.context() as patch:
+                patch.setattr(place, name, broken)
+                found = run_minia("run", "--warehouse", tmp_path / "W", *title).expect(1)
+            assert "minia run: OSError: [Errno 5] Input/output error\n" in found.err
+            new = f"State {published} is published, and readers see it; "
+            assert (old in found.err, new in found.err) == (not published, bool(published))
+            record = next(house.runs())
+            assert (record.catalogue, record.succeeded) == (published, bool(published))
+
+    @pytest.mark.parametrize("command", ["status", "history", "rollback"])
+    def test_a_command_that_runs_nothing_tells_nothing_of_a_run(self, monkeypatch, command):
+        def broken(_: object) -> int:
+            raise ZeroDivisionError
+
+        monkeypatch.setattr(state, command, broken)
+        found = run_minia(command, "--warehouse", "W").expect(1)
+        assert "Readers" not in found.err
+        assert "MINIA_TRACEBACK=1 shows where it happened." in found.err
+
+    def test_a_rollback_whose_page_cannot_be_written(self, monkeypatch, tmp_path):
+        house = Warehouse(str(tmp_path / "W"))
+        for run in ("r1", "r2"):
+            house.commit(house.catalogue(), run, [], "minia run")
+
+        def broken(*_: object) -> None:
+            raise OSError(errno.EIO, "Input/output error")
+
+        monkeypatch.setattr(pipeline, "publish_page", broken)
+        found = run_minia("rollback", "--warehouse", tmp_path / "W").expect(1)
+        assert "State 3 is published, and readers see it; " in found.err
 
     def test_of_a_spark_error_the_line_that_says_what_happened(self):
         text = (
