@@ -8,9 +8,9 @@ import os
 import stat
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, TextIO
 
-__all__ = ["open_regular", "whole_file"]
+__all__ = ["lose_output", "open_regular", "whole_file"]
 
 
 def open_regular(path: str | bytes | os.PathLike[str]) -> BinaryIO:
@@ -20,6 +20,16 @@ def open_regular(path: str | bytes | os.PathLike[str]) -> BinaryIO:
         os.close(number)
         raise OSError(errno.EINVAL, "it is no regular file", os.fspath(path))
     return open(number, "rb")  # noqa: PTH123 - a descriptor has no path
+
+
+def lose_output(stream: TextIO) -> None:
+    """Let a stream that cannot be written write nowhere: else Python fails over it as it ends."""
+    nowhere = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
+    try:
+        with contextlib.suppress(OSError):  # it may have no number of its own
+            os.dup2(nowhere, stream.fileno())
+    finally:
+        os.close(nowhere)
 
 
 @contextlib.contextmanager

@@ -524,6 +524,44 @@ class TestEndings:
         assert "No space left on device" in done.stderr
         assert "Exception ignored" not in done.stderr
 
+    @pytest.mark.parametrize("nowhere", ["2> /dev/full", "2>&-", "2>&1 1> /dev/null | true"])
+    @pytest.mark.parametrize(
+        ("command", "code"),
+        [("status --warehouse none", 3), ("nonsense", 2), ("reprocess --inbox . --warehouse W", 0)],
+    )
+    def test_messages_that_nobody_gets_change_nothing(self, tmp_path, command, code, nowhere):
+        """A full disk, none at all, and a reader that has gone, as 'head' does."""
+        (tmp_path / "stray").touch()  # an inbox that there is something to say about
+        (tmp_path / "night").mkdir()
+        line = f"set -o pipefail; {sys.executable} -m minia_spark.cli {command} {nowhere}"
+        done = subprocess.run(["bash", "-c", line], cwd=tmp_path, capture_output=True, check=False)
+        assert (done.returncode, done.stderr) == (code, b"")
+        if code == 0 and "null" not in nowhere:
+            assert done.stdout.decode().splitlines()[-1] == "reprocess: 1 waiting"
+
+    def test_results_that_nobody_gets_do_not_end_a_call_half_way(self, tmp_path):
+        for name in ("a", "b"):
+            (tmp_path / name).mkdir()
+        command = f"{sys.executable} -m minia_spark.cli reprocess --inbox . --warehouse W"
+        for nowhere in ("> /dev/full", "| true"):
+            line = f"set -o pipefail; {command} --log-json log {nowhere}"
+            done = subprocess.run(
+                ["bash", "-c", line], cwd=tmp_path, capture_output=True, check=False, text=True
+            )
+            assert done.returncode == 1
+            assert done.stderr.count("minia reprocess: the output cannot be written: ") == 1
+            assert done.stderr.endswith("; all else was done\n")
+            events = [json.loads(text) for text in (tmp_path / "log").read_text().splitlines()]
+            assert events[-1]["message"] == "reprocess: 2 waiting"
+            (tmp_path / "log").unlink()
+
+    @pytest.mark.parametrize("closed", [">&-", "<&-", ">&- 2>&- <&-"])
+    def test_closed_streams(self, tmp_path, closed):
+        """What is opened next would get their numbers, and every message."""
+        line = f"{sys.executable} -m minia_spark.cli settings {closed}"
+        done = subprocess.run(["bash", "-c", line], cwd=tmp_path, capture_output=True, check=False)
+        assert (done.returncode, done.stderr) == (0, b"")
+
     def test_exit_codes_reach_the_shell(self, tmp_path):
         assert process("settings").returncode == 0
         assert process("run", "--warehouse", tmp_path, "--set", "x=1").returncode == 2
