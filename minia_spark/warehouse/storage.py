@@ -6,7 +6,6 @@ the report: small files that must appear whole or not at all.
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
 import errno
 import fcntl
@@ -22,6 +21,7 @@ import pyarrow as pa
 import pyarrow.fs as pafs
 
 from minia_spark.base.errors import SettingsError
+from minia_spark.base.files import sync, sync_folder
 
 __all__ = ["Storage"]
 
@@ -124,11 +124,11 @@ class Storage:
             for place, _, names in os.walk(self.local / path):
                 folder = Path(place)
                 for name in names:
-                    _sync(folder / name)
-                _sync(folder)
+                    sync(folder / name)
+                sync(folder)
             above.update(p for p in (self.local / path).parents if p.is_relative_to(self.local))
         for folder in sorted(above, key=lambda p: -len(p.parts)):
-            _sync(folder)
+            sync(folder)
 
     def younger_than(self, path: str, seconds: float) -> bool:
         """Tell whether a file, or a folder or anything in it, changed less than so long ago."""
@@ -163,7 +163,7 @@ class Storage:
         if self.local is not None:
             temporary = self._write_temporary(path, data)
             temporary.replace(self.local / path)
-            _sync_folder((self.local / path).parent)
+            sync_folder((self.local / path).parent)
         elif self._fs.type_name == "s3":
             self._put(path, data)
         else:
@@ -209,7 +209,7 @@ class Storage:
                 return False
         finally:
             temporary.unlink(missing_ok=True)
-        _sync_folder(target.parent)
+        sync_folder(target.parent)
         return True
 
     def _put(self, path: str, data: bytes) -> None:
@@ -263,21 +263,3 @@ def _rename_to_new(source: Path, target: Path) -> None:
     if rename(*places, ctypes.c_uint(_RENAME_NOREPLACE)) != 0:
         number = ctypes.get_errno()
         raise OSError(number, os.strerror(number))
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make a rename in the folder survive a power cut, where the file system can."""
-    with contextlib.suppress(OSError):
-        _sync(folder)
-
-
-def _sync(path: Path) -> None:
-    """Wait until a file's bytes, or a folder's names, are on the disk."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    except OSError as error:
-        if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.EBADF):  # it cannot be synced
-            raise
-    finally:
-        os.close(descriptor)

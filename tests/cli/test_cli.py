@@ -398,6 +398,58 @@ class TestRollbackAndVacuum:
         assert "has no state before 1" in found.err
 
 
+class TestOutputs:
+    """What a command writes is none of the files that it reads, and replaces files only."""
+
+    @pytest.mark.parametrize("output", ["log.file", "log.metrics"])
+    @pytest.mark.parametrize("command", ["run", "reprocess", "mine", "batch remove b"])
+    def test_over_an_input(self, tmp_path, monkeypatch, output, command):
+        monkeypatch.chdir(tmp_path)
+        (tmp_path / "inbox").mkdir()
+        config, labels = tmp_path / "c.yaml", tmp_path / "l.csv"
+        config.write_text("ingest: {labels: {file: l.csv}}\n")
+        labels.write_text("image,label\na,b\n")
+        (tmp_path / "link").symlink_to("l.csv")
+        Warehouse("W").commit(Warehouse("W").catalogue(), "r", [], "minia run")
+        rest = ("--inbox", "inbox") if command == "reprocess" else ()
+        for path, what in (("./c.yaml", "--config"), ("link", "ingest.labels.file")):
+            given = ("--config", config, *chosen(f"{output}={path}"), *rest)
+            found = run_minia(*command.split(), "--warehouse", "W", *given).expect(2)
+            assert f"{output} would be written over {what}, {path}: give another name" in found.err
+        both = chosen("log.file=same", "log.metrics=./same")
+        found = run_minia(*command.split(), "--warehouse", "W", *rest, *both).expect(2)
+        assert "log.metrics would be written over log.file, ./same: give another" in found.err
+        assert config.read_text() + labels.read_text() == (
+            "ingest: {labels: {file: l.csv}}\nimage,label\na,b\n"
+        )
+
+    @pytest.mark.parametrize("what", ["words", "ifs", "features"])
+    def test_of_an_export(self, tmp_path, what):
+        Warehouse(str(tmp_path / "W")).commit(
+            Warehouse(str(tmp_path / "W")).catalogue(), "r", [], "minia run"
+        )
+        state_file = tmp_path / "W/catalogue/000000000001.json"
+        before = state_file.read_bytes()
+        (tmp_path / "link").symlink_to(state_file)
+        config = tmp_path / "c.yaml"
+        config.write_text("")
+        os.mkfifo(tmp_path / "pipe")
+        side = {"features": ".descriptors"}.get(what, ".images")
+        (tmp_path / f"new{side}").symlink_to("pipe")
+        for out, code, message in (
+            (tmp_path / "W" / "out", 2, "lies in the warehouse"),
+            (state_file, 2, "lies in the warehouse"),
+            (tmp_path / "link", 2, "lies in the warehouse"),
+            (config, 2, "would be written over --config"),
+            (tmp_path / "none" / "out", 1, "No such file"),
+            (tmp_path / "pipe", 1, "what is there is not replaced: no regular file"),
+            (tmp_path / "new", 1, "what is there is not replaced: no regular file"),
+        ):
+            given = ("--warehouse", tmp_path / "W", "--config", config)
+            assert message in run_minia("export", what, out, *given).expect(code).err
+        assert state_file.read_bytes() == before
+
+
 class TestEndings:
     def test_an_interrupt(self, monkeypatch, tmp_path):
         def interrupted(_: object) -> int:

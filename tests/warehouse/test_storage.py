@@ -14,7 +14,6 @@ from pathlib import Path
 import pytest
 
 from minia_spark.base.errors import SettingsError
-from minia_spark.base.files import whole_file
 from minia_spark.warehouse.storage import Storage
 
 WRITERS = 16
@@ -200,20 +199,6 @@ class TestFailures:
         assert not storage.create("a", b"2")
         assert storage.read("a") == b"1"
         assert names(tmp_path) == ["a"]
-
-    def test_whole_file_appears_at_the_end(self, tmp_path):
-        with whole_file(tmp_path / "out") as file:
-            file.write(b"1")
-            assert not (tmp_path / "out").exists()
-        assert (tmp_path / "out").read_bytes() == b"1"
-        assert names(tmp_path) == ["out"]
-
-    def test_whole_file_that_breaks_off_is_not_there(self, tmp_path):
-        (tmp_path / "out").write_bytes(b"older")
-        with pytest.raises(ZeroDivisionError), whole_file(tmp_path / "out") as file:
-            file.write(b"%d" % (1 // (file.write(b"1") - 1)))
-        assert (tmp_path / "out").read_bytes() == b"older"
-        assert names(tmp_path) == ["out"]
 
 
 class TestDurability:
