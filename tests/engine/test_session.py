@@ -44,6 +44,7 @@ def why(monkeypatch: pytest.MonkeyPatch, error: str = "gateway exited") -> str:
     def fail(_: object) -> None:
         raise RuntimeError(error)
 
+    monkeypatch.delenv("PYSPARK_GATEWAY_PORT", raising=False)  # of another test's session
     monkeypatch.setattr(module, "_start_java", fail)
     with pytest.raises(MiniaError) as told:
         module.open_session(SparkSettings(master="local[1]"))
