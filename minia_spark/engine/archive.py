@@ -16,26 +16,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from minia_spark.base.errors import MiniaError
+from minia_spark.engine.session import CDS_QUIET, default_archive, open_session
+from minia_spark.engine.settings import SparkSettings
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-__all__ = ["archive_options", "default_place", "make_archive"]
+__all__ = ["make_archive"]
 
 _ROWS = 1000
-_QUIET = "-Xlog:cds*=off"  # else every class that cannot be kept is told, on the standard output
-
-
-def default_place() -> Path:
-    """Return where the archive of this Python environment is kept."""
-    return Path(sys.prefix) / "share" / "minia" / "spark.jsa"
-
-
-def archive_options(place: Path) -> str:
-    """Return Java's options for an archive; empty where there is none."""
-    if not place.is_file():
-        return ""
-    return f"{shlex.quote(f'-XX:SharedArchiveFile={place}')} {_QUIET}"
 
 
 def make_archive(place: Path) -> None:
@@ -51,13 +40,10 @@ def make_archive(place: Path) -> None:
     MiniaError
         Spark does not start, or this Java makes no archive.
     """
-    from minia_spark.engine.session import open_session  # noqa: PLC0415 - it uses what is here
-    from minia_spark.engine.settings import SparkSettings  # noqa: PLC0415
-
     place.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="spark-", dir=place.parent) as folder:
         made = Path(folder) / place.name
-        java = f"{shlex.quote(f'-XX:ArchiveClassesAtExit={made}')} {_QUIET}"
+        java = f"{shlex.quote(f'-XX:ArchiveClassesAtExit={made}')} {CDS_QUIET}"
         conf = {"spark.driver.extraJavaOptions": java}
         spark = open_session(SparkSettings(master="local[2]", conf=conf), archive=None)
         _work(spark, folder)
@@ -101,7 +87,7 @@ def _work(spark: SparkSession, folder: str) -> None:
 def main() -> int:
     """Make the archive of this environment."""
     try:
-        make_archive(default_place())
+        make_archive(default_archive())
     except MiniaError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code

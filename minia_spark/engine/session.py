@@ -6,6 +6,7 @@ import atexit
 import contextlib
 import os
 import pwd
+import shlex
 import sys
 import tempfile
 import threading
@@ -15,14 +16,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from minia_spark.base.errors import MiniaError
-from minia_spark.engine.archive import archive_options, default_place
 from minia_spark.engine.settings import SparkSettings
 
 if TYPE_CHECKING:
     from pyspark import SparkConf
     from pyspark.sql import SparkSession
 
-__all__ = ["default_partitions", "is_running", "open_session"]
+__all__ = ["CDS_QUIET", "archive_options", "default_archive", "default_partitions", "is_running"]
+__all__ += ["open_session"]
+
+CDS_QUIET = "-Xlog:cds*=off"
+"""Else every class that an archive cannot keep is told, on the standard output."""
 
 _LOGGING = Path(__file__).with_name("log4j2.properties")
 
@@ -59,12 +63,24 @@ _COMPILER = (
 )
 
 
+def default_archive() -> Path:
+    """Return where the archive of this Python environment is kept."""
+    return Path(sys.prefix) / "share" / "minia" / "spark.jsa"
+
+
+def archive_options(place: Path) -> str:
+    """Return Java's options for an archive; empty where there is none."""
+    if not place.is_file():
+        return ""
+    return f"{shlex.quote(f'-XX:SharedArchiveFile={place}')} {CDS_QUIET}"
+
+
 def open_session(
     settings: SparkSettings,
     app_name: str = "minia",
     *,
     say: Callable[[str], None] | None = None,
-    archive: Path | None = default_place(),  # noqa: B008 - a constant of the process
+    archive: Path | None = default_archive(),  # noqa: B008 - a constant of the process
 ) -> SparkSession:
     """Start Spark, or take the session that spark-submit started.
 
@@ -253,8 +269,7 @@ def _temporary_folder() -> str:
         return ""
     if folder == "/tmp":  # noqa: S108
         return ""
-    escaped = folder.replace("\\", r"\\").replace('"', r"\"")
-    return f'"-Djava.io.tmpdir={escaped}"'
+    return shlex.quote(f"-Djava.io.tmpdir={folder}")
 
 
 def default_partitions(rows: int, parallelism: int, chosen: int | None) -> int:

@@ -8,6 +8,7 @@ from minia_spark.engine.stage import Stage, Use
 from minia_spark.mining.settings import MiningSettings
 from minia_spark.mining.tables import (
     BACKGROUND,
+    FACTORS,
     PAIR_BATCHES,
     PAIRS,
     SIGNATURES,
@@ -49,20 +50,21 @@ TUNE = Stage(
         ),
     ),
     frozen=True,
+    revision=2,
     run="minia_spark.mining.stage:tune",
     cost="minia_spark.mining.cost:tune",
 )
 
 SKETCH = Stage(
     name="sketch",
-    about="hash the words of every batch",
+    about="hash the words of every batch, or tell its images by the factors",
     line="discovery",
     scope="batch",
     command="mine",
     reads=(CODEBOOKS, WORDS, TUNING, BACKGROUND),
-    writes=(SIGNATURES,),
+    writes=(SIGNATURES, FACTORS),
     uses=(Use(MiningSettings, ("seed", "seeds", "expand")), _WEIGHT),
-    revision=2,
+    revision=3,
     run="minia_spark.mining.stage:sketch",
     cost="minia_spark.mining.cost:sketch",
 )
@@ -93,7 +95,7 @@ MINE = Stage(
         _WEIGHT,
         *_OUTLIERS,
     ),
-    revision=2,
+    revision=3,
     run="minia_spark.mining.stage:mine",
     cost="minia_spark.mining.cost:mine",
 )
@@ -102,7 +104,7 @@ ROOM = Room(
     name="mining",
     about="Structures: sets of words that keep occurring together.",
     settings={"mining": MiningSettings},
-    outputs=(TUNING, BACKGROUND, SIGNATURES, PAIRS, PAIR_BATCHES, STRUCTURES),
+    outputs=(TUNING, BACKGROUND, SIGNATURES, FACTORS, PAIRS, PAIR_BATCHES, STRUCTURES),
     stages=(TUNE, SKETCH, PAIR, MINE),
     commands=(
         Command(

@@ -73,6 +73,7 @@ def evaluate(
     decoy_scores: Sequence[NDArray[np.float64]],
     others: Sequence[Structures],
     beyond: NDArray[np.float64] | None = None,
+    scores: NDArray[np.float64] | None = None,
     max_q: float = 0.05,
     min_stability: float = 0.5,
 ) -> Assessment:
@@ -86,13 +87,13 @@ def evaluate(
     chance : Chance
         Of the collection; decoys have the same.
     decoy_scores : sequence of float64 arrays
-        For each decoy the :func:`~minia_spark.mining.significance.surprise` of what was found in
-        it, of its support there.
+        For each decoy how surprising it is what was found in it, see `scores`.
     others : sequence of Structures
         What other seeds gave.
     beyond : float64 array, shape (k,), optional
-        Expected support by the background, which surprise is measured by; by default what totals
-        give.
+        Expected support by the background; by default what totals give.
+    scores : float64 array, shape (k,), optional
+        What the decoys' are compared with; by default the surprise of the support.
     max_q, min_stability : float
         From where on a structure is called significant, and reproducible; 0 to 1.
 
@@ -113,7 +114,7 @@ def evaluate(
         beyond = expected
     q = np.full(len(structures), np.nan)
     if decoy_scores:
-        q = q_values(surprise(support, beyond), decoy_scores)
+        q = q_values(surprise(support, beyond) if scores is None else scores, decoy_scores)
     stable = stability(structures, others)
     significant, reproducible = q <= max_q, stable >= min_stability
     believed = 2 * significant.astype(np.int8) + (significant & reproducible)

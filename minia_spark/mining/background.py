@@ -61,9 +61,10 @@ _CELLS = 1 << 18
 _LONGEST_STEP = 2.0
 _OF_TOTALS, _OF_FACTORS = 1e-3, 1.0
 """Weights that keep the numbers finite: u is normal with variance 1, a and b are nearly free."""
-_STEPS_OF_AN_IMAGE = 10
+_STEPS_OF_AN_IMAGE = 12
 _STEPS_OF_A_DECOY = 4  # from where the image that it was drawn from stands
-_ROUNDS = 5
+_ROUNDS, _MOST_REPEATS, _SETTLED = 5, 5, 0.005
+"""A fit is refined so many rounds, and again until the spread settles."""
 _FEWEST_TESTED = 1000
 """Pairs of words that must be common enough for the spread to be told."""
 ENOUGH = 1.08
@@ -316,7 +317,9 @@ def _newton(
         curve[:, upper[1], upper[0]] = flat
         curve += np.diag(ridge)
         step = np.linalg.solve(curve, slope[:, :, None])[:, :, 0]
-        result[part] = own + np.clip(step, -_LONGEST_STEP, _LONGEST_STEP)
+        # a logarithm of odds is nearly quadratic within a step of this length, and not farther
+        longest = np.abs(step @ basis.T).max(axis=1, initial=_LONGEST_STEP)
+        result[part] = own + step * (_LONGEST_STEP / longest)[:, None]
     np.clip(result[:, 0], -_LARGEST_LOGIT, _LARGEST_LOGIT, out=result[:, 0])
     return result
 
@@ -422,10 +425,8 @@ def fit_background(
     chosen = 0
     most = max(0, min(max_rank, min(held.shape) - 1))
     while len(held):
-        fit.refine(2 * _ROUNDS if not spreads else _ROUNDS)
-        residuals, variances = fit.sums()
-        upper = np.triu_indices(len(residuals), k=1)
-        spreads.append(spread_of(residuals[upper], variances[upper]))
+        residuals, variances, spread = _settled(fit)
+        spreads.append(spread)
         states.append(fit.copy())
         rank = len(spreads) - 1
         if progress is not None:
@@ -444,6 +445,19 @@ def fit_background(
         none = np.zeros((len(words), 0), dtype=np.int32)
         return Background(words, np.zeros(len(words), np.int32), none, np.zeros(1))
     return _on_grid(words, states[chosen], np.array(spreads))
+
+
+def _settled(fit: _Fit) -> tuple[NDArray[np.float64], NDArray[np.float64], float]:
+    """Refine a fit until the spread it leaves does not change; return its sums and the spread."""
+    spread = np.inf
+    for _ in range(_MOST_REPEATS):
+        fit.refine(_ROUNDS)
+        residuals, variances = fit.sums()
+        upper = np.triu_indices(len(residuals), k=1)
+        before, spread = spread, spread_of(residuals[upper], variances[upper])
+        if abs(before - spread) <= _SETTLED * spread:
+            break
+    return residuals, variances, spread
 
 
 def _on_grid(

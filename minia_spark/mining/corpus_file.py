@@ -99,7 +99,7 @@ def mine_file(
             cores=_cores(),
             progress=pulse.at,
         )
-        found = _mined(collection, mining, pulse)
+        found, beyond = _mined(collection, mining, pulse)
     structures = found.structures
     bags = Bags(structures.offsets, structures.items, structures.frequencies)
     with _told("model", model), whole_file(model) as stream:
@@ -107,13 +107,16 @@ def mine_file(
     if assessment is not None:
         with _told("table", assessment), whole_file(assessment) as stream:
             stream.write(_table(found).encode())
-    for line in _best(found, names):
+    for line in _best(found, names, beyond=beyond):
         print(line)
     print(f"{len(found)} structures: {model}{_belief(found, mining)}")
     return 0
 
 
-def _mined(collection: LocalCollection, mining: MiningSettings, pulse: Pulse) -> Assessment:
+def _mined(
+    collection: LocalCollection, mining: MiningSettings, pulse: Pulse
+) -> tuple[Assessment, bool]:
+    """Return what is found, and whether it was mined against a background."""
     tuple_size, tables, background = mining.tuple_size, mining.tables, None
     link = link_of(mining)
     if tuple_size is None or tables is None or mining.chance == "background":
@@ -134,7 +137,7 @@ def _mined(collection: LocalCollection, mining: MiningSettings, pulse: Pulse) ->
             f"in {mining.decoys} decoys; {collection.parallelism} cores."
         )
         link = consensus_of(mining, beyond=True)
-        return mine_beyond(collection, background, link, trials_of(mining))[0]
+        return mine_beyond(collection, background, link, trials_of(mining))[0], True
     assert tuple_size is not None
     assert tables is not None
     pulse.say(
@@ -144,7 +147,7 @@ def _mined(collection: LocalCollection, mining: MiningSettings, pulse: Pulse) ->
     )
     found, sets = mine(collection, sketch_of(mining, tuple_size, tables), link, trials_of(mining))
     pulse.say(f"{sets.mined:,} sets of words met, {len(sets):,} different ones.")
-    return found
+    return found, False
 
 
 def _cores() -> int:
@@ -249,25 +252,32 @@ def _belief(found: Assessment, mining: MiningSettings) -> str:
     return f" ({', '.join(parts)})" if parts else ""
 
 
-def _best(found: Assessment, names: Sequence[str] | None) -> Iterator[str]:
-    """Yield the lines of a table of the first structures, with a head."""
+def _best(found: Assessment, names: Sequence[str] | None, *, beyond: bool) -> Iterator[str]:
+    """Yield the lines of a table of the first structures, with a head.
+
+    `beyond` tells whether they have a lift beyond a background.
+    """
     if not len(found):
         return
-    yield f"{'rank':>4} {'support':>8} {'lift':>8} {'q':>7} {'stability':>9}  words"
+    also = f" {'beyond':>8}" if beyond else ""
+    yield f"{'rank':>4} {'support':>8} {'lift':>8}{also} {'q':>7} {'stability':>9}  words"
     structures = found.structures
     for number in range(min(_SHOWN, len(found))):
         start, stop = structures.offsets[number : number + 2].tolist()
         own = structures.items[start : min(stop, start + _WORDS_SHOWN)].tolist()
         told = ", ".join(str(word) if names is None else names[word] for word in own)
         more = f" and {stop - start - len(own)} more" if stop - start > len(own) else ""
-        numbers = (found.lift[number], found.q[number], found.stability[number])
-        lift, q, stability = ("-" if np.isnan(value) else f"{value:.3g}" for value in numbers)
-        yield (
-            f"{number + 1:>4} {found.support[number]:>8} {lift:>8} {q:>7} {stability:>9}  "
-            f"{told}{more}"
-        )
+        columns = [(found.lift, 8), (found.q, 7), (found.stability, 9)]
+        if beyond:
+            columns.insert(1, (found.lift_beyond, 8))
+        numbers = " ".join(f"{_figure(values[number]):>{width}}" for values, width in columns)
+        yield f"{number + 1:>4} {found.support[number]:>8} {numbers}  {told}{more}"
     if len(found) > _SHOWN:
         yield f"{'...':>4} the best {_SHOWN} of {len(found)}"
+
+
+def _figure(value: float) -> str:
+    return "-" if np.isnan(value) else f"{value:.3g}"
 
 
 def _table(found: Assessment) -> str:

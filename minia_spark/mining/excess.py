@@ -29,7 +29,7 @@ from minia_spark.smh.arrays import MAX_STRENGTH, Documents, WordLinks
 from minia_spark.smh.hashing import fmix32
 
 __all__ = ["MOST_WORDS", "Parts", "Support", "count_support", "link_by_excess", "numbers_of"]
-__all__ += ["sum_part", "upper_pairs"]
+__all__ += ["sum_part", "surprise_beyond", "upper_pairs"]
 
 MOST_WORDS = 4096
 """With more words, all pairs are too many to be counted."""
@@ -225,9 +225,44 @@ def link_by_excess(
     return links, spread
 
 
+def surprise_beyond(
+    background: Background,
+    structures: Structures,
+    excess: NDArray[np.int64],
+    variances: NDArray[np.int64],
+) -> NDArray[np.float64]:
+    """How far the words of structures are together beyond the background; for q-values.
+
+    Parameters
+    ----------
+    background : Background
+    structures : Structures
+        k structures, of at least two words each.
+    excess, variances : int64 arrays, shape (v (v - 1) / 2,)
+        As for :func:`link_by_excess`.
+
+    Returns
+    -------
+    float64 array, shape (k,)
+        The sum of the excess of all pairs of a structure's words over the root of the sum of their
+        variances, and over the spread. Unlike the support it does not miss what words have in
+        common that are in many images anyway.
+    """
+    t, w = (sums.astype(np.float64) * 2.0**-32 for sums in (excess, variances))
+    spread, words = max(1.0, spread_of(t, w)), len(background.words)
+    places = np.searchsorted(background.words, structures.items)
+    found = np.zeros(len(structures))
+    for row in range(len(structures)):
+        own = np.sort(places[slice(*structures.offsets[row : row + 2].tolist())])
+        a, b = (own[ends] for ends in upper_pairs(len(own)))
+        pairs = a * (2 * words - a - 1) // 2 + b - a - 1
+        found[row] = t[pairs].sum() / np.sqrt(w[pairs].sum()) / spread
+    return found
+
+
 @dataclass(frozen=True, eq=False)
 class Support:
-    """Where structures are found, in the images or in a decoy.
+    """Where structures are found.
 
     Parameters
     ----------
@@ -244,69 +279,47 @@ class Support:
     frequencies: NDArray[np.int64]
 
     @staticmethod
-    def of_counts(counts: NDArray[np.int64], judged: list[Structures]) -> list[Support]:
+    def of_counts(counts: NDArray[np.int64], structures: Structures) -> Support:
         """Take apart what :func:`count_support` counted."""
-        found, at = [], 0
-        for one in judged:
-            ends = np.cumsum([at + len(one), len(one), len(one.items)])
-            support, expected, frequencies = np.split(counts[at : ends[-1]], ends[:2] - at)
-            found.append(Support(support, expected / _EXPECTED_UNIT, frequencies))
-            at = int(ends[-1])
-        return found
+        count = len(structures)
+        support, expected, frequencies = np.split(counts, [count, 2 * count])
+        return Support(support, expected / _EXPECTED_UNIT, frequencies)
 
 
 def count_support(
-    documents: Documents, *, background: Background, parts: Parts, judged: list[Structures]
+    documents: Documents, *, background: Background, structures: Structures
 ) -> NDArray[np.int64]:
-    """Count where structures are: those of the images, then those of each decoy.
+    """Count where structures are.
+
+    Parameters
+    ----------
+    documents : Documents
+    background : Background
+    structures : Structures
+        k structures.
 
     Returns
     -------
-    int64 array
-        Of each of `judged` what :class:`Support` holds, one after the other, expectations in units
-        of 2**-20; counts of parts of a collection add up.
+    int64 array, shape (2 k + nnz,)
+        What :class:`Support` holds, one after the other, expectations in units of 2**-20; counts
+        of parts of a collection add up.
     """
-    totals = [np.zeros(2 * len(one) + len(one.items), dtype=np.int64) for one in judged]
-    indexes = [StructureIndex(one, structure_counts="ones") for one in judged]
-    kept = np.diff(documents.offsets) > 0
-    for place, some in _pieces(documents, len(background.words)):
-        here = kept[place]
-        if not here.any():
-            continue
-        numbers = background.numbers(dense(some, background.words)[here])
-        for number, (total, one, index) in enumerate(zip(totals, judged, indexes, strict=True)):
-            if not len(one):
-                continue
-            looked, own = some, numbers
-            if number:
-                drawn, own = _decoy(
-                    background, numbers, some.keys[here], parts.folds + number, parts
-                )
-                rows, columns = np.nonzero(drawn)
-                offsets = np.searchsorted(rows, np.arange(len(drawn) + 1)).astype(np.int64)
-                looked = Documents(some.keys[here], offsets, background.words[columns])
-            total[:] += _supported(looked, own, index, background, one)
-    return np.concatenate([np.zeros(0, dtype=np.int64), *totals])
-
-
-def _supported(
-    documents: Documents,
-    numbers: NDArray[np.int32],
-    index: StructureIndex,
-    background: Background,
-    structures: Structures,
-) -> NDArray[np.int64]:
-    """Count where structures are in some images: supports, expectations, frequencies."""
-    matches = index.search(bags_of(documents))
-    held = dense(documents, background.words).astype(np.bool_)
+    count = len(structures)
+    index = StructureIndex(structures, structure_counts="ones")
     columns = np.searchsorted(background.words, structures.items)
-    expected = np.zeros(len(structures), dtype=np.int64)
-    frequencies = np.zeros(len(structures.items), dtype=np.int64)
-    for row in range(len(structures)):
-        part = slice(*structures.offsets[row : row + 2].tolist())
-        images = matches.images[matches.structures == row]
-        frequencies[part] = held[np.ix_(images, columns[part])].sum(axis=0)
-        odds = background.probabilities(numbers, columns[part]) / _UNIT
-        units = np.rint(more_than_half(odds) * _EXPECTED_UNIT)
-        expected[row] = units.astype(np.int64).sum()
-    return np.concatenate([matches.support, expected, frequencies])
+    total = np.zeros(2 * count + len(structures.items), dtype=np.int64)
+    support, expected, frequencies = np.split(total, [count, 2 * count])  # views
+    for _, some in _pieces(documents, len(background.words)):
+        held = dense(some, background.words)
+        numbers = background.numbers(held)
+        full = held.any(axis=1)
+        matches = index.search(bags_of(some))
+        support += matches.support
+        for row in range(count):
+            part = slice(*structures.offsets[row : row + 2].tolist())
+            images = matches.images[matches.structures == row]
+            frequencies[part] += held[np.ix_(images, columns[part])].sum(axis=0).astype(np.int64)
+            odds = background.probabilities(numbers[full], columns[part]) / _UNIT
+            units = np.rint(more_than_half(odds) * _EXPECTED_UNIT)
+            expected[row] += units.astype(np.int64).sum()
+    return total

@@ -39,6 +39,7 @@ from minia_spark.mining.excess import (
     Support,
     count_support,
     link_by_excess,
+    surprise_beyond,
 )
 from minia_spark.mining.model import (
     SingleLink,
@@ -385,25 +386,31 @@ def mine_beyond(
     look = _looks(collection, background, consensus, parts, images=images, kept=kept)
     looks = range(parts.folds + parts.decoys)
     seen = collection.each("collections looked at for structures", look, looks, 0)
-    found = [structures for structures, _ in seen]
-    judged = [found[0], *found[parts.folds :]]
-    counter = functools.partial(count_support, background=background, parts=parts, judged=judged)
+    found = [one.structures for one in seen]
+    counter = functools.partial(count_support, background=background, structures=found[0])
     (counts,) = collection.tallies("support", [counter])
     assert counts is not None
-    supports = Support.of_counts(counts, judged)
-    scores = [surprise(own.support, own.expected) for own in supports]
-    structures, order = _measured(found[0], supports[0])
+    known = Support.of_counts(counts, found[0])
+    structures, order = _measured(found[0], known)
     assessment = evaluate(
         structures,
-        supports[0].support[order],
+        known.support[order],
         totals.chance(),
-        beyond=supports[0].expected[order],
-        decoy_scores=scores[1:],
+        beyond=known.expected[order],
+        scores=seen[0].surprise[order],
+        decoy_scores=[one.surprise for one in seen[parts.folds :]],
         others=found[1 : parts.folds],
         max_q=trials.max_q,
         min_stability=trials.min_stability,
     )
-    return assessment, seen[0][1]
+    return assessment, seen[0].spread
+
+
+@dataclass(frozen=True, eq=False)
+class _Seen:
+    structures: Structures
+    spread: float
+    surprise: NDArray[np.float64]
 
 
 def _looks(
@@ -414,11 +421,8 @@ def _looks(
     *,
     images: int,
     kept: NDArray[np.bool_] | None,
-) -> Callable[[int], tuple[Structures, float]]:
-    """Return what finds structures: in the images (0), without a fold of them, in decoys.
-
-    It gives the spread of each too.
-    """
+) -> Callable[[int], _Seen]:
+    """Return what finds structures: in the images (0), without a fold of them, in decoys."""
     sums = collection.excess(background, parts)
     variances = sums(0)
     folds = [sums(1 + fold) for fold in range(parts.folds)]
@@ -426,7 +430,7 @@ def _looks(
     fewer = np.rint(variances * parts.share_left).astype(np.int64)
     progress = functools.partial(collection.progress, "strong links looked at")
 
-    def look(number: int) -> tuple[Structures, float]:
+    def look(number: int) -> _Seen:
         excess, wide, seen = every, variances, images
         if 0 < number < parts.folds:
             excess, wide, seen = every - folds[number], fewer, round(images * parts.share_left)
@@ -435,7 +439,8 @@ def _looks(
         links, spread = link_by_excess(background, excess, wide, consensus, images=seen, kept=kept)
         engine = collection.own_engine()
         groups = grow(links, density=consensus.density, engine=engine, progress=progress)
-        return _unmeasured(groups), spread
+        structures = _unmeasured(groups)
+        return _Seen(structures, spread, surprise_beyond(background, structures, excess, wide))
 
     return look
 

@@ -36,6 +36,7 @@ __all__ = [
     "merge_sorted_rows",
     "rows_of_background",
     "rows_of_documents",
+    "rows_of_numbers",
     "rows_of_sets",
     "rows_of_signatures",
     "sets_of_rows",
@@ -142,6 +143,33 @@ def background_of_rows(batches: Sequence[pa.RecordBatch]) -> Background:
         table["logit"].to_numpy().astype(np.int32),
         loadings.astype(np.int32).reshape(table.num_rows, -1),
         np.array(table["spreads"][0].as_py()),
+    )
+
+
+def rows_of_numbers(images: pa.RecordBatch, numbers: NDArray[np.int32]) -> pa.RecordBatch:
+    """Return the numbers of images as rows of table ``factors``.
+
+    Parameters
+    ----------
+    images : RecordBatch
+        Columns batch, image_id, words; an image without words has no numbers.
+    numbers : int32 array, shape (n, k + 1)
+        a and u of each, see :class:`.background.Background`.
+    """
+    _, bounds = to_lists(images["words"])
+    unknown = np.diff(bounds) == 0
+    count, rank = len(numbers), numbers.shape[1] - 1
+    offsets = np.arange(count + 1, dtype=np.int32) * np.int32(rank)
+    scores = pa.ListArray.from_arrays(
+        pa.array(offsets), pa.array(numbers[:, 1:].ravel()), mask=pa.array(unknown)
+    )
+    return pa.RecordBatch.from_pydict(
+        {
+            "batch": images["batch"],
+            "image_id": images["image_id"],
+            "total": pa.array(numbers[:, 0], mask=unknown),
+            "scores": scores,
+        }
     )
 
 

@@ -49,6 +49,7 @@ from minia_spark.mining.rows import (
     merge_sorted_rows,
     rows_of_background,
     rows_of_documents,
+    rows_of_numbers,
     rows_of_sets,
     rows_of_signatures,
     sets_of_rows,
@@ -58,7 +59,7 @@ from minia_spark.mining.rows import (
 )
 from minia_spark.mining.settings import MiningSettings
 from minia_spark.mining.shuffle import decoy
-from minia_spark.mining.tables import BACKGROUND, PAIRS, SIGNATURES
+from minia_spark.mining.tables import BACKGROUND, FACTORS, PAIRS, SIGNATURES
 from minia_spark.smh.arrays import Documents, SetList
 from minia_spark.smh.engine import Engine, get_engine
 from minia_spark.smh.hashing import document_key
@@ -304,6 +305,19 @@ class SparkCollection:
         chosen = rows.mapInArrow(choose, rows.schema).repartition(1)
         fitted = chosen.sortWithinPartitions("image_id").mapInArrow(fit, BACKGROUND.schema())
         return background_of_rows(self._collected("background", fitted))
+
+    def scored(self, background: Background) -> DataFrame:
+        """Return where the images stand on the factors, as table ``factors`` has it."""
+        shared = self._context.spark.sparkContext.broadcast(background)
+        words = self._context.read(WORDS, batches=self._batches)
+        images = words.select("batch", "image_id", "words", F.col("counts").alias("weights"))
+
+        def score(batches: Batches) -> Batches:
+            for batch in batches:
+                numbers = numbers_of(documents_of_words([batch]), shared.value)
+                yield rows_of_numbers(batch, numbers)
+
+        return images.coalesce(self._tasks).mapInArrow(score, FACTORS.schema())
 
     def sum_excess(self, background: Background, parts: Parts) -> DataFrame:
         """Return the sums of the images, those of every partition: (part, block, sums)."""

@@ -2,10 +2,10 @@
 
 Step ``tune``, once: a background, or tuple size and number of hash tables, as set or chosen; new
 batches do not change them. With hash tables, step ``sketch``, once a batch: its images become
-minima for the seed and for the other seeds. With a background, step ``pairs``: what pairs of words
-share in the new batches is added to what is known of the others. Step ``mine``, for the collection:
-structures are found, and judged. What is done is in :mod:`.miner`, how it is spread over
-partitions in :mod:`.spark`.
+minima for the seed and for the other seeds. With a background, it tells where they stand on its
+factors, and step ``pairs`` adds what pairs of words share in new batches to what is known of the
+others. Step ``mine``, for the collection: structures are found, and judged. What is done is in
+:mod:`.miner`, how it is spread over partitions in :mod:`.spark`.
 """
 
 from __future__ import annotations
@@ -41,6 +41,7 @@ from minia_spark.mining.settings import MiningSettings
 from minia_spark.mining.spark import SparkCollection
 from minia_spark.mining.tables import (
     BACKGROUND,
+    FACTORS,
     PAIR_BATCHES,
     PAIRS,
     SIGNATURES,
@@ -177,14 +178,18 @@ def _by_size(context: Context) -> bool:
 
 
 def sketch(context: Context) -> None:
-    """Hash the words of a batch for the seed and the others."""
+    """Hash the words of a batch for the seed and the others, or tell its images by the factors."""
     mining = context.settings(MiningSettings)
-    if _background(context) is not None:
+    background = _background(context)
+    if background is not None:
+        images = SparkCollection(context, mining)
         context.write_rows(SIGNATURES, SIGNATURES.arrow_schema().empty_table())
-        context.say("nothing to do, as all pairs of words are counted")
+        context.write(FACTORS, images.scored(background))
+        context.counts |= {"images": context.rows(WORDS), "factors": background.rank}
         return
     seeds = Trials(mining.seed, mining.seeds).seeds_of_images()
     images = SparkCollection(context, mining, by_size=_by_size(context))
+    context.write_rows(FACTORS, FACTORS.arrow_schema().empty_table())
     signatures = images.sketched(Sketch(*_tuned(context), expand=mining.expand), seeds)
     context.write(SIGNATURES, signatures)
     context.counts |= {"images": context.rows(WORDS), "seeds": len(seeds)}

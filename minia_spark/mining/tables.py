@@ -2,7 +2,7 @@
 
 from minia_spark.engine.table import Column, Table
 
-__all__ = ["BACKGROUND", "PAIRS", "PAIR_BATCHES", "SIGNATURES", "STRUCTURES", "TUNING"]
+__all__ = ["BACKGROUND", "FACTORS", "PAIRS", "PAIR_BATCHES", "SIGNATURES", "STRUCTURES", "TUNING"]
 
 TUNING = Table(
     "tuning",
@@ -29,6 +29,26 @@ BACKGROUND = Table(
         Column("logit", "int", "How common it is, b.", "1/1024"),
         Column("loadings", "array<int>", "How it goes with each factor, v.", "1/1024"),
         Column("spreads", "array<double>", "Spread of z without factors, with one, ..."),
+    ),
+    variants=True,
+)
+
+FACTORS = Table(
+    "factors",
+    "an image, by what images differ in; none where totals are enough",
+    (
+        Column("batch", "string", "Batch of the image."),
+        Column("image_id", "string", "The image."),
+        Column(
+            "total", "int", "How many words it holds, a; null without words.", "1/1024", null=True
+        ),
+        Column(
+            "scores",
+            "array<int>",
+            "Where it stands on each factor, u, the factor that explains most first.",
+            "1/1024",
+            null=True,
+        ),
     ),
     variants=True,
 )

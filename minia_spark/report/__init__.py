@@ -9,7 +9,7 @@ from minia_spark.engine.stage import Stage, Use
 from minia_spark.features.tables import FEATURES
 from minia_spark.ingest.tables import IMAGES, REJECTS
 from minia_spark.mining.settings import MiningSettings
-from minia_spark.mining.tables import STRUCTURES, TUNING
+from minia_spark.mining.tables import BACKGROUND, FACTORS, STRUCTURES, TUNING
 from minia_spark.report.settings import ReportSettings
 from minia_spark.report.tables import SITE
 from minia_spark.structures.tables import LINEAGE, STRUCTURE_IMAGES
@@ -25,7 +25,7 @@ REPORT = Stage(
     all_variants=True,
     reads=(
         *(IMAGES, REJECTS, FEATURES, THUMBNAILS, CODEBOOKS, WORDS, WORD_COUNTS, DRIFT),
-        *(TUNING, STRUCTURES, STRUCTURE_IMAGES, LINEAGE),
+        *(TUNING, BACKGROUND, FACTORS, STRUCTURES, STRUCTURE_IMAGES, LINEAGE),
     ),
     writes=(SITE,),
     uses=(

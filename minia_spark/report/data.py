@@ -17,13 +17,17 @@ from numpy.typing import NDArray
 
 __all__ = [
     "IMAGE_ROWS",
+    "BackgroundData",
     "BatchDrift",
     "CodebookData",
     "DriftData",
+    "FactorData",
+    "FactorEnd",
     "MatchedImage",
     "RejectCount",
     "ReportData",
     "RunSummary",
+    "ScoredImage",
     "StageTime",
     "StructureCard",
     "TableCount",
@@ -193,9 +197,10 @@ class StructureCard:
     words: Sequence[int]
     """By falling frequency."""
     frequencies: Sequence[int]
-    """In how many of its sets every word is; as long as `words`."""
-    sets: int
-    """Number of mined sets that were joined into it, counting repeated ones."""
+    """In how many of its sets, or images against a background, each is; as long as `words`."""
+    sets: int | None
+    """Number of mined sets that were joined into it, counting repeated ones; None where none are
+    mined, as against a background."""
     images_total: int
     """Images whose overlap reaches the threshold."""
     images: Sequence[MatchedImage]
@@ -208,6 +213,9 @@ class StructureCard:
     """Images that hold more than half of its words."""
     expected_support: float | None = None
     lift: float | None = None
+    expected_beyond: float | None = None
+    """Expected support if broad differences mattered too; None without a background."""
+    lift_beyond: float | None = None
     q: float | None = None
     stability: float | None = None
     lineage: str | None = None
@@ -222,6 +230,49 @@ class StructureCard:
     words_lost: int = 0
     established: bool | None = None
     """Whether it is significant and reproducible; None when that was not measured."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScoredImage:
+    """One image, and where it stands on a factor."""
+
+    batch: str
+    image_id: str
+    score: int
+    """In units of 1 / 1024."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FactorEnd:
+    """The images at one end of a factor."""
+
+    images: Sequence[ScoredImage]
+    """The outermost, to be drawn, in their order."""
+    labels: Mapping[str, int] = field(default_factory=dict)
+    """Label -> how many of the outer tenth of the images have it; the most frequent ones."""
+    labelled: int = 0
+    """Images of the outer tenth that have a label."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FactorData:
+    """One of the broad ways in which images differ."""
+
+    low: FactorEnd
+    high: FactorEnd
+
+
+@dataclass(frozen=True, kw_only=True)
+class BackgroundData:
+    """What images differ in, beyond which structures are mined."""
+
+    spreads: Sequence[float]
+    """Spread of what two words share, by chance alone 1, without factors, with one, ..., and maybe
+    with some more than are used; 0 where too few pairs are frequent enough to tell."""
+    rank: int
+    """Number of factors."""
+    factors: Sequence[FactorData] = ()
+    """The first of them, which explain most."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -243,7 +294,9 @@ class VariantData:
     features: int | None = None
     """Features in the whole collection."""
     mining: Sequence[str] = ()
-    """Sentences on how the hash tables of the mining were chosen."""
+    """Sentences on how the hash tables of the mining, or its background, were chosen."""
+    background: BackgroundData | None = None
+    """None where hash tables propose."""
     codebook: CodebookData | None = None
     """None before there is one."""
     drift: DriftData | None = None

@@ -19,9 +19,9 @@ from minia_spark.words.bag import outlier_bounds
 
 __all__ = [
     "nice_ticks",
-    "plot_costs",
     "plot_drift",
     "plot_principal_axes",
+    "plot_steps",
     "plot_word_counts",
     "principal_axes",
 ]
@@ -169,17 +169,45 @@ def plot_word_counts(counts: NDArray[np.int64], deviations: float, alt: str) -> 
     return _svg([panel], alt)
 
 
-def plot_costs(costs: Sequence[float], alt: str) -> Markup:
-    """Plot the cost before refinement and after every iteration (at least one value)."""
-    low, high = min(costs), max(costs)
+def plot_steps(
+    values: Sequence[float],
+    alt: str,
+    *,
+    titles: tuple[str, str],
+    step: str,
+    level: tuple[float, str] | None = None,
+    used: int | None = None,
+) -> Markup:
+    """Plot what a value is at first and after every step.
+
+    Parameters
+    ----------
+    values : sequence of float
+        At least one.
+    alt : str
+    titles : (str, str)
+        Of the axes.
+    step : str
+        What a step is called.
+    level : (float, str), optional
+        Where a line across is drawn, and what it means.
+    used : int, optional
+        Steps that are used; what is behind them is drawn hollow. All by default.
+    """
+    ends = [*values, *([] if level is None else level[:1])]
+    low, high = min(ends), max(ends)
     pad = (high - low) * 0.05 or abs(high) * 0.05 or 1.0
-    last = len(costs) - 1
+    last = len(values) - 1
     panel = _Panel(x=(0, last) if last else (-0.5, 0.5), y=(low - pad, high + pad))
-    panel.axes("refinement iteration", "mean squared distance", whole_x=True)
-    points = [(panel.at_x(i), panel.at_y(cost)) for i, cost in enumerate(costs)]
+    panel.axes(*titles, whole_x=True)
+    if level is not None:
+        panel.level("limit quiet", level[0])
+        panel.text(_LEFT + 4, panel.at_y(level[0]) - 4, level[1], "start")
+    points = [(panel.at_x(i), panel.at_y(value)) for i, value in enumerate(values)]
     panel.path("line", "M" + "L".join(f"{x:g} {y:g}" for x, y in points))
-    for number, ((x, y), cost) in enumerate(zip(points, costs, strict=True)):
-        panel.dot("strong", x, y, f"iteration {number}: {cost:,.6g}")
+    for number, ((x, y), value) in enumerate(zip(points, values, strict=True)):
+        look = "strong" if used is None or number <= used else "strong hollow"
+        panel.dot(look, x, y, f"{step} {number}: {value:,.6g}")
     return _svg([panel], alt)
 
 

@@ -26,31 +26,36 @@ from minia_spark.base.spreadsheet import inert, inert_path
 from minia_spark.report import text
 from minia_spark.report.data import (
     IMAGE_ROWS,
+    BackgroundData,
     BatchDrift,
     CodebookData,
     DriftData,
+    FactorEnd,
     MatchedImage,
     ReportData,
     RunSummary,
+    ScoredImage,
     StructureCard,
     Thumbnail,
     VariantData,
 )
 from minia_spark.report.draw import OTHER_COLOUR, PALETTE, Circle, circles, colour_numbers
 from minia_spark.report.plots import (
-    plot_costs,
     plot_drift,
     plot_principal_axes,
+    plot_steps,
     plot_word_counts,
 )
 from minia_spark.words.bag import outlier_bounds
 
-__all__ = ["ABOVE", "Rendered", "named_labels", "render", "wanted_images"]
+__all__ = ["ABOVE", "MOST_LABELS", "Rendered", "named_labels", "render", "wanted_images"]
 
 ABOVE = "index-above.html"
 
 _STRIP = 6  # images of a card: one row on a wide screen, two on a narrow one
 _LABELS = 6  # labels of a histogram, before "other"
+MOST_LABELS = _LABELS + 1
+"""So many labels are all named: one label alone is named rather than called "other"."""
 _LISTED = 1000  # images listed on a structure's page; the CSV file has more
 _BATCHES = 200  # batches listed by name
 _ENDINGS = {"jpeg": "jpg"}
@@ -86,7 +91,7 @@ class _Picture:
 class _Shown:
     """An image as the templates see it."""
 
-    image: MatchedImage
+    image: MatchedImage | ScoredImage
     picture: _Picture | None
     circles: Sequence[Circle] = ()
 
@@ -152,6 +157,16 @@ class _Plot:
 
 
 @dataclass(frozen=True)
+class _End:
+    """One end of a factor as the templates see it."""
+
+    name: str
+    shown: Sequence[_Shown]
+    labels: Sequence[_Bar]
+    labelled: int
+
+
+@dataclass(frozen=True)
 class _Section:
     """A variant as the templates see it."""
 
@@ -161,27 +176,28 @@ class _Section:
     pages: Sequence[_Page]
     plots: Sequence[_Plot]
     drift: Sequence[BatchDrift]
+    spread: _Plot | None
+    factors: Sequence[Sequence[_End]]
 
 
 def wanted_images(
     variants: Iterable[VariantData], *, structures: int, images_per_structure: int
 ) -> list[_Key]:
     """Return (batch, image_id) of every image that `render` shows, once, in the order of places."""
-    return list(
-        dict.fromkeys(
-            (image.batch, image.image_id)
-            for variant in variants
-            for card in variant.structures[:structures]
-            for image in card.images[:images_per_structure]
-        )
-    )
+    found: dict[_Key, None] = {}
+    for variant in variants:
+        for card in variant.structures[:structures]:
+            found |= {(i.batch, i.image_id): None for i in card.images[:images_per_structure]}
+        for factor in () if variant.background is None else variant.background.factors:
+            ends = (*factor.low.images, *factor.high.images)
+            found |= {(i.batch, i.image_id): None for i in ends}
+    return list(found)
 
 
 def named_labels(labels: Mapping[str, int]) -> list[str]:
     """Return the labels that a structure's bars name, most frequent first, equal ones by name."""
     ordered = sorted(labels, key=lambda label: (-labels[label], label))
-    # One label alone is named rather than called "other".
-    return ordered if len(ordered) <= _LABELS + 1 else ordered[:_LABELS]
+    return ordered if len(ordered) <= MOST_LABELS else ordered[:_LABELS]
 
 
 def render(
@@ -258,7 +274,9 @@ def render(
                     _write_csv(page.card.rows.slice(0, csv_rows), folder / f"{page.name}.csv")
             plots = [*_codebook_plots(variant.codebook), *_drift_plots(variant.drift)]
             suffix = f"-{variant.name}" if len(names) > 1 else ""
-            sections.append(_Section(variant, suffix, pages, plots, _drift_rows(variant.drift)))
+            rows, spread = _drift_rows(variant.drift), _spread_plot(variant.background)
+            factors = _factors(variant.background, pictures, data)
+            sections.append(_Section(variant, suffix, pages, plots, rows, spread, factors))
         _write_pages(data, sections, folder)
         if seen_from_above:
             above = _index(data, sections, here=f"{folder.name}/")
@@ -266,6 +284,9 @@ def render(
     except OSError as error:
         raise MiniaError(f"report: {folder} cannot be written: {error}") from error
     shown = [one for section in sections for page in section.pages for one in page.shown]
+    shown += [
+        one for section in sections for ends in section.factors for end in ends for one in end.shown
+    ]
     missing = sum(one.picture is None for one in shown)
     count = sum(len(section.pages) for section in sections)
     return Rendered(folder / "index.html", count, len(shown) - missing, missing)
@@ -307,6 +328,18 @@ def _shown(card: StructureCard, pictures: Mapping[_Key, _Picture], images: int) 
     return shown
 
 
+def _factors(
+    background: BackgroundData | None, pictures: Mapping[_Key, _Picture], data: ReportData
+) -> list[list[_End]]:
+    def shown(name: str, end: FactorEnd) -> _End:
+        images = [_Shown(i, pictures.get((i.batch, i.image_id))) for i in end.images]
+        labels = _bars(end.labels, data.labels, data.labelled, total=end.labelled)
+        return _End(name, images, labels, end.labelled)
+
+    factors = () if background is None else background.factors
+    return [[shown("Lowest", f.low), shown("Highest", f.high)] for f in factors]
+
+
 def _words(words: Sequence[int]) -> np.ndarray[tuple[int], np.dtype[np.int32]]:
     return np.asarray(words, dtype=np.int32)
 
@@ -324,15 +357,18 @@ def _write_csv(rows: pa.Table, path: Path) -> None:
                 writer.writerow(row.values())
 
 
-def _bars(labels: Mapping[str, int], whole: Mapping[str, int], labelled: int) -> list[_Bar]:
+def _bars(
+    labels: Mapping[str, int], whole: Mapping[str, int], labelled: int, *, total: int | None = None
+) -> list[_Bar]:
     """Most frequent first, equal ones by name; the rest is summed up.
 
-    Bars are as long as the largest share allows, of the structure or of the collection.
+    Bars are as long as the largest share allows, of the structure or of the collection. `total`
+    is what shares are of; by default the sum of all labels.
     """
     named = named_labels(labels)
     known = labelled > 0 and all(label in whole for label in named)
     rows = [(label, labels[label], whole[label] / labelled if known else None) for label in named]
-    total = sum(labels.values())
+    total = sum(labels.values()) if total is None else total
     if len(named) < len(labels):
         rest = total - sum(labels[label] for label in named)
         others = 1 - sum(whole[label] for label in named) / labelled if known else None
@@ -382,14 +418,42 @@ def _codebook_plots(codebook: CodebookData | None) -> list[_Plot]:
                 f"descriptors lowered it by {text.percent((first - last) / first if first else 0)}."
                 " Where the line still falls at its end, more iterations "
                 "(codebook.refine_iterations) help.",
-                plot_costs(
+                plot_steps(
                     codebook.costs,
                     f"Line plot of the mean squared distance over {iterations}, from "
                     f"{first:,.6g} to {last:,.6g}.",
+                    titles=("refinement iteration", "mean squared distance"),
+                    step="iteration",
                 ),
             )
         )
     return plots
+
+
+def _spread_plot(background: BackgroundData | None) -> _Plot | None:
+    """Plot what factors leave; None where that cannot be told, or there is nothing to plot."""
+    if background is None or not background.spreads or not all(background.spreads):
+        return None
+    spreads, rank = background.spreads, background.rank
+    factors = text.plural(rank, "factor", "factors")
+    more = len(spreads) - 1 - rank
+    tried = f" Hollow: with {more:,} more, which would gain little and are not used."
+    return _Plot(
+        "Spread of what two words share",
+        f"How far pairs of words are from the expected number of shared images, as a multiple of "
+        f"what chance alone gives: {spreads[0]:.2f} by totals alone, "
+        f"{spreads[rank]:.2f} with {factors}. At 1 the broad differences are accounted "
+        f"for, and pairs that still stand out belong to structures.{tried if more > 0 else ''}",
+        plot_steps(
+            spreads,
+            f"Line plot of the spread over the number of factors: {spreads[0]:.2f} without, "
+            f"{spreads[rank]:.2f} with {factors}; chance alone gives 1.",
+            titles=("number of factors", "spread"),
+            step="factors",
+            level=(1.0, "chance alone"),
+            used=rank,
+        ),
+    )
 
 
 def _counts_plot(codebook: CodebookData, counts: np.ndarray[Any, Any]) -> _Plot:
@@ -447,7 +511,7 @@ def _drift_plots(drift: DriftData | None) -> list[_Plot]:
 
 
 def _write_pages(data: ReportData, sections: Sequence[_Section], folder: Path) -> None:
-    environment = _environment(here="")
+    environment = _environment(data, here="")
     colours = [f"#{r:02x}{g:02x}{b:02x}" for r, g, b in (*PALETTE, OTHER_COLOUR)]
 
     def write(template: str, target: str, **values: Any) -> None:
@@ -473,7 +537,7 @@ def _write_pages(data: ReportData, sections: Sequence[_Section], folder: Path) -
 
 def _index(data: ReportData, sections: Sequence[_Section], *, here: str) -> str:
     return (
-        _environment(here=here)
+        _environment(data, here=here)
         .get_template("index.html")
         .render(
             data=data,
@@ -488,7 +552,7 @@ def _index(data: ReportData, sections: Sequence[_Section], *, here: str) -> str:
     )
 
 
-def _environment(*, here: str) -> jinja2.Environment:
+def _environment(data: ReportData, *, here: str) -> jinja2.Environment:
     """Return the templates; `here` goes before the name of every file of the site."""
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("minia_spark.report"),
@@ -499,7 +563,9 @@ def _environment(*, here: str) -> jinja2.Environment:
         lstrip_blocks=True,
     )
     environment.filters.update(text.FILTERS)
-    environment.globals |= {"here": here, "terms": text.TERMS, "palette": len(PALETTE)}
+    ways = {variant.background is not None for variant in data.variants}
+    terms = text.terms(tables=True not in ways or False in ways, background=True in ways)
+    environment.globals |= {"here": here, "terms": terms, "palette": len(PALETTE)}
     return environment
 
 

@@ -20,7 +20,7 @@ import pyarrow.compute as pc
 import pyarrow.dataset as ds
 import pyarrow.fs as pafs
 from numpy.typing import NDArray
-from pyspark.sql import Column, DataFrame
+from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 from pyspark.sql.types import StructType
 
@@ -38,16 +38,20 @@ from minia_spark.engine.table import Table
 from minia_spark.features.tables import FEATURES
 from minia_spark.ingest.tables import IMAGES, REJECTS
 from minia_spark.mining.settings import MiningSettings
-from minia_spark.mining.tables import STRUCTURES, TUNING
+from minia_spark.mining.tables import BACKGROUND, FACTORS, STRUCTURES, TUNING
 from minia_spark.report.data import (
     IMAGE_ROWS,
+    BackgroundData,
     BatchDrift,
     CodebookData,
     DriftData,
+    FactorData,
+    FactorEnd,
     MatchedImage,
     RejectCount,
     ReportData,
     RunSummary,
+    ScoredImage,
     StageTime,
     StructureCard,
     TableCount,
@@ -55,7 +59,7 @@ from minia_spark.report.data import (
     VariantData,
 )
 from minia_spark.report.settings import ReportSettings
-from minia_spark.report.site import named_labels, render, wanted_images
+from minia_spark.report.site import MOST_LABELS, named_labels, render, wanted_images
 from minia_spark.report.tables import SITE
 from minia_spark.structures.tables import LINEAGE, STRUCTURE_IMAGES
 from minia_spark.thumbnails.tables import THUMBNAILS
@@ -70,6 +74,9 @@ _Model = TypeVar("_Model", bound=StageSettings)
 
 _MOST_CENTRES = 5_000  # drawn in the plot of the codebook
 _STEPS = 1 << 20  # of chance, where descriptors are sampled
+_FACTORS = 8  # shown
+_AT_AN_END = 6  # images
+_TENTH = 0.1
 _IMAGES_AT_ONCE = 1_000  # whose thumbnails are held at the same time
 
 
@@ -120,7 +127,7 @@ def run(context: Context) -> None:
     names = list(dict.fromkeys(entry.variant for entry in context.entries_of(STRUCTURES)))
     variants = [_variant(_Tables(context, name)) for name in names]
     of_none = _Tables(context, None)
-    labels = _label_counts(of_none, [card for v in variants for card in v.structures])
+    labels = _label_counts(of_none, variants)
     data = ReportData(
         run=_summary(context, several=len(names) > 1),
         variants=variants,
@@ -182,9 +189,10 @@ def _variant(tables: _Tables) -> VariantData:
     mining = tables.settings(MiningSettings)
     judged = mining.decoys > 0 and mining.seeds > 0
     counts = word_occurrences(tables.context.of_variant(tables.variant))
+    background = _background(tables)
     return VariantData(
         name=tables.variant or "features",
-        structures=_cards(tables, judged=judged),
+        structures=_cards(tables, judged=judged, beyond=background is not None),
         structures_total=tables.count(STRUCTURES),
         established_total=_established_total(tables) if judged else None,
         max_q=mining.max_q if mining.decoys > 0 else None,
@@ -196,6 +204,7 @@ def _variant(tables: _Tables) -> VariantData:
             for reasons in batch["reasons"].to_pylist()
             for reason in reasons
         ],
+        background=background,
         codebook=_codebook(tables, counts),
         drift=_drift(tables),
     )
@@ -251,15 +260,89 @@ def _rejects(context: Context) -> list[RejectCount]:
     ]
 
 
-def _label_counts(tables: _Tables, cards: Sequence[StructureCard]) -> dict[str | None, int]:
+def _label_counts(tables: _Tables, variants: Sequence[VariantData]) -> dict[str | None, int]:
     """Return in how many images of the collection the labels shown are; None: all other labels."""
-    shown = sorted({label for card in cards for label in named_labels(card.labels)})
+    shown_of = [card.labels for variant in variants for card in variant.structures]
+    for variant in variants:
+        for factor in () if variant.background is None else variant.background.factors:
+            shown_of += [factor.low.labels, factor.high.labels]
+    shown = sorted({label for labels in shown_of for label in named_labels(labels)})
     if not shown:
         return {}
     images = tables.columns(IMAGES, "label").where("label is not null")
     label = F.when(F.col("label").isin(shown), F.col("label")).alias("label")
     table = tables.collected(images.groupBy(label).count(), "labels")
     return dict(zip(table["label"].to_pylist(), table["count"].to_pylist(), strict=True))
+
+
+def _background(tables: _Tables) -> BackgroundData | None:
+    """Return what images differ in; None where hash tables propose."""
+    (way,) = (row for b in tables.rows(TUNING, ["chance", "factors"]) for row in b.to_pylist())
+    if way["chance"] == "totals":
+        return None
+    some = next((b for b in tables.rows(BACKGROUND, ["spreads"]) if b.num_rows), None)
+    spreads = [] if some is None else some["spreads"][0].as_py()
+    shown = min(way["factors"], _FACTORS)
+    return BackgroundData(
+        spreads=spreads, rank=way["factors"], factors=_factors(tables, shown) if shown else ()
+    )
+
+
+def _factors(tables: _Tables, count: int) -> list[FactorData]:
+    """Return the images at both ends of the first factors, and what labels the outer tenths have.
+
+    One row comes to the driver for the images, and so many for the labels as are shown. Scores
+    are whole numbers of a few thousand values, so that exact tenths cost little.
+    """
+    scores = [F.get("scores", F.lit(number)) for number in range(count)]
+    own = tables.columns(FACTORS, "batch", "image_id", "scores").where("scores is not null")
+    wanted = []
+    for number, score in enumerate(scores):
+        place = F.struct(score.alias("score"), "image_id", "batch")
+        wanted += [
+            F.percentile(score, [_TENTH, 1 - _TENTH]).alias(f"tenths{number}"),
+            F.min_by(place, place, _AT_AN_END).alias(f"low{number}"),
+            F.max_by(place, place, _AT_AN_END).alias(f"high{number}"),
+        ]
+    (row,) = tables.collected(own.agg(*wanted), "ends of factors").to_pylist()
+    if row["low0"] is None:
+        return []  # no image has a word
+    labels = _labels_at_ends(tables, own, scores, [row[f"tenths{n}"] for n in range(count)])
+
+    def end(name: str, number: int) -> FactorEnd:
+        images = [ScoredImage(**image) for image in row[f"{name}{number}"]]
+        images.sort(key=lambda i: (i.score, i.image_id, i.batch), reverse=name == "high")
+        counts, labelled = labels[name, number]
+        return FactorEnd(images=images, labels=counts, labelled=labelled)
+
+    return [FactorData(low=end("low", n), high=end("high", n)) for n in range(count)]
+
+
+def _labels_at_ends(
+    tables: _Tables,
+    images: DataFrame,
+    scores: Sequence[Column],
+    tenths: Sequence[tuple[float, float]],
+) -> dict[tuple[str, int], tuple[dict[str, int], int]]:
+    """Return the most frequent labels of each end, and how many images there have one."""
+    ends = []
+    for number, (score, (low, high)) in enumerate(zip(scores, tenths, strict=True)):
+        for name, there in (("low", score <= low), ("high", score >= high)):
+            here = F.struct(F.lit(name).alias("name"), F.lit(number).alias("of"))
+            ends.append(F.when(there, here))
+    every = tables.columns(IMAGES, "batch", "image_id", "label").where("label is not null")
+    at = F.explode(F.array_compact(F.array(*ends))).alias("end")
+    joined = images.join(every, ["batch", "image_id"]).select(at, "label")
+    counted = joined.groupBy("end", "label").agg(F.count("*").alias("images"))
+    of_end = Window.partitionBy("end")
+    place = F.row_number().over(of_end.orderBy(F.col("images").desc(), "label")).alias("place")
+    total = F.sum("images").over(of_end).alias("labelled")
+    frequent = counted.select("*", place, total).where(F.col("place") <= MOST_LABELS)
+    found: dict[tuple[str, int], tuple[dict[str, int], int]] = defaultdict(lambda: ({}, 0))
+    for row in tables.collected(frequent.sort("end", "place"), "labels of factors").to_pylist():
+        key = (row["end"]["name"], row["end"]["of"])
+        found[key] = ({**found[key][0], row["label"]: row["images"]}, row["labelled"])
+    return found
 
 
 def _codebook(tables: _Tables, counts: NDArray[np.int64]) -> CodebookData:
@@ -368,16 +451,17 @@ def _established_total(tables: _Tables) -> int:
 
 _STRUCTURE = ("structure_id", "words", "frequencies", "sets", "support", "expected_support")
 _JUDGEMENT = ("lift", "q", "stability", "significant", "reproducible")
+_BEYOND = ("expected_beyond", "lift_beyond")
 _FATE = ("structure_id", "lineage_id", "event", "older_state", "older_structure_id")
 _CHANGE = ("words_gained", "words_lost")
 
 
-def _cards(tables: _Tables, *, judged: bool) -> list[StructureCard]:
+def _cards(tables: _Tables, *, judged: bool, beyond: bool) -> list[StructureCard]:
     wanted = ds.field("structure_id") < tables.settings(ReportSettings).structures
     structures = sorted(
         (
             row
-            for batch in tables.rows(STRUCTURES, [*_STRUCTURE, *_JUDGEMENT], wanted)
+            for batch in tables.rows(STRUCTURES, [*_STRUCTURE, *_JUDGEMENT, *_BEYOND], wanted)
             for row in batch.to_pylist()
         ),
         key=lambda row: int(row["structure_id"]),
@@ -392,7 +476,14 @@ def _cards(tables: _Tables, *, judged: bool) -> list[StructureCard]:
     matches = _matches(tables)
     images = _best_images(tables, matches)
     return [
-        _card(row, fates[row["structure_id"]], matches, images[row["structure_id"]], judged=judged)
+        _card(
+            row,
+            fates[row["structure_id"]],
+            matches,
+            images[row["structure_id"]],
+            judged=judged,
+            beyond=beyond,
+        )
         for row in structures
     ]
 
@@ -404,6 +495,7 @@ def _card(
     images: Sequence[MatchedImage],
     *,
     judged: bool,
+    beyond: bool,
 ) -> StructureCard:
     own = matches.filter(pc.equal(matches["structure_id"], row["structure_id"]))
     labels: dict[str, int] = defaultdict(int)
@@ -415,7 +507,7 @@ def _card(
         structure=_name(row["structure_id"]),
         words=row["words"],
         frequencies=row["frequencies"],
-        sets=row["sets"],
+        sets=None if beyond else row["sets"],
         images_total=pc.sum(own["images"]).as_py() or 0,
         images=images,
         rows=own.filter(pc.is_valid(own["rank"])).select(IMAGE_ROWS.names),
@@ -423,6 +515,8 @@ def _card(
         support=row["support"],
         expected_support=row["expected_support"],
         lift=row["lift"],
+        expected_beyond=row["expected_beyond"] if beyond else None,
+        lift_beyond=row["lift_beyond"] if beyond else None,
         q=row["q"],
         stability=row["stability"],
         lineage=fate["lineage_id"],

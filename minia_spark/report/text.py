@@ -15,7 +15,6 @@ from minia_spark.report.data import StructureCard
 
 __all__ = [
     "FILTERS",
-    "TERMS",
     "css_string",
     "duration",
     "history",
@@ -23,8 +22,10 @@ __all__ = [
     "plural",
     "q_value",
     "ratio",
+    "score",
     "setting",
     "significant",
+    "terms",
     "thousands",
     "visible",
 ]
@@ -67,6 +68,11 @@ def ratio(value: float) -> str:
     if value < 0.01:
         return "0" if value == 0 else "<0.01"
     return f"{value:,.{2 if value < 0.995 else 1 if value < 9.95 else 0}f}"
+
+
+def score(value: int) -> str:
+    """Return a score on a factor, from units of 1 / 1024, with two decimals: ``-1.25``."""
+    return f"{value / 1024:.2f}".replace("-", "\N{MINUS SIGN}")
 
 
 def duration(seconds: float) -> str:
@@ -142,13 +148,36 @@ FILTERS: Mapping[str, Callable[..., str]] = MappingProxyType(
         "plural": plural,
         "q_value": q_value,
         "ratio": ratio,
+        "score": score,
         "significant": significant,
     }
 )
 """Names under which the templates use these functions."""
 
 
-TERMS: Mapping[str, tuple[str, str]] = MappingProxyType(
+def terms(*, tables: bool, background: bool) -> dict[str, tuple[str, str]]:
+    """Return the words of the page that need a sentence: key -> name, sentence.
+
+    The keys are in class names.
+
+    Parameters
+    ----------
+    tables, background : bool
+        Whether structures on the page were mined with hash tables, and against a background.
+    """
+    found = {}
+    for key, (name, *sentences) in _TERMS.items():
+        own = [s for s, there in zip(sentences, (tables, background), strict=False) if there and s]
+        if len(sentences) == 1:
+            own = sentences
+        if len(own) == 2:
+            own = [f"With hash tables: {own[0]} Against a background: {own[1]}"]
+        if own:
+            found[key] = (name, own[0])
+    return found
+
+
+_TERMS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         "word": (
             "Visual word",
@@ -165,6 +194,7 @@ TERMS: Mapping[str, tuple[str, str]] = MappingProxyType(
             "Sets",
             "Mining returns many small sets of words that occur together; so many of them, "
             "repeated ones included, were joined into this structure.",
+            "",
         ),
         "images": (
             "Images",
@@ -186,16 +216,36 @@ TERMS: Mapping[str, tuple[str, str]] = MappingProxyType(
             "image with as many words, but without any connection between words.",
         ),
         "lift": ("Lift", "Support divided by expected: how many times more than by chance."),
+        "expectedbeyond": (
+            "Expected beyond",
+            "",
+            "The support that chance would give if images also differed in the broad ways that the "
+            "factors stand for, such as size and brightness.",
+        ),
+        "liftbeyond": (
+            "Lift beyond",
+            "",
+            "Support divided by expected beyond: how many times more than totals and broad "
+            "differences explain. Where the structure follows a broad difference itself, it is "
+            "little more than 1 although lift is large. Where its words are frequent, it may be "
+            "less than 1: words that come together are also missing together.",
+        ),
         "q": (
             "q",
             "The q-value: of structures that surprise as much as this one or more, the share that "
             "chance alone would have made. Found by mining shuffled copies of the collection "
             "(decoys); small is good.",
+            "The q-value: of structures that surprise as much as this one or more, the share that "
+            "chance alone would have made. Found by mining copies of the collection (decoys) whose "
+            "images are drawn anew, word by word, with the probabilities that totals and factors "
+            "give; small is good.",
         ),
         "stability": (
             "Stability",
             "Mining uses random numbers: the share of repetitions with other random numbers in "
             "which the structure was found again. 1 is always.",
+            "The share of repetitions, each without another eighth of the images, in which the "
+            "structure was found again. 1 is always.",
         ),
         "history": (
             "History",
@@ -208,7 +258,18 @@ TERMS: Mapping[str, tuple[str, str]] = MappingProxyType(
             "Mining puts words into many hash tables; a key is a tuple of a few random samples of "
             "the images that hold the word. Words that are in many of the same images often get "
             "the same key, and so meet.",
+            "",
+        ),
+        "factor": (
+            "Background, factor",
+            "",
+            "The background is what makes words come together without a pattern: how frequent "
+            "words are, how many an image holds, and a few broad ways in which images differ, each "
+            "of which is a factor. Every image has a score on every factor.",
         ),
     }
 )
-"""Words of the page that need a sentence: key -> name, sentence. The keys are in class names."""
+"""Key -> name and a sentence, or two: with hash tables, and against a background.
+
+Where a way does not know the word, its sentence is empty.
+"""

@@ -764,6 +764,34 @@ class TestMineAFile:
         assert all(float(row["lift"]) > 1 for row in rows)
         assert [(float(row["q"]), row["stability"]) for row in rows] == [(0.05, "1")] * 2
 
+    def test_says_what_is_beyond_a_background(self, tmp_path):
+        """Documents hold the first or the last words; six rarer ones come together beside that."""
+        generator = np.random.default_rng(3)
+        full = generator.random(600) < 0.5
+        first, last = np.where(full, 0.15, 0.45), np.where(full, 0.6, 0.2)
+        odds = np.repeat(np.stack([first, last], axis=1), 30, axis=1)
+        held = generator.random((600, 60)) < odds
+        held[:, :6] = (generator.random((600, 6)) < 0.2) | (generator.random((600, 1)) < 0.1)
+        lines = [
+            f"{len(bag)} " + " ".join(f"{item}:1" for item in bag)
+            for bag in (np.flatnonzero(row).tolist() for row in held)
+        ]
+        (tmp_path / "corpus.words").write_text("\n".join(lines) + "\n")
+        given = ("--words", tmp_path / "corpus.words", "--model", tmp_path / "out.model")
+        given += ("--assessment", tmp_path / "out.csv")
+        given += tuple(chosen("mining.chance=background", "mining.engine=datasketch"))
+        found = run_minia("mine", *given).expect(0)
+        head, best, summary = found.out.splitlines()
+        assert head.split() == ["rank", "support", "lift", "beyond", "q", "stability", "words"]
+        assert "Images differ in one broad way" in found.err
+        assert sorted(best.replace(",", "").split()[6:]) == list("012345")
+        with (tmp_path / "out.csv").open(newline="") as file:
+            (row,) = csv.DictReader(file)
+        names = ("support", "lift", "lift_beyond", "q", "stability")
+        assert best.split()[1:6] == [f"{float(row[name]):.3g}" for name in names]
+        assert float(row["lift"]) != float(row["lift_beyond"]) > 1.5
+        assert summary.startswith("1 structures: ")
+
     def test_words_by_name(self, words, tmp_path):
         """A name is printed as it is, unless a terminal would take it for something else."""
         names = [f"word-{n}" for n in range(32)]

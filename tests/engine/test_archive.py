@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from minia_spark.engine.archive import archive_options
+from minia_spark.engine.session import archive_options
 
 START = """
 import sys

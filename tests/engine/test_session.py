@@ -99,8 +99,7 @@ class TestTemporaryFolder:
         """Java itself knows /tmp only."""
         folder = tmp_path / 'with space and "quotes"'
         monkeypatch.setattr(tempfile, "gettempdir", lambda: str(folder))
-        escaped = str(folder).replace('"', '\\"')
-        assert f'"-Djava.io.tmpdir={escaped}"' in self.options()
+        assert f" '-Djava.io.tmpdir={folder}' " in self.options()
         own = {"spark.driver.extraJavaOptions": "-Djava.io.tmpdir=/own"}
         assert self.options(**own).endswith("-Djava.io.tmpdir=/own")  # the last one wins
 

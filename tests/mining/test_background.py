@@ -26,6 +26,7 @@ from minia_spark.mining.excess import (
     link_by_excess,
     numbers_of,
     sum_part,
+    surprise_beyond,
     upper_pairs,
 )
 from minia_spark.mining.model import Structures
@@ -281,8 +282,7 @@ def test_sums_of_pieces_in_any_order_add_up(cuts, seed):
         added = sum(sum_part(one, numbers_of(one, own), own, part, parts) for one in some)
         assert np.array_equal(whole, added)
     counts = [
-        count_support(one, background=own, parts=parts, judged=[structures, structures])
-        for one in (documents, *some)
+        count_support(one, background=own, structures=structures) for one in (documents, *some)
     ]
     assert np.array_equal(counts[0], sum(counts[1:]))
 
@@ -338,15 +338,12 @@ def test_support_by_hand():
         np.ones(3, np.uint32),
         np.zeros(1, np.int64),
     )
-    counts = count_support(
-        documents_of(held), background=own, parts=Parts(1, 0, 0), judged=[structures]
-    )
-    (found,) = Support.of_counts(counts, [structures])
+    counts = count_support(documents_of(held), background=own, structures=structures)
+    found = Support.of_counts(counts, structures)
     assert found.support.tolist() == [2]
     assert found.frequencies.tolist() == [2, 2, 1]
     # images of two, three and two of four words: odds of 1/2, 3/4 and 1/2 for each word
     assert found.expected[0] == pytest.approx(0.5 + (3 * 9 / 64 + 27 / 64) + 0.5, abs=0.01)
-    assert Support.of_counts(counts[:0], []) == []
 
 
 def test_number_of_words_held():
@@ -363,3 +360,18 @@ def test_words_that_are_not_known_are_left_out():
     documents = Documents(np.zeros(1, np.uint32), np.array([0, 3]), np.array([1, 5, 9], np.uint32))
     assert dense(documents, words).tolist() == [[0.0, 1.0]]
     assert dense(documents, words[:0]).shape == (1, 0)
+
+
+def test_surprise_by_hand():
+    """Pairs (0, 1), (0, 2), (1, 2) are 5 + 3 + 1 beyond, with a variance of 4 + 4 + 1."""
+    own = background_by_hand(np.zeros(4))
+    structures = Structures(
+        np.array([0, 3, 5]),
+        np.array([2, 0, 1, 3, 1], np.uint32),
+        np.ones(5, np.uint32),
+        np.zeros(2, np.int64),
+    )
+    excess = np.array([5, 3, 0, 1, 4, 0], dtype=np.int64) << 32
+    variances = np.array([4, 4, 9, 1, 16, 9], dtype=np.int64) << 32
+    found = surprise_beyond(own, structures, excess, variances)
+    assert found.tolist() == [9 / 3, 4 / 4]

@@ -13,6 +13,7 @@ from scipy.stats import hypergeom
 from minia_spark.base.bags import Bags
 from minia_spark.mining import chance
 from minia_spark.mining.chance import expected_support, fit_chance
+from minia_spark.mining.number import number_held
 from minia_spark.mining.shuffle import shuffled
 from minia_spark.smh.arrays import MalformedError
 
@@ -132,7 +133,7 @@ def test_number_of_words_held_against_all_outcomes(shares):
         expected[sum(outcome)] += math.prod(
             p if held else 1 - p for held, p in zip(outcome, shares, strict=True)
         )
-    found = chance._number_held(np.array([shares]))
+    found = number_held(np.array([shares]))
     assert found[0] == pytest.approx(expected, rel=1e-9)
 
 

@@ -15,6 +15,7 @@ from commands import SETTINGS, rows_of, table_of
 
 from minia_spark.mining import spark
 from minia_spark.mining.assess import Assessment
+from minia_spark.mining.excess import numbers_of
 from minia_spark.mining.local import LocalCollection
 from minia_spark.mining.methods import consensus_of, link_of, sketch_of, trials_of
 from minia_spark.mining.miner import choose_way, mine, mine_beyond
@@ -146,6 +147,7 @@ def test_no_decoys_and_no_seeds(own_warehouse, published):
     assert not table[["significant", "reproducible"]].any(axis=None)
     assert (table["expected_support"] > 0).all()
     assert set(table_of(own_warehouse, "signatures")["trial"]) == {0}
+    assert table_of(own_warehouse, "factors").empty
     assert_same(own_warehouse, on_one_machine(own_warehouse, 1, *none))
 
 
@@ -238,6 +240,18 @@ def test_against_a_background_as_on_one_machine(own_warehouse, published):
     assert len(wanted) > 0
     assert_same(own_warehouse, wanted)
     assert table_of(own_warehouse, "signatures").empty
+    names, held = zip(*sorted(rows_of(own_warehouse, "words", "image_id", "words")), strict=True)
+    keys = np.array([document_key(name) for name in names], np.uint32)
+    offsets = np.cumsum([0, *map(len, held)])
+    documents = Documents(keys, offsets, np.concatenate(held).astype(np.uint32))
+    numbers = numbers_of(documents, stored)
+    assert stored.rank > 0
+    scored = rows_of(own_warehouse, "factors", "image_id", "batch", "total", "scores")
+    for (name, batch, total, scores), wanted_name, own in zip(
+        sorted(scored), names, numbers, strict=True
+    ):
+        assert (name, batch) == (wanted_name, "b1")
+        assert [total, *scores] == own.tolist()
     settings = (*settings, "words.drop_outliers=true", "words.outlier_deviations=1.5")
     published(own_warehouse, "mine", None, *settings)
     fewer = {w for (words,) in rows_of(own_warehouse, "structures", "words") for w in words}

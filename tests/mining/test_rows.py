@@ -19,6 +19,7 @@ from minia_spark.mining.rows import (
     labelled,
     merge_sorted_rows,
     rows_of_documents,
+    rows_of_numbers,
     rows_of_sets,
     rows_of_signatures,
     sets_of_rows,
@@ -53,6 +54,22 @@ def sketch(documents: Documents) -> Signatures:
 
 
 CORPORA = st.lists(st.sets(st.integers(0, 9)).map(sorted), max_size=8)
+
+
+def test_an_image_without_words_has_no_numbers():
+    words = pa.array([[3, 5], [], None], pa.list_(pa.int32()))
+    names = pa.array(["x", "y", "z"])
+    images = pa.RecordBatch.from_pydict({"batch": names, "image_id": names, "words": words})
+    numbers = np.array([[7, 1, -2], [-9, 3, 4], [-9, 3, 4]], np.int32)
+    none = {"total": None, "scores": None}
+    assert rows_of_numbers(images, numbers).to_pylist() == [
+        {"batch": "x", "image_id": "x", "total": 7, "scores": [1, -2]},
+        {"batch": "y", "image_id": "y", **none},
+        {"batch": "z", "image_id": "z", **none},
+    ]
+    without = rows_of_numbers(images, numbers[:, :1])
+    assert without["scores"].to_pylist() == [[], None, None]
+    assert without.schema.field("scores").type == pa.list_(pa.int32())
 
 
 class TestSignatures:

@@ -86,12 +86,11 @@ def rows(*names, **columns):
 
 
 def structure(name, images, *, labels=None, words=(7, 3, 11), images_total=None, **more):
-    values = {"rows": rows(*(image.image_id for image in images))}
+    values = {"rows": rows(*(image.image_id for image in images)), "sets": 42}
     return StructureCard(
         structure=name,
         words=words,
         frequencies=[20 - i for i in range(len(words))],
-        sets=42,
         images_total=len(images) if images_total is None else images_total,
         images=images,
         labels=labels or {},

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from minia_spark.report.plots import (
     nice_ticks,
-    plot_costs,
     plot_drift,
     plot_principal_axes,
+    plot_steps,
     plot_word_counts,
     principal_axes,
 )
@@ -133,8 +133,9 @@ def test_descriptors_are_shaded_and_words_are_dots():
     assert not any("shade" in element.get("class") for element in alone.iter("path"))
 
 
-def test_costs_have_a_point_an_iteration():
-    root = parsed(plot_costs([1e5, 5e4, 4.9e4], "alt"))
+def test_steps_have_a_point_each():
+    iterations = {"titles": ("iteration", "cost"), "step": "iteration"}
+    root = parsed(plot_steps([1e5, 5e4, 4.9e4], "alt", **iterations))
     assert titles(root, "circle") == [
         "iteration 0: 100,000",
         "iteration 1: 50,000",
@@ -142,7 +143,25 @@ def test_costs_have_a_point_an_iteration():
     ]
     heights = [float(element.get("cy")) for element in root.iter("circle")]
     assert heights == sorted(heights)
-    assert titles(parsed(plot_costs([0.0], "alt")), "circle") == ["iteration 0: 0"]
+    assert {"iteration", "cost"} <= set(texts(root))
+    alone = parsed(plot_steps([0.0], "alt", **iterations))
+    assert titles(alone, "circle") == ["iteration 0: 0"]
+    assert [dot.get("class") for dot in root.iter("circle")] == ["strong"] * 3
+
+
+def test_steps_beside_a_level():
+    factors = {"titles": ("factors", "spread"), "step": "factors", "level": (1.0, "chance")}
+    root = parsed(plot_steps([3.0, 1.5, 1.1, 1.09], "alt", used=2, **factors))
+    looks = [dot.get("class") for dot in root.iter("circle")]
+    assert looks == ["strong", "strong", "strong", "strong hollow"]
+    (line,) = (p.get("d") for p in root.iter("path") if p.get("class") == "limit quiet")
+    level = float(re.fullmatch(r"M72 ([0-9.]+)H468", line).group(1))
+    heights = [float(dot.get("cy")) for dot in root.iter("circle")]
+    # a level below all values is in the plot, at its place on the same scale
+    assert level == pytest.approx(heights[0] + (heights[1] - heights[0]) * 2 / 1.5, abs=0.2)
+    assert "chance" in texts(root)
+    beyond = parsed(plot_steps([0.9], "alt", used=0, **factors))
+    assert float(next(beyond.iter("circle")).get("cy")) > 10
 
 
 def test_the_same_data_gives_the_same_drawing():

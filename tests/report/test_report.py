@@ -11,9 +11,17 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from minia_spark.base.errors import MiniaError
-from minia_spark.report.data import RejectCount, TableCount
+from minia_spark.report.data import (
+    BackgroundData,
+    FactorData,
+    FactorEnd,
+    RejectCount,
+    ScoredImage,
+    TableCount,
+)
 from minia_spark.report.settings import ReportSettings
 from minia_spark.report.site import named_labels, render, wanted_images
+from minia_spark.report.text import visible
 
 from .site import (
     EMPTY,
@@ -34,6 +42,7 @@ from .site import (
 )
 
 TIMES = "\N{MULTIPLICATION SIGN}"
+MINUS = "\N{MINUS SIGN}"
 
 HOSTILE = [
     "<script>document.title='ran'</script>",
@@ -181,6 +190,125 @@ def test_what_was_not_measured_is_said(tmp_path):
     texts = [read_site(tmp_path / n)["index.html"].text for n in ("neither", "no-seeds")]
     assert "how many of these it made is not measured here" in texts[0]
     assert "Whether they are found again with other random numbers is not measured" in texts[1]
+
+
+def beyond(rank=2, spreads=(4.0, 2.0, 1.05), labels=True, hostile="a.png"):
+    """A background with two factors that are shown."""
+
+    def end(names, first, **counts):
+        images = [ScoredImage(batch="b1", image_id=n, score=first - i) for i, n in enumerate(names)]
+        return FactorEnd(images=images, labels=counts if labels else {}, labelled=len(names))
+
+    factors = [
+        FactorData(low=end([hostile, "b.png"], -1024, ring=2), high=end(["c.png"], 2560, spiral=1)),
+        FactorData(low=end(["c.png"], -512), high=end(["b.png"], 0)),
+    ]
+    return BackgroundData(spreads=spreads, rank=rank, factors=factors)
+
+
+def test_what_the_images_differ_in(tmp_path):
+    card = structure(
+        *("s", [matched("a.png"), matched("x.png")]),
+        sets=None,
+        support=30,
+        expected_support=3.0,
+        lift=10.0,
+        expected_beyond=15.0,
+        lift_beyond=2.0,
+        q=0.01,
+        stability=1.0,
+    )
+    data = report(
+        [card],
+        background=beyond(rank=9, spreads=(4.0, *[1.5] * 9)),
+        labels={"ring": 50, "spiral": 10},
+        labelled=100,
+        mining=["Images differ in 9 broad ways."],
+        max_q=0.05,
+    )
+    rendered = make(data, tmp_path / "site")
+    assert (rendered.images, rendered.missing) == (2 + 5, 0)
+    pages = read_site(tmp_path / "site")
+    index = pages["index.html"]
+    for sentence in (
+        "Words 3 Images 2 Support 30 Expected 3.00 Lift 10.0 Expected beyond 15.0 Lift beyond 2.00 "
+        "q 0.010 Stability 1.00",
+        "What the images differ in Images differ in a few broad ways",
+        "4.00 by totals alone, ",
+        "The first 2 of 9 factors, which explain most. Factor 1 Lowest scores score "
+        f"{MINUS}1.00 score {MINUS}1.00 Lowest tenth; the mark: all images "
+        f"ring 2 100 % {TIMES}2.0 Highest scores score 2.50 Highest "
+        f"tenth; the mark: all images spiral 1 100 % {TIMES}10 Factor 2 Lowest scores "
+        f"score {MINUS}0.50 Highest scores score 0.00",
+        "How the background of the mining was chosen Images differ in 9 broad ways.",
+        "without some of the images is not measured here",
+        "Lift beyond Support divided by expected beyond",
+    ):
+        assert sentence in index.text, sentence
+    assert "#differences" in index.references
+    alts = index.values("img", "alt")
+    assert f"c.png with a score of {MINUS}0.50 on factor 2" in alts
+    for word in ("Sets", "Hash table", "other random numbers", "shuffled"):
+        assert word not in index.text, word
+    # one file for an image that is shown in several places
+    assert len(list((tmp_path / "site" / "assets").glob("*.jpg"))) == 4
+    assert "in how many of the structure's images it is" in pages["structure-0001.html"].text
+
+
+@pytest.mark.parametrize(
+    ("background", "sentences", "lines"),
+    [
+        (beyond(), ("Images differ in a few broad ways", "1.05 with 2 factors. At 1"), 1),
+        (beyond(spreads=(4.0, 2.0, 1.05, 1.04)), ("Hollow: with 1 more, which would",), 1),
+        (beyond(rank=0, spreads=(1.02,)), ("The images differ in no broad way", "0 factors"), 1),
+        (BackgroundData(spreads=(0.0,), rank=0), ("The images differ in no broad way",), 0),
+        (BackgroundData(spreads=(), rank=0), ("The images differ in no broad way",), 0),
+    ],
+)
+def test_a_spread_that_can_be_told_is_drawn(tmp_path, background, sentences, lines):
+    make(report(background=background, codebook=None), tmp_path / "site")
+    page = read_site(tmp_path / "site")["index.html"]
+    for sentence in (*sentences, "all that these images share may be the broad ways"):
+        assert sentence in page.text, sentence
+    assert page.values("path", "class").count("limit quiet") == lines
+    assert "mining.tuple_size" not in page.text
+
+
+def test_without_a_background_nothing_is_said_of_it(tmp_path):
+    make(report([structure("s", [matched("a")], lift=2.0)]), tmp_path / "site")
+    page = read_site(tmp_path / "site")["index.html"]
+    for word in ("differ in", "beyond", "factor"):
+        assert word not in page.text.replace("standard deviations", ""), word
+    assert "differences" not in page.ids
+
+
+def test_each_variant_tells_how_it_was_mined(tmp_path):
+    cards = [structure("s", [matched("a.png")], q=0.01, stability=1.0)]
+    reasons = {"structures_total": 1, "mining": ["Because."], "max_q": 0.05}
+    tables = variant(cards, name="sift", **reasons)
+    against = variant(cards, name="grid", background=beyond(), **reasons)
+    make(with_variants(report(), tables, against), tmp_path / "site")
+    index = read_site(tmp_path / "site")["index.html"]
+    assert {"differences-grid"} == {i for i in index.ids if i.startswith("differences")}
+    assert "Differences of grid" in index.text
+    _, of_tables, of_background = index.text.split("Significance and stability")
+    assert "How the hash tables of the mining were chosen" in of_tables
+    assert "with other random numbers is not measured" in of_tables
+    assert "How the background of the mining was chosen" in of_background
+    assert "without some of the images is not measured" in of_background
+    for key in ("q", "stability"):
+        assert f"{key.capitalize() if key != 'q' else key} With hash tables: " in index.text
+    assert index.text.count("Against a background: ") == 2
+
+
+def test_images_of_factors_cannot_break_out(tmp_path):
+    for name in HOSTILE:
+        folder = tmp_path / str(HOSTILE.index(name))
+        make(report(background=beyond(hostile=name)), folder / "site", thumbnails=lambda _: None)
+        make(report(background=beyond(hostile=name)), folder / "shown")
+        read_site(folder / "site")
+        alts = read_site(folder / "shown")["index.html"].values("img", "alt")
+        assert f"{visible(name)} with a score of {MINUS}1.00 on factor 1" in alts
 
 
 def test_circles_mark_the_matched_features_in_their_word_s_colour(tmp_path):

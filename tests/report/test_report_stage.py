@@ -8,7 +8,7 @@ from collections import Counter
 import cv2
 import numpy as np
 import pytest
-from commands import rows_of
+from commands import SETTINGS, chosen, rows_of, table_of
 
 from minia_spark.engine.room import Panel
 from minia_spark.engine.stage import load
@@ -53,6 +53,8 @@ def test_the_page_shows_what_the_tables_hold(collected, own_warehouse):
     )
     (variant,) = data.variants
     assert variant.name == "sift"
+    assert variant.background is None
+    assert all(card.sets and card.lift_beyond is None for card in variant.structures)
     structures = rows_of(
         own_warehouse,
         "structures",
@@ -112,6 +114,48 @@ def test_the_page_shows_what_the_tables_hold(collected, own_warehouse):
     read_site(site)
     with (site / "structure-0001.csv").open(newline="", encoding="utf-8") as file:
         assert len(list(csv.DictReader(file))) == variant.structures[0].images_total
+
+
+BEYOND = ("mining.chance=background", "mining.link=consensus", "mining.partners_by_chance=3")
+BEYOND += ("mining.tables=null", "mining.tuple_size=null", "mining.decoys=1")
+
+
+def test_images_at_both_ends_of_the_factors(collected, own_warehouse, minia):
+    """Against a sort of all scores here."""
+    given = [*SETTINGS, *BEYOND]
+    minia("run", "--warehouse", own_warehouse, *chosen(*given, "report.structures=0")).expect(0)
+    data, thumbnails, made = collected(own_warehouse, *given, "report.images_per_structure=1")
+    (variant,) = data.variants
+    background = variant.background
+    fitted = table_of(own_warehouse, "background").iloc[0]
+    assert background.rank == len(fitted["loadings"]) == len(background.factors) > 0
+    assert list(background.spreads) == fitted["spreads"].tolist()
+    labels = dict(rows_of(own_warehouse, "images", "image_id", "label"))
+    scores = dict(rows_of(own_warehouse, "factors", "image_id", "scores"))
+    for number, factor in enumerate(background.factors):
+        places = sorted((own[number], name) for name, own in scores.items() if own is not None)
+        values = [score for score, _ in places]
+        low, high = np.percentile(values, [10, 90])
+        assert [(i.score, i.image_id) for i in factor.low.images] == places[:6]
+        assert [(i.score, i.image_id) for i in factor.high.images] == places[:-7:-1]
+        assert {i.batch for i in factor.low.images} == {"b1"}
+        for end, there in (
+            (factor.low, [name for score, name in places if score <= low]),
+            (factor.high, [name for score, name in places if score >= high]),
+        ):
+            counts = Counter(labels[name] for name in there)
+            del counts[None]
+            assert dict(end.labels) == counts
+            assert end.labelled == sum(counts.values()) > 0
+            assert set(counts) <= set(data.labels)
+    wanted = {i.image_id for f in background.factors for i in (*f.low.images, *f.high.images)}
+    assert wanted <= {one.image_id for one in thumbnails}
+    assert made.counts["images"] >= 12 * background.rank
+    columns = ("structure_id", "expected_beyond", "lift_beyond")
+    structures = sorted(rows_of(own_warehouse, "structures", *columns))
+    cards = [(c.expected_beyond, c.lift_beyond, c.sets) for c in variant.structures]
+    assert cards == [(beyond, lift, None) for _, beyond, lift in structures[:2]]
+    assert len(cards) > 0
 
 
 def test_sampled_descriptors_are_descriptors(collected, own_warehouse):

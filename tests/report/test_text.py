@@ -7,7 +7,6 @@ import math
 import pytest
 
 from minia_spark.report.text import (
-    TERMS,
     css_string,
     duration,
     history,
@@ -15,8 +14,10 @@ from minia_spark.report.text import (
     plural,
     q_value,
     ratio,
+    score,
     setting,
     significant,
+    terms,
     thousands,
     visible,
 )
@@ -59,6 +60,8 @@ from .site import structure
         (ratio, 1234.5, "1,234"),
         (css_string, "it's 100 %", '"it\'s 100 %"'),
         (css_string, 'a"; } b\\', '"a\\22 ; \\7d  b\\5c "'),
+        (score, -1280, "\N{MINUS SIGN}1.25"),
+        (score, 512, "0.50"),
         (duration, 0.0, "0.0 s"),
         (duration, 9.94, "9.9 s"),
         (duration, 9.96, "10 s"),
@@ -117,8 +120,32 @@ def test_history_knows_every_event_of_a_structure_that_is_there():
         assert history(card) != str(event)
 
 
-def test_terms_fit_into_class_names_and_sentences():
-    for key, (name, sentence) in TERMS.items():
+def test_terms_say_what_was_done():
+    """With other random numbers, or without some images; both where the page has both."""
+    tables, background, both = (
+        terms(tables=t, background=b) for t, b in ((True, False), (False, True), (True, True))
+    )
+    shuffled, drawn = "Found by mining shuffled copies", "images are drawn anew, word by word"
+    random, left_out = "other random numbers", "without another eighth of the images"
+    for key, of_tables, of_background in (
+        ("q", shuffled, drawn),
+        ("stability", random, left_out),
+    ):
+        assert of_tables in tables[key][1]
+        assert of_background not in tables[key][1]
+        assert of_background in background[key][1]
+        assert of_tables not in background[key][1]
+        first, second = both[key][1].split(" Against a background: ")
+        assert first == f"With hash tables: {tables[key][1]}"
+        assert second == background[key][1]
+    assert both.keys() - tables.keys() == {"expectedbeyond", "liftbeyond", "factor"}
+    assert both.keys() - background.keys() == {"sets", "table"}
+    assert tables["lift"] == background["lift"] == both["lift"]
+
+
+@pytest.mark.parametrize(("tables", "background"), [(True, False), (False, True), (True, True)])
+def test_terms_fit_into_class_names_and_sentences(tables, background):
+    for key, (name, sentence) in terms(tables=tables, background=background).items():
         assert key.isalpha()
         assert key.islower()
         assert name
