@@ -14,6 +14,7 @@ import pytest
 
 from minia_spark.base.errors import MiniaError
 from minia_spark.engine import session as module
+from minia_spark.engine.session import open_session
 from minia_spark.engine.settings import SparkSettings
 
 START = """
@@ -47,7 +48,7 @@ def why(monkeypatch: pytest.MonkeyPatch, error: str = "gateway exited") -> str:
     monkeypatch.delenv("PYSPARK_GATEWAY_PORT", raising=False)  # of another test's session
     monkeypatch.setattr(module, "_start_java", fail)
     with pytest.raises(MiniaError) as told:
-        module.open_session(SparkSettings(master="local[1]"))
+        open_session(SparkSettings(master="local[1]"))
     return str(told.value)
 
 
