@@ -10,7 +10,18 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 
-__all__ = ["InputError", "MiniaError", "Rejected", "SettingsError", "blamed_on", "root_cause"]
+__all__ = [
+    "InputError",
+    "MiniaError",
+    "Rejected",
+    "SettingsError",
+    "blamed_on",
+    "leaving_readers",
+    "root_cause",
+    "state_left",
+]
+
+_LEFT = "minia_state_left"
 
 
 class MiniaError(Exception):
@@ -46,6 +57,28 @@ def blamed_on(batch: str | None) -> Iterator[None]:
     except InputError as error:
         error.batch = batch
         raise
+
+
+@contextlib.contextmanager
+def leaving_readers(state: int | None) -> Iterator[None]:
+    """Note on whatever breaks off inside which state readers see then; see :func:`state_left`.
+
+    Parameters
+    ----------
+    state : int or None
+        One that was just published; None: the one before the run. The innermost note stands.
+    """
+    try:
+        yield
+    except BaseException as error:
+        if not hasattr(error, _LEFT):
+            setattr(error, _LEFT, state)
+        raise
+
+
+def state_left(error: BaseException) -> tuple[bool, int | None]:
+    """Return whether an error broke off a run, and which state that run had published by then."""
+    return hasattr(error, _LEFT), getattr(error, _LEFT, None)
 
 
 class Rejected(Exception):  # noqa: N818 - not an error of the run, a verdict on one record

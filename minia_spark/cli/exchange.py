@@ -9,20 +9,28 @@ from __future__ import annotations
 import argparse
 import csv
 import io
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from minia_spark.base.errors import MiniaError, SettingsError
-from minia_spark.base.files import whole_file
+from minia_spark.base.files import require_replaceable, whole_file
 from minia_spark.base.spreadsheet import inert_path
-from minia_spark.engine.commands import add_settings, add_warehouse, settings_of_warehouse
+from minia_spark.engine.commands import (
+    add_settings,
+    add_warehouse,
+    inputs_of,
+    refuse_overwriting,
+    settings_of_warehouse,
+)
 from minia_spark.warehouse.warehouse import Warehouse
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, Row, SparkSession
 
+    from minia_spark.engine.settings import Settings
     from minia_spark.words.settings import WordsSettings
 
 __all__ = ["export"]
@@ -49,7 +57,7 @@ def export(options: argparse.Namespace) -> int:
         The table, or the batch or variant in it, is not there.
     SettingsError
         Structures were asked for of one batch: they belong to none; or there are several variants
-        and none was chosen.
+        and none was chosen; or OUT or its side file is an input.
     MiniaError
         A file cannot be written.
     """
@@ -62,13 +70,14 @@ def export(options: argparse.Namespace) -> int:
     warehouse = Warehouse(options.warehouse)
     state = warehouse.require()
     settings = settings_of_warehouse(options, warehouse, state)
+    out: Path = options.out
+    _check_places(out, options, settings, warehouse)
     table = {"ifs": "words"}.get(options.what, options.what)
     variant = _variant(warehouse, table, options)
     progress = Progress(quiet=options.quiet)
     spark = open_session(settings.spark, say=progress.say)
     source = _Tables(warehouse, spark, options.batch, variant)
     words = settings.of(WordsSettings)
-    out: Path = options.out
     writers: dict[str, Callable[[], list[Path]]] = {
         "words": lambda: _words(_documents(source, words), out),
         "ifs": lambda: _inverted(_documents(source, words), out, source.rows("codebooks")),
@@ -83,6 +92,26 @@ def export(options: argparse.Namespace) -> int:
     for path in written:
         print(path)
     return 0
+
+
+_SIDE_FILES = {"words": ".images", "ifs": ".images", "features": ".descriptors"}
+
+
+def _check_places(
+    out: Path, options: argparse.Namespace, settings: Settings, warehouse: Warehouse
+) -> None:
+    """Refuse, before the work, files that could not or must not be written."""
+    side = _SIDE_FILES.get(options.what)
+    places = [out, *([_beside(out, side)] if side else [])]
+    refuse_overwriting({str(p): str(p) for p in places}, inputs_of(options, settings))
+    local = warehouse.storage.local
+    for place in places:
+        if local is not None and Path(os.path.realpath(place)).is_relative_to(local.resolve()):
+            raise SettingsError(f"{place} lies in the warehouse {local}: give another name")
+        try:
+            require_replaceable(place)
+        except OSError as error:
+            raise MiniaError(f"{place} cannot be written: {error.strerror}") from None
 
 
 def _variant(warehouse: Warehouse, table: str, options: argparse.Namespace) -> str | None:
@@ -152,7 +181,7 @@ def _kept_words(source: _Tables, words: WordsSettings) -> list[int] | None:
 
 
 def _words(documents: DataFrame, out: Path) -> list[Path]:
-    images = _beside(out, ".images")
+    images = _beside(out, _SIDE_FILES["words"])
     with whole_file(out) as file, whole_file(images) as names:
         for row in documents.toLocalIterator(prefetchPartitions=True):
             file.write(_line(zip(row.words, row.weights, strict=True)))
@@ -166,7 +195,7 @@ def _inverted(documents: DataFrame, out: Path, words: int) -> list[Path]:
 
     order = Window.orderBy("image_id", "batch")
     numbered = documents.withColumn("number", F.row_number().over(order) - 1).persist()
-    images = _beside(out, ".images")
+    images = _beside(out, _SIDE_FILES["ifs"])
     with whole_file(images) as names:
         for row in numbered.orderBy("number").select("image_id").toLocalIterator():
             names.write(f"{row.image_id}\n".encode())
@@ -206,7 +235,7 @@ def _features(source: _Tables, out: Path) -> list[Path]:
     dtype, dim = np.dtype(layout["dtype"]), int(layout["dimension"])
     number_format = "%d" if dtype.kind in "iu" else "%.9g"
     scored = bool(layout.get("scored"))
-    descriptors = _beside(out, ".descriptors")
+    descriptors = _beside(out, _SIDE_FILES["features"])
     header = ["location_x", "location_y", "size", *(["score"] if scored else []), "image_name"]
     with whole_file(out) as file, whole_file(descriptors) as matrix:
         table = io.TextIOWrapper(file, encoding="utf-8", newline="", write_through=True)

@@ -15,8 +15,11 @@ import sys
 import threading
 import traceback
 from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, TextIO, cast
 
-from minia_spark.base.errors import MiniaError, root_cause
+from minia_spark.base.errors import MiniaError, root_cause, state_left
+from minia_spark.base.files import lose_output
 from minia_spark.cli.parser import parser
 from minia_spark.engine.room import House
 from minia_spark.rooms import HOUSE
@@ -34,7 +37,12 @@ def main(arguments: Sequence[str] | None = None, house: House = HOUSE) -> int:
     house : House
         The rooms whose commands there are.
     """
-    words = list(sys.argv[1:] if arguments is None else arguments)
+    _open_closed_streams()
+    with contextlib.redirect_stderr(cast("TextIO", _Forgiving(sys.stderr))):
+        return _main(list(sys.argv[1:] if arguments is None else arguments), house)
+
+
+def _main(words: list[str], house: House) -> int:
     options = parser(house, words).parse_args(words)
     logging.getLogger("py4j").setLevel(logging.ERROR)
     try:
@@ -50,15 +58,14 @@ def main(arguments: Sequence[str] | None = None, house: House = HOUSE) -> int:
         print(f"minia {options.command}: {what}; the next run goes on", file=sys.stderr)
         return 1
     except BrokenPipeError:  # the reader of our output went away
-        _discard_output()
+        lose_output(sys.stdout)
         return 1
     except Exception as error:
         if os.environ.get("MINIA_TRACEBACK"):
             traceback.print_exc()
         print(
             f"minia {options.command}: {root_cause(error)}\n{_advice(error, options)}"
-            "Readers still see the state before this run, and what it finished is kept: start it "
-            "again. MINIA_TRACEBACK=1 shows where it happened.",
+            f"{_outcome(error)}MINIA_TRACEBACK=1 shows where it happened.",
             file=sys.stderr,
         )
         return 1
@@ -69,6 +76,18 @@ def _advice(error: Exception, options: argparse.Namespace) -> str:
         return ""
     where = getattr(options, "warehouse", None) or "the warehouse"
     return f"Make room in {where} and in Spark's scratch folder (SPARK_LOCAL_DIRS, else TMPDIR).\n"
+
+
+def _outcome(error: Exception) -> str:
+    of_a_run, published = state_left(error)
+    if published is not None:
+        return f"State {published} is published, and readers see it; the next run does the rest. "
+    if of_a_run:
+        return (
+            "Readers still see the state before this run, and what it finished is kept: start it "
+            "again. "
+        )
+    return ""
 
 
 class _Terminated(KeyboardInterrupt):
@@ -99,13 +118,43 @@ def _flush() -> None:
     except BrokenPipeError:
         raise
     except OSError as error:
-        _discard_output()
+        lose_output(sys.stdout)
         raise MiniaError(f"the output cannot be written: {error.strerror}") from None
 
 
-def _discard_output() -> None:
-    """Keep Python from failing once more, over the same output, while it ends."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+class _Forgiving:
+    """Standard error whose reader may go, whose disk may be full: lines are lost, not the run."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        try:
+            self._stream.write(text)
+        except OSError:
+            lose_output(self._stream)
+        return len(text)
+
+    def flush(self) -> None:
+        try:
+            self._stream.flush()
+        except OSError:
+            lose_output(self._stream)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
+def _open_closed_streams() -> None:
+    """Open what the caller closed (``>&-``): a data file would get its number, and our messages."""
+    for number in (0, 1, 2):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # gets the lowest free number
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115
 
 
 if __name__ == "__main__":

@@ -4,9 +4,12 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 
+from minia_spark.base.errors import MiniaError, SettingsError
 from minia_spark.base.events import log_event, logging_to
+from minia_spark.base.files import lose_output
 from minia_spark.engine.commands import (
     add_replace,
     add_run_settings,
@@ -45,7 +48,6 @@ def run_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Bring everything up to date, or one stage."""
-    from minia_spark.base.errors import SettingsError
     from minia_spark.warehouse.warehouse import Warehouse
 
     if options.stage_command is not None:
@@ -146,11 +148,20 @@ def reprocess(options: argparse.Namespace) -> int:
     check_disk(options.house, settings, warehouse.storage.local)
     progress = Progress(quiet=options.quiet)
 
+    lost: list[OSError] = []
+
+    def put(line: str) -> None:
+        try:
+            print(line, flush=True)
+        except OSError as error:  # a full disk, a reader that has gone: batches matter more
+            lost.append(error)
+            lose_output(sys.stdout)
+
     def tell(outcome: update.Outcome) -> None:
         if outcome.verdict == "failed":
             progress.warn(f"{outcome.title}: {outcome.text}")
         elif outcome.verdict != "known":
-            print(f"{outcome.title}: {outcome.verdict}: {outcome.text}", flush=True)
+            put(f"{outcome.title}: {outcome.verdict}: {outcome.text}")
 
     counts = None
     with logging_to(settings.log.file):
@@ -168,7 +179,9 @@ def reprocess(options: argparse.Namespace) -> int:
             log_event("inbox done", update.summary(outcomes), counts=counts)
         finally:
             write_metrics(settings.log.metrics, warehouse, progress.warn, inbox=counts)
-    print(update.summary(outcomes))
+    put(update.summary(outcomes))
+    if lost:
+        raise MiniaError(f"the output cannot be written: {lost[0].strerror}; all else was done")
     return update.exit_code(outcomes, empty=options.empty_exit_code)
 
 

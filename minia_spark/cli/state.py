@@ -10,7 +10,7 @@ import json
 import sys
 from typing import Any
 
-from minia_spark.base.errors import InputError, SettingsError
+from minia_spark.base.errors import InputError, SettingsError, leaving_readers
 from minia_spark.engine.commands import add_warehouse, positive
 from minia_spark.engine.settings import changes, remembered
 from minia_spark.warehouse.records import Catalogue, RunRecord
@@ -229,7 +229,8 @@ def rollback(options: argparse.Namespace) -> int:
     warehouse.require()
     with warehouse.lock("minia rollback", say=_say):
         state = warehouse.rollback(options.to)
-        publish_page(state, warehouse)
+        with leaving_readers(state.version):
+            publish_page(state, warehouse)
     print(f"state {state.version} is a copy of what was published by run {state.run}")
     return 0
 

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from minia_spark.base.errors import InputError, MiniaError, SettingsError
+from minia_spark.base.errors import InputError, MiniaError, SettingsError, leaving_readers
 from minia_spark.base.events import logging_to
 
 if TYPE_CHECKING:
@@ -34,7 +35,9 @@ __all__ = [
     "add_source",
     "add_warehouse",
     "carry_out",
+    "inputs_of",
     "positive",
+    "refuse_overwriting",
     "request_of",
     "run_stages",
     "runner_of",
@@ -136,7 +139,45 @@ def _overrides(options: argparse.Namespace) -> list[str]:
 def settings_of(options: argparse.Namespace) -> Settings:
     """Return the settings of a command that has no warehouse."""
     house: House = options.house
-    return house.load_settings(getattr(options, "config", None), _overrides(options))
+    settings = house.load_settings(getattr(options, "config", None), _overrides(options))
+    _refuse_logs_over_inputs(options, settings)
+    return settings
+
+
+_INPUTS = {
+    "config": "--config",
+    "images": "--images",
+    "words": "--words",
+    "vocab": "--vocab",
+    "table": "the table of features",
+    "matrix": "the descriptors",
+}
+"""Options that name files to read."""
+
+
+def inputs_of(options: argparse.Namespace, settings: Settings) -> dict[str, str]:
+    """Return the files that a command reads: what they are called, and their paths."""
+    found = {what: getattr(options, name, None) for name, what in _INPUTS.items()}
+    found["ingest.labels.file"] = settings.get("ingest.labels.file")
+    return {what: str(path) for what, path in found.items() if path is not None}
+
+
+def refuse_overwriting(outputs: Mapping[str, str], inputs: Mapping[str, str]) -> None:
+    """Raise SettingsError where an output would be written over an input or another output."""
+    taken = {os.path.realpath(Path(path).expanduser()): what for what, path in inputs.items()}
+    for what, path in outputs.items():
+        place = os.path.realpath(Path(path).expanduser())
+        if place in taken:
+            raise SettingsError(
+                f"{what} would be written over {taken[place]}, {path}: give another name"
+            )
+        taken[place] = what
+
+
+def _refuse_logs_over_inputs(options: argparse.Namespace, settings: Settings) -> None:
+    logs = {"log.file": settings.log.file, "log.metrics": settings.log.metrics}
+    outputs = {what: path for what, path in logs.items() if path is not None}
+    refuse_overwriting(outputs, inputs_of(options, settings))
 
 
 def settings_of_warehouse(
@@ -163,6 +204,7 @@ def settings_of_warehouse(
             f"{error}; these settings are what {warehouse.storage} remembers, with --set; "
             "--config FILE takes others in their place"
         ) from None
+    _refuse_logs_over_inputs(options, settings)
     return _with_labels_file(options, settings)
 
 
@@ -289,7 +331,8 @@ def carry_out(
             record = runner.execute(request)
         finally:
             write_metrics(settings.log.metrics, warehouse, progress.warn)
-    tell_end(record, warehouse)
+    with leaving_readers(record.catalogue):
+        tell_end(record, warehouse)
     return 0
 
 

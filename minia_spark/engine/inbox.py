@@ -142,7 +142,7 @@ def look(inbox: Path, *, follow_links_outside: bool) -> tuple[list[Candidate], i
         shown = image_id_of(os.fsencode(inbox))
         raise InputError(f"the inbox {shown} cannot be read: {error.strerror}") from None
     found = list(_candidates(top, entries, follow_links_outside))
-    others = sum(not entry.is_dir() and not _is_left_out(entry.name) for entry in entries)
+    others = sum(not _is_folder(entry) and not _is_left_out(entry.name) for entry in entries)
     return found, others - sum(candidate.source.files is not None for candidate in found)
 
 
@@ -155,13 +155,21 @@ def _candidates(
         path = top + b"/" + entry.name
         if entry.is_symlink() and os.path.realpath(path).startswith(top + b"/"):
             continue
-        if entry.is_dir():
+        if _is_folder(entry):
             source = Source(Path(os.fsdecode(path)))
             yield Candidate(path, batch_name_of(entry.name), source, outside)
         elif entry.name.endswith(LISTS):
             source = Source(Path(os.fsdecode(top)), Path(os.fsdecode(path)))
             name = entry.name.rpartition(b".")[0]
             yield Candidate(path, batch_name_of(name), source, outside)
+
+
+def _is_folder(entry: os.DirEntry[bytes]) -> bool:
+    """Tell whether it is, or leads to, a folder; a link that leads in a circle does not."""
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False
 
 
 def _is_left_out(name: bytes) -> bool:

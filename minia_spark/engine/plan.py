@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from minia_spark.base.errors import InputError, SettingsError, blamed_on
 from minia_spark.engine.room import House
 from minia_spark.engine.settings import Settings, changes
+from minia_spark.engine.sources import refuse_own_warehouse
 from minia_spark.engine.stage import Output, Source, Stage, fingerprint, load
 from minia_spark.warehouse.records import Arrival, Catalogue, Entry
 from minia_spark.warehouse.warehouse import Unpublished, Warehouse
@@ -448,8 +449,8 @@ def make_plan(
     Raises
     ------
     InputError
-        A source cannot be read, a stage is asked for whose input was never made, or there is no
-        batch of the name that is to be removed.
+        A source cannot be read, or holds the warehouse, a stage is asked for whose input was never
+        made, or there is no batch of the name that is to be removed.
     SettingsError
         Other settings would throw away costly work, and the request does not say that they may.
     """
@@ -459,6 +460,9 @@ def make_plan(
             f"{warehouse.storage} holds no batch of images yet; "
             "'minia run --images DIR --batch NAME --warehouse DIR' adds one"
         )
+    for taken_in, source in request.sources.items():
+        with blamed_on(taken_in):
+            refuse_own_warehouse(source, warehouse.storage.local)
     planner = Planner(house, request, settings, warehouse)
     planner.refuse_other_source(base)
     start = planner.start(base)

@@ -16,7 +16,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from minia_spark import __version__
-from minia_spark.base.errors import MiniaError, blamed_on
+from minia_spark.base.errors import MiniaError, blamed_on, leaving_readers, state_left
 from minia_spark.base.events import log_event
 from minia_spark.engine.plan import Plan, Planner, Request, Step, make_plan
 from minia_spark.engine.room import House
@@ -86,12 +86,13 @@ class Runner:
             request.command, __version__, self.settings.model_dump(mode="json"), request.arrivals
         )
         try:
-            if plan.is_empty:
-                return self._nothing_to_do(record, plan, request)
-            log_event("run started", request.command, run=record.run)
-            running = _Execution(self, planner, plan, record, plan.start)
-            with self.progress.about(run=record.run):
-                return running.carry_out()
+            with leaving_readers(None):
+                if plan.is_empty:
+                    return self._nothing_to_do(record, plan, request)
+                log_event("run started", request.command, run=record.run)
+                running = _Execution(self, planner, plan, record, plan.start)
+                with self.progress.about(run=record.run):
+                    return running.carry_out()
         except BaseException as error:
             self._note_failure(record, error)
             raise
@@ -99,13 +100,20 @@ class Runner:
     def _note_failure(self, record: RunRecord, error: BaseException) -> None:
         text = str(error).encode(errors="replace").decode().strip() or type(error).__name__
         log_event("run failed", text[:4000], level=logging.ERROR, run=record.run)
-        failed = {"state": "failed", "ended_at": now(), "error": text[:4000]}
+        _, published = state_left(error)
+        failed: dict[str, Any] = {"state": "failed", "ended_at": now(), "error": text[:4000]}
+        if published is not None:  # what it was asked for is there, whatever went wrong then
+            failed |= {"state": "done", "catalogue": published}
         with contextlib.suppress(OSError):  # a full disk: what happened is more than the note
             self.warehouse.save_run(self.warehouse.run(record.run).model_copy(update=failed))
 
     def _nothing_to_do(self, record: RunRecord, plan: Plan, request: Request) -> RunRecord:
         state = self._remember(record, plan, request)
-        publish_page(state, self.warehouse)  # a run may have died between its last two steps
+        with leaving_readers(state.version):
+            publish_page(state, self.warehouse)  # a run may have died between its last two steps
+            return self._noted_as_empty(record, plan, state)
+
+    def _noted_as_empty(self, record: RunRecord, plan: Plan, state: Catalogue) -> RunRecord:
         ended = {
             "state": "nothing to do",
             "ended_at": now(),
@@ -179,18 +187,19 @@ class _Execution:
             settings=remembered(runner.settings),
             uses=self.uses,
         )
-        ended = {"state": "done", "ended_at": now(), "catalogue": state.version}
-        self.record = self.record.model_copy(update=ended)
-        runner.warehouse.save_run(self.record)
-        publish_page(state, runner.warehouse)  # when it fails, the next run does it
-        log_event(
-            "run done",
-            f"state {state.version} published",
-            run=self.record.run,
-            seconds=round(sum(step.seconds for step in self.record.steps), 3),
-            counts=state.rows(),
-        )
-        return self.record
+        with leaving_readers(state.version):
+            ended = {"state": "done", "ended_at": now(), "catalogue": state.version}
+            self.record = self.record.model_copy(update=ended)
+            runner.warehouse.save_run(self.record)
+            publish_page(state, runner.warehouse)  # when it fails, the next run does it
+            log_event(
+                "run done",
+                f"state {state.version} published",
+                run=self.record.run,
+                seconds=round(sum(step.seconds for step in self.record.steps), 3),
+                counts=state.rows(),
+            )
+            return self.record
 
     def _do(self, step: Step, following: list[tuple[str, str | None, str | None]]) -> StepRecord:
         done = StepRecord(

@@ -5,8 +5,10 @@ from __future__ import annotations
 import atexit
 import contextlib
 import os
+import pwd
 import shlex
 import sys
+import tempfile
 import threading
 import warnings
 from collections.abc import Callable, Iterator
@@ -97,7 +99,8 @@ def open_session(
     Raises
     ------
     MiniaError
-        Spark does not start: Java is missing or too old, or the master cannot be reached.
+        Spark does not start: Java is missing or too old, the master cannot be reached, the user has
+        no name, or there is no room for temporary files.
     """
     from pyspark import SparkConf  # noqa: PLC0415 - a run with nothing to do needs no Spark
     from pyspark.sql import SparkSession  # noqa: PLC0415
@@ -121,13 +124,43 @@ def open_session(
             spark = SparkSession.builder.config(conf=conf).getOrCreate()
     except Exception as error:
         first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise MiniaError(
-            f"Spark does not start ({first}); it needs Java 17 or later on PATH or in JAVA_HOME "
-            "(Debian and Ubuntu: apt-get install default-jre-headless) and a reachable master "
-            f"(here: {conf.get('spark.master')})"
-        ) from error
+        raise MiniaError(f"Spark does not start ({first}); {_likely_cause(conf)}") from error
     atexit.register(_stop, spark)
     return spark
+
+
+def _likely_cause(conf: SparkConf) -> str:
+    """Return why Spark most likely does not start, and what to do."""
+    try:
+        pwd.getpwuid(os.getuid())
+    except KeyError:  # as in containers; Java then has no user.name and no user.home
+        return (
+            f"user number {os.getuid()} has no name on this machine, and Spark needs one: add a "
+            "line for it to /etc/passwd, or run as a user that is there"
+        )
+    try:
+        scratch = os.environ.get("SPARK_LOCAL_DIRS") or conf.get(
+            "spark.local.dir", tempfile.gettempdir()
+        )
+    except FileNotFoundError:
+        return "no folder for temporary files can be written: set TMPDIR to one that can"
+    assert scratch is not None
+    if not any(_can_be_made(Path(folder.strip())) for folder in scratch.split(",")):
+        return (
+            f"Spark's scratch folder {scratch} cannot be written: set SPARK_LOCAL_DIRS, or TMPDIR, "
+            "to one that can"
+        )
+    return (
+        "it needs Java 17 or later on PATH or in JAVA_HOME (Debian and Ubuntu: apt-get install "
+        f"default-jre-headless) and a reachable master (here: {conf.get('spark.master')})"
+    )
+
+
+def _can_be_made(folder: Path) -> bool:
+    there = next(
+        place for place in (folder.absolute(), *folder.absolute().parents) if place.exists()
+    )
+    return os.access(there, os.W_OK | os.X_OK)
 
 
 def _start_java(conf: SparkConf) -> None:
@@ -196,7 +229,7 @@ def _stop(spark: SparkSession) -> None:
 
 
 def _wanted(settings: SparkSettings, master: str, archive: Path | None) -> dict[str, str]:
-    java = [f"-Dlog4j2.configurationFile={_LOGGING.as_uri()}"]
+    java = [f"-Dlog4j2.configurationFile={_LOGGING.as_uri()}", _temporary_folder()]
     conf = {
         "spark.master": master,
         "spark.driver.memory": settings.driver_memory,
@@ -226,6 +259,17 @@ def _wanted(settings: SparkSettings, master: str, archive: Path | None) -> dict[
     options = "spark.driver.extraJavaOptions"
     conf[options] = " ".join(filter(None, [*java, conf.get(options)]))
     return conf
+
+
+def _temporary_folder() -> str:
+    """Return the option by which Java, and Spark's scratch, use TMPDIR: Java knows /tmp only."""
+    try:
+        folder = tempfile.gettempdir()
+    except FileNotFoundError:  # told when Spark does not start
+        return ""
+    if folder == "/tmp":  # noqa: S108
+        return ""
+    return shlex.quote(f"-Djava.io.tmpdir={folder}")
 
 
 def default_partitions(rows: int, parallelism: int, chosen: int | None) -> int:

@@ -12,8 +12,6 @@ from __future__ import annotations
 import copy
 import difflib
 import json
-import os
-import stat
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args
@@ -23,7 +21,8 @@ from pydantic import Field, ValidationError, create_model
 from pydantic.fields import FieldInfo
 
 from minia_spark.base.errors import SettingsError
-from minia_spark.base.settings import OF_THE_CALL, StageSettings, is_of_the_call
+from minia_spark.base.files import open_regular
+from minia_spark.base.settings import OF_THE_CALL, StageSettings, is_of_the_call, rules_of
 
 __all__ = [
     "LINES",
@@ -124,8 +123,19 @@ def settings_model(sections: Mapping[str, type[StageSettings]]) -> type[Settings
     return create_model("AllSettings", __base__=Settings, **fields)
 
 
-class _UniqueKeyLoader(yaml.SafeLoader):
-    """A safe loader that refuses a key given twice: the first would be silently ignored."""
+class _PlainLoader(yaml.SafeLoader):
+    """A safe loader that refuses a key given twice, whose first value would be silently ignored.
+
+    It refuses aliases too: a few of aliases to aliases stand for billions of values.
+    """
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        if self.check_event(yaml.AliasEvent):
+            event = self.get_event()  # type: ignore[no-untyped-call]
+            line = event.start_mark.line + 1
+            raise SettingsError(f"line {line}: aliases (*{event.anchor}) are not taken; repeat it")
+        node: yaml.Node | None = super().compose_node(parent, index)
+        return node
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen = set()
@@ -182,13 +192,14 @@ def load_settings(
 
 def _read_yaml(path: Path) -> dict[str, Any]:
     try:
-        text = _regular_text(path)
-    except (OSError, UnicodeDecodeError) as error:
+        with open_regular(path) as file:
+            text = file.read().decode("utf-8")
+    except OSError as error:
+        raise SettingsError(f"settings file {path} cannot be read: {error.strerror}") from None
+    except ValueError as error:
         raise SettingsError(f"settings file {path} cannot be read: {error}") from None
     try:
-        values = yaml.load(text, Loader=_UniqueKeyLoader)  # noqa: S506 - a SafeLoader
-    except yaml.YAMLError as error:
-        raise SettingsError(f"settings file {path} is not valid YAML: {error}") from None
+        values = _parsed(text)
     except SettingsError as error:
         raise SettingsError(f"settings file {path}: {error}") from None
     if values is None:
@@ -198,13 +209,14 @@ def _read_yaml(path: Path) -> dict[str, Any]:
     return values
 
 
-def _regular_text(path: Path) -> str:
-    """Return a file's text; OSError where it is none, e.g. a pipe, which would never end."""
-    with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:  # noqa: PTH123
-        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-            raise OSError("it is no regular file")
-        text = file.read().decode("utf-8")
-    return text
+def _parsed(text: str) -> Any:
+    """Return what a text in YAML says; SettingsError when it is none."""
+    try:
+        return yaml.load(text, Loader=_PlainLoader)  # noqa: S506 - a SafeLoader
+    except yaml.YAMLError as error:
+        raise SettingsError(f"it is not valid YAML: {error}") from None
+    except RecursionError:
+        raise SettingsError("it is not valid YAML: it is nested too deeply") from None
 
 
 def remembered(settings: Settings) -> dict[str, Any]:
@@ -257,9 +269,9 @@ def _apply_override(values: dict[str, Any], override: str) -> None:
     if not equals or not all(path):
         raise SettingsError(f"--set {override!r}: expected section.key=value")
     try:
-        value = yaml.safe_load(text) if text.strip() else None
-    except yaml.YAMLError as error:
-        raise SettingsError(f"--set {override!r}: the value is not valid YAML: {error}") from None
+        value = _parsed(text) if text.strip() else None
+    except SettingsError as error:
+        raise SettingsError(f"--set {override!r}: {error}") from None
     if path[:2] == ["spark", "conf"] and len(path) > 2:
         path = [*path[:2], ".".join(path[2:])]  # Spark's own keys have dots in them
         value = text.strip()
@@ -345,11 +357,9 @@ def _comment(model: StageSettings, indent: int, lines: list[str]) -> None:
 
 def _limits(field: FieldInfo) -> str:
     kinds = (field.annotation, *get_args(field.annotation))
-    inner = [rule for kind in kinds for rule in getattr(kind, "__metadata__", ())]
-    rules = [*field.metadata, *(r for info in inner for r in getattr(info, "metadata", ()))]
     bounds = [
         f"{sign} {getattr(rule, name)}"
-        for rule in rules
+        for rule in rules_of(field)
         for sign, name in (("≥", "ge"), (">", "gt"), ("≤", "le"), ("<", "lt"))
         if getattr(rule, name, None) is not None
     ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 from minia_spark.base.errors import InputError
 from minia_spark.engine.stage import Source
@@ -11,7 +12,7 @@ from minia_spark.images.identity import image_id_of
 from minia_spark.images.listing import Listed, list_file, list_files, list_folder
 from minia_spark.images.reader import is_file_of_images
 
-__all__ = ["count_of_source_digest", "entries_of", "title_of"]
+__all__ = ["count_of_source_digest", "entries_of", "holds", "refuse_own_warehouse", "title_of"]
 
 
 def entries_of(source: Source, *, follow_links_outside: bool) -> Iterator[Listed]:
@@ -32,6 +33,30 @@ def entries_of(source: Source, *, follow_links_outside: bool) -> Iterator[Listed
     if source.files is not None:
         return list_files(source.place, source.files, follow_links_outside=follow_links_outside)
     return list_folder(source.place, follow_links_outside=follow_links_outside)
+
+
+def holds(source: Source, warehouse: Path | None) -> bool:
+    """Tell whether images are looked for in a folder that is, or holds, a local warehouse.
+
+    Names that begin with a dot are not looked into. None is a warehouse elsewhere.
+    """
+    if warehouse is None or source.files is not None or not source.place.is_dir():
+        return False
+    place = Path(os.path.realpath(warehouse))
+    top = Path(os.path.realpath(source.place))
+    if not place.is_relative_to(top):
+        return False
+    return not any(name.startswith(".") for name in place.relative_to(top).parts)
+
+
+def refuse_own_warehouse(source: Source, warehouse: Path | None) -> None:
+    """Raise InputError where a source holds the warehouse that it is to go into."""
+    if holds(source, warehouse):
+        raise InputError(
+            f"the warehouse {warehouse} lies in {title_of(source)}, so that pictures of its own "
+            "page would become images: keep it elsewhere, or call it by a name that begins with a "
+            "dot"
+        )
 
 
 def title_of(source: Source) -> str:

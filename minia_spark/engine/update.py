@@ -19,11 +19,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from minia_spark import __version__
-from minia_spark.base.errors import InputError, MiniaError, SettingsError, root_cause
+from minia_spark.base.errors import (
+    InputError,
+    MiniaError,
+    SettingsError,
+    leaving_readers,
+    root_cause,
+)
 from minia_spark.base.events import log_event
 from minia_spark.engine.inbox import Candidate, look
 from minia_spark.engine.plan import Request
 from minia_spark.engine.run import Runner
+from minia_spark.engine.sources import holds
 from minia_spark.images.identity import path_of_uri, uri_of
 from minia_spark.warehouse.records import Arrival, RunRecord, now
 
@@ -112,6 +119,7 @@ def reprocess(
             f"{others:,} files lie in the inbox itself and belong to no batch: every batch needs a "
             "folder or a list of its own"
         )
+    candidates = _without_warehouse(candidates, runner)
     with runner.warehouse.lock("minia reprocess", say=runner.progress.say):
         call = _Call(runner, tell, replace=replace)
         call.settle_ns, call.clock_ns = int(settle_seconds * 1e9), clock_ns
@@ -120,6 +128,21 @@ def reprocess(
         finally:
             call.save_notes()
         return call.outcomes
+
+
+def _without_warehouse(candidates: Sequence[Candidate], runner: Runner) -> list[Candidate]:
+    """Leave out, and say so, the folder of the inbox that is or holds the warehouse."""
+    kept = []
+    for candidate in candidates:
+        is_link = os.path.realpath(candidate.path) != candidate.path  # judged elsewhere
+        if is_link or not holds(candidate.source, runner.warehouse.storage.local):
+            kept.append(candidate)
+        else:
+            runner.progress.warn(
+                f"{candidate.title} is left out: the warehouse {runner.warehouse.storage} lies in "
+                "it; keep it outside of the inbox"
+            )
+    return kept
 
 
 class _Call:
@@ -253,8 +276,9 @@ class _Call:
                 self._state = self.warehouse.catalogue()
                 for arrival in record.arrivals:
                     self._known[arrival.place] = arrival
-                for candidate in group:
-                    self._say(candidate, self._done(candidate, record, alone=len(group) == 1))
+                with leaving_readers(self._state.version):
+                    for candidate in group:
+                        self._say(candidate, self._done(candidate, record, alone=len(group) == 1))
                 return
 
     def _execute(self, group: list[Candidate]) -> RunRecord:

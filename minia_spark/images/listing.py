@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from minia_spark.base.errors import InputError, Rejected
+from minia_spark.base.files import open_regular
 from minia_spark.images.failures import sentence
 from minia_spark.images.reasons import Reason
 
@@ -168,7 +169,7 @@ def list_files(
     """
     top = os.path.realpath(os.fsencode(root))
     try:
-        with open(file, "rb") as lines:  # noqa: PTH123 - any kind of path
+        with open_regular(file) as lines:
             for line in lines:
                 path = line.rstrip(b"\r\n")
                 if path:

@@ -16,6 +16,7 @@ import os
 import re
 import secrets
 import socket
+import stat
 import tempfile
 import threading
 import time
@@ -34,6 +35,7 @@ _TOKEN = re.compile(r"[0-9a-f]{16}")
 _BEAT_SECONDS = 15.0
 _PATIENCE_SECONDS = 6 * _BEAT_SECONDS  # without a beat: the holder is dead
 _POLL_SECONDS = 1.0
+_UNSEEN = "alive"
 
 
 class Lock:
@@ -128,8 +130,9 @@ class Lock:
         """
         local = self._storage.local
         name = hashlib.sha256(self._storage.location.encode()).hexdigest()[:16]
-        place = local / ".takeover" if local else Path(tempfile.gettempdir()) / f"minia-{name}"
-        with place.open("ab") as file:
+        place = local / ".takeover" if local else _own_folder() / name
+        flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+        with open(os.open(place, flags, 0o666 if local else 0o600), "wb") as file:  # noqa: PTH123
             fcntl.flock(file, fcntl.LOCK_EX)
             yield
 
@@ -194,10 +197,28 @@ def _is_known(holder: dict[str, Any]) -> bool:
     return isinstance(holder.get("pid"), int) and _TOKEN.fullmatch(token) is not None
 
 
+def _own_folder() -> Path:
+    """Return a folder for temporary files whose names can be guessed; nobody else may write it.
+
+    Raises
+    ------
+    MiniaError
+        Somebody else made it, or could write it.
+    """
+    folder = Path(tempfile.gettempdir()) / f"minia-{os.getuid()}"
+    with contextlib.suppress(FileExistsError):
+        folder.mkdir(mode=0o700)
+    found = folder.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o022:
+        raise MiniaError(f"{folder} is not ours alone: remove it, or set TMPDIR to another folder")
+    return folder
+
+
 def _lives(holder: dict[str, Any]) -> bool:
-    """Tell whether a holder on this machine still runs."""
+    """Tell whether a holder on this machine still runs; one that is hidden from us may."""
     started = _process_start(holder["pid"])
-    return started is not None and started == holder.get("started")
+    noted = holder.get("started")
+    return started is not None and (started == noted or _UNSEEN in (started, noted))
 
 
 def _machine() -> str:
@@ -210,20 +231,23 @@ def _machine() -> str:
 
 
 def _process_start(pid: int) -> str | None:
-    """Return something that tells a process from a later one with its number; None: not alive."""
+    """Return something that tells a process from a later one with its number.
+
+    Returns
+    -------
+    str or None
+        ``alive`` where the system hides when it was started; None: it is not alive.
+    """
     try:
         # fields 3 (state) and 22, counted after the name, which may hold spaces and brackets
         fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
         return None if fields[0] in "ZX" else fields[19]  # a zombie only waits for its parent
-    except FileNotFoundError:
-        if Path("/proc/self/stat").exists():
-            return None
-    except (OSError, IndexError):
+    except (OSError, IndexError):  # it has ended, or is hidden: the mount option hidepid
         pass
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
         return None
-    except PermissionError:
+    except PermissionError:  # another user's
         pass
-    return "alive"
+    return _UNSEEN

@@ -6,8 +6,9 @@ the report: small files that must appear whole or not at all.
 
 from __future__ import annotations
 
-import contextlib
+import ctypes
 import errno
+import fcntl
 import os
 import re
 import time
@@ -20,9 +21,12 @@ import pyarrow as pa
 import pyarrow.fs as pafs
 
 from minia_spark.base.errors import SettingsError
+from minia_spark.base.files import sync, sync_folder
 
 __all__ = ["Storage"]
 
+_AT_FDCWD = -100
+_RENAME_NOREPLACE = 1  # both as in Linux' headers
 _GLOB = re.compile(r"[\[\]{}*?\\]")
 
 
@@ -120,11 +124,11 @@ class Storage:
             for place, _, names in os.walk(self.local / path):
                 folder = Path(place)
                 for name in names:
-                    _sync(folder / name)
-                _sync(folder)
+                    sync(folder / name)
+                sync(folder)
             above.update(p for p in (self.local / path).parents if p.is_relative_to(self.local))
         for folder in sorted(above, key=lambda p: -len(p.parts)):
-            _sync(folder)
+            sync(folder)
 
     def younger_than(self, path: str, seconds: float) -> bool:
         """Tell whether a file, or a folder or anything in it, changed less than so long ago."""
@@ -159,7 +163,7 @@ class Storage:
         if self.local is not None:
             temporary = self._write_temporary(path, data)
             temporary.replace(self.local / path)
-            _sync_folder((self.local / path).parent)
+            sync_folder((self.local / path).parent)
         elif self._fs.type_name == "s3":
             self._put(path, data)
         else:
@@ -171,8 +175,10 @@ class Storage:
     def create(self, path: str, data: bytes) -> bool:
         """Write a new file; return False, and write nothing, when the name is already taken.
 
-        Atomic on POSIX (hard link) and on HDFS (a rename does not overwrite). On an object store
-        the check and the upload are two steps: there the warehouse's lock keeps writers apart.
+        Atomic on POSIX (a hard link; where the file system has none, Linux' rename to a free name;
+        where it cannot do that either, one process of a host at a time) and on HDFS (a rename does
+        not overwrite). On an object store the check and the upload are two steps: there the
+        warehouse's lock keeps writers apart.
         """
         if self.local is not None:
             return self._create_local(self.local / path, self._write_temporary(path, data))
@@ -198,13 +204,12 @@ class Storage:
             os.link(temporary, target)
         except FileExistsError:
             return False
-        except OSError:  # a file system without hard links; the lock keeps writers apart
-            if target.exists():
+        except OSError:  # a file system without hard links
+            if not _moved_to_new(temporary, target):
                 return False
-            temporary.replace(target)
         finally:
             temporary.unlink(missing_ok=True)
-        _sync_folder(target.parent)
+        sync_folder(target.parent)
         return True
 
     def _put(self, path: str, data: bytes) -> None:
@@ -229,19 +234,32 @@ class Storage:
         return temporary
 
 
-def _sync_folder(folder: Path) -> None:
-    """Make a rename in the folder survive a power cut, where the file system can."""
-    with contextlib.suppress(OSError):
-        _sync(folder)
-
-
-def _sync(path: Path) -> None:
-    """Wait until a file's bytes, or a folder's names, are on the disk."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+def _moved_to_new(source: Path, target: Path) -> bool:
+    """Rename a file unless the new name is taken; return whether it was free."""
     try:
-        os.fsync(descriptor)
-    except OSError as error:
-        if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.EBADF):  # it cannot be synced
-            raise
-    finally:
-        os.close(descriptor)
+        _rename_to_new(source, target)
+    except FileExistsError:
+        return False
+    except (
+        OSError
+    ):  # FUSE often cannot; the kernel's own lock then keeps this host's processes apart
+        folder = os.open(target.parent, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            fcntl.flock(folder, fcntl.LOCK_EX)
+            if target.exists():
+                return False
+            source.replace(target)
+        finally:
+            os.close(folder)
+    return True
+
+
+def _rename_to_new(source: Path, target: Path) -> None:
+    """Rename without replacing, by Linux' renameat2; OSError where that cannot be done."""
+    rename = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
+    if rename is None:
+        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
+    places = (_AT_FDCWD, os.fsencode(source), _AT_FDCWD, os.fsencode(target))
+    if rename(*places, ctypes.c_uint(_RENAME_NOREPLACE)) != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import json
 import os
 import re
@@ -12,14 +13,17 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from commands import SMALL, chosen, run_minia
 
 from minia_spark.base.errors import root_cause
-from minia_spark.cli import runs
+from minia_spark.cli import runs, state
 from minia_spark.cli.parser import commands_of
+from minia_spark.engine import commands
+from minia_spark.engine import run as pipeline
 from minia_spark.rooms import HOUSE
 from minia_spark.warehouse import warehouse as warehouse_module
 from minia_spark.warehouse.warehouse import Warehouse
@@ -132,6 +136,29 @@ class TestNoInput:
         found = run_minia("run", *source).expect(3)
         assert "holds no files; expected are JPEG, PNG, TIFF, FITS or Parquet" in found.err
         assert Warehouse(str(tmp_path / "W")).versions() == []
+
+    @pytest.mark.parametrize("place", ["images", "images/below/W", "door"])
+    def test_a_folder_that_holds_the_warehouse(self, tmp_path, place):
+        """The next run would take in the pictures of the page that this one makes."""
+        images = tmp_path / "images"
+        images.mkdir()
+        (images / "x.png").write_bytes(b"x")
+        (tmp_path / "door").symlink_to(images)
+        source = ("--images", images, "--batch", "b", "--warehouse", tmp_path / place)
+        for command in ("plan", "run", "ingest"):
+            found = run_minia(command, *source).expect(3)
+            assert "the warehouse " in found.err
+            assert f" lies in {images}" in found.err
+            assert "keep it elsewhere, or call it by a name that begins with a dot" in found.err
+            assert {path.name for path in images.rglob("*")} <= {"x.png", "below", "W", "runs"}
+
+    def test_a_folder_that_holds_the_warehouse_where_no_run_looks(self, tmp_path):
+        images = tmp_path / "images"
+        images.mkdir()
+        (images / "x.png").write_bytes(b"x")
+        for place in (images / ".minia" / "W", tmp_path / "images2"):
+            source = ("--images", images, "--batch", "b", "--warehouse", place)
+            assert "ingest" in run_minia("plan", *source).out
 
     def test_labels_that_are_not_there(self, tmp_path, survey):
         found = run_minia(
@@ -371,6 +398,58 @@ class TestRollbackAndVacuum:
         assert "has no state before 1" in found.err
 
 
+class TestOutputs:
+    """What a command writes is none of the files that it reads, and replaces files only."""
+
+    @pytest.mark.parametrize("output", ["log.file", "log.metrics"])
+    @pytest.mark.parametrize("command", ["run", "reprocess", "mine", "batch remove b"])
+    def test_over_an_input(self, tmp_path, monkeypatch, output, command):
+        monkeypatch.chdir(tmp_path)
+        (tmp_path / "inbox").mkdir()
+        config, labels = tmp_path / "c.yaml", tmp_path / "l.csv"
+        config.write_text("ingest: {labels: {file: l.csv}}\n")
+        labels.write_text("image,label\na,b\n")
+        (tmp_path / "link").symlink_to("l.csv")
+        Warehouse("W").commit(Warehouse("W").catalogue(), "r", [], "minia run")
+        rest = ("--inbox", "inbox") if command == "reprocess" else ()
+        for path, what in (("./c.yaml", "--config"), ("link", "ingest.labels.file")):
+            given = ("--config", config, *chosen(f"{output}={path}"), *rest)
+            found = run_minia(*command.split(), "--warehouse", "W", *given).expect(2)
+            assert f"{output} would be written over {what}, {path}: give another name" in found.err
+        both = chosen("log.file=same", "log.metrics=./same")
+        found = run_minia(*command.split(), "--warehouse", "W", *rest, *both).expect(2)
+        assert "log.metrics would be written over log.file, ./same: give another" in found.err
+        assert config.read_text() + labels.read_text() == (
+            "ingest: {labels: {file: l.csv}}\nimage,label\na,b\n"
+        )
+
+    @pytest.mark.parametrize("what", ["words", "ifs", "features"])
+    def test_of_an_export(self, tmp_path, what):
+        Warehouse(str(tmp_path / "W")).commit(
+            Warehouse(str(tmp_path / "W")).catalogue(), "r", [], "minia run"
+        )
+        state_file = tmp_path / "W/catalogue/000000000001.json"
+        before = state_file.read_bytes()
+        (tmp_path / "link").symlink_to(state_file)
+        config = tmp_path / "c.yaml"
+        config.write_text("")
+        os.mkfifo(tmp_path / "pipe")
+        side = {"features": ".descriptors"}.get(what, ".images")
+        (tmp_path / f"new{side}").symlink_to("pipe")
+        for out, code, message in (
+            (tmp_path / "W" / "out", 2, "lies in the warehouse"),
+            (state_file, 2, "lies in the warehouse"),
+            (tmp_path / "link", 2, "lies in the warehouse"),
+            (config, 2, "would be written over --config"),
+            (tmp_path / "none" / "out", 1, "No such file"),
+            (tmp_path / "pipe", 1, "what is there is not replaced: no regular file"),
+            (tmp_path / "new", 1, "what is there is not replaced: no regular file"),
+        ):
+            given = ("--warehouse", tmp_path / "W", "--config", config)
+            assert message in run_minia("export", what, out, *given).expect(code).err
+        assert state_file.read_bytes() == before
+
+
 class TestEndings:
     def test_an_interrupt(self, monkeypatch, tmp_path):
         def interrupted(_: object) -> int:
@@ -409,6 +488,59 @@ class TestEndings:
         monkeypatch.setenv("MINIA_TRACEBACK", "1")
         assert "Traceback" in run_minia("run", "--warehouse", tmp_path).expect(1).err
 
+    @pytest.mark.parametrize("anything_to_do", [True, False])
+    def test_what_readers_see_after_a_failure(self, monkeypatch, tmp_path, anything_to_do):
+        """Before the commit the old state; after it the new one, whatever else goes wrong."""
+        house = Warehouse(str(tmp_path / "W"))
+        house.commit(house.catalogue(), "r1", [], "minia run", settings={"report": {"title": "A"}})
+
+        def planned(_house, request, *_: object) -> tuple[object, object]:
+            base = house.catalogue()
+            plan = SimpleNamespace(is_empty=not anything_to_do, steps=(), base=base, start=base)
+            return plan, SimpleNamespace(request=request, steps=lambda _: ())
+
+        def broken(*_: object, **__: object) -> None:
+            raise OSError(errno.EIO, "Input/output error")
+
+        monkeypatch.setattr(pipeline, "make_plan", planned)
+        old = "Readers still see the state before this run"
+        for place, name, published in (
+            (Warehouse, "commit", 0),
+            (pipeline, "publish_page", 2),
+            (commands, "tell_end", 3),
+        ):
+            title = chosen(f"report.title={name}")
+            with monkeypatch.context() as patch:
+                patch.setattr(place, name, broken)
+                found = run_minia("run", "--warehouse", tmp_path / "W", *title).expect(1)
+            assert "minia run: OSError: [Errno 5] Input/output error\n" in found.err
+            new = f"State {published} is published, and readers see it; "
+            assert (old in found.err, new in found.err) == (not published, bool(published))
+            record = next(house.runs())
+            assert (record.catalogue, record.succeeded) == (published, bool(published))
+
+    @pytest.mark.parametrize("command", ["status", "history", "rollback"])
+    def test_a_command_that_runs_nothing_tells_nothing_of_a_run(self, monkeypatch, command):
+        def broken(_: object) -> int:
+            raise ZeroDivisionError
+
+        monkeypatch.setattr(state, command, broken)
+        found = run_minia(command, "--warehouse", "W").expect(1)
+        assert "Readers" not in found.err
+        assert "MINIA_TRACEBACK=1 shows where it happened." in found.err
+
+    def test_a_rollback_whose_page_cannot_be_written(self, monkeypatch, tmp_path):
+        house = Warehouse(str(tmp_path / "W"))
+        for run in ("r1", "r2"):
+            house.commit(house.catalogue(), run, [], "minia run")
+
+        def broken(*_: object) -> None:
+            raise OSError(errno.EIO, "Input/output error")
+
+        monkeypatch.setattr(pipeline, "publish_page", broken)
+        found = run_minia("rollback", "--warehouse", tmp_path / "W").expect(1)
+        assert "State 3 is published, and readers see it; " in found.err
+
     def test_of_a_spark_error_the_line_that_says_what_happened(self):
         text = (
             "An error occurred while calling o1.collect.\n: org.apache.spark.SparkException: Job "
@@ -443,6 +575,44 @@ class TestEndings:
         assert done.returncode == 1
         assert "No space left on device" in done.stderr
         assert "Exception ignored" not in done.stderr
+
+    @pytest.mark.parametrize("nowhere", ["2> /dev/full", "2>&-", "2>&1 1> /dev/null | true"])
+    @pytest.mark.parametrize(
+        ("command", "code"),
+        [("status --warehouse none", 3), ("nonsense", 2), ("reprocess --inbox . --warehouse W", 0)],
+    )
+    def test_messages_that_nobody_gets_change_nothing(self, tmp_path, command, code, nowhere):
+        """A full disk, none at all, and a reader that has gone, as 'head' does."""
+        (tmp_path / "stray").touch()  # an inbox that there is something to say about
+        (tmp_path / "night").mkdir()
+        line = f"set -o pipefail; {sys.executable} -m minia_spark.cli {command} {nowhere}"
+        done = subprocess.run(["bash", "-c", line], cwd=tmp_path, capture_output=True, check=False)
+        assert (done.returncode, done.stderr) == (code, b"")
+        if code == 0 and "null" not in nowhere:
+            assert done.stdout.decode().splitlines()[-1] == "reprocess: 1 waiting"
+
+    def test_results_that_nobody_gets_do_not_end_a_call_half_way(self, tmp_path):
+        for name in ("a", "b"):
+            (tmp_path / name).mkdir()
+        command = f"{sys.executable} -m minia_spark.cli reprocess --inbox . --warehouse W"
+        for nowhere in ("> /dev/full", "| true"):
+            line = f"set -o pipefail; {command} --log-json log {nowhere}"
+            done = subprocess.run(
+                ["bash", "-c", line], cwd=tmp_path, capture_output=True, check=False, text=True
+            )
+            assert done.returncode == 1
+            assert done.stderr.count("minia reprocess: the output cannot be written: ") == 1
+            assert done.stderr.endswith("; all else was done\n")
+            events = [json.loads(text) for text in (tmp_path / "log").read_text().splitlines()]
+            assert events[-1]["message"] == "reprocess: 2 waiting"
+            (tmp_path / "log").unlink()
+
+    @pytest.mark.parametrize("closed", [">&-", "<&-", ">&- 2>&- <&-"])
+    def test_closed_streams(self, tmp_path, closed):
+        """What is opened next would get their numbers, and every message."""
+        line = f"{sys.executable} -m minia_spark.cli settings {closed}"
+        done = subprocess.run(["bash", "-c", line], cwd=tmp_path, capture_output=True, check=False)
+        assert (done.returncode, done.stderr) == (0, b"")
 
     def test_exit_codes_reach_the_shell(self, tmp_path):
         assert process("settings").returncode == 0

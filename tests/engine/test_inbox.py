@@ -73,6 +73,21 @@ class TestLook:
         (tmp_path / "door").symlink_to(inbox)  # the inbox itself may be reached by a link
         assert look(tmp_path / "door", follow_links_outside=False)[0][0].listing.entries == 1
 
+    def test_links_to_themselves(self, tmp_path):
+        for name in ("loop", "loop.txt"):
+            (tmp_path / name).symlink_to(name)
+        (tmp_path / "there").symlink_to("back")
+        (tmp_path / "back").symlink_to("there")
+        (tmp_path / "night").mkdir()
+        found, others = look(tmp_path, follow_links_outside=True)
+        assert [candidate.title for candidate in found] == ["night"]
+        assert others == 4
+
+    def test_a_pipe_called_like_a_list_keeps_nobody_waiting(self, tmp_path):
+        os.mkfifo(tmp_path / "night.txt")
+        with pytest.raises(InputError, match=r"night\.txt cannot be read: .*no regular file"):
+            _ = only(tmp_path).listing
+
 
 class TestCandidates:
     def test_a_list_counts_the_files_it_names(self, tmp_path):

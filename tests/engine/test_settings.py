@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import yaml
 
 from minia_spark.base.errors import SettingsError
+from minia_spark.base.settings import StageSettings
 from minia_spark.engine.settings import changes, commented_yaml, remembered
 from minia_spark.rooms import HOUSE
 
@@ -116,8 +120,19 @@ class TestSet:
 
     @pytest.mark.parametrize("value", ["[1", "{", "!!python/object/apply:os.getcwd []", "a: b: c"])
     def test_no_yaml(self, value):
-        with pytest.raises(SettingsError, match=r"--set 'mining\.tables=.*the value is not valid"):
+        with pytest.raises(SettingsError, match=r"--set 'mining\.tables=.*it is not valid YAML"):
             HOUSE.load_settings(None, [f"mining.tables={value}"])
+
+
+def _numbers(kind: type, section: StageSettings | None = None, prefix: str = "") -> Iterator[str]:
+    """Yield the settings that take a number of this kind."""
+    section = HOUSE.settings_model() if section is None else section
+    for name, field in type(section).model_fields.items():
+        value = getattr(section, name)
+        if isinstance(value, StageSettings):
+            yield from _numbers(kind, value, f"{prefix}{name}.")
+        elif re.search(rf"\b{kind.__name__}\b", str(field.annotation).replace("<class", "")):
+            yield prefix + name
 
 
 class TestWhatIsWrong:
@@ -147,6 +162,25 @@ class TestWhatIsWrong:
     def test_values_that_contradict_each_other(self):
         with pytest.raises(SettingsError, match="sample_size 20000 is smaller than size 30000"):
             HOUSE.load_settings(None, ["codebook.size=30000"])
+
+    @pytest.mark.parametrize("value", [".inf", "-.inf", ".nan"])
+    @pytest.mark.parametrize("key", sorted(_numbers(float)))
+    def test_no_number_is_endless(self, key, value):
+        """The ledger, which is JSON, has no such numbers."""
+        with pytest.raises(SettingsError, match=rf"  {key}: .*finite number"):
+            HOUSE.load_settings(None, [f"{key}={value}"])
+
+    @pytest.mark.parametrize("key", sorted(_numbers(int)))
+    def test_whole_numbers_that_no_engine_could_hold(self, key):
+        for value in (2**63, -(2**63), 2**32):
+            with pytest.raises(SettingsError, match=rf"  {key}[:.].*(less|greater|least|most)"):
+                HOUSE.load_settings(None, [f"{key}={value}"])
+
+    def test_a_number_without_a_limit_of_its_own(self):
+        for key in ("mining.min_set_size", "mining.min_cluster_size", "features.sift.nfeatures"):
+            assert HOUSE.load_settings(None, [f"{key}={2**31 - 1}"]).get(key) == 2**31 - 1
+            with pytest.raises(SettingsError, match=rf"  {key}: .*at most 2147483647 \(given: 214"):
+                HOUSE.load_settings(None, [f"{key}={2**31}"])
 
     def test_long_values_are_cut(self):
         with pytest.raises(SettingsError) as caught:
@@ -179,6 +213,27 @@ class TestWhatIsWrong:
         (tmp_path / "latin").write_bytes("title: Galaxía".encode("latin-1"))
         with pytest.raises(SettingsError, match=r"latin cannot be read: .*utf-8"):
             HOUSE.load_settings(tmp_path / "latin")
+
+    def test_aliases_that_multiply_are_refused_at_once(self, tmp_path):
+        """Nine lines that stand for 10**9 values: as text, and in messages, gigabytes."""
+        rows = ["a0: &a0 {x: y}"]
+        rows += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 10)]
+        bomb = "spark:\n  conf:\n" + "".join(f"    {row}\n" for row in rows)
+        started = time.process_time()
+        with pytest.raises(SettingsError, match=r"line 4: .*aliases.* are not taken"):
+            HOUSE.load_settings(written(tmp_path, bomb))
+        one_line = "{a: &a [1,1], b: &b [*a,*a]}"
+        with pytest.raises(SettingsError, match=r"--set 'spark.conf=.*aliases"):
+            HOUSE.load_settings(None, [f"spark.conf={one_line}"])
+        assert time.process_time() - started < 2
+
+    def test_a_key_given_twice_in_what_is_set(self):
+        with pytest.raises(SettingsError, match=r"--set 'words=.*key 'weight' is given twice"):
+            HOUSE.load_settings(None, ["words={weight: size, weight: size}"])
+
+    def test_brackets_without_end(self, tmp_path):
+        with pytest.raises(SettingsError, match=r"is not valid YAML: .*nested"):
+            HOUSE.load_settings(written(tmp_path, "a: " + "[" * 100_000))
 
     def test_settings_do_not_change(self):
         with pytest.raises(Exception, match="Instance is frozen"):

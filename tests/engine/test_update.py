@@ -163,6 +163,19 @@ class TestWhatIsNew:
         assert "1 files lie in the inbox itself and belong to no batch" in night.output.getvalue()
 
 
+class TestTheWarehouseInTheInbox:
+    @pytest.mark.parametrize("place", ["W", "night2/W"])
+    def test_is_left_out_and_told(self, night, place):
+        night.put("night1", "a")
+        night.house = Warehouse(str(night.inbox / place))
+        assert night.call() == {"night1": "done"}
+        assert night.call() == {"night1": "known"}
+        first = place.partition("/")[0]
+        assert f"{first} is left out: the warehouse {night.inbox / place} lies in" in (
+            night.output.getvalue()
+        )
+
+
 class TestWhatChanged:
     def test_replaces_its_batch(self, night):
         night.put("a", "x")

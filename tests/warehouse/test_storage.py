@@ -4,17 +4,39 @@ from __future__ import annotations
 
 import errno
 import os
+import subprocess
+import sys
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from minia_spark.base.errors import SettingsError
-from minia_spark.base.files import whole_file
 from minia_spark.warehouse.storage import Storage
 
 WRITERS = 16
+
+_RACE = """
+import errno, os, sys, time
+from minia_spark.warehouse import storage as module
+
+def refuse(*_):
+    raise OSError(errno.EPERM, "Operation not permitted")
+
+folder, start_at, *refused, number = sys.argv[1:]
+os.link = refuse
+if "rename" in refused:
+    module._rename_to_new = refuse
+storage = module.Storage(folder)
+for name in range(300):
+    wait = float(start_at) + name * 0.004 - time.monotonic()
+    time.sleep(max(0, wait))
+    if storage.create(f"w/{name}", f"{number}\\n".encode() * 500):
+        print(name)
+"""
+"""Tries to win 300 names, each at the same moment as all the others."""
 
 
 def names(folder: Path) -> list[str]:
@@ -112,6 +134,24 @@ class TestRaces:
             assert names(tmp_path / "catalogue") == ["7"]
             (tmp_path / "catalogue/7").unlink()
 
+    @pytest.mark.parametrize("refused", [("link",), ("link", "rename")])
+    def test_of_many_processes_one_wins_also_without_hard_links(self, tmp_path, refused):
+        """As on FAT, and on FUSE: there, not even a rename can be told to replace nothing."""
+        start_at = time.monotonic() + 2.5
+        arguments = [sys.executable, "-c", _RACE, str(tmp_path), str(start_at), *refused]
+        racers = [
+            subprocess.Popen([*arguments, str(n)], stdout=subprocess.PIPE, text=True)
+            for n in range(6)
+        ]
+        won = [racer.communicate(timeout=60)[0].split() for racer in racers]
+        assert [racer.returncode for racer in racers] == [0] * 6
+        assert sorted(name for mine in won for name in mine) == sorted(
+            str(number) for number in range(300)
+        )
+        for number, mine in enumerate(won):
+            assert all((tmp_path / "w" / n).read_text() == f"{number}\n" * 500 for n in mine)
+        assert len(names(tmp_path / "w")) == 300  # no temporary file stays
+
     def test_readers_see_the_old_bytes_or_the_new(self, tmp_path):
         storage = Storage(str(tmp_path))
         contents = [bytes([letter]) * 100_000 for letter in b"ab"]
@@ -159,20 +199,6 @@ class TestFailures:
         assert not storage.create("a", b"2")
         assert storage.read("a") == b"1"
         assert names(tmp_path) == ["a"]
-
-    def test_whole_file_appears_at_the_end(self, tmp_path):
-        with whole_file(tmp_path / "out") as file:
-            file.write(b"1")
-            assert not (tmp_path / "out").exists()
-        assert (tmp_path / "out").read_bytes() == b"1"
-        assert names(tmp_path) == ["out"]
-
-    def test_whole_file_that_breaks_off_is_not_there(self, tmp_path):
-        (tmp_path / "out").write_bytes(b"older")
-        with pytest.raises(ZeroDivisionError), whole_file(tmp_path / "out") as file:
-            file.write(b"%d" % (1 // (file.write(b"1") - 1)))
-        assert (tmp_path / "out").read_bytes() == b"older"
-        assert names(tmp_path) == ["out"]
 
 
 class TestDurability:

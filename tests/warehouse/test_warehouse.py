@@ -562,6 +562,27 @@ class TestLock:
             with local.lock("minia run"):
                 assert json.loads(local.storage.read("lock.json"))["pid"] == os.getpid()
 
+    @pytest.mark.parametrize("error", [PermissionError, None])
+    def test_a_living_process_that_is_hidden_keeps_it(self, local, monkeypatch, error):
+        """As where /proc is mounted with hidepid, and the holder is another user's."""
+        real = Path.read_text
+
+        def hidden(path: Path, *arguments: object, **named: object) -> str:
+            if path.match("/proc/[0-9]*/stat"):
+                raise FileNotFoundError
+            return real(path, *arguments, **named)
+
+        def signal_of(_pid: int, _signal: int) -> None:
+            if error is not None:
+                raise error
+
+        with held_elsewhere(local, machine=lock_module._machine(), started="123"):
+            monkeypatch.setattr(Path, "read_text", hidden)
+            monkeypatch.setattr(os, "kill", signal_of)
+            assert not Lock(local.storage).is_abandoned()
+            with pytest.raises(MiniaError, match="in use by process 1 "):
+                local.lock("minia run").__enter__()
+
     def test_a_later_process_with_the_same_number_is_another(self, local):
         with holder(local.storage.local) as process:
             pass
@@ -679,6 +700,25 @@ class TestLock:
             won = list(pool.map(take, range(PARALLEL)))
         assert any(won)
         assert most == 1
+
+    def test_who_takes_over_trusts_no_folder_of_another(self, tmp_path, monkeypatch):
+        """Names in the common temporary folder can be guessed, and be there before us."""
+        bait, victim = tmp_path / f"minia-{os.getuid()}", tmp_path / "victim"
+        monkeypatch.setattr(lock_module.tempfile, "gettempdir", lambda: str(tmp_path))
+        house = Warehouse("mock:///w")
+        victim.mkdir(mode=0o700)
+        for prepare in (lambda: bait.symlink_to(victim), lambda: bait.mkdir(0o777), bait.touch):
+            with held_elsewhere(house, machine=lock_module._machine(), pid=2**22 + 1):
+                prepare()
+                if bait.is_dir() and not bait.is_symlink():
+                    bait.chmod(0o777)
+                with pytest.raises(MiniaError, match=rf"{bait} is not ours alone: .*TMPDIR"):
+                    house.lock("minia run").__enter__()
+            assert list(victim.iterdir()) == []
+            bait.rmdir() if bait.is_dir() and not bait.is_symlink() else bait.unlink()
+        with house.lock("minia run"):
+            assert bait.stat().st_mode & 0o777 == 0o700
+            assert [path.stat().st_mode & 0o777 for path in bait.iterdir()] == [0o600]
 
     def test_where_nothing_can_be_written(self, tmp_path):
         (tmp_path / "file").touch()
