@@ -175,7 +175,7 @@ def _positions(
 def _resampled(
     grey: NDArray[np.uint8], placing: _Placing, corner: tuple[int, int], size: tuple[int, int]
 ) -> NDArray[np.uint8]:
-    """Return the image in the grid's pixels from the corner (u, v) on; `size` is (width, height)."""
+    """Return the image in the grid's pixels from a corner (u, v) on, of size (width, height)."""
     if placing.zoom > 1:  # pixels are wider than those of the image: smooth as they would be
         blur = 0.5 * np.sqrt(placing.zoom**2 - 1)
         grey = cv2.GaussianBlur(grey, (0, 0), blur, borderType=cv2.BORDER_REPLICATE)
