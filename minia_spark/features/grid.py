@@ -129,7 +129,7 @@ def _of_scale(
     u, v = _positions(mask, placing, step)
     if not len(u):
         return np.zeros((0, 5), np.float32), np.zeros((0, 128), np.uint8)
-    room = PATCH // 2 + 1
+    room = PATCH  # cells reach 15 pixels by their weights, and SIFT's Gaussian 7 farther
     left, top = int(u.min()) - room, int(v.min()) - room
     width, height = int(u.max()) + room - left + 1, int(v.max()) + room - top + 1
     patches = _resampled(grey, placing, (left, top), (width, height))

@@ -117,9 +117,10 @@ def frame_of(grey: NDArray[np.uint8], mask: NDArray[np.bool_]) -> Frame:
     along = dx * np.cos(angle) + dy * np.sin(angle)
     if light @ along**3 < 0:
         angle += np.pi
+    degrees = float(np.degrees(angle) % 360)
     return Frame(
         x=float(x0),
         y=float(y0),
-        angle=float(np.degrees(angle) % 360),
+        angle=0.0 if degrees == 360 else degrees,  # the remainder of a tiny negative number
         radius=max(1.0, 2 * float(np.sqrt(variance))),
     )
