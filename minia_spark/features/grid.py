@@ -10,6 +10,7 @@ import numpy as np
 
 from minia_spark.features.extractor import Features
 from minia_spark.images.objects import Frame
+from minia_spark.images.reasons import Reason
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -34,6 +35,7 @@ def grid_features(
     mask: NDArray[np.bool_] | None = None,
     frame: Frame | None = None,
     frame_radius: float = 1.0,
+    most_pixels: int = 1 << 26,
 ) -> Features:
     """Describe patches of an image on a grid.
 
@@ -57,6 +59,8 @@ def grid_features(
         count in pixels of an image in which the object's radius is `frame_radius`.
     frame_radius : float
         In pixels.
+    most_pixels : int
+        Of a resampled image.
 
     Returns
     -------
@@ -64,6 +68,12 @@ def grid_features(
         Of patches that lie inside the image in whole and are not of one grey level. `size` is the
         side of the patch, in pixels of the image; `angle` that of the frame, or -1; `response` the
         standard deviation of the patch's grey levels. Positions are in pixels of the image.
+
+    Raises
+    ------
+    Rejected
+        ``pixel_limit``: resampled, the part of the image with the patches would have more pixels
+        than `most_pixels`; it takes about 25 bytes of memory a pixel.
     """
     height, width = grey.shape
     own = np.ones(grey.shape, dtype=bool) if mask is None else mask
@@ -71,6 +81,7 @@ def grid_features(
     if frame is not None:
         middle, unit, degrees = (frame.x, frame.y), frame.radius / frame_radius, frame.angle
     angle = -1.0 if frame is None else frame.angle
+    _check_span(own, unit * min(scales) / PATCH, frame, most_pixels)
     placings = [_Placing.of(middle, unit * scale / PATCH, degrees) for scale in scales]
     found = [
         _of_scale(sift, grey, mask=own, placing=one, step=unit * step, angle=angle)
@@ -114,6 +125,24 @@ class _Placing:
     def from_image(self, x: _Numbers, y: _Numbers) -> tuple[_Numbers, _Numbers]:
         dx, dy = (x - self.x) / self.zoom, (y - self.y) / self.zoom
         return self.cosine * dx + self.sine * dy, self.cosine * dy - self.sine * dx
+
+
+def _check_span(
+    mask: NDArray[np.bool_], zoom: float, frame: Frame | None, most_pixels: int
+) -> None:
+    """Raise Rejected where a mask spans too many pixels of so fine a grid."""
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    if not len(rows):
+        return
+    height, width = rows[-1] - rows[0] + 1, columns[-1] - columns[0] + 1
+    turned = 1 if frame is None else np.hypot(height, width) ** 2 / (height * width)
+    if height * width * turned / zoom**2 > most_pixels:
+        radius = "" if frame is None else f" and has a radius of {frame.radius:.1f}"
+        raise Reason.PIXEL_LIMIT.reject(
+            f"What is described spans {width} x {height} pixels{radius}; magnified "
+            f"{1 / zoom:.1f} times it would have more than {most_pixels} pixels: larger "
+            "features.sift.grid.scales, or a smaller radius, magnify less."
+        )
 
 
 def _of_scale(

@@ -20,7 +20,7 @@ class GridSettings(StageSettings):
         le=10_000,
         description="Distance of neighbouring positions in pixels; null: keypoints, no grid.",
     )
-    scales: tuple[Annotated[float, Field(ge=4, le=10_000)], ...] = Field(
+    scales: tuple[Annotated[float, Field(ge=8, le=10_000)], ...] = Field(
         default=(12.0, 24.0, 40.0),
         min_length=1,
         max_length=20,

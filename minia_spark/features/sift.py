@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 __all__ = ["SiftExtractor", "root_sift"]
 
 _DIM = 128
+_MOST_MAGNIFIED = 4
+"""How many times `max_pixels` an image may have when its patches are described on a grid: that
+takes about 25 bytes a pixel, a tenth of what keypoints take."""
 
 
 class SiftExtractor:
@@ -137,6 +140,7 @@ class SiftExtractor:
             mask=mask,
             frame=frame,
             frame_radius=grid["radius"],
+            most_pixels=_MOST_MAGNIFIED * self._max_pixels,
         )
 
 

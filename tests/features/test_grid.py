@@ -8,6 +8,7 @@ import pytest
 from features.test_sift import blobs, extract
 from pydantic import ValidationError
 
+from minia_spark.base.errors import Rejected
 from minia_spark.features.grid import PATCH, grid_features
 from minia_spark.features.settings import FeaturesSettings, SiftSettings
 from minia_spark.features.sift import root_sift
@@ -150,6 +151,28 @@ def test_positions_of_a_frame_are_pixels_of_the_image():
     assert (found.angle == 90).all()
 
 
+def test_an_object_that_would_be_magnified_beyond_the_limit_is_a_reject():
+    # a bright spot of a pixel in a wide faint object: its radius is tiny, its extent is not
+    rows, columns = np.mgrid[:301, :301] - 150.0
+    grey = np.where(rows**2 + columns**2 < 130**2, 12, 10).astype(np.uint8)
+    grey[150, 150] = 255
+    frame = Frame(x=150.0, y=150.0, angle=0.0, radius=1.0)
+    with pytest.raises(
+        Rejected,
+        match=r"pixel_limit: What is described spans 259 x 259 pixels and has a radius of 1.0;",
+    ):
+        grid_features(
+            SIFT,
+            grey,
+            step=8,
+            scales=(12.0,),
+            mask=grey > 10,
+            frame=frame,
+            frame_radius=40.0,
+            most_pixels=4 * 16_000_000,
+        )
+
+
 def test_root_sift_by_hand():
     row = np.zeros((3, 128), np.uint8)
     row[0, :4] = 16, 4, 4, 1  # of 25: square roots of 0.64, 0.16, 0.16, 0.04
@@ -246,7 +269,7 @@ def test_same_grid_with_any_number_of_threads():
         ),
         ({"grid": {"step": 8, "scales": []}}, "at least 1 item"),
         ({"grid": {"step": 0}}, "greater than or equal to 1"),
-        ({"grid": {"step": 8, "scales": [3]}}, "greater than or equal to 4"),
+        ({"grid": {"step": 8, "scales": [7]}}, "greater than or equal to 8"),
     ],
 )
 def test_what_would_be_ignored_is_refused(sift, message):
