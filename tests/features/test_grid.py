@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import cv2
 import numpy as np
 import pytest
@@ -13,6 +15,9 @@ from minia_spark.features.grid import PATCH, grid_features
 from minia_spark.features.settings import FeaturesSettings, SiftSettings
 from minia_spark.features.sift import root_sift
 from minia_spark.images.objects import Frame, frame_of, object_mask
+from minia_spark.rooms import HOUSE
+
+ROOT = Path(__file__).resolve().parents[2]
 
 SIFT = cv2.SIFT.create(0, 3, 0.04, 10.0, 1.6, cv2.CV_8U, False)
 
@@ -275,6 +280,13 @@ def test_same_grid_with_any_number_of_threads():
 def test_what_would_be_ignored_is_refused(sift, message):
     with pytest.raises(ValidationError, match=message):
         SiftSettings(**sift)
+
+
+def test_the_recommendation_for_galaxies_is_understood():
+    own = HOUSE.load_settings(ROOT / "conf" / "galaxies.yaml").of(FeaturesSettings).sift
+    assert own.root
+    assert own.grid.step is not None
+    assert own.grid.frame
 
 
 def test_defaults_are_keypoints():
