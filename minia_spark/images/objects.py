@@ -106,21 +106,28 @@ def frame_of(grey: NDArray[np.uint8], mask: NDArray[np.bool_]) -> Frame:
     mask : bool array, shape (height, width)
         The object's pixels, at least one.
     """
-    y, x = np.nonzero(mask)
-    light = np.maximum(grey[mask].astype(np.float64) - sky_of(grey)[0], 0) + 1e-3
-    total = light.sum()
-    x0, y0 = (light @ x) / total, (light @ y) / total
-    dx, dy = x - x0, y - y0
-    xx, yy, xy = ((light @ (a * b)) / total for a, b in ((dx, dx), (dy, dy), (dx, dy)))
+    light = cv2.subtract(grey, np.full_like(grey, int(sky_of(grey)[0])))
+    light[~mask] = 0
+    if not light.any():  # nothing of it is above the sky: by its shape alone
+        light = mask.astype(np.uint8)
+    moments = cv2.moments(light)  # sums of whole numbers: no order of adding changes them
+    total = moments["m00"]
+    xx, yy, xy = (moments[name] / total for name in ("mu20", "mu02", "mu11"))
     angle = 0.5 * np.arctan2(2 * xy, xx - yy)
     variance = (xx + yy) / 2 + np.hypot((xx - yy) / 2, xy)
-    along = dx * np.cos(angle) + dy * np.sin(angle)
-    if light @ along**3 < 0:
+    cosine, sine = np.cos(angle), np.sin(angle)
+    skew = (
+        cosine**3 * moments["mu30"]
+        + 3 * cosine**2 * sine * moments["mu21"]
+        + 3 * cosine * sine**2 * moments["mu12"]
+        + sine**3 * moments["mu03"]
+    )
+    if skew < 0:
         angle += np.pi
     degrees = float(np.degrees(angle) % 360)
     return Frame(
-        x=float(x0),
-        y=float(y0),
+        x=moments["m10"] / total,
+        y=moments["m01"] / total,
         angle=0.0 if degrees == 360 else degrees,  # the remainder of a tiny negative number
-        radius=max(1.0, 2 * float(np.sqrt(variance))),
+        radius=max(1.0, 2 * float(np.sqrt(max(0.0, variance)))),
     )

@@ -116,6 +116,34 @@ def test_the_axis_points_to_where_the_light_reaches_farther():
     assert frame_of(np.rot90(grey, -1), np.rot90(mask, -1)).angle == pytest.approx(90)
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_frame_equals_the_slow_twin(seed):
+    random = np.random.default_rng(seed)
+    grey = random.integers(0, 20, (37, 50)).astype(np.uint8)
+    mask = np.zeros(grey.shape, dtype=bool)
+    mask[10:30, 5:40] = True
+    grey[mask] = random.integers(0, 256, mask.sum())
+    sky = int(np.median(grey))
+    places = [(r, c, max(0, int(grey[r, c]) - sky)) for r, c in np.argwhere(mask).tolist()]
+    total = sum(light for _, _, light in places)
+    x = sum(light * c for _, c, light in places) / total
+    y = sum(light * r for r, _, light in places) / total
+    spread = np.zeros((2, 2))
+    for r, c, light in places:
+        away = np.array([c - x, r - y])
+        spread += light * np.outer(away, away) / total
+    values, vectors = np.linalg.eigh(spread)
+    axis = vectors[:, 1]
+    if sum(light * ((c - x) * axis[0] + (r - y) * axis[1]) ** 3 for r, c, light in places) < 0:
+        axis = -axis
+    frame = frame_of(grey, mask)
+    assert (frame.x, frame.y) == (pytest.approx(x), pytest.approx(y))
+    assert frame.radius == pytest.approx(2 * np.sqrt(values[1]))
+    assert np.radians(frame.angle) % (2 * np.pi) == pytest.approx(
+        np.arctan2(axis[1], axis[0]) % (2 * np.pi)
+    )
+
+
 def test_an_object_of_one_pixel_has_a_frame():
     grey = np.zeros((5, 5), np.uint8)
     grey[1, 3] = 200
