@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from minia_spark.images.reasons import Reason
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["Extractor", "Features", "ordered", "strongest"]
+__all__ = ["Extractor", "Features", "check_size", "ordered", "strongest"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +91,16 @@ class Extractor(Protocol):
         Rejected
             If this image cannot be worked on. An image without features is none of these.
         """
+
+
+def check_size(pixels: NDArray[np.uint8], limit: int) -> None:
+    """Raise Rejected (``pixel_limit``) for an image of more than `limit` pixels."""
+    height, width = pixels.shape[:2]
+    if height * width > limit:
+        raise Reason.PIXEL_LIMIT.reject(
+            f"The image has {width} x {height} pixels; the limit of extraction is "
+            f"{limit} (features.max_pixels)."
+        )
 
 
 def ordered(features: Features) -> Features:

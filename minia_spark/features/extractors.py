@@ -17,12 +17,21 @@ from typing import TYPE_CHECKING, Any
 from minia_spark.base.errors import SettingsError
 from minia_spark.features.extractor import Extractor
 from minia_spark.features.settings import FeaturesSettings
+from minia_spark.features.told import told_of_descriptors
 
 if TYPE_CHECKING:
     from minia_spark.engine.settings import Settings
     from minia_spark.warehouse.warehouse import Warehouse
 
-__all__ = ["EXTRACTORS", "Description", "check_extracted", "create", "extractor_of", "make"]
+__all__ = [
+    "EXTRACTORS",
+    "Description",
+    "check_extracted",
+    "create",
+    "extractor_of",
+    "implementation_of",
+    "make",
+]
 
 
 @dataclass(frozen=True)
@@ -57,16 +66,21 @@ class Description:
         """Return the keyword arguments of the extractor's class."""
         own: dict[str, Any] = getattr(settings, self.name).model_dump()
         common = ("median_filter", "background_mask", "max_features", "max_pixels")
+        if self.name == "surf":
+            own["implementation"] = implementation_of(settings)
         return own | {name: getattr(settings, name) for name in common}
 
     def layout(self, settings: FeaturesSettings) -> dict[str, Any]:
         """Return what stands in the metadata of column ``descriptors``."""
-        return {
+        told = {
             "extractor": self.name,
             "dtype": self.dtype,
             "dimension": self.dimension(settings),
             "scored": self.is_scored,
         }
+        if self.name == "surf":
+            told["implementation"] = implementation_of(settings)
+        return told
 
 
 _KNOWN = {
@@ -76,6 +90,13 @@ _KNOWN = {
         dtype="|u1",
         dimension=lambda _: 128,
         bytes_a_pixel=230,
+    ),
+    "surf": Description(
+        name="surf",
+        module="minia_spark.features.surf:SurfExtractor",
+        dtype="<f4",
+        dimension=lambda settings: 128 if settings.surf.extended else 64,
+        bytes_a_pixel=120,
     ),
     "imported": Description(
         name="imported",
@@ -88,8 +109,46 @@ _KNOWN = {
 EXTRACTORS = tuple(_KNOWN)
 
 
-def check_extracted(_settings: Settings, _warehouse: Warehouse, variant: str) -> None:
-    """Raise SettingsError where images would have to be searched for features that only come in."""
+def implementation_of(settings: FeaturesSettings) -> str:
+    """Return who computes SURF: on the driver, once for all workers.
+
+    Raises
+    ------
+    SettingsError
+        The one that is asked for is not there, or none is.
+    """
+    from minia_spark.features.surf import available  # noqa: PLC0415 - only where SURF is wanted
+
+    wanted, there = settings.surf.implementation, available()
+    if wanted == "opencv" and wanted not in there:
+        raise SettingsError(
+            "features.surf.implementation: opencv is not possible, as the OpenCV that is installed "
+            "was built without its non-free modules; auto takes mahotas then"
+        )
+    if not there or (wanted == "mahotas" and wanted not in there):
+        raise SettingsError(
+            "features.extractors names surf, which needs the package mahotas (or an OpenCV that "
+            "was built with its non-free modules): pip install mahotas"
+        )
+    return there[0] if wanted == "auto" else wanted
+
+
+def check_extracted(settings: Settings, warehouse: Warehouse, variant: str) -> None:
+    """Raise SettingsError where a run would extract in vain.
+
+    Features that only come in cannot be searched for; an implementation may be missing, or not be
+    the one that made the features which are there: their descriptors have no words in common.
+    """
+    if variant == "surf":
+        here = implementation_of(settings.of(FeaturesSettings))
+        told = told_of_descriptors(warehouse.storage, warehouse.catalogue(), variant) or {}
+        theirs = told.get("implementation", here)
+        if theirs != here and settings.of(FeaturesSettings).surf.implementation == "auto":
+            raise SettingsError(
+                f"the SURF features of this warehouse are by {theirs}, and this machine would take "
+                f"{here}, whose descriptors have no words in common with them: "
+                f"--set features.surf.implementation={theirs} goes on with them"
+            )
     if not extractor_of(variant).module:
         raise SettingsError(
             f"features.extractors names {variant!r}: nothing extracts these from images; leave "

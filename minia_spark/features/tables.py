@@ -20,7 +20,8 @@ FEATURES = Table(
         Column(
             "descriptors",
             "binary",
-            "All descriptors, row-major; type and dimension are in the column's metadata.",
+            "All descriptors, row-major; the column's metadata say type, dimension and, for surf, "
+            "who computed them.",
             null=True,
         ),
         Column("reason", "string", "Why it could not be extracted; null: it could.", null=True),

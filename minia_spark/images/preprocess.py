@@ -10,7 +10,7 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["apply_mask", "background_mask", "median", "to_grey"]
+__all__ = ["apply_mask", "background_mask", "median", "prepared", "to_grey"]
 
 _MASK_MEDIAN = 3  # pixels
 _MASK_THRESHOLD = 11  # grey levels; brighter is source
@@ -79,6 +79,25 @@ def apply_mask(pixels: NDArray[np.uint8], mask: NDArray[np.bool_]) -> NDArray[np
         What to keep.
     """
     return np.where(mask if pixels.ndim == 2 else mask[..., None], pixels, np.uint8(0))
+
+
+def prepared(pixels: NDArray[np.uint8], median_filter: int, masked: bool) -> NDArray[np.uint8]:
+    """Return the grey image in which features are looked for.
+
+    Parameters
+    ----------
+    pixels : uint8 array, shape (height, width) or (height, width, 3)
+        The image as it was read.
+    median_filter : int
+        Side of a median filter in pixels, odd; 0 for none.
+    masked : bool
+        Whether pixels outside sources are set to black, after the median filter. The mask comes
+        from the image as it was read.
+    """
+    grey = to_grey(pixels)
+    if median_filter:
+        grey = median(grey, median_filter)
+    return apply_mask(grey, background_mask(pixels)) if masked else grey
 
 
 def _ellipse(diameter: int) -> Any:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,6 +16,7 @@ from minia_spark.engine.sources import entries_of
 from minia_spark.engine.stage import Source
 from minia_spark.features.extractors import extractor_of
 from minia_spark.features.settings import FeaturesSettings
+from minia_spark.features.told import told_of_descriptors
 from minia_spark.images.identity import image_id_of
 from minia_spark.images.listing import ListingDigest
 from minia_spark.images.reader import open_regular
@@ -39,7 +39,6 @@ __all__ = [
 
 _LOOKED_AT_BYTES = 1 << 20
 _STORED = {"|u1": "whole numbers from 0 to 255", "<f4": "32-bit floats", None: "numbers"}
-_SPARK_SCHEMA = b"org.apache.spark.sql.parquet.row.metadata"
 
 
 def source_digest(source: Source, settings: Settings) -> str:
@@ -176,18 +175,11 @@ def stored_layout(storage: Storage, state: Catalogue, extractor: str) -> Layout 
 
     Where a codebook outlived its features, it is that of descriptors which it can tell apart.
     """
-    for entry in state.of_table("features", None, extractor):
-        for name in storage.names(entry.path):
-            if name.endswith(".parquet"):
-                with storage.filesystem.open_input_file(
-                    storage.full(f"{entry.path}/{name}")
-                ) as file:
-                    known = pq.read_schema(file).metadata or {}
-                fields = json.loads(known[_SPARK_SCHEMA])["fields"]
-                (told,) = (f["metadata"] for f in fields if f["name"] == "descriptors")
-                return Layout(
-                    told["extractor"], int(told["dimension"]), told["dtype"], bool(told["scored"])
-                )
+    told = told_of_descriptors(storage, state, extractor)
+    if told is not None:
+        return Layout(
+            told["extractor"], int(told["dimension"]), told["dtype"], bool(told["scored"])
+        )
     for entry in state.of_table("codebooks", None, extractor):
         table = pq.read_table(
             storage.full(entry.path), columns=["centre", "scale"], filesystem=storage.filesystem
