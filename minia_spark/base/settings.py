@@ -8,16 +8,11 @@ from typing import Any, get_args
 from pydantic import BaseModel, ConfigDict, ValidationInfo, field_validator
 from pydantic.fields import FieldInfo
 
-__all__ = ["CAME_LATER", "OF_THE_CALL", "StageSettings", "flat", "is_of_the_call", "rules_of"]
+__all__ = ["OF_THE_CALL", "StageSettings", "flat", "is_of_the_call", "rules_of"]
 
 OF_THE_CALL: dict[str, Any] = {"of_the_call": True}
 """``json_schema_extra`` of a field that belongs to the machine or to one call, not to the results:
 fingerprints leave it out, and a warehouse does not remember it."""
-
-CAME_LATER: dict[str, Any] = {"came_later": True}
-"""``json_schema_extra`` of a field whose default does what was done before there was the field:
-fingerprints leave it out at its default, so that what older versions made stays up to date."""
-
 
 _MOST = 2**31 - 1
 
@@ -58,23 +53,13 @@ def is_of_the_call(field: FieldInfo) -> bool:
 
 
 def flat(model: StageSettings, prefix: str) -> Iterator[tuple[str, Any]]:
-    """Yield (dotted name, JSON value) of every setting that results depend on, in field order.
-
-    One that came later is left out where it is at its default, see `CAME_LATER`.
-    """
+    """Yield (dotted name, JSON value) of every setting that results depend on, in field order."""
     values = model.model_dump(mode="json")
     for name, field in type(model).model_fields.items():
         if is_of_the_call(field):
             continue
         value = getattr(model, name)
-        if _came_later(field) and value == field.get_default(call_default_factory=True):
-            continue
         if isinstance(value, StageSettings):
             yield from flat(value, f"{prefix}.{name}")
         else:
             yield f"{prefix}.{name}", values[name]
-
-
-def _came_later(field: FieldInfo) -> bool:
-    extra = field.json_schema_extra
-    return isinstance(extra, dict) and bool(extra.get("came_later"))

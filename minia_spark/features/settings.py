@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from minia_spark.base.settings import CAME_LATER, StageSettings
+from minia_spark.base.settings import StageSettings
 
 __all__ = ["FeaturesSettings", "GridSettings", "SiftSettings", "SurfSettings"]
 
@@ -92,13 +92,11 @@ class SiftSettings(StageSettings):
     )
     root: bool = Field(
         default=False,
-        json_schema_extra=CAME_LATER,
         description="Whether descriptors are RootSIFT: square roots of their numbers' shares of "
         "the sum, times 255, as whole numbers.",
     )
     grid: GridSettings = Field(
         default_factory=GridSettings,
-        json_schema_extra=CAME_LATER,
         description="Patches on a grid instead of keypoints (dense SIFT).",
     )
 
