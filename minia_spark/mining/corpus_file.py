@@ -7,6 +7,7 @@ import functools
 import io
 import os
 import sys
+import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,7 +18,7 @@ from tqdm import tqdm
 
 from minia_spark.base.bags import Bags, read_bags, write_bags
 from minia_spark.base.errors import InputError, MiniaError, SettingsError
-from minia_spark.base.files import whole_file
+from minia_spark.base.files import require_replaceable, whole_file
 from minia_spark.engine.settings import Settings
 from minia_spark.mining.assess import Assessment
 from minia_spark.mining.local import LocalCollection, numbered_documents
@@ -176,9 +177,8 @@ def _check_places(words: Path, vocabulary: Path | None, results: dict[str, Path 
         with _told(what, path):
             if path.is_dir():
                 raise IsADirectoryError(None, "it is a folder")
-            probe = path.with_name(f".{path.name}.part")
-            probe.touch()
-            probe.unlink()
+            with tempfile.TemporaryFile(dir=require_replaceable(path).parent):
+                pass  # it can be written there
 
 
 def _names(vocabulary: Path) -> list[str]:
