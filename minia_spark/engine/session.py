@@ -289,4 +289,4 @@ def default_partitions(rows: int, parallelism: int, chosen: int | None) -> int:
     """
     if chosen is not None:
         return chosen
-    return max(1, min(rows // 16, 16 * parallelism), rows // 1024)
+    return max(1, min(rows // 16, 4 * parallelism), rows // 1024)

@@ -174,7 +174,7 @@ def test_sizes(size_bytes, text):
         (0, 2, None, 1),
         (31, 2, None, 1),
         (64, 2, None, 4),  # sixteen images each
-        (1000, 2, None, 32),  # sixteen a core
+        (1000, 2, None, 8),  # four a core: each costs Java some 0.2 s
         (100_000, 2, None, 97),  # 1,024 images each
         (1000, 2, 3, 3),
     ],
