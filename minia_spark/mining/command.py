@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from pathlib import Path
 
 from minia_spark.base.errors import SettingsError
@@ -59,6 +60,8 @@ def mine(options: argparse.Namespace) -> int:
         return run_stages(options)
     if options.words is None or options.model is None or options.warehouse is not None:
         raise SettingsError("--words FILE and --model OUT belong together, without --warehouse")
+    # every core works on a collection of its own, and threads of a BLAS would be in their way
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from minia_spark.mining.corpus_file import mine_file  # noqa: PLC0415 - loads NumPy
 
     return mine_file(
