@@ -382,9 +382,6 @@ class _Fit:
         self.words = np.concatenate([self.words, loading], axis=1)
         self.images = np.concatenate([self.images, np.zeros((len(self.images), 1))], axis=1)
 
-    def copy(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        return self.images.copy(), self.words.copy()
-
 
 def fit_background(
     documents: Documents,
@@ -421,13 +418,13 @@ def fit_background(
     held = held[held.sum(axis=1) > 0]
     fit = _Fit(held)
     spreads: list[float] = []
-    states: list[tuple[NDArray[np.float64], NDArray[np.float64]]] = []
+    states: list[NDArray[np.float64]] = []
     chosen = 0
     most = max(0, min(max_rank, min(held.shape) - 1))
     while len(held):
         residuals, variances, spread = _settled(fit)
         spreads.append(spread)
-        states.append(fit.copy())
+        states.append(fit.words)  # a step gives new arrays
         rank = len(spreads) - 1
         if progress is not None:
             progress("factors of the background", rank, most)
@@ -438,8 +435,6 @@ def fit_background(
             if spreads[chosen] / spreads[rank] < _GAIN:
                 break
             chosen += 1
-            while rank - chosen == _LOOKAHEAD and spreads[chosen] / spreads[rank] < _GAIN:
-                break
         fit.add(residuals, variances)
     if not states:
         none = np.zeros((len(words), 0), dtype=np.int32)
@@ -462,17 +457,17 @@ def _settled(fit: _Fit) -> tuple[NDArray[np.float64], NDArray[np.float64], float
 
 def _on_grid(
     words: NDArray[np.uint32],
-    state: tuple[NDArray[np.float64], NDArray[np.float64]],
+    state: NDArray[np.float64],
     spreads: NDArray[np.float64],
 ) -> Background:
-    loadings = state[1][:, 1:]
+    loadings = state[:, 1:]
     # u has variance 1, so the lengths of v's directions say what a factor explains
     turned, sizes, _ = np.linalg.svd(loadings, full_matrices=False)
     loadings = turned * sizes
     if loadings.shape[1]:
         largest = np.abs(loadings).argmax(axis=0)
         loadings = loadings * np.sign(loadings[largest, np.arange(loadings.shape[1])])
-    return Background(words, _rounded(state[1][:, 0]), _rounded(loadings), spreads)
+    return Background(words, _rounded(state[:, 0]), _rounded(loadings), spreads)
 
 
 def _rounded(numbers: NDArray[np.float64]) -> NDArray[np.int32]:

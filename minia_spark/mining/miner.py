@@ -264,6 +264,9 @@ def _no_background(totals: Totals, link: Consensus | SingleLink) -> str:
 def _why(background: Background, words: float) -> tuple[str, ...]:
     spread, rank = background.spreads, background.rank
     held = f"An image holds {words:.0f} words on average."
+    if not spread[0]:
+        told = "Too few pairs of words are common enough to tell whether images differ broadly"
+        return (f"{held} {told}: totals are what chance is.",)
     if not rank:
         return (
             f"{held} Totals explain how often two words are together: the spread of what is left "
