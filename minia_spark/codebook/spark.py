@@ -15,11 +15,12 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 from py4j.protocol import Py4JJavaError
-from pyspark import RDD, StorageLevel
+from pyspark import StorageLevel
 from pyspark.ml.clustering import KMeans, KMeansModel
 from pyspark.ml.functions import array_to_vector
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
+from pyspark.sql.pandas.types import to_arrow_schema
 from pyspark.sql.types import (
     ArrayType,
     BinaryType,
@@ -62,8 +63,21 @@ _SAMPLE = StructType(
 _BLOCK = StructType([StructField("block", BinaryType(), False)])
 _VECTOR = StructType([StructField("descriptor", ArrayType(FloatType(), False), False)])
 
+_SUMS = StructType(
+    [
+        StructField("first", LongType(), False),
+        StructField("sums", BinaryType(), False),
+        StructField("counts", BinaryType(), False),
+        StructField("costs", BinaryType(), False),
+    ]
+)
+_SUMS_WORDS = 4096
+"""Words whose sums are one row: a codebook's may be more than a value can hold."""
+
 _MERGE_FROM_PARTITIONS = 32
-_TASKS_A_CORE = 2
+# Of descriptors that a task of a pass gets: several tasks a core even out what cores do, but each
+# costs as much as a thousand descriptors.
+_TASK_BYTES = (8 << 20, 128 << 20)
 # MLlib's block solver fails when a start gives fewer than K centres: k-means|| can, when it has few
 # points to choose from; K different points at random cannot.
 _STARTS = {"best": ("k-means||", "random"), "oversampled": ("random",)}
@@ -99,41 +113,47 @@ class Descriptors:
         return lambda batch: to_grid(binary_block(batch["descriptors"], dtype, dim)[0], scale)
 
 
-@contextmanager
-def _packed(
-    context: Context, descriptors: Descriptors, total: int
-) -> Iterator[tuple[RDD[bytes], Callable[[bytes], NDArray[np.integer]]]]:
-    """Keep the descriptors in the executors, on the grid, in blocks shared out evenly.
+@dataclass(frozen=True)
+class _Packed:
+    """All descriptors on the grid, in blocks shared out evenly, kept in the executors.
 
-    Yields
-    ------
-    blocks : RDD of bytes
-        Kept in memory, or on the executors' disks where that is full, until the end.
+    Attributes
+    ----------
+    frame : DataFrame
+        With ``block``; kept in memory, or on the executors' disks where that is full.
+    partitions : int
     read : callable
-        Gives a block's descriptors, shape (n, D).
+        Gives a block's descriptors, shape (n, D). It is sent to the workers.
     """
+
+    frame: DataFrame
+    partitions: int
+    read: Callable[[pa.Buffer], NDArray[np.integer]]
+
+
+@contextmanager
+def _packed(context: Context, descriptors: Descriptors, total: int) -> Iterator[_Packed]:
+    """Keep the descriptors, `total` of them, in the executors until the end."""
     cores = context.parallelism
     rows = int(np.clip(total // (8 * cores), *_PACKED_ROWS))
     on_grid, dim = descriptors.on_grid(), descriptors.dim
     # Those that are no whole numbers have norms of at most 2,048 on their own grid.
     kind = descriptors.dtype if descriptors.dtype.kind in "iu" else np.dtype(np.int16)
 
-    schema = pa.schema([pa.field("block", pa.binary(), nullable=False)])
-
     def pack(batches: Batches) -> Batches:
         for batch in batches:
             block = on_grid(batch).astype(kind, copy=False)
             pieces = [block[at : at + rows].tobytes() for at in range(0, len(block), rows)]
-            yield pa.RecordBatch.from_arrays([pa.array(pieces, pa.binary())], schema=schema)
+            yield pa.RecordBatch.from_pydict({"block": pieces}, to_arrow_schema(_BLOCK))
 
-    frame = descriptors.frame.mapInArrow(pack, _BLOCK)
-    if frame.rdd.getNumPartitions() < _TASKS_A_CORE * cores:
-        frame = frame.repartition(_TASKS_A_CORE * cores)
-    blocks = frame.rdd.map(lambda row: bytes(row[0])).persist(StorageLevel.MEMORY_AND_DISK)
+    small, large = (total * dim * kind.itemsize // size for size in _TASK_BYTES)
+    partitions = max(cores, min(2 * cores, small), large)
+    frame = descriptors.frame.mapInArrow(pack, _BLOCK).repartition(partitions)
+    frame = frame.persist(StorageLevel.MEMORY_AND_DISK)
     try:
-        yield blocks, lambda block: np.frombuffer(block, kind).reshape(-1, dim)
+        yield _Packed(frame, partitions, lambda block: np.frombuffer(block, kind).reshape(-1, dim))
     finally:
-        blocks.unpersist()
+        frame.unpersist()
 
 
 def descriptors_of(features: DataFrame, scale: float | None = None) -> Descriptors:
@@ -437,9 +457,9 @@ def refine(
     settings = context.settings(CodebookSettings)
     history: list[float] = []
     passes = settings.refine_iterations
-    with _packed(context, descriptors, total) as (blocks, read):
+    with _packed(context, descriptors, total) as packed:
         while True:
-            found = _pass(context, blocks, read, centres)
+            found = _pass(context, packed, centres)
             count = int(found.counts.sum())
             history.append(found.cost / descriptors.scale**2 / count)
             number = len(history) - 1
@@ -462,36 +482,50 @@ def _has_converged(history: list[float], tolerance: float) -> bool:
     return history[-2] - history[-1] < tolerance * history[-2]
 
 
-def _pass(
-    context: Context,
-    blocks: RDD[bytes],
-    read: Callable[[bytes], NDArray[np.integer]],
-    centres: NDArray[np.integer],
-) -> ClusterSums:
+def _pass(context: Context, packed: _Packed, centres: NDArray[np.integer]) -> ClusterSums:
     size, dim = centres.shape
     shared = context.spark.sparkContext.broadcast(centres)
+    read = packed.read
 
-    def assign(own: Iterable[bytes]) -> Iterator[ClusterSums]:
+    def assign(batches: Batches) -> Batches:
         kernel = NearestCentre(shared.value)
-        total = empty_sums(size, dim)
-        for block in own:
-            total = add_sums(total, kernel.sums(read(block)))
-        yield total
+        found = empty_sums(size, dim)
+        for batch in batches:
+            for block in batch["block"]:
+                found = add_sums(found, kernel.sums(read(block.as_buffer())))
+        yield from _as_rows(found)
 
-    def merge(parts: Iterable[ClusterSums]) -> Iterator[ClusterSums]:
-        total = empty_sums(size, dim)
-        for part in parts:
-            total = add_sums(total, part)
-        yield total
+    def merge(batches: Batches) -> Batches:
+        yield from _as_rows(_added(batches, size, dim))
 
-    partial = blocks.mapPartitions(assign)
-    partitions = blocks.getNumPartitions()
+    partial = packed.frame.mapInArrow(assign, _SUMS)
+    partitions = packed.partitions
     while partitions > _MERGE_FROM_PARTITIONS:  # a tree: no task, nor the driver, adds up many
         partitions = -(-partitions // _MERGE_FROM_PARTITIONS)
-        partial = partial.repartition(partitions).mapPartitions(merge)
+        partial = partial.repartition(partitions).mapInArrow(merge, _SUMS)
     with context.watched("pass"):
-        (total,) = merge(partial.collect())
+        found = _added(partial.toArrow().to_batches(), size, dim)
     shared.destroy()
+    return found
+
+
+def _as_rows(found: ClusterSums) -> Batches:
+    for first in range(0, len(found.counts), _SUMS_WORDS):
+        part = slice(first, first + _SUMS_WORDS)
+        row = {"first": [first]}
+        row |= {name: [getattr(found, name)[part].tobytes()] for name in _SUMS.names[1:]}
+        yield pa.RecordBatch.from_pydict(row, to_arrow_schema(_SUMS))
+
+
+def _added(batches: Iterable[pa.RecordBatch], size: int, dim: int) -> ClusterSums:
+    """Return the sum of rows of :func:`_as_rows`, which may come in any order."""
+    total = empty_sums(size, dim)
+    for batch in batches:
+        for row in range(batch.num_rows):
+            first = batch["first"][row].as_py()
+            for name in _SUMS.names[1:]:
+                words = getattr(total, name)[first : first + _SUMS_WORDS]
+                words += np.frombuffer(batch[name][row].as_buffer(), np.int64).reshape(words.shape)
     return total
 
 

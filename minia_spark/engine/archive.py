@@ -75,9 +75,8 @@ def _work(spark: SparkSession, folder: str) -> None:
         f"{folder}/joined"
     )
     read.repartition(1).sortWithinPartitions("s").persist().toArrow()
-    shared = spark.sparkContext.broadcast([1])
-    blocks = read.rdd.map(lambda row: bytes(row["id"] % shared.value[0])).persist()
-    blocks.repartition(2).collect()
+    kept = read.select("id").repartition(2).persist()
+    kept.mapInArrow(lambda batches: batches, kept.schema).toArrow()
     spark.createDataFrame(pa.Table.from_pylist([{"k": 1}])).unionByName(read.select("k")).first()
     vectors = read.repartition(1).select(array_to_vector(F.col("a")).alias("features")).persist()
     model = KMeans(k=3, initMode="random", maxIter=2, solver="block", seed=1).fit(vectors)
