@@ -5,7 +5,8 @@
 set -euo pipefail
 
 readonly min_python=11 min_java=17     # Python 3.x; both are what Spark 4.3 asks for
-readonly lock=requirements-dev.lock    # .venv holds everything that any verb needs
+readonly lock=requirements-dev.lock    # .venv holds everything that any verb needs, but for
+readonly networks_lock=requirements-networks.lock   # TensorFlow, which only the tests of DELF need
 jvms=/usr/lib/jvm                      # where Debian and Ubuntu install every Java
 caller=$PWD
 cd -P -- "$(dirname -- "${BASH_SOURCE[0]}")"
@@ -19,7 +20,8 @@ usage() {
   test [PYTEST ARGUMENTS] native tests, lint, pytest: what CI runs
   native                  the C++ program native/build/smh
   wheel                   the package with smh inside, under dist/, for pip on this kind of machine
-  package                 what spark-submit needs, under dist/: the wheel, environment, smh, jobs, conf
+  package [--networks]    what spark-submit needs, under dist/: the wheel, environment, smh, jobs, conf;
+                          with TensorFlow in the environment, for DELF
   container [--base IMAGE] [--tag NAME]
                           an image with all of it, built by buildah or podman (jobs/README.md)
   lint                    ruff, mypy, import rules
@@ -169,6 +171,15 @@ setup_python() {
   fi
 }
 
+setup_networks() {   # TensorFlow has no wheels for every Python and machine
+  if cmp -s "$networks_lock" ".venv/$networks_lock"; then return; fi
+  say "installing $networks_lock into .venv (TensorFlow is 600 MB; takes a minute)"
+  if pip install -qq --require-hashes --only-binary :all: --no-binary pyspark -r "$networks_lock"
+  then cp "$networks_lock" ".venv/$networks_lock"
+  else say "going on without TensorFlow: tests of networks will be skipped"
+  fi
+}
+
 setup_java() {  # Spark's scripts read spark-env.sh: .venv/bin/minia then works without JAVA_HOME
   local on_path spark_env
   spark_env=$(.venv/bin/python -c 'import pyspark; print(pyspark.__path__[0])')/conf/spark-env.sh
@@ -236,6 +247,7 @@ lint() {
 
 run_tests() {
   setup
+  alone setup_networks
   say "native tests"
   make --no-print-directory -C native test
   run_lint
@@ -259,6 +271,8 @@ relock() {  # one version of a package for all Pythons and machines; hashes, and
   say "$lock: that, and what test, lint and bench need"
   "${compile[@]}" --extra bench --extra dev --constraint requirements.lock --output-file "$lock" \
     >/dev/null
+  say "$networks_lock: what minia needs, and TensorFlow"
+  "${compile[@]}" --extra networks --constraint "$lock" --output-file "$networks_lock" >/dev/null
 }
 
 # ---------------------------------------------------------------- dist/
@@ -348,13 +362,14 @@ TEXT
 
 # Not for a cluster: Spark, which it has, and scikit-image with what only that needs (`minia demo`)
 readonly not_packed='pyspark|py4j|scikit-image|imageio|lazy-loader|networkx|tifffile'
+packed_lock=requirements.lock
 
-make_environment() {  # build/environment: requirements.lock without what is not packed
+make_environment() {  # build/environment: the lock without what is not packed
   local place=build/environment packages base
   packages=$place/lib/$python_name/site-packages
   rm -rf "$place"
   mkdir -p "$place/bin"
-  awk -v names="^($not_packed)==" '/^[a-z]/ { skip = $0 ~ names } !skip' requirements.lock \
+  awk -v names="^($not_packed)==" '/^[a-z]/ { skip = $0 ~ names } !skip' "$packed_lock" \
     >build/environment.lock
   pip install -qq --require-hashes --only-binary :all: --no-deps --no-compile \
     --target "$packages" -r build/environment.lock
@@ -372,7 +387,7 @@ import numpy.testing, pandas, PIL.Image, pyarrow.parquet, pydantic, scipy.stats
 import tqdm, yaml'
 }
 
-environment_recipe() { echo "$python_name"; cat requirements.lock build.sh; }
+environment_recipe() { echo "$python_name"; cat "$packed_lock" build.sh; }
 
 pack_environment() {
   local stamp=build/environment.stamp
@@ -380,7 +395,7 @@ pack_environment() {
     say "dist/environment.tar.gz is up to date"
     return
   fi
-  say "environment.tar.gz: the packages of requirements.lock for $python_name"
+  say "environment.tar.gz: the packages of $packed_lock for $python_name"
   make_environment
   # sorted, without times and owners: the same lock gives the same archive
   tar --sort=name --mtime="@$SOURCE_DATE_EPOCH" --owner=0 --group=0 --numeric-owner \
@@ -390,6 +405,11 @@ pack_environment() {
 }
 
 package() {
+  case $* in
+    "") ;;
+    --networks) packed_lock=$networks_lock ;;
+    *) echo "build.sh: package takes --networks, not '$*'" >&2; exit 2 ;;
+  esac
   need python compiler
   alone setup_python
   repeatable
@@ -451,14 +471,14 @@ case $verb in
   bench) bench "$@" ;;
   lock) relock "$@" ;;
   container) container "$@" ;;
-  native | wheel | package | lint | setup | help | -h | --help)
+  package) package "$@" ;;
+  native | wheel | lint | setup | help | -h | --help)
     if (( $# )); then echo "build.sh: $verb takes no arguments" >&2; exit 2; fi
     case $verb in
       native) need compiler; alone setup_native ;;
       wheel) wheel ;;
-      package) package ;;
       lint) lint ;;
-      setup) setup ;;
+      setup) setup; alone setup_networks ;;
       *) usage ;;
     esac ;;
   *) echo "build.sh: no verb '$verb'" >&2; usage >&2; exit 2 ;;

@@ -360,6 +360,13 @@ class TestLocks:
         runtime, development = pins("requirements.lock"), pins("requirements-dev.lock")
         assert runtime.items() <= development.items()
 
+    def test_the_lock_with_networks_adds_to_the_runtime_lock_and_fits_the_development_lock(self):
+        runtime, networks = pins("requirements.lock"), pins("requirements-networks.lock")
+        assert runtime.items() <= networks.items()
+        development = pins("requirements-dev.lock")
+        both = networks.keys() & development.keys()
+        assert {n: networks[n] for n in both} == {n: development[n] for n in both}
+
     def test_locks_hold_what_pyproject_asks_for(self):
         project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
         optional = project["optional-dependencies"]
@@ -369,6 +376,7 @@ class TestLocks:
                 *project["dependencies"],
                 *(line for extra in ("bench", "dev") for line in optional[extra]),
             ],
+            "requirements-networks.lock": [*project["dependencies"], *optional["networks"]],
         }
         for name, lines in wanted.items():
             locked = pins(name)
@@ -391,7 +399,7 @@ class TestLocks:
                     assert canonicalize_name(requirement.name) not in left_out, name
 
     def test_no_addresses(self):
-        for name in ("requirements.lock", "requirements-dev.lock"):
+        for name in ("requirements.lock", "requirements-dev.lock", "requirements-networks.lock"):
             assert not re.search(
                 r"://|--(extra-)?index-url|--find-links", (ROOT / name).read_text()
             )
