@@ -149,7 +149,9 @@ class TestVerbs:
     def test_arguments_that_would_be_ignored_are_refused(self, verb):
         done = run(verb, "extra")
         assert done.returncode == 2
-        assert done.stderr == f"build.sh: {verb} takes no arguments\n"
+        assert done.stderr.startswith(
+            f"build.sh: {verb} takes {'--networks' if verb == 'package' else 'no arguments'}"
+        )
 
     @pytest.mark.parametrize(
         ("given", "passed_on"),
