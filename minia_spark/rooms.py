@@ -6,6 +6,7 @@ help, ``conf/minia.yaml``, the README's tables, import rules and contract tests 
 
 from minia_spark import (
     codebook,
+    delf,
     drift,
     features,
     imports,
@@ -32,5 +33,6 @@ HOUSE = House(
         mining.ROOM,
         structures.ROOM,
         report.ROOM,
+        delf.ROOM,
     )
 )
