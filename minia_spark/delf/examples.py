@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib.util
 import io
 import os
+import sys
+import tempfile
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -20,19 +22,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["FEATURES", "Picture", "picture_of", "record_of", "require_tensorflow", "rgb_of"]
-
-FEATURES = {
-    "image/height": "int64",
-    "image/width": "int64",
-    "image/colorspace": "RGB",
-    "image/channels": "3",
-    "image/class/label": "int64",
-    "image/format": "JPEG",
-    "image/id": "the name, without ending",
-    "image/encoded": "the JPEG file",
-}
-"""What a record holds."""
+__all__ = ["Picture", "picture_of", "record_of", "require_tensorflow", "rgb_of", "tensorflow"]
 
 _ORIENTATION_TAG = 0x0112
 
@@ -127,8 +117,20 @@ def record_of(name: str, label: int, picture: Picture) -> bytes:
 
 
 def tensorflow() -> Any:
-    """Import TensorFlow, without its lines about the processor."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    import tensorflow as tf  # noqa: PLC0415 - takes seconds
+    """Import TensorFlow; what its libraries print about the processor is kept unless that fails."""
+    if "tensorflow" not in sys.modules:
+        with tempfile.TemporaryFile() as said:
+            stderr = os.dup(2)
+            os.dup2(said.fileno(), 2)  # no setting of TensorFlow's stops them
+            try:
+                import tensorflow as tf  # noqa: PLC0415 - takes seconds
+            except BaseException:
+                said.seek(0)
+                os.write(stderr, said.read())
+                raise
+            finally:
+                os.dup2(stderr, 2)
+                os.close(stderr)
+    import tensorflow as tf  # noqa: PLC0415
 
     return tf

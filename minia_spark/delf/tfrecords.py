@@ -212,7 +212,6 @@ def _manifest(
     shards: Sequence[Shard],
     rejects: int,
 ) -> dict[str, Any]:
-    from minia_spark.delf.examples import FEATURES  # noqa: PLC0415
     from minia_spark.delf.split import SPLITS  # noqa: PLC0415
 
     counts = Counter((which, training_set.labels[name]) for name, which in split.items())
@@ -230,7 +229,6 @@ def _manifest(
         "images_by_class": {w: [counts[w, n] for n in numbers] for w in SPLITS},
         "rejects": rejects,
         "files": {shard.file: len(shard.names) for shard in shards},
-        "features": FEATURES,
     }
 
 
@@ -238,7 +236,8 @@ def _tell(out: Path, told: Mapping[str, Any], reasons: Mapping[str, int]) -> Non
     by_class = told["images_by_class"]
     print("class                 train validation")
     for label, name in enumerate(told["classes"]):
-        print(f"{name:<20} {by_class['train'][label]:6,} {by_class['validation'][label]:10,}")
+        if by_class["train"][label]:  # numbers that the training set leaves out are no classes
+            print(f"{name:<20} {by_class['train'][label]:6,} {by_class['validation'][label]:10,}")
     text = ", ".join(f"{count:,} {reason}" for reason, count in sorted(reasons.items()))
     print(f"rejected: {text or 'none'}")
     print(out / MANIFEST)

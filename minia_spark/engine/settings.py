@@ -208,6 +208,8 @@ def read_yaml(
         raise SettingsError(f"{what} {path} cannot be read: {error.strerror}") from None
     except ValueError as error:
         raise SettingsError(f"{what} {path} cannot be read: {error}") from None
+    if path.suffix == ".json":
+        text = text.replace("\t", " ")  # JSON is YAML but for tabs between its tokens
     try:
         values = _parsed(text)
     except SettingsError as error:
