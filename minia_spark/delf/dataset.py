@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 __all__ = ["arguments", "dataset"]
 
+_TIES_SHOWN = 5
 _TABLES = ("with_filter", "original", "votes", "left_out")
 
 
@@ -214,9 +215,13 @@ def _tell_join(progress: Progress, counts: Mapping[str, int], chosen: Choice) ->
         progress.say(f"{counts['repeated']:,} rows of votes repeat an object id")
     if chosen.several:
         progress.say(f"{chosen.several:,} galaxies have several images; the first is taken")
-    for (first, second), count in sorted(chosen.ties.items()):
+    if chosen.ties:
+        common = sorted(chosen.ties.items(), key=lambda tie: (-tie[1], tie[0]))
+        told = [f"{CLASSES[a]} and {CLASSES[b]} {n:,}" for (a, b), n in common[:_TIES_SHOWN]]
+        told += ["..."] if len(common) > _TIES_SHOWN else []
         progress.say(
-            f"{count:,} galaxies are {CLASSES[first]} and {CLASSES[second]}: taken for the first"
+            f"{sum(chosen.ties.values()):,} galaxies satisfy two classes and are taken for the "
+            f"first: {', '.join(told)}"
         )
 
 

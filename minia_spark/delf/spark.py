@@ -42,7 +42,9 @@ _VERDICTS = (
     "objid string, first byte, second byte, shares array<double>, reason string, detail string"
 )
 _COPIED = "name string, reason string, detail string"
-_CHECKED = "name string, width int, height int, hash string, reason string, detail string"
+_CHECKED = (
+    "name string, width int, height int, kept boolean, hash string, reason string, detail string"
+)
 _WRITTEN = "file string, records long"
 
 
@@ -230,14 +232,15 @@ def written_copies(
 def checked_images(
     spark: SparkSession, places: dict[str, str], *, partitions: int | None
 ) -> dict[str, dict[str, Any]]:
-    """Decode every image; return ``hash``, ``reason`` and ``detail`` by name.
+    """Decode every image, and return by name what :data:`_CHECKED` says of it.
 
-    Parameters are those of :func:`written_copies`.
+    ``kept`` is whether the file goes into a record as it is, ``hash`` its content's; where there is
+    a ``reason``, the image cannot be used. Parameters are those of :func:`written_copies`.
     """
 
     def check(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        columns = ("name", "width", "height", "hash", "reason", "detail")
-        types = (pa.string(), pa.int32(), pa.int32(), pa.string(), pa.string(), pa.string())
+        columns = ("name", "width", "height", "kept", "hash", "reason", "detail")
+        types = (pa.string(), pa.int32(), pa.int32(), pa.bool_(), *(pa.string(),) * 3)
         for batch in batches:
             rows: list[tuple[Any, ...]] = []
             for row in batch.to_pylist():
@@ -245,10 +248,10 @@ def checked_images(
                     data = _read(row["path"])
                     picture = examples.picture_of(data)
                 except Rejected as error:
-                    rows.append((row["name"], None, None, None, error.reason, error.detail))
+                    rows.append((row["name"], *(None,) * 4, error.reason, error.detail))
                 else:
-                    size = picture.width, picture.height
-                    rows.append((row["name"], *size, content_hash(data), None, None))
+                    seen = picture.width, picture.height, picture.jpeg == data
+                    rows.append((row["name"], *seen, content_hash(data), None, None))
             yield _batch(rows, columns, types)
 
     names = sorted(places)
@@ -265,7 +268,7 @@ def written_shards(
     folder: Path,
     *,
     places: dict[str, str],
-    hashes: dict[str, str],
+    checked: dict[str, dict[str, Any]],
     labels: dict[str, int],
 ) -> dict[str, int]:
     """Write the files of records, a task a file; return how many records each has.
@@ -276,8 +279,8 @@ def written_shards(
     shards : sequence of Shard
     folder : Path
         Where they go, each whole or not at all.
-    places, hashes, labels : dict by name
-        Every image's file, the hash of its bytes when it was checked, and its class.
+    places, checked, labels : dict by name
+        Every image's file, what :func:`checked_images` said, and its class.
 
     Raises
     ------
@@ -303,10 +306,14 @@ def written_shards(
             yield _batch(rows, ("file", "records"), (pa.string(), pa.int64()))
 
     image = pa.struct(
-        [("name", pa.string()), ("path", pa.string()), ("hash", pa.string()), ("label", pa.int64())]
+        {
+            **dict.fromkeys(("name", "path", "hash"), pa.string()),
+            **dict.fromkeys(("width", "height", "label"), pa.int64()),
+            "kept": pa.bool_(),
+        }
     )
     lists = [
-        [{"name": n, "path": places[n], "hash": hashes[n], "label": labels[n]} for n in shard.names]
+        [{**checked[name], "path": places[name], "label": labels[name]} for name in shard.names]
         for shard in shards
     ]
     table = pa.table({"file": [s.file for s in shards], "images": pa.array(lists, pa.list_(image))})
@@ -325,7 +332,8 @@ def _record(image: dict[str, Any]) -> bytes:
             f"image {image['name']} was changed while records were made from it: start again when "
             "nobody writes to the folder"
         )
-    return examples.record_of(image["name"], image["label"], examples.picture_of(data))
+    known = examples.Picture(image["width"], image["height"], data) if image["kept"] else None
+    return examples.record_of(image["name"], image["label"], known or examples.picture_of(data))
 
 
 def _read(path: str) -> bytes:

@@ -184,17 +184,17 @@ def _make(
             rejects.append((name, classes[labels[name]], Reason.NO_IMAGE.value, detail))
         elif row["reason"] is not None:
             rejects.append((name, classes[labels[name]], row["reason"], row["detail"]))
-    hashes = {name: row["hash"] for name, row in checked.items() if row["reason"] is None}
-    if not hashes:
+    usable = [name for name, row in checked.items() if row["reason"] is None]
+    if not usable:
         name, _, reason, detail = next(r for r in rejects if r[0] in places)
         raise InputError(f"none of the images can be used; of {name}: {reason}: {detail}")
-    split = split_of(hashes, labels, classes, validation=options.validation, seed=options.seed)
+    split = split_of(usable, labels, classes, validation=options.validation, seed=options.seed)
     shards = shards_of(split, options.shards, options.seed)
     progress.say(f"writing {len(split):,} records to {len(shards)} files; {len(rejects):,} rejects")
     with whole_folder(options.out, replace=options.replace) as folder:
         with progress.spark_jobs(spark.sparkContext, "records"):
             written = written_shards(
-                spark, shards, folder, places=places, hashes=hashes, labels=dict(labels)
+                spark, shards, folder, places=places, checked=checked, labels=dict(labels)
             )
         expected = {shard.file: len(shard.names) for shard in shards}
         if written != expected:

@@ -190,7 +190,10 @@ class TestResults:
         assert "2 rows of votes repeat an object id" in result.err
         assert "1 objects of the mapping have no votes" not in result.err  # 5.8E+17 is one more
         assert "2 objects of the mapping have no votes" in result.err
-        assert "1 galaxies are ring and loose: taken for the first" in result.err
+        assert (
+            "1 galaxies satisfy two classes and are taken for the first: ring and loose 1\n"
+            in result.err
+        )
         assert "1 galaxies have several images" in result.err
 
 

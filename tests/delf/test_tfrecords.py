@@ -11,6 +11,9 @@ import pytest
 from image_samples import picture, saved
 
 from minia_spark import __version__
+from minia_spark.base.errors import MiniaError
+from minia_spark.delf import spark
+from minia_spark.delf.examples import Picture, record_of
 from minia_spark.delf.split import origin
 from minia_spark.delf.training_set import write_training_set
 from minia_spark.images.decode import decode
@@ -163,6 +166,22 @@ def test_the_same_bytes_again_for_a_seed_and_other_ones_for_another(made, minia,
     left = run(minia, inputs, out, "--replace", code=2)
     assert "holds what is no record, 'notes.txt'" in left.err
     assert (out / "notes.txt").read_text() == "mine"
+
+
+def test_a_file_that_was_changed_in_between(tmp_path):
+    """Between the check and the records; else sizes or split would be wrong without a word."""
+    path = tmp_path / "a.jpg"
+    data = saved(picture(24, 32), "JPEG")
+    path.write_bytes(data)
+    image = {"name": "a", "path": str(path), "label": 1, "width": 32, "height": 24, "kept": True}
+    image["hash"] = hashlib.sha256(data).hexdigest()
+    assert spark._record(image) == record_of("a", 1, Picture(32, 24, data))
+    path.write_bytes(data + b"x")
+    with pytest.raises(MiniaError, match="image a was changed while records were made from it"):
+        spark._record(image)
+    path.unlink()
+    with pytest.raises(MiniaError, match="image a could be read a moment ago: unreadable"):
+        spark._record(image)
 
 
 class TestRefused:
