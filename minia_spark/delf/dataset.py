@@ -51,7 +51,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "--seed", type=seed, default=0, help="which galaxies are drawn, and how images are moved"
     )
     parser.add_argument(
-        "--replace", action="store_true", help="write over the tables and copies that are there"
+        "--replace",
+        action="store_true",
+        help="write over tables and copies of these names; others stay",
     )
     add_run_settings(parser)
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
-from pyspark.sql import Observation, Window
+from pyspark.sql import Window
 from pyspark.sql import functions as F
 from pyspark.sql.types import StringType, StructField, StructType
 
@@ -61,7 +61,8 @@ def galaxies(
     candidates : list of Candidate
         Galaxies with a class, and those whose rows cannot be used; in no particular order.
     counts : dict
-        Rows of both tables, rows that were there before, and ids that only the mapping has.
+        Rows of both tables (of the mapping those with an id and an image), rows of votes whose id
+        was there before, ids that only the mapping has, and galaxies with a class.
 
     Raises
     ------
@@ -71,43 +72,46 @@ def galaxies(
     wanted = (galaxy_zoo.OBJECT_COLUMN, *galaxy_zoo.COLUMNS)
     voted = _table(spark, votes, wanted, "the table of votes")
     mapped = _table(spark, mapping, galaxy_zoo.MAPPING_COLUMNS, "the mapping")
-    seen = {name: Observation(name) for name in ("votes", "mapping", "joined")}
     says = F.struct("first", "second", "shares", "reason", "detail")
+    one = F.lit(1)
     judged = (
-        voted.observe(seen["votes"], F.count(F.lit(1)).alias("rows"))
-        .mapInArrow(_judge, _VERDICTS)
+        voted.mapInArrow(_judge, _VERDICTS)
         .groupBy("objid")
-        .agg(F.count(F.lit(1)).alias("rows"), F.min(says).alias("says"), F.max(says).alias("last"))
+        .agg(F.count(one).alias("rows"), F.min(says).alias("says"), F.max(says).alias("last"))
     )
-    owners = Window.partitionBy("asset")
     images = (
-        mapped.observe(seen["mapping"], F.count(F.lit(1)).alias("rows"))
-        .select(F.trim("objid").alias("objid"), F.trim("asset_id").alias("asset"))
+        mapped.select(F.trim("objid").alias("objid"), F.trim("asset_id").alias("asset"))
         .where("objid rlike '^[0-9]+$' and asset != ''")
-        .distinct()
-        .withColumn("owners", F.count(F.lit(1)).over(owners))
+        .groupBy("objid", "asset")
+        .agg(F.count(one).alias("n"))
+        .withColumn("owners", F.count(one).over(Window.partitionBy("asset")))
         .groupBy("objid")
         .agg(
+            F.sum("n").alias("named"),
             F.collect_set("asset").alias("assets"),
             F.collect_set(F.when(F.col("owners") > 1, F.col("asset"))).alias("shared"),
         )
     )
-    joined = judged.join(images, "objid", "full").observe(
-        seen["joined"],
-        F.sum(F.coalesce(F.col("rows") - 1, F.lit(0))).alias("repeated"),
-        F.sum(F.when(F.col("says").isNull(), 1).otherwise(0)).alias("without_votes"),
-        F.sum(F.when(F.col("says.first") >= 0, 1).otherwise(0)).alias("classified"),
-    )
+    joined = judged.join(images, "objid", "full").persist()
+    classified = F.coalesce(F.col("says.first") >= 0, F.lit(False))
+    totals = joined.agg(
+        F.sum("rows").alias("votes_rows"),
+        F.sum("named").alias("mapping_rows"),
+        F.sum(F.col("rows") - 1).alias("repeated"),
+        F.sum(F.col("says").isNull().cast("int")).alias("without_votes"),
+        F.sum(classified.cast("int")).alias("classified"),
+    ).first()
+    assert totals is not None
     different = F.col("says") != F.col("last")
-    kept = joined.where(
-        (F.col("says.first") >= 0) | F.col("says.reason").isNotNull() | different
-    ).select("objid", "says.*", different.alias("different"), "assets", "shared")
+    kept = joined.where(classified | F.col("says.reason").isNotNull() | different).select(
+        "objid", "says.*", different.alias("different"), "assets", "shared"
+    )
     found = [
         Candidate(**{**row, "assets": row["assets"] or [], "shared": row["shared"] or []})
         for row in kept.toArrow().to_pylist()
     ]
-    counts = {f"{name}_rows": int(seen[name].get["rows"]) for name in ("votes", "mapping")}
-    return found, counts | {key: int(value or 0) for key, value in seen["joined"].get.items()}
+    joined.unpersist()
+    return found, {name: int(count or 0) for name, count in totals.asDict().items()}
 
 
 def _table(spark: SparkSession, path: Path, wanted: Sequence[str], title: str) -> DataFrame:

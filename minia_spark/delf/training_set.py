@@ -42,6 +42,7 @@ ENDINGS = (".jpg", ".JPG", ".jpeg", ".JPEG")
 
 _MOST_CLASSES = 100_000
 _SHOWN = 80
+_UNSEEN = frozenset({"Cc", "Cf", "Cs", "Co", "Zl", "Zp", "Zs"})  # of whatever Unicode version
 
 
 @dataclass(frozen=True)
@@ -173,7 +174,7 @@ def name_fault(name: str) -> str | None:
         return "it has '..', and images are looked for in one folder"
     if name.startswith("."):
         return "it begins with a dot, as hidden files do"
-    if any(c == "," or unicodedata.category(c)[0] in "CZ" for c in name):
+    if any(c == "," or unicodedata.category(c) in _UNSEEN for c in name):
         return "it has a space, a comma, or a sign that does not print"
     return None
 
