@@ -7,6 +7,7 @@ help, ``conf/minia.yaml``, the README's tables, import rules and contract tests 
 from minia_spark import (
     codebook,
     compare,
+    delf,
     drift,
     features,
     imports,
@@ -34,5 +35,6 @@ HOUSE = House(
         structures.ROOM,
         report.ROOM,
         compare.ROOM,
+        delf.ROOM,
     )
 )
