@@ -6,6 +6,7 @@ help, ``conf/minia.yaml``, the README's tables, import rules and contract tests 
 
 from minia_spark import (
     codebook,
+    delf,
     drift,
     features,
     imports,
@@ -24,6 +25,7 @@ HOUSE = House(
     (
         ingest.ROOM,
         features.ROOM,
+        delf.ROOM,
         imports.ROOM,
         thumbnails.ROOM,
         codebook.ROOM,
