@@ -175,10 +175,20 @@ def build(design: Design, *, precision: str = "float32") -> Any:
 
 
 def extraction_part(model: Any) -> Any:
-    """Return the part of a network that extraction needs: to ``scores`` and ``features`` only."""
+    """Return the part of a network that extraction needs, up to the last layer of the attention.
+
+    Returns
+    -------
+    keras.Model
+        From images to ``attended`` (n, rows, columns, channels), of which layer
+        ``attention_conv2`` makes the scores, and ``features``.
+    """
     import keras
 
-    wanted = {name: model.output[name] for name in ("scores", "features")}
+    wanted = {
+        "attended": model.get_layer("attention_relu").output,
+        "features": model.output["features"],
+    }
     return keras.Model(model.input, wanted, name="delf_extraction")
 
 
