@@ -231,7 +231,7 @@ class Trainer:
 
         devices = self.devices
         if devices is None:
-            devices = [device.name[-5:] for device in tf.config.list_logical_devices("GPU")]
+            devices = [device.name for device in tf.config.list_logical_devices("GPU")]
         self._strategy = (
             tf.distribute.MirroredStrategy(devices)
             if len(devices) > 1
