@@ -13,8 +13,8 @@ import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import pytest
 import delf_samples
+import pytest
 from commands import SMALL, Result, run_minia
 from hypothesis import settings
 from pyspark.sql import SparkSession

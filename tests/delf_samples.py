@@ -29,7 +29,7 @@ def pictures(count: int, side: int = 48) -> list[np.ndarray]:
 
 
 def record(image: bytes, label: int, name: str) -> bytes:
-    """Return a record as 'minia delf tfrecords' writes it, with the features that training reads."""
+    """Return a record with what training reads of those that 'minia delf tfrecords' writes."""
     from minia_spark.base.networks import load_tensorflow
 
     train = load_tensorflow().train

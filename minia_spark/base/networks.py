@@ -30,7 +30,7 @@ def require_tensorflow(purpose: str) -> None:
         )
 
 
-def load_tensorflow(threads: int | None = None, gpu: int | None | str = "all") -> Any:
+def load_tensorflow(threads: int | None = None, gpu: int | str | None = "all") -> Any:
     """Import TensorFlow, without what it says about itself as it starts.
 
     Threads and devices can be chosen once in a process, before the first tensor: what a later call
@@ -51,8 +51,10 @@ def load_tensorflow(threads: int | None = None, gpu: int | None | str = "all") -
     if "tensorflow" in sys.modules:
         import tensorflow as tf  # noqa: PLC0415
     else:
-        with _told_only_if_it_fails():  # some lines come before the variable is looked at
+        with _told_only_if_it_fails():  # some lines come whatever the variable says
             import tensorflow as tf  # noqa: PLC0415
+
+            tf.config.list_physical_devices()  # says that there is no GPU
     with contextlib.suppress(RuntimeError):  # it has begun to work already
         if threads is not None:
             tf.config.threading.set_intra_op_parallelism_threads(threads)

@@ -82,7 +82,7 @@ def write(
     part.mkdir(parents=True)
     try:
         with (part / _ARRAYS).open("xb") as file:
-            np.savez(file, **arrays)
+            np.savez(file, **dict(arrays))  # type: ignore[arg-type]  # NumPy's stub
             file.flush()
             sync(file.fileno())
         told = {"step": step, "hash": hash_of(arrays), **state}

@@ -37,7 +37,9 @@ by other instructions than the others, and depend in the last bit on the images 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Add its arguments."""
-    parser.add_argument("training", type=Path, metavar="TRAINING", help="what 'minia delf train' made")
+    parser.add_argument(
+        "training", type=Path, metavar="TRAINING", help="what 'minia delf train' made"
+    )
     parser.add_argument("out", type=Path, metavar="OUT", help="folder to write; must not exist")
     parser.add_argument(
         "--scales",
@@ -184,14 +186,15 @@ def module_of(model: Any, design: Design, *, iou: float) -> Any:
     part, last = extraction_part(model), model.get_layer("attention_conv2")
     stride = float(design.stride)
     dimension = design.dimension
-    spec = tf.TensorSpec
 
     def maps(images: Any, scale: Any) -> tuple[Any, Any]:
         size = tf.cast(tf.shape(images)[1:3], tf.float32)
         scaled = tf.maximum(tf.cast(tf.round(size * scale), tf.int32), 1)
         found = part(tf.image.resize(tf.cast(images, tf.float32), scaled), training=False)
         kernel = tf.tile(last.kernel.value, [1, 1, 1, _COPIES])
-        scores = tf.nn.softplus(tf.nn.conv2d(found["attended"], kernel, 1, "VALID") + last.bias.value)
+        scores = tf.nn.softplus(
+            tf.nn.conv2d(found["attended"], kernel, 1, "VALID") + last.bias.value
+        )
         return scores[..., 0], found["features"]
 
     def of_scale(image: Any, scale: Any, threshold: Any) -> tuple[Any, Any, Any, Any]:
@@ -206,73 +209,65 @@ def module_of(model: Any, design: Design, *, iou: float) -> Any:
         described = tf.gather(tf.reshape(features, [-1, dimension]), kept)
         return tf.gather(boxes, kept), described, tf.ones_like(chosen) / scale, chosen
 
-    class Extraction(tf.Module):
-        def __init__(self) -> None:
-            super().__init__(name="delf")
-            self.part, self.last = part, last
+    def extract(
+        input_image: Any, input_scales: Any, input_max_feature_num: Any, input_abs_thres: Any
+    ) -> dict[str, Any]:
+        is_large = tf.reduce_min(tf.shape(input_image)[:2]) >= _LEAST_PIXELS
+        count = tf.where(is_large, tf.shape(input_scales)[0], 0)
 
-        @tf.function(
-            autograph=False,
-            input_signature=[
-                spec([None, None, 3], tf.uint8, "input_image"),
-                spec([None], tf.float32, "input_scales"),
-                spec([], tf.int32, "input_max_feature_num"),
-                spec([], tf.float32, "input_abs_thres"),
-            ],
+        def one_more(index: Any, *found: Any) -> Any:
+            new = of_scale(input_image, input_scales[index], input_abs_thres)
+            return (index + 1, *(tf.concat(pair, 0) for pair in zip(found, new, strict=True)))
+
+        shapes = ([0, 4], [0, dimension], [0], [0])
+        _, boxes, features, scales, scores = tf.while_loop(
+            lambda index, *_: index < count,
+            one_more,
+            (tf.constant(0), *map(tf.zeros, shapes)),
+            shape_invariants=(
+                tf.TensorShape([]),
+                *(tf.TensorShape([None, *shape[1:]]) for shape in shapes),
+            ),
+            parallel_iterations=1,
         )
-        def extract(
-            self,
-            input_image: Any,
-            input_scales: Any,
-            input_max_feature_num: Any,
-            input_abs_thres: Any,
-        ) -> dict[str, Any]:
-            shape = tf.shape(input_image)
-            is_large = tf.reduce_min(shape[:2]) >= _LEAST_PIXELS
-            count = tf.where(is_large, tf.shape(input_scales)[0], 0)
-            nothing = (
-                tf.zeros([0, 4]),
-                tf.zeros([0, dimension]),
-                tf.zeros([0]),
-                tf.zeros([0]),
-            )
+        limit = tf.minimum(input_max_feature_num, tf.shape(scores)[0])
+        if iou < 1:
+            kept = tf.image.non_max_suppression(boxes, scores, limit, iou_threshold=iou)
+        else:
+            kept = tf.argsort(scores, direction="DESCENDING", stable=True)[:limit]
+        return {
+            "boxes": tf.gather(boxes, kept),
+            "features": tf.gather(features, kept),
+            "scales": tf.gather(scales, kept),
+            "scores": tf.gather(scores, kept)[:, None],
+        }
 
-            def one_more(index: Any, *found: Any) -> Any:
-                new = of_scale(input_image, input_scales[index], input_abs_thres)
-                return (index + 1, *(tf.concat(pair, 0) for pair in zip(found, new, strict=True)))
+    def batch(input_images: Any, input_scale: Any) -> dict[str, Any]:
+        scores, features = maps(input_images, input_scale)
+        return {"scores": scores, "features": features}
 
-            shapes = (spec([None, 4]), spec([None, dimension]), spec([None]), spec([None]))
-            _, boxes, features, scales, scores = tf.while_loop(
-                lambda index, *_: index < count,
-                one_more,
-                (tf.constant(0), *nothing),
-                shape_invariants=(tf.TensorShape([]), *(s.shape for s in shapes)),
-                parallel_iterations=1,
-            )
-            limit = tf.minimum(input_max_feature_num, tf.shape(scores)[0])
-            if iou < 1:
-                kept = tf.image.non_max_suppression(boxes, scores, limit, iou_threshold=iou)
-            else:
-                kept = tf.argsort(scores, direction="DESCENDING", stable=True)[:limit]
-            return {
-                "boxes": tf.gather(boxes, kept),
-                "features": tf.gather(features, kept),
-                "scales": tf.gather(scales, kept),
-                "scores": tf.gather(scores, kept)[:, None],
-            }
-
-        @tf.function(
-            autograph=False,
-            input_signature=[
-                spec([None, None, None, 3], tf.uint8, "input_images"),
-                spec([], tf.float32, "input_scale"),
-            ],
-        )
-        def batch(self, input_images: Any, input_scale: Any) -> dict[str, Any]:
-            scores, features = maps(input_images, input_scale)
-            return {"scores": scores, "features": features}
-
-    return Extraction()
+    spec = tf.TensorSpec
+    module = tf.Module(name="delf")
+    module.part, module.last = part, last  # else their weights would not be saved
+    module.extract = tf.function(
+        extract,
+        autograph=False,
+        input_signature=[
+            spec([None, None, 3], tf.uint8, "input_image"),
+            spec([None], tf.float32, "input_scales"),
+            spec([], tf.int32, "input_max_feature_num"),
+            spec([], tf.float32, "input_abs_thres"),
+        ],
+    )
+    module.batch = tf.function(
+        batch,
+        autograph=False,
+        input_signature=[
+            spec([None, None, None, 3], tf.uint8, "input_images"),
+            spec([], tf.float32, "input_scale"),
+        ],
+    )
+    return module
 
 
 def saved(model: Any, design: Design, manifest: Manifest, out: Path) -> None:

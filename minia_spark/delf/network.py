@@ -73,7 +73,7 @@ class Design:
     @property
     def dimension(self) -> int:
         """Numbers of a descriptor."""
-        return REDUCED if self.autoencoder else self.channels(1024)
+        return REDUCED if self.autoencoder else 16 * self.channels(64)
 
 
 def build(design: Design, *, precision: str = "float32") -> Any:
@@ -141,37 +141,53 @@ def build(design: Design, *, precision: str = "float32") -> Any:
         x = layers.MaxPooling2D(1, strides=2, dtype=precision, name="block3_strides")(x)
     block3 = keras.ops.stop_gradient(x)
     x = stage(x, 5, 1 if design.block3_strides else 2)
-    pooled = layers.GlobalAveragePooling2D(dtype="float32", name="block4_pool")(x)
+    outputs = _heads(block3, x, design, precision)
+    return keras.Model(image, outputs, name="delf")
+
+
+def _heads(block3: Any, block4: Any, design: Design, precision: str) -> dict[str, Any]:
+    """Return the network's outputs, from those of its fourth and fifth stage."""
+    import keras
+
+    layers = keras.layers
+
+    def conv(x: Any, filters: int, name: str, dtype: str = precision) -> Any:
+        return layers.Conv2D(filters, 1, dtype=dtype, name=name)(x)
+
+    def classes(x: Any, name: str) -> Any:
+        return layers.Dense(design.num_classes, dtype="float32", name=name)(x)
+
+    def mean(x: Any, name: str) -> Any:
+        return layers.GlobalAveragePooling2D(dtype="float32", name=name)(x)
+
+    def as_float(x: Any, name: str) -> Any:
+        return layers.Activation("linear", dtype="float32", name=name)(x)
+
+    def relu(x: Any, name: str) -> Any:
+        return layers.Activation("relu", dtype=precision, name=name)(x)
+
     outputs = {
-        "descriptor_logits": layers.Dense(
-            design.num_classes, dtype="float32", name="descriptor_logits"
-        )(pooled),
-        "block3": layers.Activation("linear", dtype="float32", name="block3")(block3),
+        "descriptor_logits": classes(mean(block4, "block4_pool"), "descriptor_logits"),
+        "block3": as_float(block3, "block3"),
     }
-    looked_at = block3
+    looked_at = described = block3
     if design.autoencoder:
-        reduced = conv(block3, REDUCED, 1, "autoencoder_reduce")
-        looked_at = relu(
-            conv(reduced, design.channels(64) * 16, 1, "autoencoder_expand"), "expanded_relu"
-        )
-        outputs["expanded"] = layers.Activation("linear", dtype="float32", name="expanded")(
-            looked_at
-        )
-        outputs["features"] = layers.Activation("linear", dtype="float32", name="features")(reduced)
-    else:
-        outputs["features"] = layers.Activation("linear", dtype="float32", name="features")(block3)
-    attention = conv(looked_at, design.channels(512), 1, "attention_conv1")
-    attention = relu(norm(attention, "attention_bn"), "attention_relu")
-    attention = layers.Conv2D(1, 1, dtype="float32", name="attention_conv2")(attention)
-    scores = layers.Activation("softplus", dtype="float32", name="scores")(attention)
+        described = conv(block3, REDUCED, "autoencoder_reduce")
+        looked_at = conv(described, design.channels(64) * 16, "autoencoder_expand")
+        looked_at = relu(looked_at, "expanded_relu")
+        outputs["expanded"] = as_float(looked_at, "expanded")
+    outputs["features"] = as_float(described, "features")
+    attended = conv(looked_at, design.channels(512), "attention_conv1")
+    attended = layers.BatchNormalization(epsilon=_EPSILON, dtype=precision, name="attention_bn")(
+        attended
+    )
+    last = conv(relu(attended, "attention_relu"), 1, "attention_conv2", "float32")
+    scores = layers.Activation("softplus", dtype="float32", name="scores")(last)
+    outputs["scores"] = scores
     unit = layers.UnitNormalization(axis=-1, dtype="float32", name="unit_block3")(block3)
     weighted = layers.Multiply(dtype="float32", name="weighted")([unit, scores])
-    summary = layers.GlobalAveragePooling2D(dtype="float32", name="attention_pool")(weighted)
-    outputs["scores"] = scores
-    outputs["attention_logits"] = layers.Dense(
-        design.num_classes, dtype="float32", name="attention_logits"
-    )(summary)
-    return keras.Model(image, outputs, name="delf")
+    outputs["attention_logits"] = classes(mean(weighted, "attention_pool"), "attention_logits")
+    return outputs
 
 
 def extraction_part(model: Any) -> Any:
@@ -230,14 +246,14 @@ def losses(outputs: Mapping[str, Any], targets: Any) -> dict[str, Any]:
     return found
 
 
-# -- published weights ------------------------------------------------------------------------------
+# -- published weights ----------------------------------------------------------------------------
 
 
 def legacy_name(name: str) -> str:
     """Return what Keras 1 and 2 called a layer of ResNet50.
 
-    >>> legacy_name("conv1_bn"), legacy_name("conv4_block6_2_conv"), legacy_name("conv2_block1_0_bn")
-    ('bn_conv1', 'res4f_branch2b', 'bn2a_branch1')
+    >>> legacy_name("conv4_block6_2_conv"), legacy_name("conv2_block1_0_bn")
+    ('res4f_branch2b', 'bn2a_branch1')
     """
     if name == "conv1_conv":
         return "conv1"

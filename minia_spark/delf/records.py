@@ -198,9 +198,7 @@ class Reader:
         return shares
 
 
-def _found(
-    votes: Mapping[str, NDArray[np.float32]], name: str
-) -> NDArray[np.float32] | None:
+def _found(votes: Mapping[str, NDArray[np.float32]], name: str) -> NDArray[np.float32] | None:
     """Return the votes of an image; F... and A... are its masked and moved copies."""
     stem = name
     for ending in (".jpg", ".jpeg", ".JPG", ".JPEG"):
@@ -299,13 +297,12 @@ def classes_beside(folder: Path) -> list[str] | None:
     if isinstance(classes, dict):  # name to number, or name to count in the order of the numbers
         numbers = list(classes.values())
         if sorted(map(str, numbers)) == sorted(map(str, range(len(numbers)))):
-            classes = sorted(classes, key=lambda name: int(classes[name]))
+            classes = [name for _, name in sorted((int(n), name) for name, n in classes.items())]
         else:
             classes = list(classes)
     if not isinstance(classes, list) or not 2 <= len(classes) <= _MOST_CLASSES:
         raise InputError(f"{path} does not name at least two classes under 'classes'")
-    names = [c["name"] if isinstance(c, dict) and "name" in c else c for c in classes]
-    return [str(name) for name in names]
+    return [str(name) for name in classes]
 
 
 def _tensorflow() -> Any:

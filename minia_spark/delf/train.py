@@ -6,7 +6,6 @@ import argparse
 import contextlib
 import fcntl
 import json
-import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -25,7 +24,15 @@ from minia_spark.delf.settings import TrainingSettings
 if TYPE_CHECKING:
     from minia_spark.delf.training import Recipe, Trainer, Validated
 
-__all__ = ["MANIFEST", "SETTINGS", "arguments", "recipe_of", "settings_of", "settings_there", "train"]
+__all__ = [
+    "MANIFEST",
+    "SETTINGS",
+    "arguments",
+    "recipe_of",
+    "settings_of",
+    "settings_there",
+    "train",
+]
 
 SETTINGS, MANIFEST, CHECKPOINTS = "settings.yaml", "manifest.json", "checkpoints"
 _LOCK, _LOGS = ".lock", "logs"
@@ -35,7 +42,9 @@ _PATHS = {"train": "DIR", "imagenet_checkpoint": "PATH", "votes": "CSV"}
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Add its arguments: one for every setting, which its sentence explains."""
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="what training makes")
+    parser.add_argument(
+        "--out", type=Path, required=True, metavar="DIR", help="what training makes"
+    )
     parser.add_argument(
         "--config", type=Path, metavar="FILE", help="settings.yaml of another training; options win"
     )
@@ -71,7 +80,7 @@ def settings_of(options: argparse.Namespace) -> TrainingSettings:
     for name in TrainingSettings.model_fields:
         given = getattr(options, name)
         if given is not None:
-            values[name] = os.path.abspath(given) if name in _PATHS else given
+            values[name] = str(Path(given).absolute()) if name in _PATHS else given
     return _validated(values)
 
 
@@ -151,7 +160,9 @@ def train(options: argparse.Namespace) -> int:
     with _held(out):
         _claim(out, settings)
         _train(out, settings, data, say)
-    print(f"trained: {out} holds step {settings.max_iters:,}; 'minia delf export {out} OUT' is next")
+    print(
+        f"trained: {out} holds step {settings.max_iters:,}; 'minia delf export {out} OUT' is next"
+    )
     return 0
 
 
@@ -246,9 +257,7 @@ class _Data:
         return [Reader(index, self.num_classes, self.votes) for index in both]
 
 
-def _train(
-    out: Path, settings: TrainingSettings, data: _Data, say: Callable[[str], None]
-) -> None:
+def _train(out: Path, settings: TrainingSettings, data: _Data, say: Callable[[str], None]) -> None:
     tf = load_tensorflow()
     from minia_spark.delf import checkpoints, network, training  # noqa: PLC0415
 
@@ -363,7 +372,9 @@ def _checkpoint(
         "validation": None
         if validated is None
         else {"losses": validated.losses, "accuracies": validated.accuracies},
-        "weights": checkpoints.hash_of({n: a for n, a in arrays.items() if n.startswith("weights")}),
+        "weights": checkpoints.hash_of(
+            {n: a for n, a in arrays.items() if n.startswith("weights")}
+        ),
         "written": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
     }
     checkpoints.write(out / CHECKPOINTS, trainer.step, arrays, {"told": told})

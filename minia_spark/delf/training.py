@@ -10,7 +10,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -78,7 +77,7 @@ def learning_rate(initial: float, step: int, max_iters: int) -> float:
     return initial * (1 - min(step, max_iters) / max_iters)
 
 
-# -- data -------------------------------------------------------------------------------------------
+# -- data -----------------------------------------------------------------------------------------
 
 
 def augmented(encoded: Any, size: int, seed: Any) -> Any:
@@ -136,6 +135,7 @@ def batches(reader: Reader, count: int, recipe: Recipe, start: int, failures: li
         Gets the error of a record that cannot be read: TensorFlow's own says less.
     """
     tf = load_tensorflow()
+    as_it_is = tf.autograph.experimental.do_not_convert
     size, classes = recipe.batch_size, recipe.design.num_classes
 
     def read(step: Any) -> tuple[NDArray[Any], NDArray[np.float32], NDArray[np.int64]]:
@@ -144,7 +144,6 @@ def batches(reader: Reader, count: int, recipe: Recipe, start: int, failures: li
         images, targets = _noted(failures, lambda: reader.read(numbers))
         return np.array(images, object), targets, places
 
-    @tf.autograph.experimental.do_not_convert
     def of_step(step: Any) -> Any:
         images, targets, places = tf.numpy_function(
             read, [step], [tf.string, tf.float32, tf.int64], stateful=False
@@ -154,20 +153,21 @@ def batches(reader: Reader, count: int, recipe: Recipe, start: int, failures: li
         places.set_shape([size])
         return images, targets, places
 
-    @tf.autograph.experimental.do_not_convert
     def of_image(encoded: Any, targets: Any, place: Any) -> Any:
         seed = tf.stack([tf.constant(recipe.seed, tf.int64), 2 * place])
         return augmented(encoded, recipe.image_size, seed), targets
 
     steps = tf.data.Dataset.range(start, recipe.max_iters)
-    found = steps.map(of_step, num_parallel_calls=2, deterministic=True)
-    found = found.unbatch().map(of_image, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+    found = steps.map(as_it_is(of_step), num_parallel_calls=2, deterministic=True)
+    found = found.unbatch()
+    found = found.map(as_it_is(of_image), num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
     return found.batch(size, drop_remainder=True).prefetch(2)
 
 
 def validation_batches(reader: Reader, count: int, recipe: Recipe, failures: list[Any]) -> Any:
     """Return all records in batches, in their order, uncropped: a tf.data.Dataset."""
     tf = load_tensorflow()
+    as_it_is = tf.autograph.experimental.do_not_convert
     size, classes = recipe.batch_size, recipe.design.num_classes
 
     def read(start: Any) -> tuple[NDArray[Any], NDArray[np.float32]]:
@@ -175,19 +175,17 @@ def validation_batches(reader: Reader, count: int, recipe: Recipe, failures: lis
         images, targets = _noted(failures, lambda: reader.read(numbers))
         return np.array(images, object), targets
 
-    @tf.autograph.experimental.do_not_convert
     def of_start(start: Any) -> Any:
         images, targets = tf.numpy_function(read, [start], [tf.string, tf.float32], stateful=False)
         images.set_shape([None])
         targets.set_shape([None, classes])
         return images, targets
 
-    @tf.autograph.experimental.do_not_convert
     def of_image(encoded: Any, targets: Any) -> Any:
         return fitted(encoded, recipe.image_size), targets
 
-    found = tf.data.Dataset.range(0, count, size).map(of_start).unbatch()
-    found = found.map(of_image, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+    found = tf.data.Dataset.range(0, count, size).map(as_it_is(of_start)).unbatch()
+    found = found.map(as_it_is(of_image), num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
     return found.batch(size).prefetch(1)
 
 
@@ -199,7 +197,7 @@ def _noted(failures: list[Any], work: Callable[[], Any]) -> Any:
         raise
 
 
-# -- the network as it learns -----------------------------------------------------------------------
+# -- the network as it learns ---------------------------------------------------------------------
 
 
 @dataclass
@@ -278,7 +276,6 @@ class Trainer:
             sums["gradient_norm"] = norm / copies
             return sums, outputs["scores"]
 
-        @tf.function(reduce_retracing=True, autograph=False)
         def learn(images: Any, targets: Any) -> tuple[dict[str, Any], Any]:
             if copies == 1:
                 return on_a_copy(images, targets)
@@ -286,20 +283,19 @@ class Trainer:
             summed = {name: strategy.reduce("SUM", value, None) for name, value in sums.items()}
             return summed, tf.concat(strategy.experimental_local_results(scores), 0)
 
-        return learn
+        return tf.function(learn, reduce_retracing=True, autograph=False)
 
     def _measurer(self) -> Any:
         tf = load_tensorflow()
         model = self.model
 
-        @tf.function(reduce_retracing=True, autograph=False)
         def measure(images: Any, targets: Any) -> dict[str, Any]:
             outputs = model(images, training=False)
             return _sums(outputs, targets, network.losses(outputs, targets))
 
-        return measure
+        return tf.function(measure, reduce_retracing=True, autograph=False)
 
-    # -- checkpoints --------------------------------------------------------------------------------
+    # -- checkpoints ------------------------------------------------------------------------------
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """Return the weights (``weights/...``) and the optimizer's momenta (``momentum/...``)."""
@@ -322,7 +318,7 @@ class Trainer:
         self.step = checkpoint.step
         self._optimizer.iterations.assign(checkpoint.step)
 
-    # -- the loop -----------------------------------------------------------------------------------
+    # -- the loop ---------------------------------------------------------------------------------
 
     def train(self, data: Any) -> Iterator[tuple[dict[str, float], NDArray[np.float32]]]:
         """Learn from batches; yield after every `log_every` steps, and where a checkpoint is due.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import asdict, dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 from zipfile import BadZipFile
 
@@ -102,8 +102,13 @@ def read_manifest(model: Path) -> Manifest:
         numbers = (found.dimension, found.stride, found.receptive_field, found.max_features)
         if not all(isinstance(n, int) and n > 0 for n in numbers):
             raise ValueError(f"dimension, stride, field and features are {numbers}")
-        if "saved_model.pb" not in found.files or any(".." in name for name in found.files):
+        places = [PurePosixPath(name) for name in found.files]
+        if "saved_model.pb" not in found.files or any(
+            place.is_absolute() or ".." in place.parts for place in places
+        ):
             raise ValueError("its list of files is not one")
+        if not math.isfinite(found.threshold):
+            raise ValueError(f"threshold is {found.threshold}")
         reals = (*found.scales, found.width, found.multiplications, found.nms_iou)
         if not found.scales or not all(math.isfinite(r) and r > 0 for r in reals):
             raise ValueError("scales and sizes are not positive")
@@ -117,10 +122,10 @@ def read_manifest(model: Path) -> Manifest:
             f"features.delf.model: {path} cannot be read ({error}); export the network again"
         ) from None
     for name, size in found.files.items():
-        file = model / name
-        if not file.is_file() or file.stat().st_size != size:
+        place = model / name
+        if not place.is_file() or place.stat().st_size != size:
             raise SettingsError(
-                f"features.delf.model: {file} is not there, or not as it was written ({size:,} "
+                f"features.delf.model: {place} is not there, or not as it was written ({size:,} "
                 "bytes): the folder was copied in part; copy or export it again"
             )
     return found
@@ -198,18 +203,19 @@ def read_pca(path: Path) -> Pca:
     try:
         with open_regular(path) as file, np.load(file, allow_pickle=False) as stored:
             arrays = {name: np.asarray(stored[name]) for name in stored.files}
-        mean, matrix = arrays["mean"].astype(np.float32), arrays["matrix"].astype(np.float32)
+        mean: NDArray[np.float32] = arrays["mean"].astype(np.float32)
+        matrix: NDArray[np.float32] = arrays["matrix"].astype(np.float32)
         if mean.ndim != 1 or matrix.ndim != 2 or matrix.shape[1] != len(mean):
             raise ValueError(f"mean has shape {mean.shape} and matrix {matrix.shape}")
         dim = int(arrays.get("dim", len(matrix)))
         if not 1 <= dim <= len(matrix):
             raise ValueError(f"dim is {dim}, and matrix has {len(matrix)} components")
-        matrix = matrix[:dim]
+        matrix = matrix[:dim].copy()
         if bool(arrays.get("whitening", False)):
-            variances = arrays["variances"].astype(np.float64)
+            variances = arrays["variances"].astype(np.float32)
             if variances.ndim != 1 or len(variances) < dim or not (variances[:dim] > 0).all():
                 raise ValueError(f"variances are not {dim} positive numbers")
-            matrix = (matrix / np.sqrt(variances[:dim])[:, None]).astype(np.float32)
+            matrix /= np.sqrt(variances[:dim])[:, None]
         if not (np.isfinite(mean).all() and np.isfinite(matrix).all()):
             raise ValueError("a number is not finite")
     except (OSError, ValueError, KeyError, TypeError, AttributeError, BadZipFile) as error:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import functools
 import importlib
 import json
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -121,7 +120,9 @@ def _manifest(settings: FeaturesSettings) -> Manifest:
     return read_manifest(Path(settings.delf.model))
 
 
-def _chosen(settings: FeaturesSettings, manifest: Manifest | None, name: str, usual: Any) -> Any:
+def _chosen(
+    settings: FeaturesSettings, manifest: Manifest | None, name: str, usual: Any = None
+) -> Any:
     """Return a parameter of DELF: as it is set, else as the model says, else the usual one."""
     own = getattr(settings.delf, name)
     return getattr(manifest, name, usual) if own is None else own
@@ -131,13 +132,13 @@ def _options_of_delf(settings: FeaturesSettings) -> dict[str, Any]:
     manifest, own = _manifest(settings), settings.delf
     assert own.model is not None
     return {
-        "model": os.path.abspath(own.model),
+        "model": str(Path(own.model).absolute()),
         "weights": manifest.weights,
-        "scales": list(_chosen(settings, manifest, "scales", None)),
-        "threshold": _chosen(settings, manifest, "threshold", None),
-        "limit": _chosen(settings, manifest, "max_features", None),
-        "nms_iou": _chosen(settings, manifest, "nms_iou", None),
-        "pca": None if own.pca is None else os.path.abspath(own.pca),
+        "scales": list(_chosen(settings, manifest, "scales")),
+        "threshold": _chosen(settings, manifest, "threshold"),
+        "limit": _chosen(settings, manifest, "max_features"),
+        "nms_iou": _chosen(settings, manifest, "nms_iou"),
+        "pca": None if own.pca is None else str(Path(own.pca).absolute()),
         "batch_pixels": own.batch_pixels,
     }
 
@@ -153,13 +154,15 @@ def _dimension_of_delf(settings: FeaturesSettings) -> int:
 def _products_of_delf(settings: FeaturesSettings) -> float:
     manifest = known_manifest(settings.delf.model)
     a_pixel = _DELF_PRODUCTS if manifest is None else manifest.multiplications
-    return a_pixel * sum(s * s for s in _chosen(settings, manifest, "scales", SCALES))
+    scales: tuple[float, ...] = _chosen(settings, manifest, "scales", SCALES)
+    return a_pixel * sum(scale * scale for scale in scales)
 
 
 def _bytes_of_delf(settings: FeaturesSettings, pixels: float) -> float:
     """Return TensorFlow's own memory, and that of the largest batch."""
     manifest = known_manifest(settings.delf.model)
-    largest = max(_chosen(settings, manifest, "scales", SCALES)) ** 2 * pixels
+    scales: tuple[float, ...] = _chosen(settings, manifest, "scales", SCALES)
+    largest = max(scales) ** 2 * pixels
     width = 1.0 if manifest is None else manifest.width
     batch = max(largest, min(settings.delf.batch_pixels, 64 * largest))
     return _TENSORFLOW_BYTES + batch * (_FLAT_BYTES + width * _NETWORK_BYTES)

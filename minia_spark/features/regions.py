@@ -46,8 +46,7 @@ def receptive_boxes(
     first = np.stack([y, x], axis=-1).reshape(-1, 2).astype(np.float32) * np.float32(stride)
     first -= np.float32(padding)
     boxes = np.concatenate([first, first + np.float32(field - 1)], axis=1)
-    projected: NDArray[np.float32] = boxes / np.float32(scale)
-    return projected
+    return (boxes / np.float32(scale)).astype(np.float32)
 
 
 def overlaps(box: NDArray[np.float32], others: NDArray[np.float32]) -> NDArray[np.float32]:

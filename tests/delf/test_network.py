@@ -68,7 +68,9 @@ def test_each_loss_reaches_its_own_head(gradients):
 )
 def test_a_position_every_stride(model, strides, side, positions):
     if not strides:
-        model = network.build(network.Design(3, block3_strides=False, autoencoder=False, width=1 / 32))
+        model = network.build(
+            network.Design(3, block3_strides=False, autoencoder=False, width=1 / 32)
+        )
     outputs = model(np.zeros((1, side, side, 3), np.float32))
     assert outputs["scores"].shape == (1, positions, positions, 1)
     assert outputs["features"].shape[-1] == (128 if strides else 32)
@@ -78,7 +80,9 @@ def test_a_position_every_stride(model, strides, side, positions):
 def test_a_position_sees_291_pixels_around_its_centre(model):
     tf = load_tensorflow()
     side, place = 449, 7  # the middle one of 15: centre 224, from 79 to 369
-    image = tf.Variable(np.random.default_rng(2).uniform(0, 255, (1, side, side, 3)), dtype=tf.float32)
+    image = tf.Variable(
+        np.random.default_rng(2).uniform(0, 255, (1, side, side, 3)), dtype=tf.float32
+    )
     part = load_tensorflow().keras.Model(model.input, model.get_layer("conv4_block6_out").output)
     with tf.GradientTape() as tape:
         outputs = part(image)  # before the stride: position 14
@@ -115,7 +119,7 @@ def test_pixels_are_normalised(model):
     np.testing.assert_allclose(np.ravel(values), [-1, 0, 127 / 128])
 
 
-# -- published weights ------------------------------------------------------------------------------
+# -- published weights ----------------------------------------------------------------------------
 
 
 def legacy_file(path, model, *, names=network.legacy_name, change=None, pieces=False):

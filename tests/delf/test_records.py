@@ -47,7 +47,9 @@ def test_a_file_that_ends_early(files, cut):
 
 def test_bytes_that_are_no_records(files):
     files[0].write_bytes(b"these are no records at all, only text")
-    with pytest.raises(InputError, match=r"train-0 is no complete TFRecord file: the record at byte 0"):
+    with pytest.raises(
+        InputError, match=r"train-0 is no complete TFRecord file: the record at byte 0"
+    ):
         index_files(files)
     with pytest.raises(InputError, match="cannot be read: No such file"):
         index_files([files[0].with_name("missing")])
@@ -64,7 +66,9 @@ def test_records_that_are_no_examples(tmp_path):
         reader.read(np.array([0]))
     with pytest.raises(InputError, match=r"record 2 of .* needs one image/encoded .* has 0 and 0"):
         reader.read(np.array([1]))
-    with pytest.raises(InputError, match=r"record 3 of .* has class 7; with 3 classes they are 0 to 2"):
+    with pytest.raises(
+        InputError, match=r"record 3 of .* has class 7; with 3 classes they are 0 to 2"
+    ):
         reader.read(np.array([2]))
 
 

@@ -64,7 +64,10 @@ def test_figures_for_tensorboard(delf_training):
     assert names >= {"accuracy/descriptor", "accuracy/attention", "learning_rate", "gradient_norm"}
     assert names >= {f"attention/{n}" for n in ("min", "mean", "max", "p5", "p95", "sparsity")}
     assert names >= {"validation/accuracy/descriptor", "validation/accuracy/attention"}
-    rates = {e.step: float(load_tensorflow().make_ndarray(e.tensor_proto)) for e in found.Tensors("learning_rate")}
+    rates = {
+        e.step: float(load_tensorflow().make_ndarray(e.tensor_proto))
+        for e in found.Tensors("learning_rate")
+    }
     assert sorted(rates) == [2, 3, 4, 6]
     for step, rate in rates.items():  # of the step before, which counts from 0
         assert rate == pytest.approx(0.01 * (1 - (step - 1) / 6), rel=1e-5)
@@ -189,10 +192,12 @@ def test_without_tensorflow_one_sentence_says_what_to_install(delf_records, tmp_
     monkeypatch.setattr("importlib.util.find_spec", missing)
     monkeypatch.delitem(sys.modules, "tensorflow")
     found = train(delf_records, tmp_path / "out", *SMALL).expect(2)
-    assert "needs TensorFlow, which is not installed: pip install 'minia-spark[networks]'" in found.err
+    assert (
+        "needs TensorFlow, which is not installed: pip install 'minia-spark[networks]'" in found.err
+    )
 
 
-# -- kernels ----------------------------------------------------------------------------------------
+# -- kernels --------------------------------------------------------------------------------------
 
 
 def test_the_learning_rate_falls_linearly():
@@ -203,8 +208,18 @@ def test_the_learning_rate_falls_linearly():
 
 def test_defaults_are_those_of_minia():
     own = TrainingSettings(train="x")
-    assert (own.max_iters, own.initial_lr, own.batch_size, own.image_size) == (15_000, 0.045, 50, 321)
-    assert (own.block3_strides, own.autoencoder, own.width, own.checkpoint_every) == (True, True, 1, 1000)
+    assert (own.max_iters, own.initial_lr, own.batch_size, own.image_size) == (
+        15_000,
+        0.045,
+        50,
+        321,
+    )
+    assert (own.block3_strides, own.autoencoder, own.width, own.checkpoint_every) == (
+        True,
+        True,
+        1,
+        1000,
+    )
     assert (training.MOMENTUM, training.CLIP) == (0.9, 10)
 
 
@@ -305,6 +320,8 @@ print("equal", norms)
 @pytest.mark.heavy
 def test_two_copies_learn_what_one_does():
     """Each copy sees the same two images, so that the mean gradient is that of one."""
-    done = subprocess.run([sys.executable, "-c", _TWO_COPIES], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", _TWO_COPIES], capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr[-3000:]
     assert done.stdout.startswith("equal")
