@@ -25,7 +25,6 @@ HOUSE = House(
     (
         ingest.ROOM,
         features.ROOM,
-        delf.ROOM,
         imports.ROOM,
         thumbnails.ROOM,
         codebook.ROOM,
@@ -34,5 +33,6 @@ HOUSE = House(
         mining.ROOM,
         structures.ROOM,
         report.ROOM,
+        delf.ROOM,
     )
 )

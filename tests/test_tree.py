@@ -105,7 +105,7 @@ def test_every_room_has_tests(room):
 def test_the_top_has_nothing_more_than_is_drawn():
     drawn = {"build.sh", "jobs", "minia_spark", "native", "conf", "tests", "README.md"}
     beside = {".ci", ".gitignore", ".pre-commit-config.yaml", "pyproject.toml", "LICENSE"}
-    beside |= {"requirements.lock", "requirements-dev.lock"}
+    beside |= {"requirements.lock", "requirements-dev.lock", "requirements-networks.lock"}
     beside |= {"CHANGELOG.md", "CONTRIBUTING.md", "CITATION.cff", "SCALE.md", "README.png"}
     beside |= {"README-background.png"}
     found = {path.relative_to(ROOT).parts[0] for path in tracked()}

@@ -37,7 +37,7 @@ ROOM = Room(
             "  minia delf export delf1 delf1.model\n"
             "  minia run --images DIR --batch b1 --warehouse W \\\n"
             "      --set features.extractors=[sift,delf] --set features.delf.model=delf1.model\n"
-            "  minia delf export small small.model --threshold 0.7  # see attention/p75 in the logs",
+            "  minia delf export small small.model --threshold 0.7  # attention/p75 of its logs",
         ),
     ),
 )

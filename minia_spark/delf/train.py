@@ -19,7 +19,7 @@ from pydantic import ValidationError
 from minia_spark.base.errors import InputError, MiniaError, SettingsError
 from minia_spark.base.files import open_regular, whole_file
 from minia_spark.base.networks import load_tensorflow, require_tensorflow
-from minia_spark.delf.settings import TrainingSettings
+from minia_spark.delf.training_settings import TrainingSettings
 
 if TYPE_CHECKING:
     from minia_spark.delf.training import Recipe, Trainer, Validated

@@ -266,7 +266,7 @@ class _Network:
                 return found["scores"].numpy(), found["features"].numpy()
         except tf.errors.ResourceExhaustedError as error:  # says nothing about the image
             raise MemoryError(
-                f"{images.shape[0]} images of {images.shape[2]} x {images.shape[1]} pixels do not fit "
-                f"at scale {scale}: lower features.delf.batch_pixels, or leave out large scales "
-                f"({error.message.splitlines()[0]})"
+                f"at scale {scale}: lower features.delf.batch_pixels, or leave out large "
+                f"at scale {scale}: lower features.delf.batch_pixels, or leave out large "
+                f"scales ({error.message.splitlines()[0]})"
             ) from None

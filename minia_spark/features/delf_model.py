@@ -182,8 +182,7 @@ class Pca:
 
     def __call__(self, descriptors: NDArray[np.float32]) -> NDArray[np.float32]:
         """Project descriptors, shape (n, d), to shape (n, k)."""
-        projected: NDArray[np.float32] = (descriptors - self.mean) @ self.matrix.T
-        return projected
+        return np.asarray((descriptors - self.mean) @ self.matrix.T, np.float32)
 
 
 def read_pca(path: Path) -> Pca:
@@ -215,7 +214,7 @@ def read_pca(path: Path) -> Pca:
             variances = arrays["variances"].astype(np.float32)
             if variances.ndim != 1 or len(variances) < dim or not (variances[:dim] > 0).all():
                 raise ValueError(f"variances are not {dim} positive numbers")
-            matrix /= np.sqrt(variances[:dim])[:, None]
+            np.divide(matrix, np.sqrt(variances[:dim])[:, None], out=matrix)
         if not (np.isfinite(mean).all() and np.isfinite(matrix).all()):
             raise ValueError("a number is not finite")
     except (OSError, ValueError, KeyError, TypeError, AttributeError, BadZipFile) as error:

@@ -20,7 +20,7 @@ from delf_samples import SMALL, STEPS, pictures, record, write_records, write_tr
 
 from minia_spark.base.networks import load_tensorflow
 from minia_spark.delf import checkpoints, training
-from minia_spark.delf.settings import TrainingSettings
+from minia_spark.delf.training_settings import TrainingSettings
 
 pytest.importorskip("tensorflow", reason="the extra 'networks' is not installed")
 
