@@ -34,13 +34,13 @@ LEAST_PIXELS = 10
 """An image with a shorter side has no features."""
 _SIZE = 32.0
 """Diameter of a feature at scale 1, in pixels."""
-_MOST_IMAGES = 64
+_MOST_IMAGES = 32
 _ANGLE = -1.0
 """There is no orientation."""
 
 
 def batch_size(height: int, width: int, scale: float, batch_pixels: int) -> int:
-    """Return how many images of a size go through the network at once: 1 to 64.
+    """Return how many images of a size go through the network at once: 1 to 32.
 
     It follows from the size and the scale alone, not from how many images there are.
     """

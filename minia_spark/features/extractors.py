@@ -164,7 +164,7 @@ def _bytes_of_delf(settings: FeaturesSettings, pixels: float) -> float:
     scales: tuple[float, ...] = _chosen(settings, manifest, "scales", SCALES)
     largest = max(scales) ** 2 * pixels
     width = 1.0 if manifest is None else manifest.width
-    batch = max(largest, min(settings.delf.batch_pixels, 64 * largest))
+    batch = max(largest, min(settings.delf.batch_pixels, 32 * largest))
     return _TENSORFLOW_BYTES + batch * (_FLAT_BYTES + width * _NETWORK_BYTES)
 
 

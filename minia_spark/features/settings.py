@@ -187,7 +187,7 @@ class DelfSettings(StageSettings):
         "every worker reads it.",
     )
     batch_pixels: int = Field(
-        default=1 << 19,
+        default=1 << 16,
         ge=1,
         le=1 << 30,
         description="Pixels, after scaling, that go through the network at once: images of equal "
