@@ -6,6 +6,7 @@ help, ``conf/minia.yaml``, the README's tables, import rules and contract tests 
 
 from minia_spark import (
     codebook,
+    compare,
     delf,
     drift,
     features,
@@ -33,6 +34,7 @@ HOUSE = House(
         mining.ROOM,
         structures.ROOM,
         report.ROOM,
+        compare.ROOM,
         delf.ROOM,
     )
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import shutil
 import stat
 import uuid
 from collections.abc import Iterator
@@ -18,6 +19,7 @@ __all__ = [
     "sync",
     "sync_folder",
     "whole_file",
+    "whole_folder",
 ]
 
 
@@ -79,6 +81,43 @@ def whole_file(path: Path) -> Iterator[BinaryIO]:
         sync_folder(target.parent)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def whole_folder(path: Path, *, replace: bool = False) -> Iterator[Path]:
+    """Give a new folder that appears under a name only when everything is in it.
+
+    Parameters
+    ----------
+    path : Path
+        Nothing may be there, or an empty folder.
+    replace : bool
+        Whether a folder that is there goes when the new one takes its place.
+
+    Raises
+    ------
+    OSError
+        It cannot be written, or something is there.
+    """
+    target = Path(os.path.realpath(path))
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = target.with_name(f".{uuid.uuid4().hex}.part")
+    older = target.with_name(f".{uuid.uuid4().hex}.old")
+    temporary.mkdir()
+    try:
+        yield temporary
+        if replace and target.is_dir():
+            target.rename(older)
+        try:
+            temporary.rename(target)
+        except OSError:
+            if older.is_dir():
+                older.rename(target)
+            raise
+        sync_folder(target.parent)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+        shutil.rmtree(older, ignore_errors=True)
 
 
 def sync(path: Path | int) -> None:

@@ -31,7 +31,7 @@ class CodebookSettings(StageSettings):
         "with refine_iterations 0); best: the cheaper fit of random and k-means||.",
     )
     sample_size: int | None = Field(
-        10_000,
+        12_000,
         ge=2,
         le=5_000_000,
         description="Descriptors that MLlib sees for the starting centres, chosen by a hash; null: "
@@ -39,7 +39,7 @@ class CodebookSettings(StageSettings):
     )
     init_steps: int = Field(1, ge=1, le=10, description="Steps of MLlib's k-means|| start.")
     mllib_iterations: int = Field(
-        3, ge=1, le=1000, description="Lloyd iterations of MLlib on the sample."
+        1, ge=1, le=1000, description="Lloyd iterations of MLlib on the sample."
     )
     refine_iterations: int = Field(
         10,

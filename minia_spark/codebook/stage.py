@@ -30,7 +30,7 @@ from pyspark.sql import functions as F
 
 from minia_spark.base.arrow import to_lists
 from minia_spark.base.errors import InputError, SettingsError
-from minia_spark.codebook.kmeans import NearestCentre, to_grid
+from minia_spark.codebook.kmeans import ClusterSums, NearestCentre, to_grid
 from minia_spark.codebook.reuse import elsewhere, training_digest
 from minia_spark.codebook.settings import CodebookSettings
 from minia_spark.codebook.size import choose_size
@@ -120,7 +120,7 @@ def _fit(context: Context, features: DataFrame) -> tuple[Codebook, Descriptors, 
         )
     descriptors = descriptors_of(features)
     scale = descriptors.scale
-    model = None
+    model = stored = None
     if settings.sample_size is None and settings.refine_iterations == 0:
         model = mllib_model(context, features, total, size)
         stored = np.array(model.clusterCenters(), dtype=np.float32)
@@ -129,29 +129,21 @@ def _fit(context: Context, features: DataFrame) -> tuple[Codebook, Descriptors, 
         centres = starting_centres(context, features, descriptors, total, size)
     context.counts |= {"descriptors": total, "words": len(centres)}
     history, centres, found = refine(context, descriptors, total, centres)
-    if model is None:
-        stored = (centres / scale).astype(np.float32)
     extractor = features.schema["descriptors"].metadata["extractor"]
-    exact = centres if model is None else stored
+    exact = centres if stored is None else stored
     version = fingerprint("codebook", extractor, scale, exact.tolist())
-    rows = len(centres)
-    table = pa.table(
-        {
-            "version": [version] * rows,
-            "word": pa.array(range(rows), pa.int32()),
-            "centre": list(stored),
-            "occurrences": found.counts,
-            "error": [
-                int(cost) / scale**2 / int(n) if n else None
-                for n, cost in zip(found.counts, found.costs, strict=True)
-            ],
-            "dead": found.counts == 0,
-            "scale": [scale] * rows,
-            "extractor": [extractor] * rows,
-            "cost_history": [history] * rows,
-            "size_reason": [reason] * rows,
-        }
+    if stored is None:
+        stored = (centres / scale).astype(np.float32)
+    table = _as_table(found, scale, stored).append_column(
+        "version", pa.array([version] * len(centres))
     )
+    for name, value in (
+        ("scale", scale),
+        ("extractor", extractor),
+        ("cost_history", history),
+        ("size_reason", reason),
+    ):
+        table = table.append_column(name, pa.array([value] * len(centres)))
     context.write_rows(CODEBOOKS, table, within="words", digest=version)
     batches = [
         {"version": version, "batch": e.batch, "digest": e.digest}
@@ -164,12 +156,34 @@ def _fit(context: Context, features: DataFrame) -> tuple[Codebook, Descriptors, 
     )
     dead = int((found.counts == 0).sum())
     context.counts |= {"cost_per_descriptor": history[-1], "dead_words": dead}
-    if dead or rows < size:
-        lack = f"{dead} of {rows} words have no descriptor"
-        if rows < size:
-            lack = f"MLlib found only {rows} different centres for {size} words"
-        context.progress.warn(f"{lack}; a smaller codebook.size fits this collection better")
+    _warn_of_few_words(context, size, len(centres), dead)
     return Codebook(version, centres, scale, extractor), descriptors, model
+
+
+def _as_table(found: ClusterSums, scale: float, centres: NDArray[np.float32]) -> pa.Table:
+    """Return what is known of each word: its centre, and how its descriptors lie round it."""
+    errors = [
+        int(cost) / scale**2 / int(n) if n else None
+        for n, cost in zip(found.counts, found.costs, strict=True)
+    ]
+    return pa.table(
+        {
+            "word": pa.array(range(len(centres)), pa.int32()),
+            "centre": list(centres),
+            "occurrences": found.counts,
+            "error": errors,
+            "dead": found.counts == 0,
+        }
+    )
+
+
+def _warn_of_few_words(context: Context, wanted: int, words: int, dead: int) -> None:
+    if not dead and words == wanted:
+        return
+    lack = f"{dead} of {words} words have no descriptor"
+    if words < wanted:
+        lack = f"MLlib found only {words} different centres for {wanted} words"
+    context.progress.warn(f"{lack}; a smaller codebook.size fits this collection better")
 
 
 def _size(context: Context, images: int, total: int) -> tuple[int, str]:

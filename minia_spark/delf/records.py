@@ -216,7 +216,8 @@ def read_votes(path: Path, classes: Sequence[str] | int) -> dict[str, NDArray[np
     path : Path
         CSV in UTF-8.
     classes : sequence of str or int
-        Names of the classes, which the header has in any order; or only how many there are.
+        Names of the classes, which the header has in any order; or only how many there are. Names
+        that are the numbers from 0 on say no more than that.
 
     Returns
     -------
@@ -262,6 +263,8 @@ def read_votes(path: Path, classes: Sequence[str] | int) -> dict[str, NDArray[np
 
 
 def _columns(path: Path, header: list[str], classes: Sequence[str] | int) -> list[int]:
+    if not isinstance(classes, int) and list(classes) == [str(n) for n in range(len(classes))]:
+        classes = len(classes)
     if isinstance(classes, int):
         if len(header) != classes + 1:
             raise InputError(

@@ -50,7 +50,7 @@ _PERCENTILES = (5, 25, 50, 75, 95)
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a network is trained; see :class:`minia_spark.delf.training_settings.TrainingSettings`."""
+    """How a network is trained; the sentences are in :mod:`minia_spark.delf.training_settings`."""
 
     design: network.Design
     max_iters: int

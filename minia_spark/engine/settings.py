@@ -33,6 +33,7 @@ __all__ = [
     "changes",
     "commented_yaml",
     "load_settings",
+    "read_yaml",
     "remembered",
     "settings_model",
 ]
@@ -181,7 +182,7 @@ def load_settings(
         Unreadable file, unknown key (with the nearest known one), value of a wrong type or range.
         All wrong values are named in one message.
     """
-    values = copy.deepcopy(dict(defaults or {})) if file is None else _read_yaml(Path(file))
+    values = copy.deepcopy(dict(defaults or {})) if file is None else read_yaml(Path(file))
     for override in overrides:
         _apply_override(values, override)
     try:
@@ -190,22 +191,33 @@ def load_settings(
         raise SettingsError(_explain(model, error)) from None
 
 
-def _read_yaml(path: Path) -> dict[str, Any]:
+def read_yaml(
+    path: Path, *, what: str = "settings file", holds: str = "sections such as 'features:'"
+) -> dict[str, Any]:
+    """Read a file of keys and values in YAML, or JSON; safely: it can name no Python object.
+
+    Raises
+    ------
+    SettingsError
+        It cannot be read, is no YAML, has aliases or a key twice, or is no mapping.
+    """
     try:
         with open_regular(path) as file:
             text = file.read().decode("utf-8")
     except OSError as error:
-        raise SettingsError(f"settings file {path} cannot be read: {error.strerror}") from None
+        raise SettingsError(f"{what} {path} cannot be read: {error.strerror}") from None
     except ValueError as error:
-        raise SettingsError(f"settings file {path} cannot be read: {error}") from None
+        raise SettingsError(f"{what} {path} cannot be read: {error}") from None
+    if path.suffix == ".json":
+        text = text.replace("\t", " ")  # JSON is YAML but for tabs between its tokens
     try:
         values = _parsed(text)
     except SettingsError as error:
-        raise SettingsError(f"settings file {path}: {error}") from None
+        raise SettingsError(f"{what} {path}: {error}") from None
     if values is None:
         return {}
     if not isinstance(values, dict):
-        raise SettingsError(f"settings file {path} must hold sections such as 'features:'")
+        raise SettingsError(f"{what} {path} must hold {holds}")
     return values
 
 

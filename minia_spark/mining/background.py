@@ -67,8 +67,8 @@ _ROUNDS, _MOST_REPEATS, _SETTLED = 5, 5, 0.005
 """A fit is refined so many rounds, and again until the spread settles."""
 _FEWEST_TESTED = 1000
 """Pairs of words that must be common enough for the spread to be told."""
-ENOUGH = 1.08
-"""A background is good enough when the spread it leaves is at most this."""
+ENOUGH, _TOTALS_ENOUGH = 1.08, 1.06
+"""A background, or totals alone, are good enough when the spread they leave is at most this."""
 _LOOKAHEAD, _GAIN = 4, 1.05
 _SAMPLE_CELLS = 1 << 23
 """Images x words of the sample that the numbers of the words are fitted to."""
@@ -406,8 +406,8 @@ def fit_background(
     Returns
     -------
     Background
-        With the fewest factors for which the spread is at most 1.08, or for which four more
-        would not make it smaller by 5 %.
+        With the fewest factors for which the spread is at most 1.08 (none: 1.06), or for which
+        four more would not make it smaller by 5 %.
 
     Notes
     -----
@@ -428,7 +428,7 @@ def fit_background(
         rank = len(spreads) - 1
         if progress is not None:
             progress("factors of the background", rank, most)
-        if spreads[rank] <= ENOUGH or rank == most:
+        if spreads[rank] <= (ENOUGH if rank else _TOTALS_ENOUGH) or rank == most:
             chosen = rank
             break
         if rank - chosen == _LOOKAHEAD:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from minia_spark.base import files as module
-from minia_spark.base.files import open_regular, require_replaceable, whole_file
+from minia_spark.base.files import open_regular, require_replaceable, whole_file, whole_folder
 
 
 def names(folder: Path) -> list[str]:
@@ -126,3 +126,44 @@ def test_a_pipe_is_not_waited_for(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(OSError, match="no regular file"):
         open_regular(tmp_path / "pipe")
+
+
+class TestWholeFolder:
+    def test_it_appears_when_it_is_whole(self, tmp_path):
+        target = tmp_path / "below" / "new"
+        with whole_folder(target) as folder:
+            (folder / "a").write_text("1")
+            assert not target.exists()
+        assert (target / "a").read_text() == "1"
+        assert [p.name for p in target.parent.iterdir()] == ["new"]
+
+    def test_what_breaks_off_leaves_nothing(self, tmp_path):
+        def break_off():
+            with whole_folder(tmp_path / "new") as folder:
+                (folder / "a").write_text("1")
+                raise ValueError("why")
+
+        with pytest.raises(ValueError, match="why"):
+            break_off()
+        assert list(tmp_path.iterdir()) == []
+
+    def test_what_is_there_stays_unless_it_is_to_be_replaced(self, tmp_path):
+        target = tmp_path / "new"
+        target.mkdir()
+        with whole_folder(target) as folder:  # an empty one is none
+            (folder / "a").write_text("1")
+        with pytest.raises(OSError, match="not empty"), whole_folder(target) as folder:
+            (folder / "b").write_text("2")
+        assert [p.name for p in target.iterdir()] == ["a"]
+        with whole_folder(target, replace=True) as folder:
+            (folder / "b").write_text("2")
+        assert [p.name for p in target.iterdir()] == ["b"]
+        assert [p.name for p in tmp_path.iterdir()] == ["new"]
+
+    def test_a_file_is_not_replaced(self, tmp_path):
+        target = tmp_path / "new"
+        target.write_text("mine")
+        with pytest.raises(OSError, match="Not a directory"), whole_folder(target, replace=True):
+            pass
+        assert target.read_text() == "mine"
+        assert [p.name for p in tmp_path.iterdir()] == ["new"]

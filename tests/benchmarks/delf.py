@@ -1,4 +1,4 @@
-"""DELF: the extractor against the bare network, a training step against Keras' loop; CPU seconds."""
+"""DELF in CPU seconds: extractor against bare network, a training step against Keras' loop."""
 
 from __future__ import annotations
 
@@ -83,7 +83,9 @@ def bare(model, images: list[np.ndarray], scales: tuple[float, ...], batch_pixel
         size = batch_size(SIDE, SIDE, scale, batch_pixels)
         scaled = tf.image.resize(np.stack(images), scaled_size(SIDE, SIDE, scale))
         batches += [scaled[start : start + size] for start in range(0, len(images), size)]
-    return lambda: [(found["scores"].numpy(), found["features"].numpy()) for found in map(run, batches)]
+    return lambda: [
+        (found["scores"].numpy(), found["features"].numpy()) for found in map(run, batches)
+    ]
 
 
 def extraction(scale: float, folder: Path) -> Iterator[Figure]:
@@ -196,7 +198,9 @@ def training(scale: float) -> Iterator[Figure]:
         ratios.append(our_seconds / their_seconds)
         yield Figure("  ours, CPU seconds a step", our_seconds / steps)
         yield Figure("  Keras' fit, CPU seconds a step", their_seconds / steps)
-    yield Figure("training step / Keras' fit (median of 5 pairs)", float(np.median(ratios)), at_most=1.15)
+    yield Figure(
+        "training step / Keras' fit (median of 5 pairs)", float(np.median(ratios)), at_most=1.15
+    )
 
 
 def run(scale: float) -> Iterator[Figure]:

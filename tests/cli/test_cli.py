@@ -32,7 +32,7 @@ ROOT = Path(__file__).resolve().parents[2]
 BINARY = ROOT / "native" / "build" / "smh"
 COMMANDS = tuple(dict.fromkeys(c.name.split()[0] for c in commands_of(HOUSE)))
 STAGES = tuple(HOUSE.stage_commands)
-JOBS = ("run", "reprocess", "stage")
+JOBS = ("run", "reprocess", "stage", "delf")
 
 
 def process(*arguments: object, **options: object) -> subprocess.CompletedProcess[str]:
@@ -629,10 +629,16 @@ class TestJobs:
         assert sorted(p.stem for p in (ROOT / "jobs").glob("*.py")) == sorted(JOBS)
 
     @pytest.mark.parametrize(
-        ("job", "command"), [("run", "run"), ("reprocess", "reprocess"), ("stage", "words")]
+        ("job", "command"),
+        [
+            ("run", "run"),
+            ("reprocess", "reprocess"),
+            ("stage", "words"),
+            ("delf", "delf tfrecords"),
+        ],
     )
     def test_takes_the_arguments_of_its_command(self, job, command):
-        given = [command] if job == "stage" else []
+        given = {"stage": [command], "delf": ["tfrecords"]}.get(job, [])
         done = subprocess.run(
             [sys.executable, ROOT / "jobs" / f"{job}.py", *given, "--help"],
             capture_output=True,
@@ -641,7 +647,7 @@ class TestJobs:
         )
         assert done.returncode == 0
         options = re.compile(r"--[a-z]+")
-        wanted = options.findall(run_minia(command, "--help").out)
+        wanted = options.findall(run_minia(*command.split(), "--help").out)
         assert sorted(set(options.findall(done.stdout))) == sorted(set(wanted))
         assert f"usage: minia {command}" in done.stdout
 

@@ -218,7 +218,7 @@ class TestAllDescriptors:
 
         by_hand = frame.select("descriptors").mapInPandas(rows, "d array<float>")
         vectors = by_hand.select(array_to_vector("d").alias("features"))
-        wanted = KMeans(k=5, initMode="random", maxIter=3, seed=1, solver="block").fit(vectors)
+        wanted = KMeans(k=5, initMode="random", maxIter=1, seed=1, solver="block").fit(vectors)
         (entry,) = Warehouse(str(tmp_path)).entries("codebooks")
         saved = KMeansModel.load(str(tmp_path / Path(entry.path).parent / "mllib"))
         assert np.array_equal(saved.clusterCenters(), wanted.clusterCenters())

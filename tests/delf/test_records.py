@@ -102,7 +102,8 @@ def test_votes_are_shares_of_the_classes_by_name(tmp_path, files):
     assert reader.missing_votes() == ["n0", "n3"]
     with pytest.raises(InputError, match=r"no votes for 'n3' \(record 4 of"):
         reader.read(np.array([3]))
-    np.testing.assert_allclose(read_votes(path, 3)["n1"], [0.25, 0.75, 0])
+    for in_order in (3, ["0", "1", "2"]):  # as the numbers of a training set are
+        np.testing.assert_allclose(read_votes(path, in_order)["n1"], [0.25, 0.75, 0])
 
 
 @pytest.mark.parametrize(

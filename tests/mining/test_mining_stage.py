@@ -28,7 +28,7 @@ from minia_spark.warehouse.warehouse import Warehouse
 
 CONSENSUS = (
     *("mining.link=consensus", "mining.tuple_size=2", "mining.tables=150", "mining.min_lift=1"),
-    *("mining.partners_by_chance=3", "mining.pairs_by_chance=100"),
+    *("mining.partners_by_chance=12", "mining.pairs_by_chance=100"),
 )
 """Sixty images are few: it takes lenient settings to find anything, and some of it is chance."""
 
@@ -191,7 +191,7 @@ def test_chosen_where_the_codebook_is_from(own_warehouse, published, tmp_path):
     reuse = f"codebook.reuse={own_warehouse}"
     given = [*SETTINGS, *auto, reuse]
     # other settings would choose otherwise
-    made = published(other, "tune", None, *given, "mining.seed=9", "mining.partners_by_chance=9")
+    made = published(other, "tune", None, *given, "mining.seed=9", "mining.partners_by_chance=12")
     assert rows_of(other, "tuning", "tuple_size", "tables", "eta") == [there]
     assert (
         f"Taken over, with the codebook, from {own_warehouse}." in made.progress.stream.getvalue()
@@ -218,7 +218,7 @@ def test_new_images_do_not_change_the_tables(minia, own_warehouse, survey):
 
 
 BEYOND = ("mining.chance=background", "mining.link=consensus", "mining.decoys=2")
-BEYOND += ("mining.partners_by_chance=3", "mining.pairs_by_chance=100")
+BEYOND += ("mining.partners_by_chance=12", "mining.pairs_by_chance=100")
 
 
 def test_against_a_background_as_on_one_machine(own_warehouse, published):
