@@ -98,8 +98,8 @@ COMMANDS = (
         "input_abs_thres, and returns boxes [n, 4] (y1, x1, y2, x2 in pixels), features [n, 128],\n"
         "scales [n] (1 / scale) and scores [n, 1]; signature batch takes images of one size and\n"
         "one scale. OUT/minia.json holds scales, threshold, settings and hashes. Scores depend\n"
-        "on the training: --threshold is best chosen by attention/p75 in TensorBoard, or there are too\n"
-        "many features or none. Needs TensorFlow: pip install 'minia-spark[networks]'.",
+        "on the training: --threshold is best chosen by attention/p75 in TensorBoard, else there\n"
+        "are too many features or none. Needs TensorFlow: pip install 'minia-spark[networks]'.",
         "  minia delf export delf1 delf1.model\n"
         "  minia run --images DIR --batch b1 --warehouse W \\\n"
         "      --set features.extractors=[sift,delf] --set features.delf.model=delf1.model\n"
