@@ -19,9 +19,10 @@ import numpy as np
 from minia_spark.base.errors import MiniaError, Rejected
 from minia_spark.base.networks import load_tensorflow
 from minia_spark.features.delf_model import read_manifest, read_pca
-from minia_spark.features.extractor import Features, check_size, ordered, strongest
+from minia_spark.features.extractor import Features, ordered, strongest
 from minia_spark.features.regions import best, receptive_boxes, scaled_size
 from minia_spark.images.preprocess import apply_mask, background_mask
+from minia_spark.images.reasons import Reason
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -153,10 +154,8 @@ class DelfExtractor:
         results: list[Features | Rejected | None] = [None] * len(images)
         groups: dict[tuple[int, ...], list[int]] = {}
         for number, pixels in enumerate(images):
-            try:
-                check_size(pixels, self._max_pixels)
-            except Rejected as rejected:
-                results[number] = rejected
+            results[number] = rejected = self._too_large(pixels)
+            if rejected is not None:
                 continue
             groups.setdefault(pixels.shape[:2], []).append(number)
         for (height, width), numbers in groups.items():
@@ -169,6 +168,19 @@ class DelfExtractor:
             for number in numbers:
                 results[number] = self._features(found[number])
         return [result for result in results if result is not None]
+
+    def _too_large(self, pixels: NDArray[np.uint8]) -> Rejected | None:
+        """Return why the memory does not hold an image at its largest scale; None: it does."""
+        height, width = pixels.shape[:2]
+        scale = max(1.0, *self._scales)
+        rows, columns = scaled_size(height, width, scale)
+        if rows * columns <= self._max_pixels:
+            return None
+        return Reason.PIXEL_LIMIT.reject(
+            f"The image has {width} x {height} pixels, at scale {scale:g} {columns} x {rows}; the "
+            f"limit of extraction is {self._max_pixels} (features.max_pixels, or leave out large "
+            "scales: features.delf.scales)."
+        )
 
     def _prepared(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
         colours = np.repeat(pixels[..., None], 3, axis=2) if pixels.ndim == 2 else pixels

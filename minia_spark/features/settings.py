@@ -254,8 +254,8 @@ class FeaturesSettings(StageSettings):
     max_pixels: int = Field(
         default=16_000_000,
         ge=1,
-        description="Largest image that is extracted, in pixels; "
-        "SIFT takes about 230 bytes of memory a pixel.",
+        description="Largest image that is extracted, in pixels (for delf, at its largest scale); "
+        "SIFT takes about 230 bytes of memory a pixel, DELF 300.",
     )
 
     @field_validator("median_filter")

@@ -122,7 +122,7 @@ def test_pixels_are_normalised(model):
 # -- published weights ----------------------------------------------------------------------------
 
 
-def legacy_file(path, model, *, names=network.legacy_name, change=None, pieces=False):
+def legacy_file(path, model, *, names=network.legacy_name, change=None, pieces=False, scale=1.0):
     """Write weights as Keras 1 and 2 did: a group a layer, names in attributes."""
     random = np.random.default_rng(3)
     stored = {}
@@ -131,7 +131,9 @@ def legacy_file(path, model, *, names=network.legacy_name, change=None, pieces=F
             if not layer.weights or not layer.name.startswith("conv"):
                 continue
             name = names(layer.name)
-            arrays = [random.normal(size=w.shape).astype(np.float32) for w in layer.weights]
+            arrays = [
+                (scale * random.uniform(0.5, 1, w.shape)).astype(np.float32) for w in layer.weights
+            ]
             stored[layer.name] = arrays
             if change:
                 name, arrays = change(name, arrays)

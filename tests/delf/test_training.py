@@ -254,6 +254,27 @@ def test_crops_follow_from_the_seed():
 
 
 @pytest.mark.heavy
+def test_published_weights_votes_and_mixed_precision(delf_records, tmp_path):
+    from test_network import legacy_file
+
+    from minia_spark.delf import network
+
+    stored = legacy_file(tmp_path / "w.h5", network.build(network.Design(2)), scale=0.01)
+    names = "".join(f"image{n},{n % 2},1\n" for n in range(24))
+    (tmp_path / "votes.csv").write_text("name,disk,stripes\n" + names)
+    arguments = ("--image-size", "33", "--batch-size", "4", "--max-iters", "2", "--mixed-precision")
+    arguments += ("--initial-lr", "1e-9", "--imagenet-checkpoint", tmp_path / "w.h5")
+    arguments += ("--targets", "votes", "--votes", tmp_path / "votes.csv")
+    found = train(delf_records, tmp_path / "out", *arguments).expect(0)
+    assert f"ImageNet's weights of 106 layers from {tmp_path / 'w.h5'}" in found.err
+    arrays = checkpoints.newest(tmp_path / "out" / "checkpoints")[0].arrays
+    for name in ("conv1_conv", "conv4_block6_2_conv", "conv5_block3_3_conv"):
+        kernel = arrays[f"weights/{name}/kernel"]
+        assert kernel.dtype == np.float32
+        np.testing.assert_allclose(kernel, stored[name][0], atol=1e-6)
+
+
+@pytest.mark.heavy
 def test_killed_at_any_time_it_goes_on(tmp_path):
     records = write_training_set(tmp_path / "records")
     arguments = [*SMALL, "--max-iters", "40", "--checkpoint-every", "10", "--log-every", "1"]
