@@ -67,3 +67,38 @@ def write_training_set(folder: Path) -> Path:
     write_records(folder / "validation-00000-of-00001", encoded[18:])
     (folder / "manifest.json").write_text('{"classes": ["disk", "stripes"]}')
     return folder
+
+
+def legacy_file(path, model, *, names=None, change=None, pieces=False, scale=1.0):
+    """Write weights as Keras 1 and 2 did: a group a layer, names in attributes."""
+    import h5py
+
+    from minia_spark.delf.network import legacy_name
+
+    random = np.random.default_rng(3)
+    stored = {}
+    with h5py.File(path, "w") as file:
+        for layer in model.layers:
+            if not layer.weights or not layer.name.startswith("conv"):
+                continue
+            name = (names or legacy_name)(layer.name)
+            arrays = [
+                (scale * random.uniform(0.5, 1, w.shape)).astype(np.float32) for w in layer.weights
+            ]
+            stored[layer.name] = arrays
+            if change:
+                name, arrays = change(name, arrays)
+            group = file.create_group(name)
+            own = [f"{name}_{n}:0" for n in range(len(arrays))]
+            group.attrs["weight_names"] = [n.encode() for n in own]
+            for place, array in zip(own, arrays, strict=True):
+                group[place] = array
+        listed = [name.encode() for name in file]
+        empty = file.create_group("zero_padding2d_1")
+        empty.attrs["weight_names"] = np.zeros(0, "S1")
+        listed.append(b"zero_padding2d_1")
+        if pieces:
+            file.attrs["layer_names0"], file.attrs["layer_names1"] = listed[:50], listed[50:]
+        else:
+            file.attrs["layer_names"] = listed
+    return stored

@@ -16,7 +16,15 @@ import numpy as np
 import pytest
 import yaml
 from commands import run_minia
-from delf_samples import SMALL, STEPS, pictures, record, write_records, write_training_set
+from delf_samples import (
+    SMALL,
+    STEPS,
+    legacy_file,
+    pictures,
+    record,
+    write_records,
+    write_training_set,
+)
 
 from minia_spark.base.networks import load_tensorflow
 from minia_spark.delf import checkpoints, training
@@ -255,8 +263,6 @@ def test_crops_follow_from_the_seed():
 
 @pytest.mark.heavy
 def test_published_weights_votes_and_mixed_precision(delf_records, tmp_path):
-    from test_network import legacy_file
-
     from minia_spark.delf import network
 
     stored = legacy_file(tmp_path / "w.h5", network.build(network.Design(2)), scale=0.01)
