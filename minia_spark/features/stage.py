@@ -106,6 +106,14 @@ def run(context: Context) -> None:
     else:
         context.write_rows(REJECTS, REJECTS.arrow_schema().empty_table())
     context.check_counts("rejects", int(context.counts["rejects"]), context.entries[-1].rows or 0)
+    if not context.counts["features"]:
+        why = (
+            "; no attention score reaches features.delf.threshold, which is best chosen by the "
+            "scores of the training"
+        )
+        context.progress.warn(
+            f"{context.title}: no image has a feature{why if context.variant == 'delf' else ''}"
+        )
     if context.counts["left_out"]:
         context.progress.warn(
             f"{context.title}: {context.counts['left_out']:,} features beyond "

@@ -327,6 +327,8 @@ def test_rows_are_what_the_extractor_finds_for_any_partitioning(
     own = ["features.extractors=[delf]", f"features.delf.model={delf_model}"]
     location = tmp_path / "W"
     published(location, "ingest", "b1", source=images)
+    none = published(location, "features", "b1", *own, "features.delf.threshold=1000")
+    assert "no attention score reaches features.delf.threshold" in none.progress.stream.getvalue()
     found = {}
     for partitions in (1, 3):
         published(location, "features", "b1", *own, f"spark.partitions={partitions}")
