@@ -18,6 +18,7 @@ ROOM = Room(
             "  structures   all of them\n"
             "  significant  those with a q-value of at most mining.max_q\n"
             "  established  those that are significant and reproducible\n"
+            "  stability, verified (with --json and --html)   medians of the significant ones\n"
             "  coverage     share of the images that are in an established structure\n"
             "  agreeing     established structures in which one label is more frequent than\n"
             "               chance explains (hypergeometric, p <= 0.05 after correction for the\n"

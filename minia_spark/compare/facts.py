@@ -42,7 +42,7 @@ class Found:
     members : sparse bool array, shape (s, n)
         Which images are in which structure.
     significant, reproducible : bool arrays, shape (s,)
-    stability : float64 array, shape (s,)
+    stability, verified : float64 arrays, shape (s,)
         NaN where it was not measured.
     seconds : float or None
         Of the steps that are its own; None where the ledger does not have them any more.
@@ -57,6 +57,7 @@ class Found:
     significant: NDArray[np.bool_]
     reproducible: NDArray[np.bool_]
     stability: NDArray[np.float64]
+    verified: NDArray[np.float64]
     seconds: float | None
 
     @property
@@ -103,6 +104,9 @@ def found_in(warehouse: Warehouse, catalogue: Catalogue, variant: str) -> Found:
         (np.ones(len(matches), dtype=np.bool_), place), shape=(len(structures), len(names))
     )
     stability = structures["stability"].to_numpy().astype(np.float64)
+    verified = np.full(len(structures), np.nan)
+    looked = read("verifications", ["structure_id", "verified"], variant)
+    verified[looked["structure_id"].to_numpy()] = looked["verified"].to_numpy().astype(np.float64)
     return Found(
         warehouse=str(warehouse.storage),
         variant=variant,
@@ -113,6 +117,7 @@ def found_in(warehouse: Warehouse, catalogue: Catalogue, variant: str) -> Found:
         significant=np.array(structures["significant"].to_pylist(), dtype=np.bool_),
         reproducible=np.array(structures["reproducible"].to_pylist(), dtype=np.bool_),
         stability=stability,
+        verified=verified,
         seconds=_seconds(warehouse, catalogue, variant),
     )
 
@@ -135,6 +140,7 @@ def compared(found: Found, seed: int) -> dict[str, Any]:
     sizes = np.diff(sp.csr_array(found.bags > 0).indptr)
     with_words = sizes[sizes > 0]
     stable = found.stability[found.significant & np.isfinite(found.stability)]
+    verified = found.verified[found.significant & np.isfinite(found.verified)]
     has_labels = bool((labels >= 0).any())
     return {
         "warehouse": found.warehouse,
@@ -145,6 +151,7 @@ def compared(found: Found, seed: int) -> dict[str, Any]:
         "significant": int(found.significant.sum()),
         "established": established.shape[0],
         "stability": float(np.median(stable)) if len(stable) else None,
+        "verified": float(np.median(verified)) if len(verified) else None,
         "coverage": _told(coverage(established, rng)),
         "agreeing": int(agreeing(established, labels).sum()) if has_labels else None,
         "same_label": _told(pair_agreement(established, labels, rng)),

@@ -33,6 +33,7 @@ _NUMBERS = (
     ("significant", "significant", "q-value of at most mining.max_q"),
     ("established", "established", "significant and reproducible"),
     ("stability", "stability", "median of the significant ones"),
+    ("verified", "verified", "median of the significant ones; needs geometry.pairs"),
     ("agreeing", "agreeing", "one label is more frequent than chance explains"),
     ("seconds", "seconds", "of the steps from words to structures"),
 )

@@ -407,7 +407,7 @@ def fit_background(
     -------
     Background
         With the fewest factors for which the spread is at most 1.08 (none: 1.06), or for which
-        four more would not make it smaller by 5 %.
+        four more, or as many as can be judged, would not make it smaller by 5 %.
 
     Notes
     -----
@@ -423,6 +423,10 @@ def fit_background(
     most = max(0, min(max_rank, min(held.shape) - 1))
     while len(held):
         residuals, variances, spread = _settled(fit)
+        if spreads and not spread:  # a factor more, and too few pairs are left to tell by
+            while spreads[chosen] / spreads[-1] >= _GAIN:
+                chosen += 1
+            break
         spreads.append(spread)
         states.append(fit.words)  # a step gives new arrays
         rank = len(spreads) - 1

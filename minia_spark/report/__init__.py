@@ -7,6 +7,7 @@ from minia_spark.drift.tables import DRIFT
 from minia_spark.engine.room import Room
 from minia_spark.engine.stage import Stage, Use
 from minia_spark.features.tables import FEATURES
+from minia_spark.geometry.tables import VERIFICATIONS
 from minia_spark.ingest.tables import IMAGES, REJECTS
 from minia_spark.mining.settings import MiningSettings
 from minia_spark.mining.tables import BACKGROUND, FACTORS, STRUCTURES, TUNING
@@ -25,7 +26,7 @@ REPORT = Stage(
     all_variants=True,
     reads=(
         *(IMAGES, REJECTS, FEATURES, THUMBNAILS, CODEBOOKS, WORDS, WORD_COUNTS, DRIFT),
-        *(TUNING, BACKGROUND, FACTORS, STRUCTURES, STRUCTURE_IMAGES, LINEAGE),
+        *(TUNING, BACKGROUND, FACTORS, STRUCTURES, STRUCTURE_IMAGES, LINEAGE, VERIFICATIONS),
     ),
     writes=(SITE,),
     uses=(

@@ -218,6 +218,8 @@ class StructureCard:
     lift_beyond: float | None = None
     q: float | None = None
     stability: float | None = None
+    verified: float | None = None
+    """Share of pairs of its images in which its features lie alike; None: not looked at."""
     lineage: str | None = None
     """The name that stays with it from state to state."""
     event: str | None = None

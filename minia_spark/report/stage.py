@@ -36,6 +36,7 @@ from minia_spark.engine.context import Context
 from minia_spark.engine.stage import load
 from minia_spark.engine.table import Table
 from minia_spark.features.tables import FEATURES
+from minia_spark.geometry.tables import VERIFICATIONS
 from minia_spark.ingest.tables import IMAGES, REJECTS
 from minia_spark.mining.settings import MiningSettings
 from minia_spark.mining.tables import BACKGROUND, FACTORS, STRUCTURES, TUNING
@@ -475,12 +476,18 @@ def _cards(tables: _Tables, *, judged: bool, beyond: bool) -> list[StructureCard
     }
     matches = _matches(tables)
     images = _best_images(tables, matches)
+    verified = {
+        row["structure_id"]: row["verified"]
+        for batch in tables.rows(VERIFICATIONS, ["structure_id", "verified"], wanted)
+        for row in batch.to_pylist()
+    }
     return [
         _card(
             row,
             fates[row["structure_id"]],
             matches,
             images[row["structure_id"]],
+            verified=verified.get(row["structure_id"]),
             judged=judged,
             beyond=beyond,
         )
@@ -494,6 +501,7 @@ def _card(
     matches: pa.Table,
     images: Sequence[MatchedImage],
     *,
+    verified: float | None,
     judged: bool,
     beyond: bool,
 ) -> StructureCard:
@@ -519,6 +527,7 @@ def _card(
         lift_beyond=row["lift_beyond"] if beyond else None,
         q=row["q"],
         stability=row["stability"],
+        verified=verified,
         lineage=fate["lineage_id"],
         event=fate["event"],
         older_state=fate["older_state"],

@@ -247,6 +247,12 @@ _TERMS: Mapping[str, tuple[str, ...]] = MappingProxyType(
             "The share of repetitions, each without another eighth of the images, in which the "
             "structure was found again. 1 is always.",
         ),
+        "verified": (
+            "Verified",
+            "The share of pairs of its images, of those that were looked at, in which the features "
+            "of the structure lie alike: a shift, rotation and scale takes them from one image to "
+            "the other. Near 1 they show the same shape; near 0 they share its parts only.",
+        ),
         "history": (
             "History",
             "What became of the structure since the state before. A state is what one run "

@@ -43,7 +43,9 @@ def found(images, *structures, sure=True):
     none, numbers = np.zeros(len(structures)), np.array(images)
     bags = sp.csr_array((len(images), 5))
     labels = np.full(len(images), "")
-    return Found("W", "v", numbers, labels, bags, sp.csr_array(members), flags, flags, none, None)
+    return Found(
+        "W", "v", numbers, labels, bags, sp.csr_array(members), flags, flags, none, none, None
+    )
 
 
 def test_overlaps_are_of_established_structures_among_common_images():
@@ -77,7 +79,13 @@ def test_an_extractor_that_is_not_there(minia, warehouse):
 def test_the_page_trusts_no_name(tmp_path):
     measured = {"value": 0.5, "error": 0.1}
     row = dict.fromkeys(["images", "words", "structures", "significant", "established"], 3)
-    row |= {"stability": None, "agreeing": None, "seconds": None, "variant": "sift"}
+    row |= {
+        "stability": None,
+        "verified": None,
+        "agreeing": None,
+        "seconds": None,
+        "variant": "sift",
+    }
     row |= {"coverage": measured, "same_label": {"value": -0.1, "error": None}, "neighbours": None}
     rows = [
         row | {"warehouse": "/a", "neighbours": measured},

@@ -160,7 +160,7 @@ class TestWhatIsWrong:
         assert "did you mean codebook.size?" in told["codebook.sise"]
 
     def test_values_that_contradict_each_other(self):
-        with pytest.raises(SettingsError, match="sample_size 10000 is smaller than size 30000"):
+        with pytest.raises(SettingsError, match="sample_size 12000 is smaller than size 30000"):
             HOUSE.load_settings(None, ["codebook.size=30000"])
 
     @pytest.mark.parametrize("value", [".inf", "-.inf", ".nan"])

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import expit
 
+from minia_spark.mining import background
 from minia_spark.mining.background import (
     PROBABILITY_ONE,
     Background,
@@ -129,6 +130,22 @@ def test_the_right_rank_shows_itself(rank):
         assert own.spreads[0] > 1.3
         sizes = np.linalg.norm(own.loadings, axis=0)
         assert (np.diff(sizes) < 0).all()
+
+
+def test_a_factor_after_which_nothing_can_be_told_is_not_taken(monkeypatch):
+    """Spreads 1.93, 1.10, 1.09, and then too few pairs: one factor, as a second gains little."""
+    told = iter([1.93, 1.10, 1.09, 0.0])
+    settled = background._settled
+
+    def as_told(fit):
+        residuals, variances, _ = settled(fit)
+        return residuals, variances, next(told)
+
+    monkeypatch.setattr(background, "_settled", as_told)
+    held = broad(1, images=300, words=40)
+    fitted = fit_background(documents_of(held), np.arange(40, dtype=np.uint32))
+    assert fitted.rank == 1
+    assert fitted.spreads.tolist() == [1.93, 1.10, 1.09]
 
 
 def test_fitted_probabilities_are_those_that_images_were_drawn_with():
