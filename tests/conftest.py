@@ -13,6 +13,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import delf_samples
 import pytest
 from commands import SMALL, Result, run_minia
 from hypothesis import settings
@@ -173,3 +174,28 @@ def published(context: Callable[..., Context]) -> Callable[..., Context]:
         return made
 
     return run
+
+
+@pytest.fixture(scope="session")
+def delf_records(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """TFRecords of a few images of two classes."""
+    pytest.importorskip("tensorflow", reason="the extra 'networks' is not installed")
+    return delf_samples.write_training_set(tmp_path_factory.mktemp("delf") / "records")
+
+
+@pytest.fixture(scope="session")
+def delf_training(delf_records: Path) -> Path:
+    """A small network that was trained for six steps; not to be changed."""
+    out = delf_records.with_name("training")
+    arguments = ("--train", delf_records, "--out", out, *delf_samples.SMALL, *delf_samples.STEPS)
+    run_minia("delf", "train", *arguments).expect(0)
+    return out
+
+
+@pytest.fixture(scope="session")
+def delf_model(delf_training: Path) -> Path:
+    """That network, exported."""
+    out = delf_training.with_name("model")
+    scales = ("--scales", 0.5, 1, 2)
+    run_minia("delf", "export", delf_training, out, *scales, "--threshold", 0.1).expect(0)
+    return out

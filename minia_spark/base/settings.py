@@ -28,6 +28,22 @@ class StageSettings(BaseModel):
         frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False
     )
 
+    def content_of(self, name: str, value: Any) -> Any:
+        """Return what fingerprints hold of a field: a model whose fields name files overrides this.
+
+        Parameters
+        ----------
+        name : str
+            Of the field.
+        value : JSON value
+
+        Returns
+        -------
+        JSON value
+            Results are made anew when it changes: what a file holds, say, in place of its name.
+        """
+        return value
+
     @field_validator("*")
     @classmethod
     def _fits(cls, value: Any, info: ValidationInfo) -> Any:
@@ -62,4 +78,4 @@ def flat(model: StageSettings, prefix: str) -> Iterator[tuple[str, Any]]:
         if isinstance(value, StageSettings):
             yield from flat(value, f"{prefix}.{name}")
         else:
-            yield f"{prefix}.{name}", values[name]
+            yield f"{prefix}.{name}", model.content_of(name, values[name])

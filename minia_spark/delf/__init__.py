@@ -1,4 +1,4 @@
-"""DELF, a local feature that is trained (Noh et al. 2017): its training sets."""
+"""DELF, a local feature that is trained (Noh et al. 2017): training sets, training, export."""
 
 from minia_spark.delf.reasons import Reason
 from minia_spark.engine.room import Command, Room
@@ -71,11 +71,45 @@ COMMANDS = (
         "  minia delf tfrecords P_with_filter.csv --images DIR --images COPIES --out RECORDS\n"
         "  minia delf tfrecords tiles.csv --images tiles --out RECORDS --shards 4",
     ),
+    Command(
+        "delf train",
+        "train the network from TFRecords, or go on where training stopped",
+        f"{_HERE}.train:train",
+        f"{_HERE}.train:arguments",
+        "Trains ResNet50 with the heads of DELF, all at once: a descriptor head, and on features\n"
+        "that it leaves alone an attention head and an autoencoder. OUT gets settings.yaml,\n"
+        "manifest.json, checkpoints/ (the newest two, each complete or not there) and logs/ for\n"
+        "TensorBoard. The same line again goes on from the newest checkpoint, also after kill -9,\n"
+        "with the same images in the same order. All GPUs of the machine are used where there are\n"
+        "any. Needs TensorFlow: pip install 'minia-spark[networks]'.",
+        "  minia delf train --train tfrecords/ --out delf1 \\\n"
+        "      --imagenet-checkpoint resnet50_notop.h5\n"
+        "  minia delf train --train tfrecords/ --out small --width 0.25 --image-size 129 \\\n"
+        "      --max-iters 500 --initial-lr 0.01 --batch-size 16   # an hour on a laptop\n"
+        "  tensorboard --logdir delf1/logs",
+    ),
+    Command(
+        "delf export",
+        "write a trained network as the SavedModel that extraction takes",
+        f"{_HERE}.export:export",
+        f"{_HERE}.export:arguments",
+        "Takes the newest checkpoint of a training. The SavedModel's signature serving_default\n"
+        "takes input_image (uint8 [h, w, 3]), input_scales [s], input_max_feature_num and\n"
+        "input_abs_thres, and returns boxes [n, 4] (y1, x1, y2, x2 in pixels), features [n, 128],\n"
+        "scales [n] (1 / scale) and scores [n, 1]; signature batch takes images of one size and\n"
+        "one scale. OUT/minia.json holds scales, threshold, settings and hashes. Scores depend\n"
+        "on the training: --threshold is best chosen by attention/p75 in TensorBoard, else there\n"
+        "are too many features or none. Needs TensorFlow: pip install 'minia-spark[networks]'.",
+        "  minia delf export delf1 delf1.model\n"
+        "  minia run --images DIR --batch b1 --warehouse W \\\n"
+        "      --set features.extractors=[sift,delf] --set features.delf.model=delf1.model\n"
+        "  minia delf export small small.model --threshold 0.7  # attention/p75 of its logs",
+    ),
 )
 
 ROOM = Room(
     name="delf",
-    about="Training sets for DELF, a local feature that is trained.",
+    about="DELF, a local feature that is trained: training sets, training, export.",
     commands=COMMANDS,
     reasons=Reason,
 )

@@ -28,10 +28,13 @@ def cost(sizes: Sizes) -> Cost:
     settings = sizes.settings.of(FeaturesSettings)
     known = extractor_of(sizes.variant or settings.extractors[0])
     total = sizes.images * sizes.features
+    a_pixel = sizes.rates.pixel
+    if known.products is not None:
+        a_pixel += known.products(settings) * sizes.rates.product
     return Cost(
         tasks=sizes.tasks,
-        core_seconds=sizes.images * sizes.pixels * sizes.rates.pixel,
+        core_seconds=sizes.images * sizes.pixels * a_pixel,
         written_bytes=total * (descriptor_bytes(sizes) + _NUMBERS_BYTES),
-        task_bytes=known.bytes_a_pixel * sizes.pixels,
+        task_bytes=known.task_bytes(settings, sizes.pixels),
         because="an image, with the extractor's copies of it",
     )

@@ -64,7 +64,12 @@ class Features:
 
 
 class Extractor(Protocol):
-    """Turns pixels into features. Made once in a worker, used for many images."""
+    """Turns pixels into features. Made once in a worker, used for many images.
+
+    One that is faster on several images at once also has ``extract_many(images)``, which returns
+    the Features of each, or the Rejected that :meth:`extract` would raise. What it finds in an
+    image must not depend on the others.
+    """
 
     @property
     def name(self) -> str:

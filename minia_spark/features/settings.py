@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from minia_spark.base.settings import StageSettings
+from minia_spark.base.settings import OF_THE_CALL, StageSettings
 
-__all__ = ["FeaturesSettings", "GridSettings", "SiftSettings", "SurfSettings"]
+__all__ = ["DelfSettings", "FeaturesSettings", "GridSettings", "SiftSettings", "SurfSettings"]
 
 
 class GridSettings(StageSettings):
@@ -146,6 +146,71 @@ class SurfSettings(StageSettings):
     )
 
 
+class DelfSettings(StageSettings):
+    """Parameters of DELF; what is null is taken from the manifest of the exported network."""
+
+    model: str | None = Field(
+        default=None,
+        description="Folder that 'minia delf export' wrote; every worker reads it there, so on a "
+        "cluster it is on storage that all of them have under this name.",
+    )
+    scales: tuple[Annotated[float, Field(gt=0, le=16)], ...] | None = Field(
+        default=None,
+        min_length=1,
+        max_length=20,
+        description="Sizes at which the network sees an image; null: the model's (minIA: 0.5, "
+        "0.7071, 1, 1.4142, 2, 2.4494, 4).",
+    )
+    threshold: float | None = Field(
+        default=None,
+        ge=0,
+        le=1e9,
+        description="Least attention score of a feature; null: the model's (minIA: 100).",
+    )
+    max_features: int | None = Field(
+        default=None,
+        ge=1,
+        description="Most features of an image, those of highest score; null: the model's (minIA: "
+        "1000).",
+    )
+    nms_iou: float | None = Field(
+        default=None,
+        gt=0,
+        le=1,
+        description="Of two features whose boxes overlap by more than this share of their union "
+        "the weaker is dropped, 1 keeps all; null: the model's (minIA: 1).",
+    )
+    pca: str | None = Field(
+        default=None,
+        description="File .npz with a projection of descriptors: arrays mean and matrix (a "
+        "component a row), dim, whitening and variances if wanted; null: none. Where the model is, "
+        "every worker reads it.",
+    )
+    batch_pixels: int = Field(
+        default=1 << 16,
+        ge=1,
+        le=1 << 30,
+        description="Pixels, after scaling, that go through the network at once: images of equal "
+        "size, as many as fit, at least one. More suits GPUs.",
+    )
+    gpu: Literal["offered", "always", "never"] = Field(
+        default="offered",
+        description="Whether a GPU is used: one that Spark's resources offer to a task; the first, "
+        "by all tasks (local mode offers none); or none.",
+        json_schema_extra=OF_THE_CALL,
+    )
+
+    def content_of(self, name: str, value: Any) -> Any:
+        """Return for files what is in them, and for null what the model says."""
+        from minia_spark.features.delf_model import identity_of, known_manifest  # noqa: PLC0415
+
+        if name in ("model", "pca"):
+            return identity_of(value, name)
+        manifest = known_manifest(self.model) if value is None else None
+        told = getattr(manifest, name, None)
+        return list(told) if isinstance(told, tuple) else value if told is None else told
+
+
 def _refuse(model: StageSettings, names: tuple[str, ...], because: str) -> None:
     """Raise ValueError where a field that would have no effect is not at its default."""
     fields = type(model).model_fields
@@ -159,21 +224,22 @@ def _refuse(model: StageSettings, names: tuple[str, ...], because: str) -> None:
 class FeaturesSettings(StageSettings):
     """Which features are extracted, and from which pixels."""
 
-    extractors: tuple[Literal["sift", "surf", "imported"], ...] = Field(
+    extractors: tuple[Literal["sift", "surf", "delf", "imported"], ...] = Field(
         default=("sift",),
         min_length=1,
         description="Kinds of local features; everything after them is done once for each. "
-        "Those that another program made ('minia import features') are sift's, surf's or "
-        "imported.",
+        "Those that another program made ('minia import features') are sift's, surf's, "
+        "delf's or imported.",
     )
     sift: SiftSettings = Field(default_factory=SiftSettings, description="Parameters of SIFT.")
     surf: SurfSettings = Field(default_factory=SurfSettings, description="Parameters of SURF.")
+    delf: DelfSettings = Field(default_factory=DelfSettings, description="Parameters of DELF.")
     median_filter: int = Field(
         default=0,
         ge=0,
         le=255,
-        description="Side of a median filter on the grey image, in pixels, odd; 0 for none "
-        "(minIA: 9).",
+        description="Side of a median filter on the grey image (for delf, on each colour), in "
+        "pixels, odd; 0 for none (minIA: 9).",
     )
     background_mask: bool = Field(
         default=False,
@@ -188,8 +254,8 @@ class FeaturesSettings(StageSettings):
     max_pixels: int = Field(
         default=16_000_000,
         ge=1,
-        description="Largest image that is extracted, in pixels; "
-        "SIFT takes about 230 bytes of memory a pixel.",
+        description="Largest image that is extracted, in pixels (for delf, at its largest scale); "
+        "SIFT takes about 230 bytes of memory a pixel, DELF 300.",
     )
 
     @field_validator("median_filter")

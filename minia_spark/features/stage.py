@@ -10,7 +10,10 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
+from pyspark import TaskContext
 from pyspark.sql import functions as F
 
 from minia_spark.base.errors import InputError, Rejected
@@ -30,27 +33,44 @@ def kernel(context: Context) -> Kernel:
     """Return what the pass does with every image: its features, or why there are none."""
     assert context.variant is not None
     made = extractor_of(context.variant)
-    options = made.options(context.settings(FeaturesSettings))
+    settings = context.settings(FeaturesSettings)
+    options = made.options(settings)
     columns = tuple(c for c in FEATURES.columns if c.name not in ("batch", "image_id"))
-    return Kernel(columns, partial(_extract_all, made.module, options))
+    gpu = settings.delf.gpu if made.on_device else None
+    return Kernel(columns, partial(_extract_all, made.module, options, gpu))
 
 
 def _extract_all(
-    module: str, options: dict[str, Any]
+    module: str, options: dict[str, Any], gpu: str | None
 ) -> Callable[[Sequence[Image]], Mapping[str, pa.Array]]:
     from minia_spark.features.extractors import make  # noqa: PLC0415
 
-    extractor = make(module, **options)
+    extractor = make(module, **options, **(_device(gpu) if gpu else {}))
+    many = getattr(extractor, "extract_many", None)
 
-    def one(image: Image) -> Features | Rejected:
-        if isinstance(image, Rejected):
-            return image
+    def one(pixels: NDArray[np.uint8]) -> Features | Rejected:
         try:
-            return extractor.extract(image.pixels)
+            return extractor.extract(pixels)
         except Rejected as rejected:
             return rejected
 
-    return lambda images: feature_columns([one(image) for image in images])
+    def columns(images: Sequence[Image]) -> Mapping[str, pa.Array]:
+        readable = [image.pixels for image in images if not isinstance(image, Rejected)]
+        found = iter([one(pixels) for pixels in readable] if many is None else many(readable))
+        results = [image if isinstance(image, Rejected) else next(found) for image in images]
+        return feature_columns(results)
+
+    return columns
+
+
+def _device(gpu: str) -> dict[str, Any]:
+    """Return the cores of this task, and the GPU that it is to use."""
+    task = TaskContext.get()
+    assert task is not None
+    number = 0 if gpu == "always" else None
+    if gpu == "offered" and "gpu" in task.resources():
+        number = int(task.resources()["gpu"].addresses[0])
+    return {"threads": task.cpus(), "gpu": number}
 
 
 def run(context: Context) -> None:
@@ -86,6 +106,14 @@ def run(context: Context) -> None:
     else:
         context.write_rows(REJECTS, REJECTS.arrow_schema().empty_table())
     context.check_counts("rejects", int(context.counts["rejects"]), context.entries[-1].rows or 0)
+    if not context.counts["features"]:
+        why = (
+            "; no attention score reaches features.delf.threshold, which is best chosen by the "
+            "scores of the training"
+        )
+        context.progress.warn(
+            f"{context.title}: no image has a feature{why if context.variant == 'delf' else ''}"
+        )
     if context.counts["left_out"]:
         context.progress.warn(
             f"{context.title}: {context.counts['left_out']:,} features beyond "

@@ -19,6 +19,7 @@ NAMES = (
     "background",
     "batches",
     "many",
+    "delf",
 )
 
 

@@ -167,7 +167,9 @@ class TestWhatIsWrong:
     @pytest.mark.parametrize("key", sorted(_numbers(float)))
     def test_no_number_is_endless(self, key, value):
         """The ledger, which is JSON, has no such numbers."""
-        several = isinstance(HOUSE.settings_model().get(key), tuple)
+        section, _, name = key.rpartition(".")
+        field = type(HOUSE.settings_model().get(section)).model_fields[name]
+        several = "tuple" in str(field.annotation)
         given = f"[{value}]" if several else value
         with pytest.raises(SettingsError, match=rf"  {key}[^:]*: .*finite number"):
             HOUSE.load_settings(None, [f"{key}={given}"])
