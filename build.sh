@@ -252,7 +252,8 @@ run_tests() {
   make --no-print-directory -C native test
   run_lint
   say "pytest"
-  .venv/bin/python -m pytest "$@"
+  # two at a time, a file each: every process has a Spark of its own
+  .venv/bin/python -m pytest --numprocesses 2 --dist loadfile "$@"
 }
 
 bench() {

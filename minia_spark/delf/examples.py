@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.util
 import io
-import os
-import sys
-import tempfile
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from PIL.JpegImagePlugin import JpegImageFile
 
-from minia_spark.base.errors import MiniaError
+from minia_spark.base.networks import load_tensorflow
 from minia_spark.delf.copies import as_jpeg
 from minia_spark.delf.reasons import Reason
 from minia_spark.images.decode import decode
@@ -22,7 +18,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["Picture", "picture_of", "record_of", "require_tensorflow", "rgb_of", "tensorflow"]
+__all__ = ["Picture", "picture_of", "record_of", "rgb_of"]
 
 _ORIENTATION_TAG = 0x0112
 
@@ -43,15 +39,6 @@ class Picture:
     width: int
     height: int
     jpeg: bytes
-
-
-def require_tensorflow(command: str) -> None:
-    """Raise MiniaError, which says what to install, where TensorFlow is not there."""
-    if importlib.util.find_spec("tensorflow") is None:
-        raise MiniaError(
-            f"'{command}' needs TensorFlow, which is not installed: "
-            "pip install 'minia-spark[networks]'"
-        )
 
 
 def rgb_of(data: bytes) -> NDArray[np.uint8]:
@@ -92,7 +79,7 @@ def _is_turned(data: bytes) -> bool:
 
 def record_of(name: str, label: int, picture: Picture) -> bytes:
     """Return a serialised ``tf.train.Example``; the same bytes for the same arguments."""
-    tf = tensorflow()
+    tf = load_tensorflow()
 
     def ints(value: int) -> Any:
         return tf.train.Feature(int64_list=tf.train.Int64List(value=[value]))
@@ -114,23 +101,3 @@ def record_of(name: str, label: int, picture: Picture) -> bytes:
     # entries of a map have no order of their own
     found: bytes = example.SerializeToString(deterministic=True)
     return found
-
-
-def tensorflow() -> Any:
-    """Import TensorFlow; what its libraries print about the processor is kept unless that fails."""
-    if "tensorflow" not in sys.modules:
-        with tempfile.TemporaryFile() as said:
-            stderr = os.dup(2)
-            os.dup2(said.fileno(), 2)  # no setting of TensorFlow's stops them
-            try:
-                import tensorflow as tf  # noqa: PLC0415 - takes seconds
-            except BaseException:
-                said.seek(0)
-                os.write(stderr, said.read())
-                raise
-            finally:
-                os.dup2(stderr, 2)
-                os.close(stderr)
-    import tensorflow as tf  # noqa: PLC0415
-
-    return tf

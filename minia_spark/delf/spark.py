@@ -20,6 +20,7 @@ from pyspark.sql.types import StringType, StructField, StructType
 
 from minia_spark.base.errors import InputError, MiniaError, Rejected
 from minia_spark.base.files import open_regular
+from minia_spark.base.networks import load_tensorflow
 from minia_spark.delf import copies, examples, galaxy_zoo
 from minia_spark.delf.choose import Candidate
 from minia_spark.delf.reasons import Reason as SetReason
@@ -294,7 +295,7 @@ def written_shards(
     target = str(folder.absolute())
 
     def write(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        tf = examples.tensorflow()
+        tf = load_tensorflow(threads=1, gpu=None)
         for batch in batches:
             rows = []
             for row in batch.to_pylist():

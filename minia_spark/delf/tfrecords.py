@@ -96,7 +96,7 @@ def tfrecords(options: argparse.Namespace) -> int:
         TensorFlow is not there, or the records cannot be written.
     """
     from minia_spark.base.events import logging_to  # noqa: PLC0415
-    from minia_spark.delf.examples import require_tensorflow  # noqa: PLC0415
+    from minia_spark.base.networks import require_tensorflow  # noqa: PLC0415
     from minia_spark.delf.training_set import read_training_set  # noqa: PLC0415
     from minia_spark.engine.progress import Progress  # noqa: PLC0415
 

@@ -141,6 +141,8 @@ def test_a_run(minia, own_warehouse, tmp_path):
         ("steps skipped", None),
         ("step started", "structures"),
         ("step done", "structures"),
+        ("step started", "geometry"),
+        ("step done", "geometry"),
         ("step started", "report"),
         ("step done", "report"),
         ("run done", None),

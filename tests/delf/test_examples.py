@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import importlib.util
 import io
-import re
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 from image_samples import picture, saved
 from PIL import Image
 
-from minia_spark.base.errors import MiniaError, Rejected
-from minia_spark.delf import examples
-from minia_spark.delf.examples import picture_of, record_of, require_tensorflow
+from minia_spark.base.errors import Rejected
+from minia_spark.delf.examples import picture_of, record_of
 from minia_spark.images.decode import decode
 
 WITHOUT = "TensorFlow is not installed: pip install 'minia-spark[networks]'"
@@ -64,18 +59,8 @@ def test_what_is_rejected(data, reason):
         picture_of(data)
 
 
-def test_one_sentence_says_what_to_install(monkeypatch):
-    monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
-    wanted = (
-        "'minia x' needs TensorFlow, which is not installed: pip install 'minia-spark[networks]'"
-    )
-    with pytest.raises(MiniaError, match=f"^{re.escape(wanted)}$"):
-        require_tensorflow("minia x")
-
-
 def test_a_record_read_back():
     tf = pytest.importorskip("tensorflow", reason=WITHOUT)
-    require_tensorflow("minia x")
     data = saved(picture(24, 32), "JPEG")
     record = record_of("galäxy", 7, picture_of(data))
     assert record == record_of("galäxy", 7, picture_of(data))
@@ -92,22 +77,3 @@ def test_a_record_read_back():
         "image/id": ["galäxy".encode()],
         "image/encoded": [data],
     }
-
-
-def test_importing_it_says_nothing():
-    if importlib.util.find_spec("tensorflow") is None:
-        pytest.skip(WITHOUT)
-    code = "from minia_spark.delf.examples import tensorflow as t; print(t().__name__)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert (done.stdout, done.stderr) == ("tensorflow\n", "")
-
-
-def test_what_it_says_when_it_fails_is_not_lost(monkeypatch, capfd, tmp_path):
-    (tmp_path / "tensorflow.py").write_text(
-        "import os\nos.write(2, b'why')\nraise ImportError('no')"
-    )
-    monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.delitem(sys.modules, "tensorflow", raising=False)
-    with pytest.raises(ImportError, match="no"):
-        examples.tensorflow()
-    assert capfd.readouterr().err == "why"

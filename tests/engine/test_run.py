@@ -57,7 +57,7 @@ def actions_of_last_run(location: Path) -> dict[tuple[str, str | None], str]:
 FEATURES_ON = set(ALL) - {"ingest", "import", "thumbnails"}
 CODEBOOK_ON = FEATURES_ON - {"features"}
 PER_BATCH = ("features", "thumbnails", "words", "drift", "sketch")
-TUNE_ON = {"tune", "sketch", "pairs", "mine", "structures", "lineage", "report"}
+TUNE_ON = {"tune", "sketch", "pairs", "mine", "structures", "lineage", "geometry", "report"}
 SKETCH_ON = TUNE_ON - {"tune"}
 MINE_ON = SKETCH_ON - {"sketch", "pairs"}
 
@@ -116,7 +116,10 @@ class TestFingerprints:
         run = {step for step, action in found.items() if action == "run"}
         assert run == {
             *((stage, "b2") for stage in ("ingest", *PER_BATCH)),
-            *((stage, None) for stage in ("pairs", "mine", "structures", "lineage", "report")),
+            *(
+                (stage, None)
+                for stage in ("pairs", "mine", "structures", "lineage", "geometry", "report")
+            ),
         }
 
     @pytest.mark.parametrize("stage", [s.name for s in HOUSE.stages if not s.source])
@@ -234,7 +237,10 @@ class TestBreaks:
             ),
             ("tune", None),
             *(("sketch", b) for b in ("b1", "b2")),
-            *((stage, None) for stage in ("pairs", "mine", "structures", "lineage", "report")),
+            *(
+                (stage, None)
+                for stage in ("pairs", "mine", "structures", "lineage", "geometry", "report")
+            ),
         ]
         last = actions_of_last_run(two_batches)
         assert last.pop(("codebook", None)) == "skipped"
@@ -346,7 +352,10 @@ class TestChanges:
         done = {k for k, action in actions_of_last_run(location).items() if action == "done"}
         assert done == {
             *((stage, "b2") for stage in ("ingest", *PER_BATCH)),
-            *((stage, None) for stage in ("pairs", "mine", "structures", "lineage", "report")),
+            *(
+                (stage, None)
+                for stage in ("pairs", "mine", "structures", "lineage", "geometry", "report")
+            ),
         }
         assert rows_of(location, "words", "image_id", "words", batch="b1") == before
         assert len(rows_of(location, "words")) == 60
@@ -376,7 +385,8 @@ class TestRemoval:
         out = minia("batch", "remove", "b2", "--warehouse", own).expect(0).out
         # with the settings of the run before: nothing else would be left as it was
         assert actions_of_last_run(own) == {
-            (stage, None): "done" for stage in ("pairs", "mine", "structures", "lineage", "report")
+            (stage, None): "done"
+            for stage in ("pairs", "mine", "structures", "lineage", "geometry", "report")
         }
         after = house.catalogue()
         assert f"state {after.version}" in out
