@@ -253,7 +253,7 @@ run_tests() {
   run_lint
   say "pytest"
   # two at a time, a file each: every process has a Spark of its own
-  .venv/bin/python -m pytest --numprocesses 2 --dist loadfile "$@"
+  .venv/bin/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder "$@"
 }
 
 bench() {

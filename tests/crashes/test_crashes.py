@@ -26,7 +26,7 @@ STEPS = (
     *(("words", "b1"), ("words", "b2"), ("drift", "b1"), ("drift", "b2"), ("tune", None)),
     *(("sketch", "b1"), ("sketch", "b2")),
     *(("pairs", None), ("mine", None), ("structures", None), ("lineage", None)),
-    ("report", None),
+    *(("geometry", None), ("report", None)),
 )
 """What the run does, in order."""
 

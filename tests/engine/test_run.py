@@ -74,8 +74,8 @@ class TestFingerprints:
             ("report.title=Other", {"report"}),
             ("words.outlier_deviations=3", {"report"}),  # the page draws the bounds
             ("drift.max_divergence=0.2", {"report"}),  # limits apply where drift is read
-            ("structures.min_overlap=0.3", {"structures", "report"}),
-            ("structures.structure_counts=ones", {"structures", "report"}),
+            ("structures.min_overlap=0.3", {"structures", "geometry", "report"}),
+            ("structures.structure_counts=ones", {"structures", "geometry", "report"}),
             ("mining.link=consensus", TUNE_ON),
             ("mining.density=0.4", MINE_ON),
             ("mining.decoys=4", MINE_ON | {"pairs"}),
@@ -88,7 +88,10 @@ class TestFingerprints:
             ("mining.seed=1", SKETCH_ON),
             ("mining.seeds=1", SKETCH_ON),
             ("mining.expand=true", SKETCH_ON - {"pairs"}),
-            ("words.weight=size", {"structures", "report"}),  # mining takes words as sets
+            (
+                "words.weight=size",
+                {"structures", "geometry", "report"},
+            ),  # mining takes words as sets
             ("codebook.size=100", CODEBOOK_ON),
             ("codebook.seed=2", CODEBOOK_ON),
             ("features.sift.sigma=1.7", FEATURES_ON),
@@ -206,8 +209,8 @@ def two_batches(
             assert next(house.runs()).state == "failed"
             assert not (location / "lock.json").exists()
     # ingest b2; features, thumbnails, words, drift, sketch of both; tune, pairs, mine, structures,
-    # lineage, report
-    assert deaths == 17
+    # lineage, geometry, report
+    assert deaths == 18
     return location
 
 
@@ -221,7 +224,7 @@ class TestBreaks:
         )
 
     def test_every_step_was_done_once(self, two_batches):
-        records = list(Warehouse(str(two_batches)).runs())[:18]
+        records = list(Warehouse(str(two_batches)).runs())[:19]
         done = [
             (step.stage, step.batch)
             for record in reversed(records)
@@ -428,6 +431,7 @@ class TestRemoval:
             ("mine", None): "reused",
             ("structures", None): "reused",
             ("lineage", None): "done",
+            ("geometry", None): "done",
             ("report", None): "done",
         }
 
