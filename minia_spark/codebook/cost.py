@@ -10,7 +10,8 @@ __all__ = ["ROW_SECONDS", "assigned", "codebook_bytes", "cost", "words_of"]
 ROW_SECONDS = 0.03e-3
 """Reading an image's descriptors or words as a row."""
 _MLLIB = 8.0  # times a plain product that a distance takes in MLlib
-_PASSES_OF_MLLIB = 6
+_MORE_PASSES = 2  # of MLlib: for the start, and to count what each centre got
+_OVERSAMPLED = 2  # centres of MLlib that one word is chosen from
 _JOB_SECONDS = 0.4
 
 
@@ -40,11 +41,12 @@ def cost(sizes: Sizes) -> Cost:
     sample = min(total, float(settings.sample_size or total))
     on_sample = sample * words_of(sizes) * dimension(sizes) * sizes.rates.product
     passes = 1 + settings.refine_iterations
+    passes_of_mllib = _MORE_PASSES + settings.mllib_iterations
     return Cost(
         tasks=sizes.tasks,
         core_seconds=passes * (assigned(sizes) + sizes.images * ROW_SECONDS)
-        + on_sample * _MLLIB * _PASSES_OF_MLLIB,
-        driver_seconds=_JOB_SECONDS * (passes + _PASSES_OF_MLLIB),
+        + on_sample * _OVERSAMPLED * _MLLIB * passes_of_mllib,
+        driver_seconds=_JOB_SECONDS * (passes + 2 * passes_of_mllib),
         written_bytes=4 * words_of(sizes) * dimension(sizes),
         task_bytes=codebook_bytes(sizes),
         because="the codebook several times: codebook.size x numbers of a descriptor x 20 bytes",
