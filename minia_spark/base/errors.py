@@ -9,10 +9,13 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from enum import StrEnum
+from typing import Self
 
 __all__ = [
     "InputError",
     "MiniaError",
+    "Reasons",
     "Rejected",
     "SettingsError",
     "blamed_on",
@@ -100,6 +103,23 @@ class Rejected(Exception):  # noqa: N818 - not an error of the run, a verdict on
     def __reduce__(self) -> tuple[type[Rejected], tuple[str, str]]:
         """Survive the trip from a worker process: two arguments, not one message."""
         return type(self), (self.reason, self.detail)
+
+
+class Reasons(StrEnum):
+    """A room's words for why a record is refused; ``meaning`` says each in a sentence."""
+
+    meaning: str
+
+    def __new__(cls, word: str, meaning: str) -> Self:
+        """Keep the sentence beside the word."""
+        member = str.__new__(cls, word)
+        member._value_ = word
+        member.meaning = meaning
+        return member
+
+    def reject(self, detail: str) -> Rejected:
+        """Make the exception of this reason; `detail` is one sentence on what was found."""
+        return Rejected(self.value, detail)
 
 
 def root_cause(error: Exception) -> str:

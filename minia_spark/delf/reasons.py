@@ -2,28 +2,13 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
-
-from minia_spark.base.errors import Rejected
+from minia_spark.base.errors import Reasons
 
 __all__ = ["Reason"]
 
 
-class Reason(StrEnum):
+class Reason(Reasons):
     """One word for each; ``meaning`` says it in a sentence."""
-
-    meaning: str
-
-    def __new__(cls, word: str, meaning: str) -> Reason:
-        """Keep the sentence beside the word."""
-        member = str.__new__(cls, word)
-        member._value_ = word
-        member.meaning = meaning
-        return member
-
-    def reject(self, detail: str) -> Rejected:
-        """Make the exception of this reason; `detail` is one sentence on what was found."""
-        return Rejected(self.value, detail)
 
     BAD_ID = "bad_id", "The object id is no whole number."
     BAD_VOTES = "bad_votes", "A vote fraction is no number from 0 to 1."

@@ -2,28 +2,13 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
-
-from minia_spark.base.errors import Rejected
+from minia_spark.base.errors import Reasons
 
 __all__ = ["Reason"]
 
 
-class Reason(StrEnum):
+class Reason(Reasons):
     """One word for each way in which a record can fail; ``meaning`` says it in a sentence."""
-
-    meaning: str
-
-    def __new__(cls, word: str, meaning: str) -> Reason:
-        """Keep the sentence beside the word."""
-        member = str.__new__(cls, word)
-        member._value_ = word
-        member.meaning = meaning
-        return member
-
-    def reject(self, detail: str) -> Rejected:
-        """Make the exception of this reason; `detail` is one sentence on what was found."""
-        return Rejected(self.value, detail)
 
     EMPTY_FILE = "empty_file", "The file has no bytes."
     NOT_AN_IMAGE = "not_an_image", "The content is not in any known image format."
