@@ -159,9 +159,9 @@ setup_python() {
   fi
   if ! cmp -s "$lock" ".venv/$lock"; then
     say "installing $lock into .venv (Spark alone is 450 MB; takes minutes)"
-    # only Spark comes as source: anything else without a wheel should fail by name, not in gcc
+    # only these come as source (pure Python): else what has no wheel should fail by name, not in gcc
     PIP_USE_PEP517=1 pip install ${quiet[@]+"${quiet[@]}"} --require-hashes \
-      --only-binary :all: --no-binary pyspark -r "$lock"
+      --only-binary :all: --no-binary pyspark,minisom -r "$lock"
     cp "$lock" ".venv/$lock"
   fi
   if ! cmp -s pyproject.toml .venv/pyproject.toml; then
