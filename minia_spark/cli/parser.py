@@ -103,9 +103,12 @@ COMMANDS = (
         "remove what no kept state needs",
         f"{_HERE}.state:vacuum",
         f"{_HERE}.state:vacuum_arguments",
-        "Removes old states and the folders of runs that no kept state names; what is younger than "
-        "a day stays. Readers of a removed state fail; make sure that nobody reads it.",
-        "  minia vacuum --warehouse W --dry-run\n  minia vacuum --warehouse W --keep 5",
+        "Removes old states and the folders of runs that no kept state names. A state that another "
+        "one followed less than seven days ago stays, for those who still read it, and so does "
+        "what was made since and never published. What goes is given up first, by a state of its "
+        "own.",
+        "  minia vacuum --warehouse W --dry-run\n  minia vacuum --warehouse W --keep 5\n"
+        "  minia vacuum --warehouse W --older-than 1 --force   # to make room",
     ),
     Command(
         "tables",

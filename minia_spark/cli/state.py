@@ -14,11 +14,13 @@ from minia_spark.base.errors import InputError, SettingsError, leaving_readers
 from minia_spark.engine.commands import add_warehouse, positive
 from minia_spark.engine.settings import changes, remembered
 from minia_spark.warehouse.records import Catalogue, RunRecord
-from minia_spark.warehouse.warehouse import Warehouse
+from minia_spark.warehouse.warehouse import AGE_SECONDS, Warehouse
 
 __all__ = ["batches", "history", "path", "rollback", "status", "tables", "vacuum"]
 
 
+_DAY = 86_400.0
+_WEEK = AGE_SECONDS / _DAY
 _OF_STEPS: Any = {"steps": {"__all__": {"entries", "uses"}}}
 
 
@@ -38,7 +40,23 @@ def vacuum_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``minia vacuum``."""
     add_warehouse(parser)
     parser.add_argument("--keep", type=positive, default=2, metavar="N", help="states to keep (2)")
+    parser.add_argument(
+        "--older-than",
+        type=_days,
+        metavar="DAYS",
+        help=f"what readers could still hold, or a run still make, stays so long ({_WEEK:g})",
+    )
+    parser.add_argument(
+        "--force", action="store_true", help=f"less than {_WEEK:g} days: nobody reads or runs"
+    )
     parser.add_argument("--dry-run", action="store_true", help="only say what would go")
+
+
+def _days(text: str) -> float:
+    value = float(text)
+    if not 0 <= value < float("inf"):
+        raise argparse.ArgumentTypeError("must be a number of days, 0 or more")
+    return value
 
 
 def tables_arguments(parser: argparse.ArgumentParser) -> None:
@@ -239,8 +257,17 @@ def vacuum(options: argparse.Namespace) -> int:
     """Remove what no kept state needs."""
     warehouse = Warehouse(options.warehouse)
     warehouse.require()
+    days = _WEEK if options.older_than is None else options.older_than
+    if days < _WEEK and not (options.force or options.dry_run):
+        raise SettingsError(
+            f"--older-than {days:g} is less than {_WEEK:g} days: who still reads a state that goes "
+            "fails, and what a run that seems dead had finished is lost; add --force if that is "
+            "what you want, or --dry-run to see what would go"
+        )
     with warehouse.lock("minia vacuum", say=_say):
-        removed, size_bytes = warehouse.vacuum(options.keep, dry_run=options.dry_run)
+        removed, size_bytes = warehouse.vacuum(
+            options.keep, age_seconds=days * _DAY, dry_run=options.dry_run
+        )
     for item in removed:
         print(item)
     verb = "would remove" if options.dry_run else "removed"

@@ -306,10 +306,24 @@ def _check_complete(view: Catalogue, warehouse: Warehouse) -> None:
 
 
 def publish_page(state: Catalogue, warehouse: Warehouse) -> None:
-    """Make ``report/index.html`` the page of the given state; does nothing when it already is.
+    """Make ``report/index.html`` the page of the newest state; does nothing when it already is.
 
     A state without a page has none there either: the page of another state would show what is gone.
+
+    Parameters
+    ----------
+    state : Catalogue
+        The newest, as far as the caller knows: another may have been published since.
     """
+    while True:
+        _put_page(state, warehouse)
+        newest = warehouse.catalogue()
+        if newest.version == state.version:
+            return
+        state = newest
+
+
+def _put_page(state: Catalogue, warehouse: Warehouse) -> None:
     entries = state.of_table("report")
     if not entries:
         warehouse.storage.remove_file(PAGE)

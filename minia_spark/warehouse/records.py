@@ -78,6 +78,10 @@ class Catalogue(_Model):
     uses: dict[str, dict[str, Any]] = Field(
         default_factory=dict, description="settings that entries were made with, by their key"
     )
+    floor: int = Field(0, description="states below it are gone, or going")
+    forgotten: str = Field(
+        "", description="of runs up to this one, what no state names is gone, or going"
+    )
     entries: tuple[Entry, ...] = ()
 
     def of_table(

@@ -95,6 +95,13 @@ class Storage:
         selector = pafs.FileSelector(self.full(path), allow_not_found=True)
         return sorted(info.base_name for info in self._fs.get_file_info(selector))
 
+    def sizes(self, path: str, *, recursive: bool = False) -> dict[str, int]:
+        """Return the bytes of the files in a folder, by name, or by path below it."""
+        place = self.full(path)
+        selector = pafs.FileSelector(place, allow_not_found=True, recursive=recursive)
+        found = self._fs.get_file_info(selector)
+        return {i.path[len(place) + 1 :]: i.size or 0 for i in found if i.is_file}
+
     def folder_names(self, path: str) -> list[str]:
         """Return the sorted names of the folders in a folder; empty when it is not there."""
         selector = pafs.FileSelector(self.full(path), allow_not_found=True)
@@ -103,8 +110,7 @@ class Storage:
 
     def size_bytes(self, path: str) -> int:
         """Return the bytes of all files below a folder (0 when it is not there)."""
-        selector = pafs.FileSelector(self.full(path), allow_not_found=True, recursive=True)
-        return sum(info.size or 0 for info in self._fs.get_file_info(selector) if info.is_file)
+        return sum(self.sizes(path, recursive=True).values())
 
     def read(self, path: str) -> bytes:
         """Return a file's bytes; FileNotFoundError when it is not there."""
@@ -171,6 +177,13 @@ class Storage:
             self._put(temporary_name, data)
             self.remove_file(path)
             self._fs.move(self.full(temporary_name), self.full(path))
+
+    def empty(self, path: str) -> None:
+        """Take a file's bytes and leave its name; a reader may see a part of them meanwhile."""
+        if self.local is not None:
+            self.replace(path, b"")
+        else:
+            self._put(path, b"")
 
     def create(self, path: str, data: bytes) -> bool:
         """Write a new file; return False, and write nothing, when the name is already taken.

@@ -9,12 +9,25 @@
       report/index.html             the page
       lock.json                     who writes now (see minia_spark.warehouse.lock)
 
-**Publishing.** A state is one small file that is created under the next number: a file appears
-whole or not at all, and of two writers one fails. The newest number is the current state. Readers
-that hold an older state keep reading it: run folders stay until ``vacuum``.
+**The protocol.** Everything hangs on one step that the type of the store makes safe: creating a
+file under a name that is free. tests/warehouse/test_protocol.py searches it for faults.
 
-**Time.** Nothing is decided by the clock: states have numbers, and names of runs grow even when the
-clock is set back. Times are only noted for people.
+1. A state is one small file that is created under the number after that of the state it was made
+   from. It appears whole or not at all, and of two writers one fails. What it names is on the disk
+   before. The newest number is what readers see.
+2. Every writer, vacuum too, creates a state *before* it does anything that cannot be undone. Who
+   slept and was taken for dead so finds out at this moment: its number is taken. The lock only
+   saves wasted work; the rest holds also when several processes believe that they hold it.
+3. Vacuum's state notes what is given up from then on: states below ``floor``, and outputs that runs
+   up to ``forgotten`` left unpublished. No later state may name them: no rollback goes below the
+   floor, no run takes over outputs of a forgotten run, and names of runs only grow. So what vacuum
+   then deletes nobody can want any more, however late it is deleted, and by however many.
+4. A number is never given twice: of a state that vacuum removed, an empty file stays.
+5. Readers hold a state for as long as they read. Vacuum leaves states that were followed by another
+   one less than an age ago (a week, unless it is told otherwise), and what changed since.
+
+**Time.** Nothing else is decided by the clock: states have numbers, and names of runs grow even
+when the clock is set back. Other times are only noted for people.
 
 No Spark here: ``status``, ``history``, ``rollback`` and ``vacuum`` start at once.
 """
@@ -29,7 +42,7 @@ import os
 import re
 import secrets
 import socket
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
 from typing import Any, TypeAlias, TypeVar
 
@@ -50,12 +63,14 @@ from minia_spark.warehouse.records import (
 )
 from minia_spark.warehouse.storage import Storage
 
-__all__ = ["Unpublished", "Warehouse"]
+__all__ = ["AGE_SECONDS", "Unpublished", "Warehouse"]
+
+AGE_SECONDS = 7 * 86_400.0
+"""How long vacuum leaves what nobody needs any more but somebody may still read."""
 
 _STAMP = "%Y%m%dT%H%M%S.%f"  # to the microsecond, of one width: names sort as the runs came
 _RUN_PAGE = re.compile(r"([0-9]{8}T[0-9]{6}\.[0-9]{6})-[0-9a-f]{6}\.json")
 _CATALOGUE = "catalogue"
-_YOUNG_SECONDS = 86_400.0  # what is younger is never removed
 _RUNS = "runs"
 
 Unpublished: TypeAlias = dict[tuple[str, str | None, str | None, str], StepRecord]
@@ -80,8 +95,17 @@ class Warehouse:
 
     def versions(self) -> list[int]:
         """Return the numbers of the states that are kept, ascending."""
-        names = self.storage.names(_CATALOGUE)
-        return [int(n[:-5]) for n in names if re.fullmatch(r"[0-9]{12}\.json", n)]
+        sizes = self._state_sizes()
+        return [version for version, size in sizes.items() if size or version == max(sizes)]
+
+    def _state_sizes(self) -> dict[int, int]:
+        """Return the bytes of all states by number, ascending; 0: vacuum removed it."""
+        sizes = self.storage.sizes(_CATALOGUE)
+        return {
+            int(name[:-5]): size
+            for name, size in sorted(sizes.items())
+            if re.fullmatch(r"[0-9]{12}\.json", name)
+        }
 
     def catalogue(self, version: int | None = None) -> Catalogue:
         """Return a state, the newest by default; the empty state 0 of a new warehouse.
@@ -99,6 +123,8 @@ class Warehouse:
         path = _state_file(version)
         try:
             data = self.storage.read(path)
+            if not data and version not in self.versions():
+                raise FileNotFoundError
             self._require_format(data)
             return Catalogue.model_validate_json(data)
         except FileNotFoundError:
@@ -161,7 +187,30 @@ class Warehouse:
         MiniaError
             Somebody else published a state since `base` was read.
         """
-        known, kept = base.uses | dict(uses or {}), tuple(entries)
+        kept = tuple(entries)
+        named = {e.path for e in base.entries}
+        late = [e.path for e in kept if e.path not in named and e.run <= base.forgotten]
+        if late:
+            raise MiniaError(
+                f"vacuum gave up {late[0]} of {self.storage}, the output of a run that seemed "
+                "to be dead; nothing of this run is visible; start it again"
+            )
+        return self._publish(base, run, kept, note, settings=settings, uses=uses)
+
+    def _publish(
+        self,
+        base: Catalogue,
+        run: str,
+        entries: tuple[Entry, ...],
+        note: str,
+        *,
+        settings: Mapping[str, Any] | None = None,
+        uses: Mapping[str, dict[str, Any]] | None = None,
+        floor: int = 0,
+        forgotten: str = "",
+    ) -> Catalogue:
+        """Create the state after `base`: the one moment that decides between writers."""
+        known = base.uses | dict(uses or {})
         state = Catalogue(
             version=base.version + 1,
             parent=base.version,
@@ -169,11 +218,13 @@ class Warehouse:
             committed_at=now(),
             note=note,
             settings=base.settings if settings is None else dict(settings),
-            uses={key: known[key] for key in sorted({e.uses for e in kept} & known.keys())},
-            entries=kept,
+            uses={key: known[key] for key in sorted({e.uses for e in entries} & known.keys())},
+            floor=max(floor, base.floor),
+            forgotten=max(forgotten, base.forgotten),
+            entries=entries,
         )
         data = (state.model_dump_json(indent=1) + "\n").encode()
-        newest = max(self.versions(), default=0)
+        newest = max(self._state_sizes(), default=0)
         if newest != base.version or not self.storage.create(_state_file(state.version), data):
             raise MiniaError(
                 f"another run published state {max(newest, state.version)} of {self.storage} in "
@@ -197,14 +248,20 @@ class Warehouse:
         current = self.require()
         if version is None and current.parent == 0:
             raise InputError(f"{self.storage} has no state before {current.version}")
-        target = self.catalogue(current.parent if version is None else version)
+        wanted = current.parent if version is None else version
+        if wanted < current.floor:
+            kept = ", ".join(str(v) for v in self.versions() if v >= current.floor)
+            raise InputError(
+                f"state {wanted} is not in {self.storage}; kept: {kept}; vacuum is removing it"
+            )
+        target = self.catalogue(wanted)
         gone = [e.path for e in target.entries if not self.storage.exists(e.path)]
         if gone:
             raise InputError(
                 f"state {target.version} needs folders that are gone from {self.storage}, "
                 f"{len(gone)} in all: {', '.join(gone[:3])}"
             )
-        return self.commit(
+        return self._publish(
             current,
             target.run,
             target.entries,
@@ -361,8 +418,13 @@ class Warehouse:
                     found.setdefault(arrival.place, arrival)
         return found
 
-    def unpublished(self) -> Unpublished:
+    def unpublished(self, base: Catalogue) -> Unpublished:
         """Return complete outputs of runs that ended before they could publish them.
+
+        Parameters
+        ----------
+        base : Catalogue
+            The state that will be built on: what it has given up is not taken over.
 
         Returns
         -------
@@ -371,6 +433,8 @@ class Warehouse:
         """
         found: Unpublished = {}
         for run, data in self._pages():
+            if run <= base.forgotten:
+                break
             if self._understood(RunHead, run, data).catalogue:
                 continue
             for step in self._understood(RunRecord, run, data).steps:
@@ -381,13 +445,24 @@ class Warehouse:
                     found[key] = step
         return found
 
-    def vacuum(self, keep: int, *, dry_run: bool = False) -> tuple[list[str], int]:
-        """Remove states but the newest `keep`, and run folders that no kept state names.
+    def vacuum(
+        self, keep: int, *, age_seconds: float | None = None, dry_run: bool = False
+    ) -> tuple[list[str], int]:
+        """Remove states but the newest `keep` that differ, and what no kept state names.
 
-        States and the ledger's notes of unpublished outputs go before the folders: when this
+        What is removed is given up first, by a state of its own (see the protocol above). When this
         breaks off, nothing names a folder that is half gone, and the next call removes the rest.
-        What changed within a day stays, and before each folder goes it is looked again whether a
-        state names it by now: a run may be at work that this process cannot see.
+
+        Parameters
+        ----------
+        keep : int
+            At least so many states stay.
+        age_seconds : float or None
+            States that were followed by another one less than so long ago stay, and so do outputs
+            that no state names when they, or the page of their run, changed since; None:
+            `AGE_SECONDS`.
+        dry_run : bool
+            Only look.
 
         Returns
         -------
@@ -395,55 +470,61 @@ class Warehouse:
             What was (or, with `dry_run`, would be) removed, relative to the warehouse.
         size_bytes : int
             How much that is.
+
+        Raises
+        ------
+        MiniaError
+            Somebody else published a state meanwhile; nothing was removed.
         """
-        self.require()
-        versions = self.versions()
-        dropped = [
-            version
-            for version in versions[:-keep]
-            if not self.storage.younger_than(_state_file(version), _YOUNG_SECONDS)
-        ]
-        kept = [version for version in versions if version not in dropped]
-        needed = {e.path for v in kept for e in self.catalogue(v).entries}
-        tables = [n for n in self.storage.folder_names("") if n not in (_CATALOGUE, _RUNS)]
-        folders = [
-            f"{table}/{run}"
-            for table in tables
-            for run in self.storage.folder_names(table)
-            if run.startswith("run=")
-        ]
-        folders = [f for f in folders if not any(_is_within(path, f) for path in needed)]
-        folders = [f for f in folders if not self.storage.younger_than(f, _YOUNG_SECONDS)]
-        states = [_state_file(version) for version in dropped]
+        age = AGE_SECONDS if age_seconds is None else age_seconds
+        base = self.require()
+        kept = self._kept(base, keep, age)
+        unnamed = self._unnamed({e.path for state in kept for e in state.entries})
+        forgotten, folders = base.forgotten, list[str]()
+        for run, its in sorted(unnamed.items()):
+            own = [*its, page] if self.storage.exists(page := _page_of(run)) else its
+            if run > base.forgotten and any(self.storage.younger_than(p, age) for p in own):
+                break  # it may be at work, and so may all that came later
+            forgotten = max(forgotten, run)
+            folders += its
+        floor = max(base.floor, min(state.version for state in kept))
+        states = [_state_file(v) for v, size in self._state_sizes().items() if size and v < floor]
         size_bytes = sum(self.storage.size_bytes(folder) for folder in folders)
         if not dry_run:
+            given_up = (floor, forgotten)
+            if (states or folders) and given_up != (base.floor, base.forgotten):
+                self._publish(
+                    base, base.run, base.entries, "vacuum", floor=floor, forgotten=forgotten
+                )
             for state in states:
-                self.storage.remove_file(state)
-            self._forget(set(folders))
-            for folder in list(folders):
-                if self._is_named(folder, versions):
-                    folders.remove(folder)
-                else:
-                    self.storage.remove_folder(folder)
-        return [*folders, *states], size_bytes
+                self.storage.empty(state)
+            for folder in folders:
+                self.storage.remove_folder(folder)
+        return [*sorted(folders), *states], size_bytes
 
-    def _is_named(self, folder: str, seen: Sequence[int]) -> bool:
-        """Tell whether a state that came since names a folder."""
-        fresh = [version for version in self.versions() if version not in seen]
-        entries = (e for version in fresh for e in self.catalogue(version).entries)
-        return any(_is_within(e.path, folder) for e in entries)
+    def _kept(self, newest: Catalogue, keep: int, age_seconds: float) -> list[Catalogue]:
+        """Return the states that vacuum leaves, newest first; equal neighbours count as one."""
+        kept = [newest]
+        different = 1
+        for version in reversed([v for v in self.versions() if newest.floor <= v < newest.version]):
+            state, after = self.catalogue(version), kept[-1]
+            different += state.entries != after.entries
+            if different > keep and not self.storage.younger_than(
+                _state_file(after.version), age_seconds
+            ):
+                break
+            kept.append(state)
+        return kept
 
-    def _forget(self, folders: set[str]) -> None:
-        """Take unpublished outputs in these folders from the ledger: no run may take them over."""
-
-        def cut(step: StepRecord) -> StepRecord:
-            gone = any("/".join(e.path.split("/")[:2]) in folders for e in step.entries)
-            return step.model_copy(update={"entries": ()}) if gone else step
-
-        for record in list(self.runs()):
-            steps = tuple(map(cut, record.steps))
-            if steps != record.steps and not record.catalogue:
-                self.save_run(record.model_copy(update={"steps": steps}))
+    def _unnamed(self, needed: set[str]) -> dict[str, list[str]]:
+        """Return the folders of runs of which nothing is needed, by run."""
+        top = {"/".join(path.split("/")[:2]) for path in needed}
+        found: dict[str, list[str]] = {}
+        for table in self.storage.folder_names(""):
+            for name in self.storage.folder_names(table):
+                if name.startswith("run=") and f"{table}/{name}" not in top:
+                    found.setdefault(name.removeprefix("run="), []).append(f"{table}/{name}")
+        return found
 
     def lock(
         self, command: str, *, say: Callable[[str], None] | None = None
@@ -458,10 +539,6 @@ def _page_of(run: str) -> str:
 
 def _state_file(version: int) -> str:
     return f"{_CATALOGUE}/{version:012d}.json"
-
-
-def _is_within(path: str, folder: str) -> bool:
-    return path == folder or path.startswith(folder + "/")
 
 
 def _user() -> str:

@@ -25,7 +25,6 @@ from minia_spark.cli.parser import commands_of
 from minia_spark.engine import commands
 from minia_spark.engine import run as pipeline
 from minia_spark.rooms import HOUSE
-from minia_spark.warehouse import warehouse as warehouse_module
 from minia_spark.warehouse.warehouse import Warehouse
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -69,6 +68,7 @@ class TestUsage:
             (["run", "--warehouse", "gopher://x/W"], "warehouse gopher://x/W cannot be reached"),
             (["vacuum", "--warehouse", "W", "--keep", "0"], "must be at least 1"),
             (["vacuum", "--warehouse", "W", "--keep", "two"], "argument --keep: invalid"),
+            (["vacuum", "--warehouse", "W", "--older-than", "nan"], "must be a number of days"),
             (["mine"], "give --warehouse DIR, or --words FILE with --model OUT"),
             (["mine", "--words", "a.words"], "belong together, without --warehouse"),
             (["mine", "--model", "a"], "belong together"),
@@ -370,8 +370,7 @@ class TestPlan:
 
 
 class TestRollbackAndVacuum:
-    def test_back_and_forth(self, own_warehouse, minia, monkeypatch):
-        monkeypatch.setattr(warehouse_module, "_YOUNG_SECONDS", 0)
+    def test_back_and_forth(self, own_warehouse, minia):
         more = chosen("report.title=Other")
         minia("run", "--warehouse", own_warehouse, *SMALL, *more).expect(0)
         page = own_warehouse / "report/index.html"
@@ -384,14 +383,19 @@ class TestRollbackAndVacuum:
         wrong = run_minia("rollback", "--warehouse", own_warehouse, "--to", "9").expect(3)
         assert re.search(r"state 9 is not in .*; kept: 1, 2, 3, 4", wrong.err)
 
-        told = run_minia("vacuum", "--keep", "1", "--dry-run", "--warehouse", own_warehouse)
-        done = run_minia("vacuum", "--keep", "1", "--warehouse", own_warehouse).expect(0)
+        now = ("--keep", "1", "--older-than", "0", "--warehouse", own_warehouse)
+        young = run_minia("vacuum", *now[:2], *now[4:]).expect(0)
+        assert young.out == "removed 0 folders and states, 0.0 MiB\n"
+        refused = run_minia("vacuum", *now).expect(2)
+        assert "--older-than 0 is less than 7 days: who still reads" in refused.err
+        told = run_minia("vacuum", *now, "--dry-run")
+        done = run_minia("vacuum", *now, "--force").expect(0)
         listed = told.expect(0).out.splitlines()
         assert done.out.splitlines()[:-1] == listed[:-1]
         assert re.fullmatch(r"would remove 4 folders and states, \d+\.\d MiB", listed[-1])
         assert [line.split("/")[0] for line in listed[:-1]] == ["report", *["catalogue"] * 3]
         assert "nothing to do" in minia("run", "--warehouse", own_warehouse, *SMALL, *more).out
-        assert Warehouse(str(own_warehouse)).versions() == [4]
+        assert Warehouse(str(own_warehouse)).versions() == [4, 5]
 
     def test_the_first_state(self, own_warehouse):
         found = run_minia("rollback", "--warehouse", own_warehouse).expect(3)

@@ -242,7 +242,7 @@ class TestListing:
         assert "Nothing was published." in found.err
         house = Warehouse(str(tmp_path / "W"))
         assert house.versions() == []
-        assert house.unpublished() == {}
+        assert house.unpublished(house.catalogue()) == {}
         assert next(house.runs()).state == "failed"
         assert "no warehouse" in run_minia("status", "--warehouse", tmp_path / "W").expect(3).err
 
