@@ -16,7 +16,17 @@ from minia_spark.engine.settings import changes, remembered
 from minia_spark.warehouse.records import Catalogue, RunRecord
 from minia_spark.warehouse.warehouse import AGE_SECONDS, Warehouse
 
-__all__ = ["batches", "history", "path", "rollback", "status", "tables", "vacuum"]
+__all__ = [
+    "batches",
+    "history",
+    "path",
+    "repair",
+    "rollback",
+    "status",
+    "tables",
+    "vacuum",
+    "verify",
+]
 
 
 _DAY = 86_400.0
@@ -34,6 +44,20 @@ def rollback_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``minia rollback``."""
     add_warehouse(parser)
     parser.add_argument("--to", type=int, metavar="STATE", help="default: the one before")
+
+
+def verify_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of ``minia verify``."""
+    add_warehouse(parser)
+    parser.add_argument("--full", action="store_true", help="read every byte, for the hashes")
+    parser.add_argument("--state", type=positive, metavar="N", help="default: the newest")
+
+
+def repair_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of ``minia repair``."""
+    add_warehouse(parser)
+    parser.add_argument("--full", action="store_true", help="look for damage as verify --full")
+    parser.add_argument("--dry-run", action="store_true", help="only say what would be done")
 
 
 def vacuum_arguments(parser: argparse.ArgumentParser) -> None:
@@ -71,6 +95,9 @@ def path_arguments(parser: argparse.ArgumentParser) -> None:
     add_warehouse(parser)
     parser.add_argument("--batch", metavar="NAME", help="only this batch")
     parser.add_argument("--variant", metavar="NAME", help="only this extractor or method")
+    parser.add_argument(
+        "--state", type=positive, metavar="N", help="of an earlier state; default: the newest"
+    )
 
 
 def status(options: argparse.Namespace) -> int:
@@ -210,8 +237,9 @@ def _reason(record: RunRecord) -> str:
 def history(options: argparse.Namespace) -> int:
     """Print the states and the runs, newest first."""
     warehouse = Warehouse(options.warehouse)
-    warehouse.require()
-    states = [warehouse.catalogue(v) for v in reversed(warehouse.versions())]
+    states = list(warehouse.states())
+    if not (states or warehouse.run_names()):
+        warehouse.require()
     runs = list(map(warehouse.as_it_ended, warehouse.runs()))
     if options.json:
         facts = {
@@ -244,7 +272,7 @@ def rollback(options: argparse.Namespace) -> int:
     from minia_spark.engine.run import publish_page
 
     warehouse = Warehouse(options.warehouse)
-    warehouse.require()
+    warehouse.newest_understood()
     with warehouse.lock("minia rollback", say=_say):
         state = warehouse.rollback(options.to)
         with leaving_readers(state.version):
@@ -256,7 +284,8 @@ def rollback(options: argparse.Namespace) -> int:
 def vacuum(options: argparse.Namespace) -> int:
     """Remove what no kept state needs."""
     warehouse = Warehouse(options.warehouse)
-    warehouse.require()
+    if not warehouse.run_names():  # of failed first runs, there is something to remove
+        warehouse.require()
     days = _WEEK if options.older_than is None else options.older_than
     if days < _WEEK and not (options.force or options.dry_run):
         raise SettingsError(
@@ -276,10 +305,53 @@ def vacuum(options: argparse.Namespace) -> int:
 
 
 def path(options: argparse.Namespace) -> int:
-    """Print the Parquet folders of a table's current state."""
+    """Print the Parquet folders of a table's current state, or of an earlier one."""
     warehouse = Warehouse(options.warehouse)
-    for folder in warehouse.folders(options.table, options.batch, options.variant):
+    state = warehouse.kept_state(options.state) if options.state is not None else None
+    for folder in warehouse.folders(options.table, options.batch, options.variant, state=state):
         print(folder)
+    return 0
+
+
+def verify(options: argparse.Namespace) -> int:
+    """Compare the files of a state with what was written; exit code 1 when something differs."""
+    from minia_spark.warehouse.health import find_damage
+
+    warehouse = Warehouse(options.warehouse)
+    state = warehouse.newest_understood()
+    if options.state is not None:
+        state = warehouse.kept_state(options.state)
+    found = 0
+    for damage in find_damage(warehouse, state, full=options.full):
+        found += 1
+        print(damage)
+    what = "every byte" if options.full else "names, sizes and rows"
+    if found:
+        print(
+            f"state {state.version} of {warehouse.storage}: {found:,} damaged; 'minia repair "
+            f"--warehouse {warehouse.storage} --dry-run' says how it goes on"
+        )
+        return 1
+    print(f"state {state.version} is whole: {what} of {len(state.entries):,} entries compared")
+    return 0
+
+
+def repair(options: argparse.Namespace) -> int:
+    """Let the warehouse go on without what is damaged."""
+    from minia_spark.engine.run import publish_page
+    from minia_spark.warehouse.health import repair as repaired
+
+    warehouse = Warehouse(options.warehouse)
+    warehouse.newest_understood()
+    sources = {stage.name for stage in options.house.stages if stage.source}
+    with warehouse.lock("minia repair", say=_say):
+        told = repaired(warehouse, sources, full=options.full, dry_run=options.dry_run)
+        if not options.dry_run and told:
+            publish_page(warehouse.require(), warehouse)
+    for line in told or ["nothing is damaged"]:
+        print(line)
+    if options.dry_run and told:
+        print("nothing was changed")
     return 0
 
 

@@ -298,6 +298,11 @@ class Planner:
         )
         return fingerprint(found) if found else ""
 
+    def reads(self, key: StepKey, view: Catalogue) -> list[Entry]:
+        """Return the entries that a step reads of what `view` holds."""
+        name, batch, variant = key
+        return list(self._read(self.house.by_name[name], batch, variant, view))
+
     def _read(
         self, stage: Stage, batch: str | None, variant: str | None, view: Catalogue
     ) -> Iterator[Entry]:

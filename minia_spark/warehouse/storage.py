@@ -178,6 +178,13 @@ class Storage:
             self.remove_file(path)
             self._fs.move(self.full(temporary_name), self.full(path))
 
+    def write(self, path: str, data: bytes) -> None:
+        """Write a file that nobody looks for yet; :meth:`make_durable` comes later."""
+        if self.local is not None:
+            (self.local / path).write_bytes(data)
+        else:
+            self._put(path, data)
+
     def empty(self, path: str) -> None:
         """Take a file's bytes and leave its name; a reader may see a part of them meanwhile."""
         if self.local is not None:

@@ -38,20 +38,26 @@ import contextlib
 import difflib
 import getpass
 import json
+import logging
 import os
 import re
 import secrets
 import socket
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from typing import Any, TypeAlias, TypeVar
 
-from pydantic import ValidationError
+from pydantic import ValidationError, ValidationInfo, field_validator
 
 from minia_spark.base.errors import InputError, MiniaError
+from minia_spark.base.events import log_event
 from minia_spark.warehouse.lock import Lock
+from minia_spark.warehouse.manifest import damage
 from minia_spark.warehouse.records import (
     FORMAT,
+    OLDEST_FORMAT,
     Arrival,
     Catalogue,
     Entry,
@@ -63,7 +69,7 @@ from minia_spark.warehouse.records import (
 )
 from minia_spark.warehouse.storage import Storage
 
-__all__ = ["AGE_SECONDS", "Unpublished", "Warehouse"]
+__all__ = ["AGE_SECONDS", "DamagedError", "Unpublished", "Warehouse"]
 
 AGE_SECONDS = 7 * 86_400.0
 """How long vacuum leaves what nobody needs any more but somebody may still read."""
@@ -72,11 +78,30 @@ _STAMP = "%Y%m%dT%H%M%S.%f"  # to the microsecond, of one width: names sort as t
 _RUN_PAGE = re.compile(r"([0-9]{8}T[0-9]{6}\.[0-9]{6})-[0-9a-f]{6}\.json")
 _CATALOGUE = "catalogue"
 _RUNS = "runs"
+_LOOKS_AT_ONCE = 16
 
 Unpublished: TypeAlias = dict[tuple[str, str | None, str | None, str], StepRecord]
 """Finished steps of runs that broke off, by stage, batch, variant and fingerprint."""
 
 _Page = TypeVar("_Page", bound=RunHead)
+
+
+class _Unpublished(RunHead):
+    """A page of the ledger as far as it matters for what a run left unpublished."""
+
+    steps: tuple[StepRecord, ...] = ()
+
+    @field_validator("steps", mode="wrap")
+    @classmethod
+    def _skipped(cls, value: Any, understood: Any, info: ValidationInfo) -> Any:
+        """Pass over the many steps of a run that published."""
+        return () if info.data.get("catalogue") else understood(value)
+
+
+class DamagedError(InputError):
+    """A state, or a page of the ledger, cannot be understood; `what` says why in a few words."""
+
+    what = ""
 
 
 class Warehouse:
@@ -90,6 +115,8 @@ class Warehouse:
 
     def __init__(self, location: str) -> None:
         self.storage = Storage(location)
+        self._told: set[str] = set()
+        self._found_whole: set[tuple[str, str]] = set()
 
     # -- states ---------------------------------------------------------------------------------
 
@@ -126,35 +153,71 @@ class Warehouse:
             if not data and version not in self.versions():
                 raise FileNotFoundError
             self._require_format(data)
-            return Catalogue.model_validate_json(data)
+            state = Catalogue.model_validate_json(data)
         except FileNotFoundError:
             kept = ", ".join(map(str, self.versions())) or "none"
             raise InputError(f"state {version} is not in {self.storage}; kept: {kept}") from None
         except ValidationError as error:
-            raise InputError(f"{self.storage}/{path} cannot be understood: {error}") from None
+            raise self._damaged(path, error.errors()[0]["msg"]) from None
+        if state.version != version:
+            raise self._damaged(path, f"it says that it is state {state.version}")
+        return state
+
+    def _damaged(self, path: str, why: str) -> DamagedError:
+        what = f"cannot be understood: {why}"
+        damaged = DamagedError(
+            f"{self.storage}/{path} {what}; 'minia repair --warehouse {self.storage}' goes on "
+            "without it"
+        )
+        damaged.what = what
+        return damaged
 
     def _require_format(self, data: bytes) -> None:
-        """Refuse a state of another layout; what is no state at all is refused elsewhere."""
+        """Refuse what is of another layout; what nobody understands is refused elsewhere."""
         try:
             told = json.loads(data)
         except (ValueError, RecursionError):
             return
-        if not isinstance(told, dict) or not isinstance(told.get("entries"), list):
+        is_state = isinstance(told, dict) and isinstance(told.get("entries"), list)
+        is_page = isinstance(told, dict) and isinstance(told.get("run"), str)
+        if not (is_state or is_page):
             return
-        found = told.get("format", 1)
-        if found != FORMAT:
+        found = told.get("format", 1 if is_state else OLDEST_FORMAT)
+        if not isinstance(found, int) or not OLDEST_FORMAT <= found <= FORMAT:
             raise InputError(
                 f"{self.storage} was written in layout {found}, and this version of minia reads "
-                f"layout {FORMAT}: make a new warehouse, or use the version that wrote this one"
+                f"layouts {OLDEST_FORMAT} to {FORMAT}: use the version that wrote it, or make a "
+                "new warehouse"
             )
+
+    def states(self) -> Iterator[Catalogue]:
+        """Yield the states that are kept, newest first; damaged ones are warned of and left out."""
+        for version in reversed(self.versions()):
+            try:
+                yield self.catalogue(version)
+            except DamagedError as error:
+                self._warn(str(error))
+
+    def _warn(self, text: str) -> None:
+        """Tell people, once."""
+        if text not in self._told:
+            self._told.add(text)
+            print(f"warning: {text}", file=sys.stderr)
+            log_event("warning", text, level=logging.WARNING)
 
     def require(self) -> Catalogue:
         """Return the newest state; InputError when there is no warehouse here."""
         catalogue = self.catalogue()
         if catalogue.version == 0:
+            last = next(map(self.as_it_ended, self.runs()), None)
             raise InputError(
                 f"no warehouse at {self.storage}: nothing was published there yet; "
                 "'minia run --images DIR --batch NAME --warehouse DIR' makes one"
+                if last is None
+                else f"nothing was published at {self.storage} yet; the last run, {last.run} "
+                f"({last.command}), is {last.state}{f': {last.error}' if last.error else ''}; the "
+                "same command again goes on with what it had finished; 'minia history' shows the "
+                "runs, 'minia vacuum' removes what they left"
             )
         return catalogue
 
@@ -245,22 +308,15 @@ class Warehouse:
         InputError
             There is no such state, or vacuum has removed data that it names.
         """
-        current = self.require()
-        if version is None and current.parent == 0:
-            raise InputError(f"{self.storage} has no state before {current.version}")
-        wanted = current.parent if version is None else version
-        if wanted < current.floor:
-            kept = ", ".join(str(v) for v in self.versions() if v >= current.floor)
-            raise InputError(
-                f"state {wanted} is not in {self.storage}; kept: {kept}; vacuum is removing it"
-            )
-        target = self.catalogue(wanted)
-        gone = [e.path for e in target.entries if not self.storage.exists(e.path)]
-        if gone:
-            raise InputError(
-                f"state {target.version} needs folders that are gone from {self.storage}, "
-                f"{len(gone)} in all: {', '.join(gone[:3])}"
-            )
+        current = self.newest_understood()
+        newest = max(self._state_sizes())
+        before = current.parent if current.version == newest else current.version
+        if version is None and before == 0:
+            raise InputError(f"{self.storage} has no state before {newest}")
+        wanted = before if version is None else version
+        current = current.model_copy(update={"version": newest})
+        target = self.kept_state(wanted)
+        self.require_whole(target.entries, again=True)
         return self._publish(
             current,
             target.run,
@@ -270,18 +326,48 @@ class Warehouse:
             uses=target.uses,
         )
 
+    def newest_understood(self) -> Catalogue:
+        """Return the newest state that is not damaged; InputError when there is none."""
+        found = next(self.states(), None)
+        if found is None:
+            return self.require()
+        return found
+
+    def kept_state(self, version: int) -> Catalogue:
+        """Return a state, to be read for less than vacuum's age; InputError when it is not kept."""
+        newest = self.newest_understood()
+        if version < newest.floor:
+            kept = ", ".join(str(v) for v in self.versions() if v >= newest.floor)
+            raise InputError(
+                f"state {version} is not in {self.storage}; kept: {kept}; vacuum gave it up"
+            )
+        return self.catalogue(version)
+
     def entries(
-        self, table: str, batch: str | None = None, variant: str | None = None
+        self,
+        table: str,
+        batch: str | None = None,
+        variant: str | None = None,
+        *,
+        state: Catalogue | None = None,
     ) -> list[Entry]:
         """Return a table's entries in the current state, at least one.
+
+        Parameters
+        ----------
+        table : str
+        batch, variant : str or None
+            Only these.
+        state : Catalogue or None
+            Another state than the current one; who reads several tables holds one.
 
         Raises
         ------
         InputError
             The table, or the batch or variant in it, is not there; the message names those that
-            are.
+            are. Or its files are not all there.
         """
-        catalogue = self.require()
+        catalogue = state or self.require()
         entries = catalogue.of_table(table, batch, variant)
         if not entries:
             tables = sorted({e.table for e in catalogue.entries})
@@ -296,13 +382,55 @@ class Warehouse:
                 + f"; tables: {', '.join(tables)}; batches: {', '.join(catalogue.batches)}"
                 + (f"; variants of {table}: {', '.join(variants)}" if variants else "")
             )
+        self.require_whole(entries)
         return entries
 
     def folders(
-        self, table: str, batch: str | None = None, variant: str | None = None
+        self,
+        table: str,
+        batch: str | None = None,
+        variant: str | None = None,
+        *,
+        state: Catalogue | None = None,
     ) -> list[str]:
-        """Return the Parquet folders of a table's current state; raises as :meth:`entries`."""
-        return [self.path_of(entry) for entry in self.entries(table, batch, variant)]
+        """Return the Parquet folders of :meth:`entries`; raises as that."""
+        return [self.path_of(entry) for entry in self.entries(table, batch, variant, state=state)]
+
+    def require_whole(self, entries: Iterable[Entry], *, again: bool = False) -> None:
+        """Raise InputError unless all files of entries are there, of the size that they had.
+
+        Parameters
+        ----------
+        entries : iterable of Entry
+        again : bool
+            Look also at those that were found whole before.
+        """
+        for entry, wrong in self.damaged(entries, again=again):
+            raise InputError(
+                f"{self.storage}/{entry.path} ({entry.table}) is damaged: {wrong}; "
+                f"'minia verify --warehouse {self.storage}' lists what else is, and 'minia repair' "
+                "takes it out of the state, so that the next run makes it anew"
+            )
+
+    def are_whole(self, entries: Iterable[Entry]) -> bool:
+        """Tell whether all files of entries are there, of the size that they had."""
+        return not any(self.damaged(entries, again=True))
+
+    def damaged(
+        self, entries: Iterable[Entry], *, again: bool = False
+    ) -> Iterator[tuple[Entry, str]]:
+        """Yield entries whose files are not all there, each with what is wrong."""
+        due = [e for e in entries if again or (e.path, e.files) not in self._found_whole]
+        if not due:
+            return
+        with ThreadPoolExecutor(_LOOKS_AT_ONCE) as pool:  # listing an object store takes its time
+            for entry, wrong in zip(
+                due, pool.map(lambda e: damage(self.storage, e), due), strict=True
+            ):
+                if wrong is not None:
+                    yield entry, wrong
+                else:
+                    self._found_whole.add((entry.path, entry.files))
 
     def path_of(self, entry: Entry) -> str:
         """Return where an entry's files are: a plain path when local, else a URI."""
@@ -320,6 +448,7 @@ class Warehouse:
     ) -> RunRecord:
         """Write the ledger's first line of a run and return it."""
         record = RunRecord(
+            format=FORMAT,
             run=f"{self._next_stamp()}-{secrets.token_hex(3)}",
             command=command,
             state="running",
@@ -370,7 +499,7 @@ class Warehouse:
 
     def _killed(self, record: RunRecord) -> RunRecord:
         """If it had published its state by then, it did all that readers see."""
-        newest = self.catalogue()
+        newest = next(self.states(), Catalogue())
         ended: dict[str, Any] = {"state": "failed", "error": "its process was killed"}
         if newest.run == record.run:
             ended = {"state": "done", "catalogue": newest.version}
@@ -391,28 +520,35 @@ class Warehouse:
 
     def _understood(self, model: type[_Page], run: str, data: bytes) -> _Page:
         try:
+            self._require_format(data)
             return model.model_validate_json(data)
         except ValidationError as error:
-            raise InputError(
-                f"{self.storage}/{_page_of(run)} cannot be understood: {error}"
-            ) from None
+            raise self._damaged(_page_of(run), error.errors()[0]["msg"]) from None
 
-    def _pages(self) -> Iterator[tuple[str, bytes]]:
-        for name in reversed(self.storage.names(_RUNS)):
-            if name.endswith(".json") and not name.startswith("."):
-                with contextlib.suppress(FileNotFoundError):
-                    yield name[:-5], self.storage.read(f"{_RUNS}/{name}")
+    def run_names(self) -> list[str]:
+        """Return the names of the runs that have a page in the ledger, newest first."""
+        names = reversed(self.storage.names(_RUNS))
+        return [n[:-5] for n in names if n.endswith(".json") and not n.startswith(".")]
+
+    def _pages(self, model: type[_Page]) -> Iterator[tuple[str, _Page]]:
+        """Yield the ledger's pages, newest first; damaged ones are warned of and left out."""
+        for run in self.run_names():
+            try:
+                yield run, self._understood(model, run, self.storage.read(_page_of(run)))
+            except FileNotFoundError:
+                continue  # it went while we looked
+            except DamagedError as error:
+                self._warn(str(error))
 
     def runs(self) -> Iterator[RunRecord]:
-        """Yield the ledger's pages, newest first."""
-        for run, data in self._pages():
-            yield self._understood(RunRecord, run, data)
+        """Yield the ledger's pages, newest first; damaged ones are warned of and left out."""
+        for _, page in self._pages(RunRecord):
+            yield page
 
     def arrivals(self) -> dict[str, Arrival]:
         """Return what runs that succeeded took as batches: of every place the latest, by place."""
         found: dict[str, Arrival] = {}
-        for run, data in self._pages():
-            head = self._understood(RunHead, run, data)
+        for _, head in self._pages(RunHead):
             if head.succeeded:
                 for arrival in head.arrivals:
                     found.setdefault(arrival.place, arrival)
@@ -432,16 +568,14 @@ class Warehouse:
             (stage, batch, variant, fingerprint) to the step: a second start takes it up.
         """
         found: Unpublished = {}
-        for run, data in self._pages():
+        for run, page in self._pages(_Unpublished):
             if run <= base.forgotten:
                 break
-            if self._understood(RunHead, run, data).catalogue:
-                continue
-            for step in self._understood(RunRecord, run, data).steps:
+            for step in page.steps:
                 if step.action != "done" or not step.entries:
                     continue
                 key = (step.stage, step.batch, step.variant, step.entries[0].fingerprint)
-                if key not in found and all(self.storage.exists(e.path) for e in step.entries):
+                if key not in found and self.are_whole(step.entries):
                     found[key] = step
         return found
 
@@ -477,7 +611,9 @@ class Warehouse:
             Somebody else published a state meanwhile; nothing was removed.
         """
         age = AGE_SECONDS if age_seconds is None else age_seconds
-        base = self.require()
+        base = self.catalogue()
+        if base.version == 0 and not self.run_names():
+            self.require()
         kept = self._kept(base, keep, age)
         unnamed = self._unnamed({e.path for state in kept for e in state.entries})
         forgotten, folders = base.forgotten, list[str]()
@@ -525,6 +661,22 @@ class Warehouse:
                 if name.startswith("run=") and f"{table}/{name}" not in top:
                     found.setdefault(name.removeprefix("run="), []).append(f"{table}/{name}")
         return found
+
+    def set_aside(self, path: str, folder: str) -> None:
+        """Move a damaged state or page into another folder; a state's number stays taken."""
+        self.storage.replace(f"{folder}/{path}", self.storage.read(path))
+        if path.startswith(f"{_CATALOGUE}/"):
+            self.storage.empty(path)
+        else:
+            self.storage.remove_file(path)
+
+    def state_file(self, version: int) -> str:
+        """Return where a state is written, relative to the warehouse."""
+        return _state_file(version)
+
+    def page_file(self, run: str) -> str:
+        """Return where the ledger's page of a run is written, relative to the warehouse."""
+        return _page_of(run)
 
     def lock(
         self, command: str, *, say: Callable[[str], None] | None = None

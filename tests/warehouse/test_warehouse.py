@@ -171,6 +171,53 @@ class TestStates:
         with pytest.raises(InputError, match=r"catalogue/000000000002\.json cannot be understood"):
             house.catalogue()
 
+    @pytest.mark.parametrize("data", [b"", b"{"])
+    def test_a_damaged_newest_state_can_be_rolled_back(self, house, data):
+        publish(house, entry("r1"))
+        publish(house, entry("r2"))
+        house.storage.replace("catalogue/000000000003.json", data)
+        state = house.rollback()
+        assert (state.version, state.entries) == (4, house.catalogue(2).entries)
+        assert house.rollback(1).entries == (entry("r1"),)
+
+    def test_a_newer_layout_is_refused_in_one_sentence(self, house):
+        newer = publish(house, entry("r1")).model_copy(update={"version": 2, "format": 9})
+        house.storage.replace("catalogue/000000000002.json", newer.model_dump_json().encode())
+        wanted = r"W was written in layout 9, and this version of minia reads layouts 2 to 3: use"
+        for look in (house.require, house.rollback, lambda: house.vacuum(1)):
+            with pytest.raises(InputError, match=wanted):
+                look()
+        record = house.new_run("minia run", "1.0", {})
+        house.save_run(record.model_copy(update={"format": 9}))
+        with pytest.raises(InputError, match=wanted):
+            list(house.runs())
+
+    def test_an_older_layout_is_read_and_continued(self, house):
+        base = publish(house, entry("r1"))
+        old = base.model_dump(exclude={"floor", "forgotten"}) | {"format": 2}
+        for made in old["entries"]:
+            del made["files"]
+        house.storage.replace("catalogue/000000000001.json", json.dumps(old).encode())
+        assert house.catalogue().entries == base.entries
+        assert publish(house, entry("r2")).format == 3
+
+    def test_fields_that_are_not_known_are_kept(self, house):
+        """Of a version that is newer, but whose states this one does not misread."""
+        base = publish(house, entry("r1")).model_dump()
+        base["entries"][0]["ripeness"] = 7
+        house.storage.replace("catalogue/000000000001.json", json.dumps(base).encode())
+        publish(house, entry("r2", "b2"))
+        assert (
+            json.loads(house.storage.read("catalogue/000000000002.json"))["entries"][0]["ripeness"]
+            == 7
+        )
+        record = house.new_run("minia run", "1.0", {})
+        page = json.loads(house.storage.read(f"runs/{record.run}.json")) | {"mood": "good"}
+        house.storage.replace(f"runs/{record.run}.json", json.dumps(page).encode())
+        house.settle_newest_run()
+        page = json.loads(house.storage.read(f"runs/{record.run}.json"))
+        assert (page["state"], page["mood"]) == ("failed", "good")
+
     def test_other_files_beside_the_states_do_not_count(self, house):
         publish(house, entry("r1"))
         for name in (".000000000009.json.1f.tmp", "notes.txt", "9.json", "000000000009.json.tmp"):
@@ -228,7 +275,9 @@ class TestRollback:
         publish(house, entry("r1"))
         publish(house, entry("r2"))
         house.storage.remove_folder("words/run=r1")
-        with pytest.raises(InputError, match=r"state 1 needs folders .* 1 in all: words/run=r1/b"):
+        with pytest.raises(
+            InputError, match=r"words/run=r1/batch=b1 \(words\) is damaged: missing"
+        ):
             house.rollback()
         assert house.versions() == [1, 2]
 
@@ -320,10 +369,18 @@ class TestLedger:
         house.save_run(record.model_copy(update={"state": "done"}))
         assert [r.state for r in house.runs()] == ["done"]
 
-    def test_a_damaged_page_is_named(self, house):
+    def test_a_damaged_page_is_named_and_passed_over(self, house, capsys):
+        run = house.new_run("minia run", "1.0", {}).run
         house.storage.replace("runs/x.json", b"{")
+        for look in (house.runs, house.arrivals, lambda: house.unpublished(Catalogue())):
+            list(look())
+        assert [r.run for r in house.runs()] == [run]
+        told = capsys.readouterr().err.splitlines()
+        assert len(told) == 1  # once is enough
+        assert "W/runs/x.json cannot be understood: Invalid JSON" in told[0]
+        assert f"'minia repair --warehouse {house.storage}' goes on without it" in told[0]
         with pytest.raises(InputError, match=r"runs/x\.json cannot be understood"):
-            list(house.runs())
+            house.run("x")
 
 
 class TestUnpublished:
