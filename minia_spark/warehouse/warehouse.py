@@ -365,7 +365,9 @@ class Warehouse:
         ------
         InputError
             The table, or the batch or variant in it, is not there; the message names those that
-            are. Or its files are not all there.
+            are.
+        MiniaError
+            Its files are not all there.
         """
         catalogue = state or self.require()
         entries = catalogue.of_table(table, batch, variant)
@@ -397,7 +399,7 @@ class Warehouse:
         return [self.path_of(entry) for entry in self.entries(table, batch, variant, state=state)]
 
     def require_whole(self, entries: Iterable[Entry], *, again: bool = False) -> None:
-        """Raise InputError unless all files of entries are there, of the size that they had.
+        """Raise MiniaError unless all files of entries are there, of the size that they had.
 
         Parameters
         ----------
@@ -406,7 +408,7 @@ class Warehouse:
             Look also at those that were found whole before.
         """
         for entry, wrong in self.damaged(entries, again=again):
-            raise InputError(
+            raise MiniaError(
                 f"{self.storage}/{entry.path} ({entry.table}) is damaged: {wrong}; "
                 f"'minia verify --warehouse {self.storage}' lists what else is, and 'minia repair' "
                 "takes it out of the state, so that the next run makes it anew"

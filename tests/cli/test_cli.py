@@ -915,3 +915,67 @@ class TestMineAFile:
     def test_a_binary_that_is_none(self, words, tmp_path):
         found = self.mine(words, tmp_path / "out", "native", "mining.binary=/dev/null").expect(2)
         assert "the smh binary /dev/null is not an executable file" in found.err
+
+
+class TestVerifyAndRepair:
+    def test_a_missing_part_of_signatures(self, own_warehouse, minia):
+        """A later batch would be mined without it, and nothing would tell."""
+        whole = run_minia("verify", "--full", "--warehouse", own_warehouse).expect(0)
+        assert re.fullmatch(r"state 1 is whole: every byte of \d+ entries compared\n", whole.out)
+        parts = sorted((own_warehouse / "signatures").rglob("*.parquet"))
+        parts[-1].unlink()
+        found = run_minia("verify", "--warehouse", own_warehouse).expect(1)
+        assert f"(signatures): {parts[-1].name} is missing\n" in found.out
+        assert "1 damaged; 'minia repair --warehouse" in found.out
+        more = chosen("mining.seeds=1")
+        refused = minia("run", "--warehouse", own_warehouse, *SMALL, *more).expect(1)
+        assert f"(signatures) is damaged: {parts[-1].name} is missing;" in refused.err
+        run_minia("path", "signatures", "--warehouse", own_warehouse).expect(1)
+
+        told = run_minia("repair", "--dry-run", "--warehouse", own_warehouse).expect(0)
+        assert told.out.splitlines()[-1] == "nothing was changed"
+        done = run_minia("repair", "--warehouse", own_warehouse).expect(0)
+        assert done.out.splitlines() == told.out.splitlines()[:-1]
+        assert "the next run makes it anew" in done.out
+        minia("run", "--warehouse", own_warehouse, *SMALL, *more).expect(0)
+        run_minia("verify", "--full", "--warehouse", own_warehouse).expect(0)
+        again = run_minia("repair", "--warehouse", own_warehouse).expect(0)
+        assert again.out == "nothing is damaged\n"
+
+    def test_a_damaged_newest_state_and_page(self, own_warehouse):
+        (own_warehouse / "catalogue/000000000002.json").write_text("{")
+        (own_warehouse / "runs/zzz.json").write_text("{")
+        for command in (["status"], ["path", "words"]):
+            found = run_minia(*command, "--warehouse", own_warehouse).expect(3)
+            assert "goes on without it" in found.err
+        assert run_minia("history", "--warehouse", own_warehouse).expect(0).err.count("\n") == 2
+        run_minia("verify", "--warehouse", own_warehouse).expect(1)
+        run_minia("repair", "--warehouse", own_warehouse).expect(0)
+        assert run_minia("status", "--warehouse", own_warehouse).expect(0).err == ""
+        run_minia("verify", "--warehouse", own_warehouse).expect(0)
+
+    def test_of_an_earlier_state(self, own_warehouse):
+        house = Warehouse(str(own_warehouse))
+        base = house.require()
+        house.commit(base, base.run, base.of_table("images"), "")
+        run_minia("path", "words", "--warehouse", own_warehouse).expect(3)
+        run_minia("path", "words", "--state", 1, "--warehouse", own_warehouse).expect(0)
+        run_minia("verify", "--state", 1, "--warehouse", own_warehouse).expect(0)
+        run_minia("verify", "--state", 7, "--warehouse", own_warehouse).expect(3)
+
+
+class TestFailedFirstRuns:
+    def test_they_are_seen_and_tidied(self, tmp_path):
+        house = Warehouse(str(tmp_path / "W"))
+        record = house.new_run("minia run", "1.0", {})
+        ended = {"state": "failed", "error": "the disk caught fire"}
+        house.save_run(record.model_copy(update=ended))
+        house.storage.replace(f"words/run={record.run}/part-0", b"x")
+        where = ("--warehouse", tmp_path / "W")
+        found = run_minia("status", *where).expect(3)
+        assert f"the last run, {record.run} (minia run), is failed: the disk caught" in found.err
+        assert "the disk caught fire" in run_minia("history", *where).expect(0).out
+        told = run_minia("vacuum", *where, "--older-than", "0", "--force").expect(0)
+        assert told.out.startswith(f"words/run={record.run}\nremoved 1 folders and states")
+        assert not house.storage.exists(f"words/run={record.run}")
+        run_minia("history", *where).expect(0)

@@ -19,6 +19,7 @@ from minia_spark.engine.room import House
 from minia_spark.engine.stage import Source, Stage, fingerprint
 from minia_spark.rooms import HOUSE
 from minia_spark.sky.survey import SurveyFiles
+from minia_spark.warehouse.storage import Storage
 from minia_spark.warehouse.warehouse import Warehouse
 
 ALL = tuple(stage.name for stage in HOUSE.stages)
@@ -311,7 +312,7 @@ class TestBreaks:
         def broken(*_: object) -> None:
             raise MiniaError("the disk caught fire")
 
-        monkeypatch.setattr(pipeline, "_check_complete", broken)
+        monkeypatch.setattr(Storage, "make_durable", broken)
         more = chosen("report.title=Other")
         found = minia("run", "--warehouse", own_warehouse, *SMALL, *more).expect(1)
         assert "minia run: the disk caught fire" in found.err

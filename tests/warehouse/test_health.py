@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from minia_spark.base.errors import InputError
+from minia_spark.base.errors import InputError, MiniaError
 from minia_spark.warehouse import manifest
 from minia_spark.warehouse.health import find_damage, repair
 from minia_spark.warehouse.manifest import damage, write_manifest
@@ -104,7 +104,7 @@ class TestManifest:
             lambda: house.require_whole([entry]),
             lambda: house.rollback(1),
         ):
-            with pytest.raises(InputError, match=rf"batch=b1 \(words\) is damaged: {wanted}"):
+            with pytest.raises(MiniaError, match=rf"batch=b1 \(words\) is damaged: {wanted}"):
                 look()
         assert house.folders("words", "b2")
 

@@ -276,7 +276,7 @@ class TestRollback:
         publish(house, entry("r2"))
         house.storage.remove_folder("words/run=r1")
         with pytest.raises(
-            InputError, match=r"words/run=r1/batch=b1 \(words\) is damaged: missing"
+            MiniaError, match=r"words/run=r1/batch=b1 \(words\) is damaged: missing"
         ):
             house.rollback()
         assert house.versions() == [1, 2]
