@@ -8,6 +8,7 @@ import contextlib
 import difflib
 import json
 import sys
+from itertools import zip_longest
 from typing import Any
 
 from minia_spark.base.errors import InputError, SettingsError, leaving_readers
@@ -249,7 +250,7 @@ def history(options: argparse.Namespace) -> int:
         print(json.dumps(facts, indent=1))
         return 0
     print(f"state  {'published':<25}  {'run':<29}  what")
-    for state, before in zip(states, [*states[1:], None], strict=True):
+    for state, before in zip_longest(states, states[1:]):
         print(f"{state.version:>5}  {state.committed_at:<25}  {state.run:<29}  {state.note}")
         for change in changes(before.settings, state.settings) if before else ():
             print(f"{'':>7}{change}")

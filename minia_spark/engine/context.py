@@ -283,6 +283,16 @@ class Context:
         # a table that several stages write
         return "/".join([*parts, f"stage={self.stage.name}"] if output.name == "rejects" else parts)
 
+    def remove_unfinished(self) -> None:
+        """Remove what the step wrote before it failed: nobody would ever use it."""
+        storage = self.warehouse.storage
+        for output in self.stage.writes:
+            folder = self.folder(output)
+            storage.remove_folder(folder)
+            run = "/".join(folder.split("/")[:2])
+            if not storage.names(run):
+                storage.remove_folder(run)
+
     # -- writing --------------------------------------------------------------------------------
 
     def write(

@@ -168,12 +168,15 @@ class _Execution:
             runner.progress.tell(
                 "steps skipped", f"{skipped:,} steps are up to date", counts={"steps": skipped}
             )
-        keys = list(self.planner.steps(self.plan.start))
-        for place, key in enumerate(keys):
-            step = self.planner.decide(key, self.view)
-            with runner.progress.about(stage=step.stage.name, batch=step.batch):
-                self._note(self._do(step, keys[place:]))
-        self._remove_scratch()
+        try:
+            keys = list(self.planner.steps(self.plan.start))
+            for place, key in enumerate(keys):
+                step = self.planner.decide(key, self.view)
+                with runner.progress.about(stage=step.stage.name, batch=step.batch):
+                    self._note(self._do(step, keys[place:]))
+        finally:
+            with contextlib.suppress(OSError):
+                self._remove_scratch()
         runner.warehouse.require_whole(self.view.entries, again=True)
         new = {e.path for e in self.view.entries} - {e.path for e in self.plan.base.entries}
         runs = {"/".join(path.split("/")[:2]) for path in new}  # with what lies beside the rows
@@ -218,10 +221,15 @@ class _Execution:
         self.runner.warehouse.require_whole(self.planner.reads(step.key, self.view))
         started = time.monotonic()
         context = self._context(step)
-        with blamed_on(step.batch):
-            if step.stage.over or step.stage.gives:
-                self._pass_over_pixels(context, following)
-            load(step.stage.run)(context)
+        try:
+            with blamed_on(step.batch):
+                if step.stage.over or step.stage.gives:
+                    self._pass_over_pixels(context, following)
+                load(step.stage.run)(context)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                context.remove_unfinished()
+            raise
         seconds = round(time.monotonic() - started, 3)
         told = ", ".join(f"{k} {v:,.10g}" for k, v in context.counts.items())
         self.runner.progress.tell(

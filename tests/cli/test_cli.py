@@ -319,9 +319,12 @@ class TestLooking:
 
     def test_a_damaged_catalogue(self, own_warehouse):
         (own_warehouse / "catalogue/000000000002.json").write_text("{")
-        for command in (["status"], ["history"], ["path", "words"], ["rollback"], ["vacuum"]):
+        for command in (["status"], ["path", "words"], ["run"], ["vacuum"]):
             found = run_minia(*command, "--warehouse", own_warehouse).expect(3)
             assert "catalogue/000000000002.json cannot be understood" in found.err
+        found = run_minia("rollback", "--warehouse", own_warehouse).expect(0)
+        assert found.out.startswith("state 3 is a copy of")
+        run_minia("status", "--warehouse", own_warehouse).expect(0)
 
     def test_a_warehouse_in_use(self, own_warehouse):
         with Warehouse(str(own_warehouse)).lock("minia run --batch b9"):
@@ -927,7 +930,7 @@ class TestVerifyAndRepair:
         found = run_minia("verify", "--warehouse", own_warehouse).expect(1)
         assert f"(signatures): {parts[-1].name} is missing\n" in found.out
         assert "1 damaged; 'minia repair --warehouse" in found.out
-        more = chosen("mining.seeds=1")
+        more = chosen("mining.decoys=2")
         refused = minia("run", "--warehouse", own_warehouse, *SMALL, *more).expect(1)
         assert f"(signatures) is damaged: {parts[-1].name} is missing;" in refused.err
         run_minia("path", "signatures", "--warehouse", own_warehouse).expect(1)
