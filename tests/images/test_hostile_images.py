@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -234,8 +235,8 @@ def test_tiles_that_unpack_to_a_gibibyte():
     ):
         decode(data)
     child = guard._guards[os.getpid()]._child
-    with open(f"/proc/{child.pid}/status") as status:
-        (line,) = (line for line in status if line.startswith("VmHWM"))
+    status = Path(f"/proc/{child.pid}/status").read_text().splitlines()
+    (line,) = (line for line in status if line.startswith("VmHWM"))
     assert int(line.split()[1]) < 600 << 10
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 300 << 10
 
@@ -265,16 +266,13 @@ def test_a_decoder_that_crashes_or_hangs_costs_one_image(monkeypatch):
 def test_the_guarded_decoder_says_what_the_other_says():
     whole = fits_bytes(fits.CompImageHDU(np.arange(4096, dtype=np.int16).reshape(64, 64)))
     for data in (whole, whole[:6000], packed(b"no gzip"), packed(gzip.compress(b"short"))):
-        try:
-            wanted = guard.read_fits(data, max_pixels=5000)
-        except Rejected as rejected:
-            with pytest.raises(Rejected) as found:
-                guard.read_guarded(data, max_pixels=5000)
-            assert str(found.value) == str(rejected)
-        else:
-            found = guard.read_guarded(data, max_pixels=5000)
-            assert found.dtype.newbyteorder("=") == wanted.dtype.newbyteorder("=")
-            assert np.array_equal(found, wanted)
+        told = []
+        for read in (guard.read_fits, guard.read_guarded):
+            try:
+                told.append(read(data, max_pixels=5000).tolist())
+            except Rejected as rejected:
+                told.append(str(rejected))
+        assert told[0] == told[1]
     with pytest.raises(Rejected, match="pixel_limit"):
         guard.read_guarded(whole, max_pixels=100)
 
@@ -282,9 +280,11 @@ def test_the_guarded_decoder_says_what_the_other_says():
 PEAK = """
 import resource, sys
 from minia_spark.ingest.record import records_of_file
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+def peak():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
+before = peak()
 found = [r.reason for r in records_of_file(b"/", sys.argv[1].encode(), max_bytes=1 << 30)]
-print(sorted(set(found)), len(found), (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) >> 10)
+print(sorted(set(found)), len(found), peak() - before)
 """
 
 
