@@ -15,7 +15,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from minia_spark import __version__
-from minia_spark.base.errors import blamed_on, leaving_readers, state_left
+from minia_spark.base.errors import blamed_on, in_step, leaving_readers, state_left
 from minia_spark.base.events import log_event
 from minia_spark.engine.plan import Plan, Planner, Request, Step, make_plan
 from minia_spark.engine.room import House
@@ -222,7 +222,7 @@ class _Execution:
         started = time.monotonic()
         context = self._context(step)
         try:
-            with blamed_on(step.batch):
+            with blamed_on(step.batch), in_step(step.title):
                 if step.stage.over or step.stage.gives:
                     self._pass_over_pixels(context, following)
                 load(step.stage.run)(context)

@@ -15,11 +15,13 @@ import time
 from pathlib import Path
 from types import SimpleNamespace
 
+import cv2
 import numpy as np
+import pyarrow as pa
 import pytest
 from commands import SMALL, chosen, run_minia
 
-from minia_spark.base.errors import root_cause
+from minia_spark.base.errors import explained, in_step, root_cause
 from minia_spark.cli import runs, state
 from minia_spark.cli.parser import commands_of
 from minia_spark.engine import commands
@@ -982,3 +984,42 @@ class TestFailedFirstRuns:
         assert told.out.startswith(f"words/run={record.run}\nremoved 1 folders and states")
         assert not house.storage.exists(f"words/run={record.run}")
         run_minia("history", *where).expect(0)
+
+
+class TestUnforeseen:
+    """Exceptions that are none of ours reach people as one sentence: item, cause, next step."""
+
+    @pytest.mark.parametrize(
+        ("error", "told"),
+        [
+            (
+                OSError(28, "No space left on device", "/d/x"),
+                "No space left on device: '/d/x'; make",
+            ),
+            (OSError(36, "File name too long", "/d"), "File name too long: '/d'; give a shorter"),
+            (OSError(40, "Too many levels", "/d"), "Too many levels: '/d'; symbolic links lead in"),
+            (PermissionError(13, "Denied", "/d"), "Denied: '/d'; give this user the right"),
+            (OSError(24, "Too many open files"), "Too many open files; allow more open files"),
+            (OSError(71, "Protocol error"), "Protocol error; the operating system refuses it"),
+            (UnicodeEncodeError("ascii", "é", 0, 1, "no"), "'ascii' codec can't encode"),
+            (RecursionError("maximum depth"), "maximum depth; the settings or another file"),
+            (MemoryError("no 8 GiB"), "no 8 GiB; there is too little memory: 'minia plan'"),
+            (pa.ArrowInvalid("bad footer"), "bad footer; 'minia verify --full"),
+            (cv2.error("boom"), "boom; OpenCV failed on an image"),
+            (KeyError("x"), "KeyError: 'x', which is a defect"),
+        ],
+    )
+    def test_one_sentence(self, error, told, monkeypatch, tmp_path):
+        def broken(_: object) -> int:
+            with in_step("words b1 sift"):
+                raise error
+
+        monkeypatch.setattr("minia_spark.cli.state.status", broken)
+        found = run_minia("status", "--warehouse", tmp_path).expect(1)
+        assert found.err.startswith(f"minia status: words b1 sift: {told}")
+        assert explained(error) in found.err
+        assert found.err.count("\n") <= 3
+
+    def test_what_a_worker_said(self):
+        text = "Job aborted\n  at org.apache\nCaused by: x\nOSError: [Errno 36] Name too long: 'y'"
+        assert explained(Exception(text)) == "Name too long: 'y'; give a shorter name"
