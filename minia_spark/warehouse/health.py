@@ -77,7 +77,7 @@ def repair(
     """Let the warehouse go on without what is damaged; for the lock's holder.
 
     The newest state that can be understood is published anew, without the entries whose files are
-    damaged: the next run makes those anew. Damaged states and pages are set aside.
+    damaged, and what the same step made with them: the next run makes those anew. Damaged states and pages are set aside.
 
     Parameters
     ----------
@@ -99,9 +99,15 @@ def repair(
     """
     state = warehouse.newest_understood()
     found = list(find_damage(warehouse, state, full=full))
-    lost = {d.entry for d in found if d.entry is not None}
-    batches = {e.batch for e in lost if e.stage in sources and e.batch is not None}
-    kept = [e for e in state.entries if e not in lost and e.batch not in batches]
+    broken = [d.entry for d in found if d.entry is not None]
+    batches = {e.batch for e in broken if e.stage in sources and e.batch is not None}
+    lost = {(e.stage, e.batch, e.variant) for e in broken}  # a step's outputs are made together
+    lost |= {(e.stage, e.batch, None) for e in broken}
+    kept = [
+        e
+        for e in state.entries
+        if e.batch not in batches and (e.stage, e.batch, e.variant) not in lost
+    ]
     records = [d for d in found if d.entry is None]
     done = [f"{damage}; it is set aside in {_ASIDE}/" for damage in records]
     done += [
@@ -115,7 +121,7 @@ def repair(
         if damage.entry is not None and damage.entry.batch in batches
     ]
     newest = max(warehouse.versions())
-    if lost or state.version != newest:
+    if broken or state.version != newest:
         done.append(f"state {newest + 1} is what is whole of state {state.version}")
         if not dry_run:
             warehouse.commit(

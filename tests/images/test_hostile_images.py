@@ -277,7 +277,7 @@ def test_the_guarded_decoder_says_what_the_other_says():
         guard.read_guarded(whole, max_pixels=100)
 
 
-PEAK = """
+PEAK_OF_A_FILE = """
 import resource, sys
 from minia_spark.ingest.record import records_of_file
 def peak():
@@ -295,7 +295,7 @@ def test_a_dictionary_page_that_every_row_repeats(tmp_path):
     file = tmp_path / "bomb.parquet"
     pq.write_table(pa.table({"image.bytes": column}), file, compression="zstd", store_schema=False)
     assert file.stat().st_size < 20_000
-    command = [sys.executable, "-c", PEAK, str(file)[1:]]
+    command = [sys.executable, "-c", PEAK_OF_A_FILE, str(file)[1:]]
     told = subprocess.run(command, capture_output=True, text=True, check=True, timeout=100).stdout
     reasons, count, peak_mib = told.rsplit(maxsplit=2)
     assert (reasons, count) == ("['not_an_image']", "200")

@@ -217,6 +217,14 @@ class TestRepair:
         assert sorted(kept) == [("images", "b1"), ("images", "b2"), ("words", "b2")]
         assert repair(house, ["images"]) == []
 
+    def test_all_that_a_step_made_leaves_the_state(self, house):
+        """Else the step would seem to be done: an entry of it is there."""
+        beside = made(house, "word_counts", stage="words")
+        house.commit(house.require(), "r2", [*house.require().entries, beside], "")
+        (place_of(house) / "part-0.parquet").unlink()
+        assert len(repair(house, ["images"])) == 2
+        assert house.require().made_by("words", ["b1"]) == []
+
     def test_a_batch_whose_images_are_damaged_leaves_it(self, house):
         (house.storage.local / "images/run=r1/batch=b2/part-0.parquet").unlink()
         told = repair(house, ["images"])
