@@ -77,7 +77,8 @@ def repair(
     """Let the warehouse go on without what is damaged; for the lock's holder.
 
     The newest state that can be understood is published anew, without the entries whose files are
-    damaged, and what the same step made with them: the next run makes those anew. Damaged states and pages are set aside.
+    damaged and what the same steps made with them: the next run makes those anew. Damaged states
+    and pages are set aside.
 
     Parameters
     ----------
@@ -102,7 +103,6 @@ def repair(
     broken = [d.entry for d in found if d.entry is not None]
     batches = {e.batch for e in broken if e.stage in sources and e.batch is not None}
     lost = {(e.stage, e.batch, e.variant) for e in broken}  # a step's outputs are made together
-    lost |= {(e.stage, e.batch, None) for e in broken}
     kept = [
         e
         for e in state.entries
