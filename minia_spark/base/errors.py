@@ -149,7 +149,7 @@ _EXPLAINED = (
         "'minia verify --full --warehouse DIR' tells whether a file of the warehouse is damaged; "
         "if none is, this is a defect",
     ),
-    (r"cv2\.error: |error: OpenCV", "OpenCV failed on an image, which is a defect"),
+    (r"^(?:cv2\.)?error: |error: OpenCV", "OpenCV failed on an image, which is a defect"),
 )
 """What the system and libraries say, and what to do then; the first that fits."""
 

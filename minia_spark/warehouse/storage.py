@@ -14,6 +14,7 @@ import re
 import time
 import uuid
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -25,6 +26,7 @@ from minia_spark.base.files import sync, sync_folder
 
 __all__ = ["Storage"]
 
+_SYNCS_AT_ONCE = 16
 _AT_FDCWD = -100
 _RENAME_NOREPLACE = 1  # both as in Linux' headers
 _GLOB = re.compile(r"[\[\]{}*?\\]")
@@ -125,16 +127,16 @@ class Storage:
         """
         if self.local is None:
             return
-        above: set[Path] = set()
+        files: list[Path] = []
+        folders: set[Path] = set()
         for path in paths:
             for place, _, names in os.walk(self.local / path):
-                folder = Path(place)
-                for name in names:
-                    sync(folder / name)
-                sync(folder)
-            above.update(p for p in (self.local / path).parents if p.is_relative_to(self.local))
-        for folder in sorted(above, key=lambda p: -len(p.parts)):
-            sync(folder)
+                folders.add(Path(place))
+                files += [Path(place) / name for name in names]
+            folders.update(p for p in (self.local / path).parents if p.is_relative_to(self.local))
+        with ThreadPoolExecutor(_SYNCS_AT_ONCE) as pool:  # the disk writes them down together
+            list(pool.map(sync, files))
+            list(pool.map(sync, folders))
 
     def younger_than(self, path: str, seconds: float) -> bool:
         """Tell whether a file, or a folder or anything in it, changed less than so long ago."""

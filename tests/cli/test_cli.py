@@ -1004,8 +1004,8 @@ class TestUnforeseen:
             (UnicodeEncodeError("ascii", "é", 0, 1, "no"), "'ascii' codec can't encode"),
             (RecursionError("maximum depth"), "maximum depth; the settings or another file"),
             (MemoryError("no 8 GiB"), "no 8 GiB; there is too little memory: 'minia plan'"),
-            (pa.ArrowInvalid("bad footer"), "bad footer; 'minia verify --full"),
-            (cv2.error("boom"), "boom; OpenCV failed on an image"),
+            (pa.ArrowInvalid("bad footer"), "ArrowInvalid: bad footer; 'minia verify --full"),
+            (cv2.error("boom"), "error: boom; OpenCV failed on an image"),
             (KeyError("x"), "KeyError: 'x', which is a defect"),
         ],
     )

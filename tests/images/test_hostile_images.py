@@ -105,9 +105,7 @@ BOMBS = textwrap.dedent(
     import resource, struct, sys
     from image_samples import fits_header, jpeg_of_size, picture, png_of_size, saved, tiff_with
     from minia_spark.base.errors import Rejected
-    from minia_spark.images import guard
-from minia_spark.images.bounds import bounded_memory
-from minia_spark.images.decode import decode
+    from minia_spark.images.decode import decode
 
     side = 50_000
     decode(saved(picture(), "TIFF", compression="tiff_lzw"))
