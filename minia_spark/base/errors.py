@@ -127,6 +127,15 @@ class Reasons(StrEnum):
 
 
 _EXPLAINED = (
+    (
+        r"Py4J|Connection(?:Refused|Reset)|Answer from Java|Connection refused|Broken pipe",
+        "Spark's Java process ended, as when it is killed or memory is short; start it again",
+    ),
+    (
+        r"Python worker exited",
+        "it was killed, or memory is short: start it again; use fewer cores (spark.master) if it "
+        "comes back",
+    ),
     (r"\[Errno 28\] ", "make room there"),
     (r"\[Errno 122\] ", "ask for a larger quota, or make room there"),
     (r"\[Errno 36\] ", "give a shorter name"),
@@ -163,11 +172,17 @@ def explained(error: Exception) -> str:
         Its attribute ``minia_step``, if there is one, names the step that it ended.
     """
     cause = root_cause(error)
+    if re.search(r"\bminia_spark\.base\.errors\.\w+: ", cause):  # ours, from a worker
+        return re.sub(r"^.*?minia_spark\.base\.errors\.\w+: ", "", cause)
     advice = next((text for sign, text in _EXPLAINED if re.search(sign, cause)), None)
     step = getattr(error, _STEP, None)
     where = f"{step}: " if step else ""
     plain = re.sub(r"^[\w.]*(?:Error|Exception): (?:\[Errno \d+\] )?", "", cause)
-    return f"{where}{plain}; {advice}" if advice else f"{where}{cause}, which is a defect"
+    if advice is None:
+        return (
+            f"{where}{cause}; nobody foresaw that: start it again, and report it if it comes back"
+        )
+    return f"{where}{plain}; {advice}"
 
 
 @contextlib.contextmanager

@@ -1006,7 +1006,8 @@ class TestUnforeseen:
             (MemoryError("no 8 GiB"), "no 8 GiB; there is too little memory: 'minia plan'"),
             (pa.ArrowInvalid("bad footer"), "ArrowInvalid: bad footer; 'minia verify --full"),
             (cv2.error("boom"), "error: boom; OpenCV failed on an image"),
-            (KeyError("x"), "KeyError: 'x', which is a defect"),
+            (KeyError("x"), "KeyError: 'x'; nobody foresaw that: start it again"),
+            (ConnectionRefusedError(111, "Connection refused"), "Connection refused; Spark's Java"),
         ],
     )
     def test_one_sentence(self, error, told, monkeypatch, tmp_path):
@@ -1023,3 +1024,7 @@ class TestUnforeseen:
     def test_what_a_worker_said(self):
         text = "Job aborted\n  at org.apache\nCaused by: x\nOSError: [Errno 36] Name too long: 'y'"
         assert explained(Exception(text)) == "Name too long: 'y'; give a shorter name"
+        ours = "Job aborted\nminia_spark.base.errors.MiniaError: smh failed\n  at org.apache"
+        assert explained(Exception(ours)) == "smh failed"
+        lost = "org.apache.spark.SparkException: Python worker exited unexpectedly (crashed)"
+        assert explained(Exception(lost)).startswith("Python worker exited unexpectedly (crashed)")

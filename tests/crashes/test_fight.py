@@ -63,7 +63,7 @@ def run():
     view = base.with_entries(entries).entries
     house.require_whole(view, again=True)
     house.storage.make_durable([e.path for e in entries])
-    time.sleep(chance.random() * 0.1)  # a good moment to be suspended
+    time.sleep(chance.choice([0.0, 0.3]))  # a good moment to be suspended
     return house.commit(base, record.run, view, "minia run"), record
 
 while True:
@@ -111,7 +111,7 @@ class Fighter:
     def _listen(self) -> None:
         assert self._process.stdout is not None
         with self._process.stdout as lines:
-            self.said.extend(line.split(maxsplit=1) for line in lines)
+            self.said.extend(line.split(maxsplit=1) for line in lines if line.count(" "))
 
     def send(self, what: signal.Signals) -> None:
         with suppress(ProcessLookupError):
@@ -168,7 +168,7 @@ def test_nothing_is_lost(tmp_path, seconds):
             place = chance.randrange(3)
             fighters[place].send(signal.SIGSTOP)
             for _ in range(2):
-                time.sleep(chance.uniform(0.02, 0.4))
+                time.sleep(chance.uniform(0.02, 0.6))
                 read_whole(location)
             if chance.random() < 0.15:
                 said += fighters[place].end()
@@ -180,5 +180,5 @@ def test_nothing_is_lost(tmp_path, seconds):
             said += fighter.end()
     read_whole(location)
     check_said(location, said)
-    assert len([words for words in said if words[0].isdigit()]) > seconds
+    assert len([words for words in said if words[0].isdigit()]) > seconds / 2
     shutil.rmtree(location)
