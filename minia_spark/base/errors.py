@@ -179,9 +179,7 @@ def explained(error: Exception) -> str:
     where = f"{step}: " if step else ""
     plain = re.sub(r"^[\w.]*(?:Error|Exception): (?:\[Errno \d+\] )?", "", cause)
     if advice is None:
-        return (
-            f"{where}{cause}; nobody foresaw that: start it again, and report it if it comes back"
-        )
+        plain, advice = cause, "nobody foresaw that: start it again, and report it if it comes back"
     return f"{where}{plain}; {advice}"
 
 

@@ -158,12 +158,12 @@ class Warehouse:
             kept = ", ".join(map(str, self.versions())) or "none"
             raise InputError(f"state {version} is not in {self.storage}; kept: {kept}") from None
         except ValidationError as error:
-            raise self._damaged(path, error.errors()[0]["msg"]) from None
+            raise self._not_understood(path, error.errors()[0]["msg"]) from None
         if state.version != version:
-            raise self._damaged(path, f"it says that it is state {state.version}")
+            raise self._not_understood(path, f"it says that it is state {state.version}")
         return state
 
-    def _damaged(self, path: str, why: str) -> DamagedError:
+    def _not_understood(self, path: str, why: str) -> DamagedError:
         what = f"cannot be understood: {why}"
         damaged = DamagedError(
             f"{self.storage}/{path} {what}; 'minia repair --warehouse {self.storage}' goes on "
@@ -525,7 +525,7 @@ class Warehouse:
             self._require_format(data)
             return model.model_validate_json(data)
         except ValidationError as error:
-            raise self._damaged(_page_of(run), error.errors()[0]["msg"]) from None
+            raise self._not_understood(_page_of(run), error.errors()[0]["msg"]) from None
 
     def run_names(self) -> list[str]:
         """Return the names of the runs that have a page in the ledger, newest first."""

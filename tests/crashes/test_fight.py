@@ -63,7 +63,8 @@ def run():
     view = base.with_entries(entries).entries
     house.require_whole(view, again=True)
     house.storage.make_durable([e.path for e in entries])
-    time.sleep(chance.choice([0.0, 0.3]))  # a good moment to be suspended
+    print("ready", flush=True)
+    time.sleep(0.1)  # a good moment to be suspended
     return house.commit(base, record.run, view, "minia run"), record
 
 while True:
@@ -99,6 +100,7 @@ class Fighter:
         if subprocess.call([*alone, "true"], stderr=subprocess.DEVNULL):
             alone = []
         self.said: list[list[str]] = []
+        self.is_ready = False  # to publish
         self._process = subprocess.Popen(
             [*alone, sys.executable, "-c", FIGHTER, str(location), name, str(AGE_SECONDS)],
             stdout=subprocess.PIPE,
@@ -111,7 +113,10 @@ class Fighter:
     def _listen(self) -> None:
         assert self._process.stdout is not None
         with self._process.stdout as lines:
-            self.said.extend(line.split(maxsplit=1) for line in lines if line.count(" "))
+            for line in lines:
+                self.is_ready = line == "ready\n"
+                if line.count(" "):
+                    self.said.append(line.split(maxsplit=1))
 
     def send(self, what: signal.Signals) -> None:
         with suppress(ProcessLookupError):
@@ -166,6 +171,11 @@ def test_nothing_is_lost(tmp_path, seconds):
     try:
         while time.monotonic() < until or len(said) == 0:
             place = chance.randrange(3)
+            for _ in range(50):  # rather one that has checked everything
+                place = next((n for n, one in enumerate(fighters) if one.is_ready), place)
+                if fighters[place].is_ready:
+                    break
+                time.sleep(0.01)
             fighters[place].send(signal.SIGSTOP)
             for _ in range(2):
                 time.sleep(chance.uniform(0.02, 0.6))
