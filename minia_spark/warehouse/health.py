@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
+from minia_spark.warehouse.ledger import DamagedError
 from minia_spark.warehouse.manifest import full_damage
 from minia_spark.warehouse.records import Catalogue, Entry
-from minia_spark.warehouse.warehouse import DamagedError, Warehouse
+from minia_spark.warehouse.warehouse import Warehouse
 
 __all__ = ["Damage", "find_damage", "repair"]
 

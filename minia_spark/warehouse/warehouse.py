@@ -36,54 +36,37 @@ from __future__ import annotations
 
 import contextlib
 import difflib
-import getpass
-import json
-import logging
-import os
 import re
-import secrets
-import socket
-import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from datetime import datetime, timedelta
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, TypeAlias
 
 from pydantic import ValidationError, ValidationInfo, field_validator
 
 from minia_spark.base.errors import InputError, MiniaError
-from minia_spark.base.events import log_event
+from minia_spark.warehouse.ledger import DamagedError, Ledger
 from minia_spark.warehouse.lock import Lock
 from minia_spark.warehouse.manifest import damage
 from minia_spark.warehouse.records import (
-    FORMAT,
-    OLDEST_FORMAT,
-    Arrival,
     Catalogue,
     Entry,
     RunHead,
     RunRecord,
     StepRecord,
-    clock,
     now,
 )
 from minia_spark.warehouse.storage import Storage
 
-__all__ = ["AGE_SECONDS", "DamagedError", "Unpublished", "Warehouse"]
+__all__ = ["AGE_SECONDS", "Unpublished", "Warehouse"]
 
 AGE_SECONDS = 7 * 86_400.0
 """How long vacuum leaves what nobody needs any more but somebody may still read."""
 
-_STAMP = "%Y%m%dT%H%M%S.%f"  # to the microsecond, of one width: names sort as the runs came
-_RUN_PAGE = re.compile(r"([0-9]{8}T[0-9]{6}\.[0-9]{6})-[0-9a-f]{6}\.json")
 _CATALOGUE = "catalogue"
-_RUNS = "runs"
 _LOOKS_AT_ONCE = 16
 
 Unpublished: TypeAlias = dict[tuple[str, str | None, str | None, str], StepRecord]
 """Finished steps of runs that broke off, by stage, batch, variant and fingerprint."""
-
-_Page = TypeVar("_Page", bound=RunHead)
 
 
 class _Unpublished(RunHead):
@@ -98,13 +81,7 @@ class _Unpublished(RunHead):
         return () if info.data.get("catalogue") else understood(value)
 
 
-class DamagedError(InputError):
-    """A state, or a page of the ledger, cannot be understood; `what` says why in a few words."""
-
-    what = ""
-
-
-class Warehouse:
+class Warehouse(Ledger):
     """A warehouse at a location; nothing is touched before a method is called.
 
     Parameters
@@ -114,8 +91,7 @@ class Warehouse:
     """
 
     def __init__(self, location: str) -> None:
-        self.storage = Storage(location)
-        self._told: set[str] = set()
+        super().__init__(Storage(location))
         self._found_whole: set[tuple[str, str]] = set()
 
     # -- states ---------------------------------------------------------------------------------
@@ -163,33 +139,6 @@ class Warehouse:
             raise self._not_understood(path, f"it says that it is state {state.version}")
         return state
 
-    def _not_understood(self, path: str, why: str) -> DamagedError:
-        what = f"cannot be understood: {why}"
-        damaged = DamagedError(
-            f"{self.storage}/{path} {what}; 'minia repair --warehouse {self.storage}' goes on "
-            "without it"
-        )
-        damaged.what = what
-        return damaged
-
-    def _require_format(self, data: bytes) -> None:
-        """Refuse what is of another layout; what nobody understands is refused elsewhere."""
-        try:
-            told = json.loads(data)
-        except (ValueError, RecursionError):
-            return
-        is_state = isinstance(told, dict) and isinstance(told.get("entries"), list)
-        is_page = isinstance(told, dict) and isinstance(told.get("run"), str)
-        if not (is_state or is_page):
-            return
-        found = told.get("format", 1 if is_state else OLDEST_FORMAT)
-        if not isinstance(found, int) or not OLDEST_FORMAT <= found <= FORMAT:
-            raise InputError(
-                f"{self.storage} was written in layout {found}, and this version of minia reads "
-                f"layouts {OLDEST_FORMAT} to {FORMAT}: use the version that wrote it, or make a "
-                "new warehouse"
-            )
-
     def states(self) -> Iterator[Catalogue]:
         """Yield the states that are kept, newest first; damaged ones are warned of and left out."""
         for version in reversed(self.versions()):
@@ -197,13 +146,6 @@ class Warehouse:
                 yield self.catalogue(version)
             except DamagedError as error:
                 self._warn(str(error))
-
-    def _warn(self, text: str) -> None:
-        """Tell people, once."""
-        if text not in self._told:
-            self._told.add(text)
-            print(f"warning: {text}", file=sys.stderr)
-            log_event("warning", text, level=logging.WARNING)
 
     def require(self) -> Catalogue:
         """Return the newest state; InputError when there is no warehouse here."""
@@ -439,46 +381,7 @@ class Warehouse:
         local = self.storage.local
         return str(local / entry.path) if local is not None else self.storage.uri(entry.path)
 
-    # -- ledger ---------------------------------------------------------------------------------
-
-    def new_run(
-        self,
-        command: str,
-        version: str,
-        settings: dict[str, Any],
-        arrivals: Iterable[Arrival] = (),
-    ) -> RunRecord:
-        """Write the ledger's first line of a run and return it."""
-        record = RunRecord(
-            format=FORMAT,
-            run=f"{self._next_stamp()}-{secrets.token_hex(3)}",
-            command=command,
-            state="running",
-            started_at=now(),
-            user=_user(),
-            host=socket.gethostname(),
-            pid=os.getpid(),
-            version=version,
-            settings=settings,
-            arrivals=tuple(arrivals),
-        )
-        self.save_run(record)
-        return record
-
-    def _next_stamp(self) -> str:
-        """Return the time, or, where the clock was set back, a moment after the newest run."""
-        pages = map(_RUN_PAGE.fullmatch, reversed(self.storage.names(_RUNS)))
-        newest = next((page[1] for page in pages if page), "")
-        stamp = clock().strftime(_STAMP)
-        if stamp > newest:
-            return stamp
-        following = datetime.strptime(newest, _STAMP) + timedelta(microseconds=1)
-        return following.strftime(_STAMP)
-
-    def save_run(self, record: RunRecord) -> None:
-        """Write the ledger's page of a run anew."""
-        data = (record.model_dump_json(indent=1) + "\n").encode()
-        self.storage.replace(_page_of(record.run), data)
+    # -- runs that broke off --------------------------------------------------------------------
 
     def settle_newest_run(self) -> None:
         """Note how the newest run ended if its page says that it runs; for the lock's holder.
@@ -506,55 +409,6 @@ class Warehouse:
         if newest.run == record.run:
             ended = {"state": "done", "catalogue": newest.version}
         return record.model_copy(update=ended)
-
-    def run(self, run: str) -> RunRecord:
-        """Return the ledger's page of one run.
-
-        Raises
-        ------
-        InputError
-            It is not there, or its file cannot be understood.
-        """
-        try:
-            return self._understood(RunRecord, run, self.storage.read(_page_of(run)))
-        except FileNotFoundError:
-            raise InputError(f"the ledger of {self.storage} has no run {run}") from None
-
-    def _understood(self, model: type[_Page], run: str, data: bytes) -> _Page:
-        try:
-            self._require_format(data)
-            return model.model_validate_json(data)
-        except ValidationError as error:
-            raise self._not_understood(_page_of(run), error.errors()[0]["msg"]) from None
-
-    def run_names(self) -> list[str]:
-        """Return the names of the runs that have a page in the ledger, newest first."""
-        names = reversed(self.storage.names(_RUNS))
-        return [n[:-5] for n in names if n.endswith(".json") and not n.startswith(".")]
-
-    def _pages(self, model: type[_Page]) -> Iterator[tuple[str, _Page]]:
-        """Yield the ledger's pages, newest first; damaged ones are warned of and left out."""
-        for run in self.run_names():
-            try:
-                yield run, self._understood(model, run, self.storage.read(_page_of(run)))
-            except FileNotFoundError:
-                continue  # it went while we looked
-            except DamagedError as error:
-                self._warn(str(error))
-
-    def runs(self) -> Iterator[RunRecord]:
-        """Yield the ledger's pages, newest first; damaged ones are warned of and left out."""
-        for _, page in self._pages(RunRecord):
-            yield page
-
-    def arrivals(self) -> dict[str, Arrival]:
-        """Return what runs that succeeded took as batches: of every place the latest, by place."""
-        found: dict[str, Arrival] = {}
-        for _, head in self._pages(RunHead):
-            if head.succeeded:
-                for arrival in head.arrivals:
-                    found.setdefault(arrival.place, arrival)
-        return found
 
     def unpublished(self, base: Catalogue) -> Unpublished:
         """Return complete outputs of runs that ended before they could publish them.
@@ -620,7 +474,7 @@ class Warehouse:
         unnamed = self._unnamed({e.path for state in kept for e in state.entries})
         forgotten, folders = base.forgotten, list[str]()
         for run, its in sorted(unnamed.items()):
-            own = [*its, page] if self.storage.exists(page := _page_of(run)) else its
+            own = [*its, page] if self.storage.exists(page := self.page_file(run)) else its
             if run > base.forgotten and any(self.storage.younger_than(p, age) for p in own):
                 break  # it may be at work, and so may all that came later
             forgotten = max(forgotten, run)
@@ -676,10 +530,6 @@ class Warehouse:
         """Return where a state is written, relative to the warehouse."""
         return _state_file(version)
 
-    def page_file(self, run: str) -> str:
-        """Return where the ledger's page of a run is written, relative to the warehouse."""
-        return _page_of(run)
-
     def lock(
         self, command: str, *, say: Callable[[str], None] | None = None
     ) -> contextlib.AbstractContextManager[None]:
@@ -687,16 +537,5 @@ class Warehouse:
         return Lock(self.storage).held(command, say=say)
 
 
-def _page_of(run: str) -> str:
-    return f"{_RUNS}/{run}.json"
-
-
 def _state_file(version: int) -> str:
     return f"{_CATALOGUE}/{version:012d}.json"
-
-
-def _user() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        return str(os.getuid())

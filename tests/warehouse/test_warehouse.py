@@ -20,8 +20,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from minia_spark.base.errors import InputError, MiniaError, SettingsError
+from minia_spark.warehouse import ledger, records
 from minia_spark.warehouse import lock as lock_module
-from minia_spark.warehouse import records
 from minia_spark.warehouse import warehouse as module
 from minia_spark.warehouse.lock import Lock
 from minia_spark.warehouse.records import Arrival, Catalogue, Entry, StepRecord, check_batch_name
@@ -315,7 +315,7 @@ class TestLedger:
         times += [start + timedelta(1), datetime(1970, 1, 1, tzinfo=UTC)]
         made = []
         for moment in times:
-            for place in (module, records):
+            for place in (ledger, records):
                 monkeypatch.setattr(place, "clock", lambda moment=moment: moment)
             made.append(house.new_run("minia run", "1.0", {}).run)
         assert made == sorted(made)
