@@ -151,7 +151,7 @@ def check_said(location: Path, said: Sequence[Sequence[str]]) -> None:
     assert not [words for words in said if words[0] == "fault"]
     numbers = [int(words[0]) for words in said if words[0].isdigit()]
     assert len(numbers) == len(set(numbers))
-    runs = {int(words[0]): words[1].strip() for words in said if words[0].isdigit()}
+    runs = {int(words[0]): "".join(words[1:]).strip() for words in said if words[0].isdigit()}
     for version in house.versions():
         state = house.catalogue(version)
         assert state.parent == version - 1
