@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+import time
 from pathlib import Path
 
 import cv2
@@ -273,6 +274,25 @@ def test_the_guarded_decoder_says_what_the_other_says():
         assert told[0] == told[1]
     with pytest.raises(Rejected, match="pixel_limit"):
         guard.read_guarded(whole, max_pixels=100)
+
+
+@pytest.mark.parametrize("count", [60, pytest.param(2000, marks=pytest.mark.heavy)])
+def test_mutated_tiles_of_every_kind(count):
+    values = (np.arange(4096) % 251).astype(np.int32).reshape(64, 64)
+    kinds = ("RICE_1", "HCOMPRESS_1", "GZIP_1", "GZIP_2", "PLIO_1")
+    base = [fits_bytes(fits.CompImageHDU(values, compression_type=kind)) for kind in kinds]
+    base += [fits_bytes(fits.CompImageHDU(values + 0.5, compression_type=k)) for k in kinds[:2]]
+    images, slowest = 0, 0.0
+    for data in mutants(base, count, 11):
+        start = time.monotonic()
+        try:
+            decode(data, max_pixels=1_000_000, fits_checksums="warn")
+            images += 1
+        except Rejected as rejected:
+            check_words(rejected)
+        slowest = max(slowest, time.monotonic() - start)
+    assert images > count / 10
+    assert slowest < 60
 
 
 PEAK_OF_A_FILE = """
