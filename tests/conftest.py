@@ -154,7 +154,7 @@ def run_stage(context: Context) -> None:
     if stage.gives or stage.over:
         sources = {context.batch: context.source} if context.source else {}
         request = Request("test", (stage.name,), sources=sources)
-        planner = Planner(HOUSE, request, context.all_settings, context.warehouse)
+        planner = Planner(HOUSE, request, context.all_settings, context.warehouse, context.view)
         made = PixelPass.plan(planner, context, [(stage.name, context.batch, context.variant)])
         made.run(context)
         context.rows_of_pass = functools.partial(made.rows, context)

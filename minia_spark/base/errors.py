@@ -8,6 +8,7 @@ run: kernels raise :class:`Rejected` for it and the stage turns that into a row 
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Iterator
 from enum import StrEnum
 from typing import Self
@@ -19,12 +20,15 @@ __all__ = [
     "Rejected",
     "SettingsError",
     "blamed_on",
+    "explained",
+    "in_step",
     "leaving_readers",
     "root_cause",
     "state_left",
 ]
 
 _LEFT = "minia_state_left"
+_STEP = "minia_step"
 
 
 class MiniaError(Exception):
@@ -120,6 +124,74 @@ class Reasons(StrEnum):
     def reject(self, detail: str) -> Rejected:
         """Make the exception of this reason; `detail` is one sentence on what was found."""
         return Rejected(self.value, detail)
+
+
+_EXPLAINED = (
+    (
+        r"Py4J|Connection(?:Refused|Reset)|Answer from Java|Connection refused|Broken pipe",
+        "Spark's Java process ended, as when it is killed or memory is short; start it again",
+    ),
+    (
+        r"Python worker exited",
+        "it was killed, or memory is short: start it again; use fewer cores (spark.master) if it "
+        "comes back",
+    ),
+    (r"\[Errno 28\] ", "make room there"),
+    (r"\[Errno 122\] ", "ask for a larger quota, or make room there"),
+    (r"\[Errno 36\] ", "give a shorter name"),
+    (r"\[Errno 40\] ", "symbolic links lead in a circle there: remove one"),
+    (r"\[Errno (?:1|13|30)\] ", "give this user the right to it, or choose another place"),
+    (r"\[Errno 2\] ", "it went while it was needed: put it back, or leave it out"),
+    (r"\[Errno 24\] ", "allow more open files ('ulimit -n')"),
+    (r"\[Errno 5\] ", "the disk or the network behind it fails: check it, then start again"),
+    (r"\[Errno \d+\] ", "the operating system refuses it; start again when that is put right"),
+    (r"UnicodeEncodeError: ", "set LC_ALL=C.UTF-8, or PYTHONUTF8=1, or rename what is named"),
+    (r"UnicodeDecodeError: ", "the file is not text in UTF-8: convert it"),
+    (r"RecursionError: ", "the settings or another file are nested too deeply: make them flat"),
+    (
+        r"MemoryError: |OutOfMemoryError|ArrowMemoryError: ",
+        "there is too little memory: 'minia plan' says how much is needed; set "
+        "spark.driver_memory, or use fewer cores (spark.master)",
+    ),
+    (
+        r"Arrow\w*: |AnalysisException: |Parquet",
+        "'minia verify --full --warehouse DIR' tells whether a file of the warehouse is damaged; "
+        "if none is, this is a defect",
+    ),
+    (r"^(?:cv2\.)?error: |error: OpenCV", "OpenCV failed on an image, which is a defect"),
+)
+"""What the system and libraries say, and what to do then; the first that fits."""
+
+
+def explained(error: Exception) -> str:
+    """Return an error that is none of ours as one sentence: where, what, and what to do.
+
+    Parameters
+    ----------
+    error : Exception
+        Its attribute ``minia_step``, if there is one, names the step that it ended.
+    """
+    cause = root_cause(error)
+    if re.search(r"\bminia_spark\.base\.errors\.\w+: ", cause):  # ours, from a worker
+        return re.sub(r"^.*?minia_spark\.base\.errors\.\w+: ", "", cause)
+    advice = next((text for sign, text in _EXPLAINED if re.search(sign, cause)), None)
+    step = getattr(error, _STEP, None)
+    where = f"{step}: " if step else ""
+    plain = re.sub(r"^[\w.]*(?:Error|Exception): (?:\[Errno \d+\] )?", "", cause)
+    if advice is None:
+        plain, advice = cause, "nobody foresaw that: start it again, and report it if it comes back"
+    return f"{where}{plain}; {advice}"
+
+
+@contextlib.contextmanager
+def in_step(title: str) -> Iterator[None]:
+    """Note on whatever breaks off inside which step it was; see :func:`explained`."""
+    try:
+        yield
+    except Exception as error:
+        if not hasattr(error, _STEP):
+            setattr(error, _STEP, title)
+        raise
 
 
 def root_cause(error: Exception) -> str:

@@ -13,18 +13,21 @@ import os
 import signal
 import sys
 import threading
+import time
 import traceback
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, TextIO, cast
 
-from minia_spark.base.errors import MiniaError, root_cause, state_left
+from minia_spark.base.errors import MiniaError, explained, state_left
 from minia_spark.base.files import lose_output
 from minia_spark.cli.parser import parser
 from minia_spark.engine.room import House
 from minia_spark.rooms import HOUSE
 
 __all__ = ["main"]
+
+_SIGNAL_SECONDS = 0.5
 
 
 def main(arguments: Sequence[str] | None = None, house: House = HOUSE) -> int:
@@ -44,7 +47,7 @@ def main(arguments: Sequence[str] | None = None, house: House = HOUSE) -> int:
 
 def _main(words: list[str], house: House) -> int:
     options = parser(house, words).parse_args(words)
-    logging.getLogger("py4j").setLevel(logging.ERROR)
+    _keep_libraries_quiet()
     try:
         with _termination_interrupts():
             code: int = options.handler(options)
@@ -54,21 +57,46 @@ def _main(words: list[str], house: House) -> int:
         print(f"minia {options.command}: {error}", file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt as error:
-        what = "stopped" if isinstance(error, _Terminated) else "interrupted"
-        print(f"minia {options.command}: {what}; the next run goes on", file=sys.stderr)
-        return 1
+        return _stopped(options, "stopped" if isinstance(error, _Terminated) else "interrupted")
     except BrokenPipeError:  # the reader of our output went away
         lose_output(sys.stdout)
         return 1
     except Exception as error:
+        if _was_terminated(error):
+            return _stopped(options, "stopped")
         if os.environ.get("MINIA_TRACEBACK"):
             traceback.print_exc()
         print(
-            f"minia {options.command}: {root_cause(error)}\n{_advice(error, options)}"
+            f"minia {options.command}: {explained(error)}\n{_advice(error, options)}"
             f"{_outcome(error)}MINIA_TRACEBACK=1 shows where it happened.",
             file=sys.stderr,
         )
         return 1
+
+
+def _keep_libraries_quiet() -> None:
+    """Keep what libraries log from the terminal: an error that matters is raised, and told once."""
+    root = logging.getLogger()
+    if not (root.handlers or os.environ.get("MINIA_TRACEBACK")):
+        root.addHandler(logging.NullHandler())
+
+
+def _stopped(options: argparse.Namespace, how: str) -> int:
+    print(f"minia {options.command}: {how}; the next run goes on", file=sys.stderr)
+    return 1
+
+
+def _was_terminated(error: BaseException) -> bool:
+    """Tell whether an error is what SIGTERM left of Spark, whose Java gets it too and ends first.
+
+    Then the connection breaks a moment before, or while, this process is told.
+    """
+    if _Terminated.received:
+        return True
+    if isinstance(error, ConnectionError) or "Py4JNetworkError" in repr(type(error).__mro__):
+        with contextlib.suppress(_Terminated):
+            time.sleep(_SIGNAL_SECONDS)
+    return _Terminated.received
 
 
 def _advice(error: Exception, options: argparse.Namespace) -> str:
@@ -93,6 +121,8 @@ def _outcome(error: Exception) -> str:
 class _Terminated(KeyboardInterrupt):
     """Somebody sent SIGTERM."""
 
+    received = False
+
 
 @contextlib.contextmanager
 def _termination_interrupts() -> Iterator[None]:
@@ -102,8 +132,10 @@ def _termination_interrupts() -> Iterator[None]:
         return
 
     def stop(_number: int, _frame: object) -> None:
+        _Terminated.received = True
         raise _Terminated
 
+    _Terminated.received = False
     before = signal.signal(signal.SIGTERM, stop)
     try:
         yield

@@ -103,9 +103,32 @@ COMMANDS = (
         "remove what no kept state needs",
         f"{_HERE}.state:vacuum",
         f"{_HERE}.state:vacuum_arguments",
-        "Removes old states and the folders of runs that no kept state names; what is younger than "
-        "a day stays. Readers of a removed state fail; make sure that nobody reads it.",
-        "  minia vacuum --warehouse W --dry-run\n  minia vacuum --warehouse W --keep 5",
+        "Removes old states and the folders of runs that no kept state names. A state that another "
+        "one followed less than seven days ago stays, for those who still read it, and so does "
+        "what was made since and never published. What goes is given up first, by a state of its "
+        "own.",
+        "  minia vacuum --warehouse W --dry-run\n  minia vacuum --warehouse W --keep 5\n"
+        "  minia vacuum --warehouse W --older-than 1 --force   # to make room",
+    ),
+    Command(
+        "verify",
+        "compare the files of a state with what was written",
+        f"{_HERE}.state:verify",
+        f"{_HERE}.state:verify_arguments",
+        "Compares names, sizes and rows of all files of a state with what was noted when they were "
+        "written; with --full also their bytes. States and the ledger are looked at too. Exit code "
+        "0: whole, 1: not.",
+        "  minia verify --warehouse W\n  minia verify --full --warehouse W",
+    ),
+    Command(
+        "repair",
+        "go on without what is damaged",
+        f"{_HERE}.state:repair",
+        f"{_HERE}.state:repair_arguments",
+        "Publishes the newest state that can be understood without the entries whose files are "
+        "damaged, which the next run makes anew; a batch whose images are damaged leaves it, to be "
+        "brought in again. Damaged states and pages of the ledger are set aside in 'damaged/'.",
+        "  minia repair --warehouse W --dry-run\n  minia repair --warehouse W",
     ),
     Command(
         "tables",
@@ -116,11 +139,13 @@ COMMANDS = (
     ),
     Command(
         "path",
-        "print the Parquet folders of a table's current state",
+        "print the Parquet folders of a table's current state, or of an earlier one",
         f"{_HERE}.state:path",
         f"{_HERE}.state:path_arguments",
-        "One folder a line; read them together.",
+        "One folder a line; read them together. Who reads several tables asks for all of them of "
+        "one state, which vacuum leaves for a week.",
         "  minia path words --warehouse W\n"
+        "  minia path words --state 7 --warehouse W\n"
         "  minia path features --variant sift --batch night1 --warehouse W",
     ),
     Command(

@@ -8,17 +8,30 @@ import contextlib
 import difflib
 import json
 import sys
+from itertools import zip_longest
 from typing import Any
 
 from minia_spark.base.errors import InputError, SettingsError, leaving_readers
 from minia_spark.engine.commands import add_warehouse, positive
 from minia_spark.engine.settings import changes, remembered
 from minia_spark.warehouse.records import Catalogue, RunRecord
-from minia_spark.warehouse.warehouse import Warehouse
+from minia_spark.warehouse.warehouse import AGE_SECONDS, Warehouse
 
-__all__ = ["batches", "history", "path", "rollback", "status", "tables", "vacuum"]
+__all__ = [
+    "batches",
+    "history",
+    "path",
+    "repair",
+    "rollback",
+    "status",
+    "tables",
+    "vacuum",
+    "verify",
+]
 
 
+_DAY = 86_400.0
+_WEEK = AGE_SECONDS / _DAY
 _OF_STEPS: Any = {"steps": {"__all__": {"entries", "uses"}}}
 
 
@@ -34,11 +47,41 @@ def rollback_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--to", type=int, metavar="STATE", help="default: the one before")
 
 
+def verify_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of ``minia verify``."""
+    add_warehouse(parser)
+    parser.add_argument("--full", action="store_true", help="read every byte, for the hashes")
+    parser.add_argument("--state", type=positive, metavar="N", help="default: the newest")
+
+
+def repair_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of ``minia repair``."""
+    add_warehouse(parser)
+    parser.add_argument("--full", action="store_true", help="look for damage as verify --full")
+    parser.add_argument("--dry-run", action="store_true", help="only say what would be done")
+
+
 def vacuum_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``minia vacuum``."""
     add_warehouse(parser)
     parser.add_argument("--keep", type=positive, default=2, metavar="N", help="states to keep (2)")
+    parser.add_argument(
+        "--older-than",
+        type=_days,
+        metavar="DAYS",
+        help=f"what readers could still hold, or a run still make, stays so long ({_WEEK:g})",
+    )
+    parser.add_argument(
+        "--force", action="store_true", help=f"less than {_WEEK:g} days: nobody reads or runs"
+    )
     parser.add_argument("--dry-run", action="store_true", help="only say what would go")
+
+
+def _days(text: str) -> float:
+    value = float(text)
+    if not 0 <= value < float("inf"):
+        raise argparse.ArgumentTypeError("must be a number of days, 0 or more")
+    return value
 
 
 def tables_arguments(parser: argparse.ArgumentParser) -> None:
@@ -53,6 +96,9 @@ def path_arguments(parser: argparse.ArgumentParser) -> None:
     add_warehouse(parser)
     parser.add_argument("--batch", metavar="NAME", help="only this batch")
     parser.add_argument("--variant", metavar="NAME", help="only this extractor or method")
+    parser.add_argument(
+        "--state", type=positive, metavar="N", help="of an earlier state; default: the newest"
+    )
 
 
 def status(options: argparse.Namespace) -> int:
@@ -192,8 +238,9 @@ def _reason(record: RunRecord) -> str:
 def history(options: argparse.Namespace) -> int:
     """Print the states and the runs, newest first."""
     warehouse = Warehouse(options.warehouse)
-    warehouse.require()
-    states = [warehouse.catalogue(v) for v in reversed(warehouse.versions())]
+    states = list(warehouse.states())
+    if not (states or warehouse.run_names()):
+        warehouse.require()
     runs = list(map(warehouse.as_it_ended, warehouse.runs()))
     if options.json:
         facts = {
@@ -203,7 +250,7 @@ def history(options: argparse.Namespace) -> int:
         print(json.dumps(facts, indent=1))
         return 0
     print(f"state  {'published':<25}  {'run':<29}  what")
-    for state, before in zip(states, [*states[1:], None], strict=True):
+    for state, before in zip_longest(states, states[1:]):
         print(f"{state.version:>5}  {state.committed_at:<25}  {state.run:<29}  {state.note}")
         for change in changes(before.settings, state.settings) if before else ():
             print(f"{'':>7}{change}")
@@ -226,7 +273,7 @@ def rollback(options: argparse.Namespace) -> int:
     from minia_spark.engine.run import publish_page
 
     warehouse = Warehouse(options.warehouse)
-    warehouse.require()
+    warehouse.newest_understood()
     with warehouse.lock("minia rollback", say=_say):
         state = warehouse.rollback(options.to)
         with leaving_readers(state.version):
@@ -238,9 +285,19 @@ def rollback(options: argparse.Namespace) -> int:
 def vacuum(options: argparse.Namespace) -> int:
     """Remove what no kept state needs."""
     warehouse = Warehouse(options.warehouse)
-    warehouse.require()
+    if not warehouse.run_names():  # of failed first runs, there is something to remove
+        warehouse.require()
+    days = _WEEK if options.older_than is None else options.older_than
+    if days < _WEEK and not (options.force or options.dry_run):
+        raise SettingsError(
+            f"--older-than {days:g} is less than {_WEEK:g} days: who still reads a state that goes "
+            "fails, and what a run that seems dead had finished is lost; add --force if that is "
+            "what you want, or --dry-run to see what would go"
+        )
     with warehouse.lock("minia vacuum", say=_say):
-        removed, size_bytes = warehouse.vacuum(options.keep, dry_run=options.dry_run)
+        removed, size_bytes = warehouse.vacuum(
+            options.keep, age_seconds=days * _DAY, dry_run=options.dry_run
+        )
     for item in removed:
         print(item)
     verb = "would remove" if options.dry_run else "removed"
@@ -249,10 +306,53 @@ def vacuum(options: argparse.Namespace) -> int:
 
 
 def path(options: argparse.Namespace) -> int:
-    """Print the Parquet folders of a table's current state."""
+    """Print the Parquet folders of a table's current state, or of an earlier one."""
     warehouse = Warehouse(options.warehouse)
-    for folder in warehouse.folders(options.table, options.batch, options.variant):
+    state = warehouse.kept_state(options.state) if options.state is not None else None
+    for folder in warehouse.folders(options.table, options.batch, options.variant, state=state):
         print(folder)
+    return 0
+
+
+def verify(options: argparse.Namespace) -> int:
+    """Compare the files of a state with what was written; exit code 1 when something differs."""
+    from minia_spark.warehouse.health import find_damage
+
+    warehouse = Warehouse(options.warehouse)
+    state = warehouse.newest_understood()
+    if options.state is not None:
+        state = warehouse.kept_state(options.state)
+    found = 0
+    for damage in find_damage(warehouse, state, full=options.full):
+        found += 1
+        print(damage)
+    what = "every byte" if options.full else "names, sizes and rows"
+    if found:
+        print(
+            f"state {state.version} of {warehouse.storage}: {found:,} damaged; 'minia repair "
+            f"--warehouse {warehouse.storage} --dry-run' says how it goes on"
+        )
+        return 1
+    print(f"state {state.version} is whole: {what} of {len(state.entries):,} entries compared")
+    return 0
+
+
+def repair(options: argparse.Namespace) -> int:
+    """Let the warehouse go on without what is damaged."""
+    from minia_spark.engine.run import publish_page
+    from minia_spark.warehouse.health import repair as repaired
+
+    warehouse = Warehouse(options.warehouse)
+    warehouse.newest_understood()
+    sources = {stage.name for stage in options.house.stages if stage.source}
+    with warehouse.lock("minia repair", say=_say):
+        told = repaired(warehouse, sources, full=options.full, dry_run=options.dry_run)
+        if not options.dry_run and told:
+            publish_page(warehouse.require(), warehouse)
+    for line in told or ["nothing is damaged"]:
+        print(line)
+    if options.dry_run and told:
+        print("nothing was changed")
     return 0
 
 

@@ -21,6 +21,7 @@ from minia_spark.engine.session import default_partitions
 from minia_spark.engine.settings import Settings
 from minia_spark.engine.stage import Output, Source, Stage, reachable
 from minia_spark.engine.table import VARIANT, Table, arrow_type
+from minia_spark.warehouse.manifest import write_manifest
 from minia_spark.warehouse.records import Catalogue, Entry, StepRecord
 from minia_spark.warehouse.warehouse import Warehouse
 
@@ -209,6 +210,7 @@ class Context:
         entries = (state or self.published).of_table(
             table.name, None, self.variant if table.variants else None
         )
+        self.warehouse.require_whole(entries)
         if not entries:
             return self.spark.createDataFrame([], table.stored_schema())
         frame = self.spark.read.schema(table.stored_schema())
@@ -281,6 +283,16 @@ class Context:
         # a table that several stages write
         return "/".join([*parts, f"stage={self.stage.name}"] if output.name == "rejects" else parts)
 
+    def remove_unfinished(self) -> None:
+        """Remove what the step wrote before it failed: nobody would ever use it."""
+        storage = self.warehouse.storage
+        for output in self.stage.writes:
+            folder = self.folder(output)
+            storage.remove_folder(folder)
+            run = "/".join(folder.split("/")[:2])
+            if not storage.names(run):
+                storage.remove_folder(run)
+
     # -- writing --------------------------------------------------------------------------------
 
     def write(
@@ -345,8 +357,9 @@ class Context:
             self.counts |= {name: told[f"of_{name}"] or 0 for name in asked}
             rows, found = told["rows"], told["digest"]
         else:
-            rows, found = self._rows_in(path), digest
-        self._note(table, path, rows, found)
+            rows, found = None, digest
+        noted = self._note(table, path, found)
+        self.check_counts(f"rows of {table.name}", noted if rows is None else rows, noted)
         return written
 
     def write_rows(
@@ -380,12 +393,12 @@ class Context:
         storage.make_folder(path)
         target = storage.full(f"{path}/part-00000.zstd.parquet")
         pq.write_table(rows, target, filesystem=storage.filesystem, compression="zstd")
-        self._note(table, path, rows.num_rows, digest)
+        self._note(table, path, digest)
 
     def publish(self, output: Output, path: str, *, digest: str | None = None) -> None:
         """Note a complete folder that is no table; it becomes visible when the run commits."""
         self._require_declared(output)
-        self._note(output, path, None, digest)
+        self._note(output, path, digest)
 
     def _require_declared(self, output: Output) -> None:
         if output not in self.stage.writes:
@@ -393,17 +406,9 @@ class Context:
                 f"stage {self.stage.name} did not declare that it writes {output.name}"
             )
 
-    def _rows_in(self, path: str) -> int:
-        """Return the rows of a folder's Parquet files, from their footers."""
-        storage = self.warehouse.storage
-        names = [n for n in storage.names(path) if n.endswith(".parquet")]
-        total = 0
-        for name in names:
-            with storage.filesystem.open_input_file(storage.full(f"{path}/{name}")) as file:
-                total += pq.read_metadata(file).num_rows
-        return total
-
-    def _note(self, output: Output, path: str, rows: int | None, digest: str | None) -> None:
+    def _note(self, output: Output, path: str, digest: str | None) -> int:
+        """Note an entry whose files are all written; return the rows of its Parquet files."""
+        files, rows = write_manifest(self.warehouse.storage, path)
         self.entries.append(
             Entry(
                 table=output.name,
@@ -412,14 +417,16 @@ class Context:
                 stage=self.stage.name,
                 run=self.run,
                 path=path,
-                rows=rows,
+                rows=rows if isinstance(output, Table) else None,
                 fingerprint=self.fingerprint,
                 digest=digest or self.fingerprint,
                 inputs=self.inputs,
                 uses=self.uses,
                 revision=self.stage.revision,
+                files=files,
             )
         )
+        return rows
 
     # -- telling --------------------------------------------------------------------------------
 

@@ -126,16 +126,23 @@ class Planner:
     Parameters
     ----------
     house, request, settings, warehouse
+    base : Catalogue
+        The state that the run builds on.
     """
 
     def __init__(
-        self, house: House, request: Request, settings: Settings, warehouse: Warehouse
+        self,
+        house: House,
+        request: Request,
+        settings: Settings,
+        warehouse: Warehouse,
+        base: Catalogue,
     ) -> None:
         self.house = house
         self.request = request
         self.settings = settings
         self.warehouse = warehouse
-        self.unpublished: Unpublished = warehouse.unpublished()
+        self.unpublished: Unpublished = warehouse.unpublished(base)
         self._digests: dict[str, str] = {}
 
     # -- which steps ----------------------------------------------------------------------------
@@ -290,6 +297,11 @@ class Planner:
             if not (stage.frozen and e.batch is not None)
         )
         return fingerprint(found) if found else ""
+
+    def reads(self, key: StepKey, view: Catalogue) -> list[Entry]:
+        """Return the entries that a step reads of what `view` holds."""
+        name, batch, variant = key
+        return list(self._read(self.house.by_name[name], batch, variant, view))
 
     def _read(
         self, stage: Stage, batch: str | None, variant: str | None, view: Catalogue
@@ -463,7 +475,7 @@ def make_plan(
     for taken_in, source in request.sources.items():
         with blamed_on(taken_in):
             refuse_own_warehouse(source, warehouse.storage.local)
-    planner = Planner(house, request, settings, warehouse)
+    planner = Planner(house, request, settings, warehouse, base)
     planner.refuse_other_source(base)
     start = planner.start(base)
     redone: dict[str, set[tuple[str | None, str | None]]] = {}

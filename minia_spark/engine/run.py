@@ -10,13 +10,12 @@ import contextlib
 import logging
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from minia_spark import __version__
-from minia_spark.base.errors import MiniaError, blamed_on, leaving_readers, state_left
+from minia_spark.base.errors import blamed_on, in_step, leaving_readers, state_left
 from minia_spark.base.events import log_event
 from minia_spark.engine.plan import Plan, Planner, Request, Step, make_plan
 from minia_spark.engine.room import House
@@ -37,7 +36,6 @@ __all__ = ["PAGE", "Runner", "publish_page"]
 PAGE = "report/index.html"
 ABOVE = "index-above.html"
 """In a folder of the page: the same page as it reads one folder above."""
-_LOOKS_AT_ONCE = 16
 _PAST = {"skip": "skipped", "reuse": "reused", "run": "done"}
 
 
@@ -170,15 +168,19 @@ class _Execution:
             runner.progress.tell(
                 "steps skipped", f"{skipped:,} steps are up to date", counts={"steps": skipped}
             )
-        keys = list(self.planner.steps(self.plan.start))
-        for place, key in enumerate(keys):
-            step = self.planner.decide(key, self.view)
-            with runner.progress.about(stage=step.stage.name, batch=step.batch):
-                self._note(self._do(step, keys[place:]))
-        self._remove_scratch()
-        _check_complete(self.view, runner.warehouse)
+        try:
+            keys = list(self.planner.steps(self.plan.start))
+            for place, key in enumerate(keys):
+                step = self.planner.decide(key, self.view)
+                with runner.progress.about(stage=step.stage.name, batch=step.batch):
+                    self._note(self._do(step, keys[place:]))
+        finally:
+            with contextlib.suppress(OSError):
+                self._remove_scratch()
+        runner.warehouse.require_whole(self.view.entries, again=True)
         new = {e.path for e in self.view.entries} - {e.path for e in self.plan.base.entries}
-        runner.warehouse.storage.make_durable(sorted(new))
+        runs = {"/".join(path.split("/")[:2]) for path in new}  # with what lies beside the rows
+        runner.warehouse.storage.make_durable(sorted(runs))
         state = runner.warehouse.commit(
             self.plan.base,
             self.record.run,
@@ -216,12 +218,18 @@ class _Execution:
         if step.action == "reuse":
             made = self.planner.unpublished[*step.key, step.fingerprint]
             return done.model_copy(update={"entries": made.entries, "uses": made.uses})
+        self.runner.warehouse.require_whole(self.planner.reads(step.key, self.view))
         started = time.monotonic()
         context = self._context(step)
-        with blamed_on(step.batch):
-            if step.stage.over or step.stage.gives:
-                self._pass_over_pixels(context, following)
-            load(step.stage.run)(context)
+        try:
+            with blamed_on(step.batch), in_step(step.title):
+                if step.stage.over or step.stage.gives:
+                    self._pass_over_pixels(context, following)
+                load(step.stage.run)(context)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                context.remove_unfinished()
+            raise
         seconds = round(time.monotonic() - started, 3)
         told = ", ".join(f"{k} {v:,.10g}" for k, v in context.counts.items())
         self.runner.progress.tell(
@@ -293,23 +301,25 @@ class _Execution:
             made.remove()
 
 
-def _check_complete(view: Catalogue, warehouse: Warehouse) -> None:
-    """Look once more, before anybody can see it, that everything the new state names is there."""
-    with ThreadPoolExecutor(_LOOKS_AT_ONCE) as pool:  # a listing of an object store takes its time
-        found = pool.map(lambda entry: warehouse.storage.names(entry.path), view.entries)
-        for entry, names in zip(view.entries, found, strict=True):
-            if not names:
-                raise MiniaError(
-                    f"{warehouse.storage}/{entry.path} ({entry.table}) is missing or empty "
-                    f"although {entry.stage} wrote it; nothing was published; start the run again"
-                )
-
-
 def publish_page(state: Catalogue, warehouse: Warehouse) -> None:
-    """Make ``report/index.html`` the page of the given state; does nothing when it already is.
+    """Make ``report/index.html`` the page of the newest state; does nothing when it already is.
 
     A state without a page has none there either: the page of another state would show what is gone.
+
+    Parameters
+    ----------
+    state : Catalogue
+        The newest, as far as the caller knows: another may have been published since.
     """
+    while True:
+        _put_page(state, warehouse)
+        newest = warehouse.catalogue()
+        if newest.version == state.version:
+            return
+        state = newest
+
+
+def _put_page(state: Catalogue, warehouse: Warehouse) -> None:
     entries = state.of_table("report")
     if not entries:
         warehouse.storage.remove_file(PAGE)

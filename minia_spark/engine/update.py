@@ -23,8 +23,8 @@ from minia_spark.base.errors import (
     InputError,
     MiniaError,
     SettingsError,
+    explained,
     leaving_readers,
-    root_cause,
 )
 from minia_spark.base.events import log_event
 from minia_spark.engine.inbox import Candidate, look
@@ -346,7 +346,7 @@ def _is_there(arrival: Arrival) -> bool:
 
 def _failed(candidate: Candidate, error: Exception) -> Outcome:
     code = error.exit_code if isinstance(error, MiniaError) else 1
-    text = str(error) if isinstance(error, MiniaError) else root_cause(error)
+    text = str(error) if isinstance(error, MiniaError) else explained(error)
     return Outcome(candidate.title, "failed", text, code)
 
 

@@ -9,7 +9,8 @@ import numpy as np
 
 from minia_spark.base.errors import Rejected
 from minia_spark.images.failures import sentence
-from minia_spark.images.fits import read_fits, unpack
+from minia_spark.images.fits import is_compressed, read_fits, unpack, wrong_checksum
+from minia_spark.images.guard import read_guarded
 from minia_spark.images.identity import content_hash
 from minia_spark.images.raster import read_raster
 from minia_spark.images.reasons import Reason
@@ -36,11 +37,14 @@ class Decoded:
         ``jpeg``, ``png``, ``tiff`` or ``fits``.
     stretch : str or None
         How deeper counts became eight bits, e.g. ``zscale+asinh``; None if the file had 8 bits.
+    warning : str or None
+        What is wrong with the file although it can be read.
     """
 
     pixels: NDArray[np.uint8]
     format: str
     stretch: str | None
+    warning: str | None = None
 
     @property
     def width(self) -> int:
@@ -65,6 +69,7 @@ def decode(
     max_bytes: int = 512 << 20,
     fits_interval: str = "zscale",
     fits_stretch: str = "asinh",
+    fits_checksums: str = "ignore",
 ) -> Decoded:
     """Decode an image of any accepted format, recognised by its content.
 
@@ -79,6 +84,8 @@ def decode(
     fits_interval, fits_stretch : str
         Keys of :data:`~minia_spark.images.stretch.INTERVALS` and ``STRETCHES``; used for FITS and
         for grey TIFF and PNG of more than eight bits.
+    fits_checksums : {"ignore", "warn", "reject"}
+        What is done where a FITS file has checksums that are wrong.
 
     Returns
     -------
@@ -97,7 +104,16 @@ def decode(
             f"The file has {len(data)} bytes; the limit is {max_bytes} (ingest.max_file_mib)."
         )
     try:
-        return _decode(data, max_pixels, max_bytes, fits_interval, fits_stretch)
+        kind, values, unpacked = _read(data, max_pixels=max_pixels, max_bytes=max_bytes)
+        warning = None
+        if kind == "fits" and fits_checksums != "ignore":
+            warning = wrong_checksum(unpacked)
+            if warning is not None and fits_checksums == "reject":
+                raise Reason.CORRUPT.reject(f"{warning} (ingest.fits_checksums)")
+        name = None
+        if values.dtype != np.uint8 or kind == "fits":
+            values, name = to_uint8(values, interval=fits_interval, stretch=fits_stretch)
+        return Decoded(np.ascontiguousarray(values), kind, name, warning)
     except Rejected:
         raise
     except MemoryError as error:
@@ -109,14 +125,6 @@ def decode(
         raise Reason.DECODER_FAILED.reject(
             f"{type(error).__name__} in a decoder, which is a defect: {sentence(error)}"
         ) from error
-
-
-def _decode(data: bytes, max_pixels: int, max_bytes: int, interval: str, stretch: str) -> Decoded:
-    kind, values = _read(data, max_pixels=max_pixels, max_bytes=max_bytes)
-    name = None
-    if values.dtype != np.uint8 or kind == "fits":
-        values, name = to_uint8(values, interval=interval, stretch=stretch)
-    return Decoded(pixels=np.ascontiguousarray(values), format=kind, stretch=name)
 
 
 def decode_known(reader: ImageReader, uri: str, known_hash: str, **options: Any) -> Decoded:
@@ -145,10 +153,12 @@ def decode_known(reader: ImageReader, uri: str, known_hash: str, **options: Any)
     return decode(data, **options)
 
 
-def _read(data: bytes, *, max_pixels: int, max_bytes: int) -> tuple[str, NDArray[Any]]:
+def _read(data: bytes, *, max_pixels: int, max_bytes: int) -> tuple[str, NDArray[Any], bytes]:
+    """Return the format, the values, and the file as it is unpacked."""
     kind = sniff(data)
     if kind in ("jpeg", "png", "tiff"):
-        return kind, read_raster(data, kind, max_pixels=max_pixels)
+        return kind, read_raster(data, kind, max_pixels=max_pixels), data
     if kind != "fits":
         data = unpack(data, kind, max_bytes=max_bytes)
-    return "fits", read_fits(data, max_pixels=max_pixels)
+    read = read_guarded if is_compressed(data) else read_fits
+    return "fits", read(data, max_pixels=max_pixels), data

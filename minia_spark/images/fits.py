@@ -18,6 +18,7 @@ import numpy as np
 from astropy.io import fits
 
 from minia_spark.base.errors import Rejected
+from minia_spark.images.bounds import bounded_memory
 from minia_spark.images.failures import sentence
 from minia_spark.images.reasons import Reason
 from minia_spark.images.sniff import ACCEPTED
@@ -25,9 +26,11 @@ from minia_spark.images.sniff import ACCEPTED
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["read_fits", "unpack"]
+__all__ = ["is_compressed", "read_fits", "unpack", "wrong_checksum"]
 
 _START = b"SIMPLE  ="
+_SPARE_BYTES = 256 << 20
+_BYTES_A_PIXEL = 48  # eight for a double, and copies while it is unpacked and scaled
 
 
 def unpack(data: bytes, kind: str, *, max_bytes: int) -> bytes:
@@ -97,7 +100,7 @@ def read_fits(data: bytes, *, max_pixels: int) -> NDArray[Any]:
             with fits.open(io.BytesIO(data), memmap=False, lazy_load_hdus=True) as hdus:
                 image = _only_image(hdus)
                 _check_header(image, len(data), max_pixels)
-                return np.asarray(image.data).reshape(image.shape[-2:])
+                return _pixels(image)
         except (Rejected, MemoryError):
             raise
         except Exception as error:  # astropy raises anything on hostile headers
@@ -147,6 +150,69 @@ def _check_header(hdu: Any, available: int, max_pixels: int) -> None:
             raise Reason.TRUNCATED.reject(
                 f"The FITS image ends at byte {end}, the file at byte {available}."
             )
+
+
+def _pixels(image: Any) -> NDArray[Any]:
+    """Return the pixels; what unpacks to far more than the header says is refused."""
+    shape = image.shape[-2:]
+    bound = _SPARE_BYTES + _BYTES_A_PIXEL * math.prod(shape)
+    try:
+        with bounded_memory(bound):
+            return np.asarray(image.data).reshape(shape)
+    except MemoryError as error:
+        raise Reason.OUT_OF_MEMORY.reject(
+            f"Unpacking the image takes more than {bound >> 20} MiB, which is more than "
+            f"{shape[1]} x {shape[0]} pixels can need, or than the worker has."
+        ) from error
+
+
+def is_compressed(data: bytes) -> bool:
+    """Tell whether a FITS file may hold an image in compressed tiles (fpack)."""
+    return b"ZIMAGE  =" in data
+
+
+def wrong_checksum(data: bytes) -> str | None:
+    """Say which checksum of a FITS file is wrong; None: none is, or there is none.
+
+    Parameters
+    ----------
+    data : bytes
+        An uncompressed FITS file that can be read.
+
+    Notes
+    -----
+    The FITS standard 4.0, section 4.4.2.7 and appendix J: the sum of an HDU's 32-bit words in one's
+    complement is all ones where it has ``CHECKSUM``; ``DATASUM`` is that of its data alone.
+    """
+    if b"CHECKSUM=" not in data and b"DATASUM =" not in data:
+        return None
+    with (
+        warnings.catch_warnings(),
+        fits.open(
+            io.BytesIO(data), memmap=False, lazy_load_hdus=True, disable_image_compression=True
+        ) as hdus,
+    ):
+        warnings.simplefilter("ignore")
+        for number, hdu in enumerate(hdus):
+            place = hdu.fileinfo()
+            start, middle = place["hdrLoc"], place["datLoc"]
+            end = middle + place["datSpan"]
+            noted = str(hdu.header.get("DATASUM", "")).strip()
+            if noted.isdigit() and int(noted) != _sum_of_words(data[middle:end]):
+                return f"DATASUM of HDU {number} is wrong: its data were changed or damaged."
+            whole = "CHECKSUM" in hdu.header
+            if whole and _sum_of_words(data[start:end]) not in (0, 0xFFFFFFFF):
+                return f"CHECKSUM of HDU {number} is wrong: it was changed or damaged."
+    return None
+
+
+def _sum_of_words(data: bytes) -> int:
+    """Return the sum of 32-bit words in one's complement."""
+    padded = data if len(data) % 4 == 0 else data + bytes(-len(data) % 4)
+    total = int(np.frombuffer(padded, ">u4").sum(dtype=np.uint64))
+    while total >> 32:
+        total = (total & 0xFFFFFFFF) + (total >> 32)
+    return total
 
 
 def _failure(error: Exception, data: bytes) -> Rejected:

@@ -7,6 +7,7 @@ page. Writers that check the page size only every 1,024 rows make pages of up to
 
 from __future__ import annotations
 
+import os
 import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -14,6 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from minia_spark.base.errors import Rejected
+from minia_spark.images.bounds import bounded_memory
 from minia_spark.images.container import Container, Held, Limits, Part, check_size
 from minia_spark.images.failures import sentence
 from minia_spark.images.reasons import Reason
@@ -27,6 +29,9 @@ __all__ = ["ParquetImages", "ParquetRow"]
 _MAGIC = b"PAR1"
 _BYTES, _PATH = "image.bytes", "image.path"
 _ROWS_A_BATCH = 16  # with images of a few MiB a batch stays far below any worker's memory
+_LARGE_DICTIONARY_BYTES = 4 << 20
+_SPARE_BYTES = 512 << 20
+_TIMES_ITS_SIZE = 4  # a page of images, which do not shrink, and copies of it
 _BUFFER_BYTES = 1 << 20  # stream column chunks: a row group may be larger than memory
 
 
@@ -68,7 +73,8 @@ class ParquetImages(Container):
 
     def __init__(self, file: io.BufferedReader, limits: Limits) -> None:
         self._max_bytes = limits.max_bytes
-        with _refusing("The Parquet file"):
+        self._most_bytes = _SPARE_BYTES + _TIMES_ITS_SIZE * os.fstat(file.fileno()).st_size
+        with _refusing("The Parquet file"), bounded_memory(self._most_bytes):
             self._file = pq.ParquetFile(file, buffer_size=_BUFFER_BYTES, pre_buffer=False)
             self._columns = _image_columns(self._file)
             metadata = self._file.metadata
@@ -142,13 +148,16 @@ class ParquetImages(Container):
         row = 0
         with _refusing(f"Row group {row_group} of the Parquet file"):
             batches = self._file.iter_batches(
-                batch_size=_ROWS_A_BATCH,
+                batch_size=self._rows_at_once(row_group),
                 row_groups=[row_group],
                 columns=self._columns,
                 use_threads=False,
             )
         while True:
-            with _refusing(f"Row group {row_group} of the Parquet file, after {row} rows,"):
+            with (
+                _refusing(f"Row group {row_group} of the Parquet file, after {row} rows,"),
+                bounded_memory(self._most_bytes),
+            ):
                 batch = next(batches, None)
                 if batch is None:
                     return
@@ -157,6 +166,17 @@ class ParquetImages(Container):
                 first = self._first_rows[row_group]
                 yield ParquetRow(row_group, row, first + row, path or None, data)
                 row += 1
+
+    def _rows_at_once(self, row_group: int) -> int:
+        """Return 1 where rows may repeat large values of a dictionary, of which each is a copy."""
+        group = self._file.metadata.row_group(row_group)
+        columns = [group.column(number) for number in range(group.num_columns)]
+        large = any(
+            column.has_dictionary_page and column.total_uncompressed_size > _LARGE_DICTIONARY_BYTES
+            for column in columns
+            if column.path_in_schema in (_BYTES, _PATH)
+        )
+        return 1 if large else _ROWS_A_BATCH
 
 
 class _refusing:  # noqa: N801 - reads as a statement

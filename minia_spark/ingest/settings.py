@@ -101,6 +101,11 @@ class IngestSettings(StageSettings):
     fits_stretch: Literal["linear", "sqrt", "asinh", "log"] = Field(
         default="asinh", description="Curve from counts to grey levels, for the same images."
     )
+    fits_checksums: Literal["ignore", "warn", "reject"] = Field(
+        default="warn",
+        description="What is done with a FITS file that has checksums (CHECKSUM, DATASUM) which "
+        "are wrong.",
+    )
     follow_links_outside: bool = Field(
         default=False, description="Whether symbolic links may lead out of the input folder."
     )
@@ -119,6 +124,7 @@ class IngestSettings(StageSettings):
             **self.decode_options(),
             "max_archive_members": self.max_archive_members,
             "max_archive_ratio": self.max_archive_ratio,
+            "fits_checksums": self.fits_checksums,
         }
 
     def decode_options(self) -> dict[str, Any]:

@@ -20,16 +20,16 @@ import pyarrow.parquet as pq
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
-from minia_spark.base.errors import InputError, Rejected
+from minia_spark.base.errors import InputError, MiniaError, Rejected
 from minia_spark.engine import table as tables
 from minia_spark.engine.context import Context
 from minia_spark.engine.pixels import Found, Records
 from minia_spark.engine.sources import entries_of, title_of
 from minia_spark.images.container import Part
 from minia_spark.images.decode import decode_known
-from minia_spark.images.identity import uri_of
+from minia_spark.images.identity import path_of_uri, uri_of
 from minia_spark.images.listing import parts_of
-from minia_spark.images.reader import PLACE, ImageReader, absolute_path
+from minia_spark.images.reader import PLACE, ImageReader, absolute_path, is_file_of_images
 from minia_spark.images.reasons import Reason
 from minia_spark.ingest.labels import (
     LABELS_SCHEMA,
@@ -65,6 +65,7 @@ _TOLD = (
     *(c for c in IMAGES.columns if c.name in (*_PLAIN, "content_hash")),
     *(tables.Column(f"key_{key}", "string", "What labels may call it.") for key in _KEYS),
     tables.Column("folder", "string", "The folder that directly holds it."),
+    tables.Column("warning", "string", "What is wrong with it although it can be read."),
     tables.Column("reason", "string", "Why it cannot be read."),
     tables.Column("detail", "string", "The same as a sentence."),
 )
@@ -127,6 +128,7 @@ def _read_listed(
                 row |= {name: getattr(record, name) for name in (*_PLAIN, "content_hash")}
                 row |= {f"key_{key}": value for key, value in record.keys._asdict().items()}
                 row["folder"] = record.folder
+                row["warning"] = decoded.warning
                 yield row, decoded
 
 
@@ -152,13 +154,19 @@ def run(context: Context) -> None:
     listing = f"{_scratch(context)}/listed"
     listed, refused = _rows_of_listing(context.warehouse.storage, listing)
     good = F.col("reason").isNull()
+    of_whole_file = ~F.contains("uri", F.lit("#"))
     told = read.agg(
         F.count("*").alias("records"),
+        F.count_if(of_whole_file).alias("whole_files"),
+        F.count("warning").alias("warnings"),
+        F.min(F.when(F.col("warning").isNotNull(), F.struct("uri", "warning"))).alias("warned"),
         F.count_if(good).alias("good"),
         F.count_distinct(F.when(good, F.col("image_id"))).alias("names"),
         content_digest(good).alias("digest"),
     ).first()
     assert told is not None
+    if told["whole_files"] != listed - refused or told["records"] > told["whole_files"]:
+        _check_files(context, read, listing)
     images = read.where(good).withColumn("batch", F.lit(context.batch))
     if told["names"] < told["good"]:  # names that are claimed twice
         images = _first_of_each_name(images)
@@ -181,6 +189,12 @@ def run(context: Context) -> None:
     found = context.entries[-1].rows or 0
     context.check_counts("records", refused + told["records"], found, rejected)
     context.counts |= {"listed": listed, "images": found, "rejects": rejected}
+    if told["warnings"]:
+        context.progress.warn(
+            f"{context.title}: {told['warnings']:,} images have something wrong, e.g. "
+            f"{told['warned']['uri']}: {told['warned']['warning']} They were taken "
+            "(ingest.fits_checksums)"
+        )
     if rejects is not None:
         context.progress.warn(
             f"{context.title}: {rejected:,} files were rejected: {_reasons(rejects)}; "
@@ -260,6 +274,30 @@ def _write_rows(
             writer.write_batch(pa.RecordBatch.from_arrays(arrays, schema=schema))
             total += len(piece)
     return total
+
+
+def _check_files(context: Context, read: DataFrame, listing: str) -> None:
+    """Check that every file that was listed gave something, unless it is one of images without any.
+
+    Raises
+    ------
+    MiniaError
+        Nothing is known of a file.
+    """
+    rows = context.spark.read.schema(_LISTED).parquet(context.pattern(listing))
+    files = rows.where("reason is null").select("uri")
+    told = read.select(F.substring_index("uri", "#", 1).alias("uri")).distinct()
+    silent = [row["uri"] for row in files.join(told, "uri", "left_anti").orderBy("uri").collect()]
+    lost = [uri for uri in silent if not is_file_of_images(path_of_uri(uri)[0])]
+    if lost:
+        raise MiniaError(
+            f"{context.title}: {len(lost):,} files were listed of which nothing came back, e.g. "
+            f"{lost[0]}; they went while they were read, or this is a defect; start the run again"
+        )
+    if silent:
+        context.progress.warn(
+            f"{context.title}: {len(silent):,} files of images hold none, e.g. {silent[0]}"
+        )
 
 
 def _reasons(rejects: DataFrame) -> str:

@@ -14,6 +14,7 @@ from minia_spark.base.errors import SettingsError
 
 __all__ = [
     "FORMAT",
+    "OLDEST_FORMAT",
     "Arrival",
     "Catalogue",
     "Entry",
@@ -26,14 +27,19 @@ __all__ = [
     "now",
 ]
 
-FORMAT = 2
-"""Of the warehouse's layout: raised when older software would misread what newer software wrote."""
+FORMAT = 3
+"""Of the warehouse's layout: raised when older software would misread what newer software wrote.
+
+Fields that older software may pass over need no new number: it keeps what it does not know.
+"""
+OLDEST_FORMAT = 2
+"""The oldest layout that is still read."""
 
 _BATCH_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
 class _Model(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="allow")
 
 
 class Entry(_Model):
@@ -51,6 +57,9 @@ class Entry(_Model):
     uses: str = Field("", description="key of the settings that it was made with, see Catalogue")
     revision: int = Field(0, description="of the stage's code")
     variant: str | None = Field(None, description="extractor or method; None where there is none")
+    files: str = Field(
+        "", description="digest of its files' names and sizes, see minia_spark.warehouse.manifest"
+    )
 
     @property
     def key(self) -> tuple[str, str | None, str, str | None]:
@@ -77,6 +86,10 @@ class Catalogue(_Model):
     )
     uses: dict[str, dict[str, Any]] = Field(
         default_factory=dict, description="settings that entries were made with, by their key"
+    )
+    floor: int = Field(0, description="states below it are gone, or going")
+    forgotten: str = Field(
+        "", description="of runs up to this one, what no state names is gone, or going"
     )
     entries: tuple[Entry, ...] = ()
 
@@ -168,8 +181,9 @@ class Arrival(_Model):
 class RunHead(BaseModel):
     """What is looked up in every page of the ledger; a page's many steps are passed over."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, extra="ignore")
 
+    format: int = Field(OLDEST_FORMAT, description="of the warehouse's layout")
     state: str = Field(description="running, done, nothing to do, or failed")
     catalogue: int = Field(0, description="the state this run published; 0: none")
     arrivals: tuple[Arrival, ...] = Field((), description="what 'minia reprocess' took")
@@ -183,7 +197,7 @@ class RunHead(BaseModel):
 class RunRecord(RunHead):
     """The ledger's page of one run."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="allow")
 
     run: str
     command: str

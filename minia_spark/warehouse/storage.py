@@ -14,6 +14,7 @@ import re
 import time
 import uuid
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -25,6 +26,7 @@ from minia_spark.base.files import sync, sync_folder
 
 __all__ = ["Storage"]
 
+_SYNCS_AT_ONCE = 16
 _AT_FDCWD = -100
 _RENAME_NOREPLACE = 1  # both as in Linux' headers
 _GLOB = re.compile(r"[\[\]{}*?\\]")
@@ -95,6 +97,13 @@ class Storage:
         selector = pafs.FileSelector(self.full(path), allow_not_found=True)
         return sorted(info.base_name for info in self._fs.get_file_info(selector))
 
+    def sizes(self, path: str, *, recursive: bool = False) -> dict[str, int]:
+        """Return the bytes of the files in a folder, by name, or by path below it."""
+        place = self.full(path)
+        selector = pafs.FileSelector(place, allow_not_found=True, recursive=recursive)
+        found = self._fs.get_file_info(selector)
+        return {i.path[len(place) + 1 :]: i.size or 0 for i in found if i.is_file}
+
     def folder_names(self, path: str) -> list[str]:
         """Return the sorted names of the folders in a folder; empty when it is not there."""
         selector = pafs.FileSelector(self.full(path), allow_not_found=True)
@@ -103,8 +112,7 @@ class Storage:
 
     def size_bytes(self, path: str) -> int:
         """Return the bytes of all files below a folder (0 when it is not there)."""
-        selector = pafs.FileSelector(self.full(path), allow_not_found=True, recursive=True)
-        return sum(info.size or 0 for info in self._fs.get_file_info(selector) if info.is_file)
+        return sum(self.sizes(path, recursive=True).values())
 
     def read(self, path: str) -> bytes:
         """Return a file's bytes; FileNotFoundError when it is not there."""
@@ -119,16 +127,16 @@ class Storage:
         """
         if self.local is None:
             return
-        above: set[Path] = set()
+        files: list[Path] = []
+        folders: set[Path] = set()
         for path in paths:
             for place, _, names in os.walk(self.local / path):
-                folder = Path(place)
-                for name in names:
-                    sync(folder / name)
-                sync(folder)
-            above.update(p for p in (self.local / path).parents if p.is_relative_to(self.local))
-        for folder in sorted(above, key=lambda p: -len(p.parts)):
-            sync(folder)
+                folders.add(Path(place))
+                files += [Path(place) / name for name in names]
+            folders.update(p for p in (self.local / path).parents if p.is_relative_to(self.local))
+        with ThreadPoolExecutor(_SYNCS_AT_ONCE) as pool:  # the disk writes them down together
+            list(pool.map(sync, files))
+            list(pool.map(sync, folders))
 
     def younger_than(self, path: str, seconds: float) -> bool:
         """Tell whether a file, or a folder or anything in it, changed less than so long ago."""
@@ -171,6 +179,20 @@ class Storage:
             self._put(temporary_name, data)
             self.remove_file(path)
             self._fs.move(self.full(temporary_name), self.full(path))
+
+    def write(self, path: str, data: bytes) -> None:
+        """Write a file that nobody looks for yet; :meth:`make_durable` comes later."""
+        if self.local is not None:
+            (self.local / path).write_bytes(data)
+        else:
+            self._put(path, data)
+
+    def empty(self, path: str) -> None:
+        """Take a file's bytes and leave its name; a reader may see a part of them meanwhile."""
+        if self.local is not None:
+            self.replace(path, b"")
+        else:
+            self._put(path, b"")
 
     def create(self, path: str, data: bytes) -> bool:
         """Write a new file; return False, and write nothing, when the name is already taken.

@@ -9,12 +9,25 @@
       report/index.html             the page
       lock.json                     who writes now (see minia_spark.warehouse.lock)
 
-**Publishing.** A state is one small file that is created under the next number: a file appears
-whole or not at all, and of two writers one fails. The newest number is the current state. Readers
-that hold an older state keep reading it: run folders stay until ``vacuum``.
+**The protocol.** Everything hangs on one step that the type of the store makes safe: creating a
+file under a name that is free. tests/warehouse/test_protocol.py searches it for faults.
 
-**Time.** Nothing is decided by the clock: states have numbers, and names of runs grow even when the
-clock is set back. Times are only noted for people.
+1. A state is one small file that is created under the number after that of the state it was made
+   from. It appears whole or not at all, and of two writers one fails. What it names is on the disk
+   before. The newest number is what readers see.
+2. Every writer, vacuum too, creates a state *before* it does anything that cannot be undone. Who
+   slept and was taken for dead so finds out at this moment: its number is taken. The lock only
+   saves wasted work; the rest holds also when several processes believe that they hold it.
+3. Vacuum's state notes what is given up from then on: states below ``floor``, and outputs that runs
+   up to ``forgotten`` left unpublished. No later state may name them: no rollback goes below the
+   floor, no run takes over outputs of a forgotten run, and names of runs only grow. So what vacuum
+   then deletes nobody can want any more, however late it is deleted, and by however many.
+4. A number is never given twice: of a state that vacuum removed, an empty file stays.
+5. Readers hold a state for as long as they read. Vacuum leaves states that were followed by another
+   one less than an age ago (a week, unless it is told otherwise), and what changed since.
+
+**Time.** Nothing else is decided by the clock: states have numbers, and names of runs grow even
+when the clock is set back. Other times are only noted for people.
 
 No Spark here: ``status``, ``history``, ``rollback`` and ``vacuum`` start at once.
 """
@@ -23,48 +36,52 @@ from __future__ import annotations
 
 import contextlib
 import difflib
-import getpass
-import json
-import os
 import re
-import secrets
-import socket
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from datetime import datetime, timedelta
-from typing import Any, TypeAlias, TypeVar
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeAlias
 
-from pydantic import ValidationError
+from pydantic import ValidationError, ValidationInfo, field_validator
 
 from minia_spark.base.errors import InputError, MiniaError
+from minia_spark.warehouse.ledger import DamagedError, Ledger
 from minia_spark.warehouse.lock import Lock
+from minia_spark.warehouse.manifest import damage
 from minia_spark.warehouse.records import (
-    FORMAT,
-    Arrival,
     Catalogue,
     Entry,
     RunHead,
     RunRecord,
     StepRecord,
-    clock,
     now,
 )
 from minia_spark.warehouse.storage import Storage
 
-__all__ = ["Unpublished", "Warehouse"]
+__all__ = ["AGE_SECONDS", "Unpublished", "Warehouse"]
 
-_STAMP = "%Y%m%dT%H%M%S.%f"  # to the microsecond, of one width: names sort as the runs came
-_RUN_PAGE = re.compile(r"([0-9]{8}T[0-9]{6}\.[0-9]{6})-[0-9a-f]{6}\.json")
+AGE_SECONDS = 7 * 86_400.0
+"""How long vacuum leaves what nobody needs any more but somebody may still read."""
+
 _CATALOGUE = "catalogue"
-_YOUNG_SECONDS = 86_400.0  # what is younger is never removed
-_RUNS = "runs"
+_LOOKS_AT_ONCE = 16
 
 Unpublished: TypeAlias = dict[tuple[str, str | None, str | None, str], StepRecord]
 """Finished steps of runs that broke off, by stage, batch, variant and fingerprint."""
 
-_Page = TypeVar("_Page", bound=RunHead)
+
+class _Unpublished(RunHead):
+    """A page of the ledger as far as it matters for what a run left unpublished."""
+
+    steps: tuple[StepRecord, ...] = ()
+
+    @field_validator("steps", mode="wrap")
+    @classmethod
+    def _skipped(cls, value: Any, understood: Any, info: ValidationInfo) -> Any:
+        """Pass over the many steps of a run that published."""
+        return () if info.data.get("catalogue") else understood(value)
 
 
-class Warehouse:
+class Warehouse(Ledger):
     """A warehouse at a location; nothing is touched before a method is called.
 
     Parameters
@@ -74,14 +91,24 @@ class Warehouse:
     """
 
     def __init__(self, location: str) -> None:
-        self.storage = Storage(location)
+        super().__init__(Storage(location))
+        self._found_whole: set[tuple[str, str]] = set()
 
     # -- states ---------------------------------------------------------------------------------
 
     def versions(self) -> list[int]:
         """Return the numbers of the states that are kept, ascending."""
-        names = self.storage.names(_CATALOGUE)
-        return [int(n[:-5]) for n in names if re.fullmatch(r"[0-9]{12}\.json", n)]
+        sizes = self._state_sizes()
+        return [version for version, size in sizes.items() if size or version == max(sizes)]
+
+    def _state_sizes(self) -> dict[int, int]:
+        """Return the bytes of all states by number, ascending; 0: vacuum removed it."""
+        sizes = self.storage.sizes(_CATALOGUE)
+        return {
+            int(name[:-5]): size
+            for name, size in sorted(sizes.items())
+            if re.fullmatch(r"[0-9]{12}\.json", name)
+        }
 
     def catalogue(self, version: int | None = None) -> Catalogue:
         """Return a state, the newest by default; the empty state 0 of a new warehouse.
@@ -99,36 +126,40 @@ class Warehouse:
         path = _state_file(version)
         try:
             data = self.storage.read(path)
+            if not data and version not in self.versions():
+                raise FileNotFoundError
             self._require_format(data)
-            return Catalogue.model_validate_json(data)
+            state = Catalogue.model_validate_json(data)
         except FileNotFoundError:
             kept = ", ".join(map(str, self.versions())) or "none"
             raise InputError(f"state {version} is not in {self.storage}; kept: {kept}") from None
         except ValidationError as error:
-            raise InputError(f"{self.storage}/{path} cannot be understood: {error}") from None
+            raise self._not_understood(path, error.errors()[0]["msg"]) from None
+        if state.version != version:
+            raise self._not_understood(path, f"it says that it is state {state.version}")
+        return state
 
-    def _require_format(self, data: bytes) -> None:
-        """Refuse a state of another layout; what is no state at all is refused elsewhere."""
-        try:
-            told = json.loads(data)
-        except (ValueError, RecursionError):
-            return
-        if not isinstance(told, dict) or not isinstance(told.get("entries"), list):
-            return
-        found = told.get("format", 1)
-        if found != FORMAT:
-            raise InputError(
-                f"{self.storage} was written in layout {found}, and this version of minia reads "
-                f"layout {FORMAT}: make a new warehouse, or use the version that wrote this one"
-            )
+    def states(self) -> Iterator[Catalogue]:
+        """Yield the states that are kept, newest first; damaged ones are warned of and left out."""
+        for version in reversed(self.versions()):
+            try:
+                yield self.catalogue(version)
+            except DamagedError as error:
+                self._warn(str(error))
 
     def require(self) -> Catalogue:
         """Return the newest state; InputError when there is no warehouse here."""
         catalogue = self.catalogue()
         if catalogue.version == 0:
+            last = next(map(self.as_it_ended, self.runs()), None)
             raise InputError(
                 f"no warehouse at {self.storage}: nothing was published there yet; "
                 "'minia run --images DIR --batch NAME --warehouse DIR' makes one"
+                if last is None
+                else f"nothing was published at {self.storage} yet; the last run, {last.run} "
+                f"({last.command}), is {last.state}{f': {last.error}' if last.error else ''}; the "
+                "same command again goes on with what it had finished; 'minia history' shows the "
+                "runs, 'minia vacuum' removes what they left"
             )
         return catalogue
 
@@ -161,7 +192,30 @@ class Warehouse:
         MiniaError
             Somebody else published a state since `base` was read.
         """
-        known, kept = base.uses | dict(uses or {}), tuple(entries)
+        kept = tuple(entries)
+        named = {e.path for e in base.entries}
+        late = [e.path for e in kept if e.path not in named and e.run <= base.forgotten]
+        if late:
+            raise MiniaError(
+                f"vacuum gave up {late[0]} of {self.storage}, the output of a run that seemed "
+                "to be dead; nothing of this run is visible; start it again"
+            )
+        return self._publish(base, run, kept, note, settings=settings, uses=uses)
+
+    def _publish(
+        self,
+        base: Catalogue,
+        run: str,
+        entries: tuple[Entry, ...],
+        note: str,
+        *,
+        settings: Mapping[str, Any] | None = None,
+        uses: Mapping[str, dict[str, Any]] | None = None,
+        floor: int = 0,
+        forgotten: str = "",
+    ) -> Catalogue:
+        """Create the state after `base`: the one moment that decides between writers."""
+        known = base.uses | dict(uses or {})
         state = Catalogue(
             version=base.version + 1,
             parent=base.version,
@@ -169,11 +223,13 @@ class Warehouse:
             committed_at=now(),
             note=note,
             settings=base.settings if settings is None else dict(settings),
-            uses={key: known[key] for key in sorted({e.uses for e in kept} & known.keys())},
-            entries=kept,
+            uses={key: known[key] for key in sorted({e.uses for e in entries} & known.keys())},
+            floor=max(floor, base.floor),
+            forgotten=max(forgotten, base.forgotten),
+            entries=entries,
         )
         data = (state.model_dump_json(indent=1) + "\n").encode()
-        newest = max(self.versions(), default=0)
+        newest = max(self._state_sizes(), default=0)
         if newest != base.version or not self.storage.create(_state_file(state.version), data):
             raise MiniaError(
                 f"another run published state {max(newest, state.version)} of {self.storage} in "
@@ -194,17 +250,16 @@ class Warehouse:
         InputError
             There is no such state, or vacuum has removed data that it names.
         """
-        current = self.require()
-        if version is None and current.parent == 0:
-            raise InputError(f"{self.storage} has no state before {current.version}")
-        target = self.catalogue(current.parent if version is None else version)
-        gone = [e.path for e in target.entries if not self.storage.exists(e.path)]
-        if gone:
-            raise InputError(
-                f"state {target.version} needs folders that are gone from {self.storage}, "
-                f"{len(gone)} in all: {', '.join(gone[:3])}"
-            )
-        return self.commit(
+        current = self.newest_understood()
+        newest = max(self._state_sizes())
+        before = current.parent if current.version == newest else current.version
+        if version is None and before == 0:
+            raise InputError(f"{self.storage} has no state before {newest}")
+        wanted = before if version is None else version
+        current = current.model_copy(update={"version": newest})
+        target = self.kept_state(wanted)
+        self.require_whole(target.entries, again=True)
+        return self._publish(
             current,
             target.run,
             target.entries,
@@ -213,18 +268,50 @@ class Warehouse:
             uses=target.uses,
         )
 
+    def newest_understood(self) -> Catalogue:
+        """Return the newest state that is not damaged; InputError when there is none."""
+        found = next(self.states(), None)
+        if found is None:
+            return self.require()
+        return found
+
+    def kept_state(self, version: int) -> Catalogue:
+        """Return a state, to be read for less than vacuum's age; InputError when it is not kept."""
+        newest = self.newest_understood()
+        if version < newest.floor:
+            kept = ", ".join(str(v) for v in self.versions() if v >= newest.floor)
+            raise InputError(
+                f"state {version} is not in {self.storage}; kept: {kept}; vacuum gave it up"
+            )
+        return self.catalogue(version)
+
     def entries(
-        self, table: str, batch: str | None = None, variant: str | None = None
+        self,
+        table: str,
+        batch: str | None = None,
+        variant: str | None = None,
+        *,
+        state: Catalogue | None = None,
     ) -> list[Entry]:
         """Return a table's entries in the current state, at least one.
+
+        Parameters
+        ----------
+        table : str
+        batch, variant : str or None
+            Only these.
+        state : Catalogue or None
+            Another state than the current one; who reads several tables holds one.
 
         Raises
         ------
         InputError
             The table, or the batch or variant in it, is not there; the message names those that
             are.
+        MiniaError
+            Its files are not all there.
         """
-        catalogue = self.require()
+        catalogue = state or self.require()
         entries = catalogue.of_table(table, batch, variant)
         if not entries:
             tables = sorted({e.table for e in catalogue.entries})
@@ -239,58 +326,62 @@ class Warehouse:
                 + f"; tables: {', '.join(tables)}; batches: {', '.join(catalogue.batches)}"
                 + (f"; variants of {table}: {', '.join(variants)}" if variants else "")
             )
+        self.require_whole(entries)
         return entries
 
     def folders(
-        self, table: str, batch: str | None = None, variant: str | None = None
+        self,
+        table: str,
+        batch: str | None = None,
+        variant: str | None = None,
+        *,
+        state: Catalogue | None = None,
     ) -> list[str]:
-        """Return the Parquet folders of a table's current state; raises as :meth:`entries`."""
-        return [self.path_of(entry) for entry in self.entries(table, batch, variant)]
+        """Return the Parquet folders of :meth:`entries`; raises as that."""
+        return [self.path_of(entry) for entry in self.entries(table, batch, variant, state=state)]
+
+    def require_whole(self, entries: Iterable[Entry], *, again: bool = False) -> None:
+        """Raise MiniaError unless all files of entries are there, of the size that they had.
+
+        Parameters
+        ----------
+        entries : iterable of Entry
+        again : bool
+            Look also at those that were found whole before.
+        """
+        for entry, wrong in self.damaged(entries, again=again):
+            raise MiniaError(
+                f"{self.storage}/{entry.path} ({entry.table}) is damaged: {wrong}; "
+                f"'minia verify --warehouse {self.storage}' lists what else is, and 'minia repair' "
+                "takes it out of the state, so that the next run makes it anew"
+            )
+
+    def are_whole(self, entries: Iterable[Entry]) -> bool:
+        """Tell whether all files of entries are there, of the size that they had."""
+        return not any(self.damaged(entries, again=True))
+
+    def damaged(
+        self, entries: Iterable[Entry], *, again: bool = False
+    ) -> Iterator[tuple[Entry, str]]:
+        """Yield entries whose files are not all there, each with what is wrong."""
+        due = [e for e in entries if again or (e.path, e.files) not in self._found_whole]
+        if not due:
+            return
+        with ThreadPoolExecutor(_LOOKS_AT_ONCE) as pool:  # listing an object store takes its time
+            for entry, wrong in zip(
+                due, pool.map(lambda e: damage(self.storage, e), due), strict=True
+            ):
+                if wrong is not None:
+                    yield entry, wrong
+                else:
+                    self._found_whole.add((entry.path, entry.files))
 
     def path_of(self, entry: Entry) -> str:
         """Return where an entry's files are: a plain path when local, else a URI."""
         local = self.storage.local
         return str(local / entry.path) if local is not None else self.storage.uri(entry.path)
 
-    # -- ledger ---------------------------------------------------------------------------------
-
-    def new_run(
-        self,
-        command: str,
-        version: str,
-        settings: dict[str, Any],
-        arrivals: Iterable[Arrival] = (),
-    ) -> RunRecord:
-        """Write the ledger's first line of a run and return it."""
-        record = RunRecord(
-            run=f"{self._next_stamp()}-{secrets.token_hex(3)}",
-            command=command,
-            state="running",
-            started_at=now(),
-            user=_user(),
-            host=socket.gethostname(),
-            pid=os.getpid(),
-            version=version,
-            settings=settings,
-            arrivals=tuple(arrivals),
-        )
-        self.save_run(record)
-        return record
-
-    def _next_stamp(self) -> str:
-        """Return the time, or, where the clock was set back, a moment after the newest run."""
-        pages = map(_RUN_PAGE.fullmatch, reversed(self.storage.names(_RUNS)))
-        newest = next((page[1] for page in pages if page), "")
-        stamp = clock().strftime(_STAMP)
-        if stamp > newest:
-            return stamp
-        following = datetime.strptime(newest, _STAMP) + timedelta(microseconds=1)
-        return following.strftime(_STAMP)
-
-    def save_run(self, record: RunRecord) -> None:
-        """Write the ledger's page of a run anew."""
-        data = (record.model_dump_json(indent=1) + "\n").encode()
-        self.storage.replace(_page_of(record.run), data)
+    # -- runs that broke off --------------------------------------------------------------------
 
     def settle_newest_run(self) -> None:
         """Note how the newest run ended if its page says that it runs; for the lock's holder.
@@ -313,56 +404,19 @@ class Warehouse:
 
     def _killed(self, record: RunRecord) -> RunRecord:
         """If it had published its state by then, it did all that readers see."""
-        newest = self.catalogue()
+        newest = next(self.states(), Catalogue())
         ended: dict[str, Any] = {"state": "failed", "error": "its process was killed"}
         if newest.run == record.run:
             ended = {"state": "done", "catalogue": newest.version}
         return record.model_copy(update=ended)
 
-    def run(self, run: str) -> RunRecord:
-        """Return the ledger's page of one run.
-
-        Raises
-        ------
-        InputError
-            It is not there, or its file cannot be understood.
-        """
-        try:
-            return self._understood(RunRecord, run, self.storage.read(_page_of(run)))
-        except FileNotFoundError:
-            raise InputError(f"the ledger of {self.storage} has no run {run}") from None
-
-    def _understood(self, model: type[_Page], run: str, data: bytes) -> _Page:
-        try:
-            return model.model_validate_json(data)
-        except ValidationError as error:
-            raise InputError(
-                f"{self.storage}/{_page_of(run)} cannot be understood: {error}"
-            ) from None
-
-    def _pages(self) -> Iterator[tuple[str, bytes]]:
-        for name in reversed(self.storage.names(_RUNS)):
-            if name.endswith(".json") and not name.startswith("."):
-                with contextlib.suppress(FileNotFoundError):
-                    yield name[:-5], self.storage.read(f"{_RUNS}/{name}")
-
-    def runs(self) -> Iterator[RunRecord]:
-        """Yield the ledger's pages, newest first."""
-        for run, data in self._pages():
-            yield self._understood(RunRecord, run, data)
-
-    def arrivals(self) -> dict[str, Arrival]:
-        """Return what runs that succeeded took as batches: of every place the latest, by place."""
-        found: dict[str, Arrival] = {}
-        for run, data in self._pages():
-            head = self._understood(RunHead, run, data)
-            if head.succeeded:
-                for arrival in head.arrivals:
-                    found.setdefault(arrival.place, arrival)
-        return found
-
-    def unpublished(self) -> Unpublished:
+    def unpublished(self, base: Catalogue) -> Unpublished:
         """Return complete outputs of runs that ended before they could publish them.
+
+        Parameters
+        ----------
+        base : Catalogue
+            The state that will be built on: what it has given up is not taken over.
 
         Returns
         -------
@@ -370,24 +424,35 @@ class Warehouse:
             (stage, batch, variant, fingerprint) to the step: a second start takes it up.
         """
         found: Unpublished = {}
-        for run, data in self._pages():
-            if self._understood(RunHead, run, data).catalogue:
-                continue
-            for step in self._understood(RunRecord, run, data).steps:
+        for run, page in self._pages(_Unpublished):
+            if run <= base.forgotten:
+                break
+            for step in page.steps:
                 if step.action != "done" or not step.entries:
                     continue
                 key = (step.stage, step.batch, step.variant, step.entries[0].fingerprint)
-                if key not in found and all(self.storage.exists(e.path) for e in step.entries):
+                if key not in found and self.are_whole(step.entries):
                     found[key] = step
         return found
 
-    def vacuum(self, keep: int, *, dry_run: bool = False) -> tuple[list[str], int]:
-        """Remove states but the newest `keep`, and run folders that no kept state names.
+    def vacuum(
+        self, keep: int, *, age_seconds: float | None = None, dry_run: bool = False
+    ) -> tuple[list[str], int]:
+        """Remove states but the newest `keep` that differ, and what no kept state names.
 
-        States and the ledger's notes of unpublished outputs go before the folders: when this
+        What is removed is given up first, by a state of its own (see the protocol above). When this
         breaks off, nothing names a folder that is half gone, and the next call removes the rest.
-        What changed within a day stays, and before each folder goes it is looked again whether a
-        state names it by now: a run may be at work that this process cannot see.
+
+        Parameters
+        ----------
+        keep : int
+            At least so many states stay.
+        age_seconds : float or None
+            States that were followed by another one less than so long ago stay, and so do outputs
+            that no state names when they, or the page of their run, changed since; None:
+            `AGE_SECONDS`.
+        dry_run : bool
+            Only look.
 
         Returns
         -------
@@ -395,55 +460,75 @@ class Warehouse:
             What was (or, with `dry_run`, would be) removed, relative to the warehouse.
         size_bytes : int
             How much that is.
+
+        Raises
+        ------
+        MiniaError
+            Somebody else published a state meanwhile; nothing was removed.
         """
-        self.require()
-        versions = self.versions()
-        dropped = [
-            version
-            for version in versions[:-keep]
-            if not self.storage.younger_than(_state_file(version), _YOUNG_SECONDS)
-        ]
-        kept = [version for version in versions if version not in dropped]
-        needed = {e.path for v in kept for e in self.catalogue(v).entries}
-        tables = [n for n in self.storage.folder_names("") if n not in (_CATALOGUE, _RUNS)]
-        folders = [
-            f"{table}/{run}"
-            for table in tables
-            for run in self.storage.folder_names(table)
-            if run.startswith("run=")
-        ]
-        folders = [f for f in folders if not any(_is_within(path, f) for path in needed)]
-        folders = [f for f in folders if not self.storage.younger_than(f, _YOUNG_SECONDS)]
-        states = [_state_file(version) for version in dropped]
+        age = AGE_SECONDS if age_seconds is None else age_seconds
+        base = self.catalogue()
+        if base.version == 0 and not self.run_names():
+            self.require()
+        kept = self._kept(base, keep, age)
+        unnamed = self._unnamed({e.path for state in kept for e in state.entries})
+        forgotten, folders = base.forgotten, list[str]()
+        for run, its in sorted(unnamed.items()):
+            own = [*its, page] if self.storage.exists(page := self.page_file(run)) else its
+            if run > base.forgotten and any(self.storage.younger_than(p, age) for p in own):
+                break  # it may be at work, and so may all that came later
+            forgotten = max(forgotten, run)
+            folders += its
+        floor = max(base.floor, min(state.version for state in kept))
+        states = [_state_file(v) for v, size in self._state_sizes().items() if size and v < floor]
         size_bytes = sum(self.storage.size_bytes(folder) for folder in folders)
         if not dry_run:
+            given_up = (floor, forgotten)
+            if (states or folders) and given_up != (base.floor, base.forgotten):
+                self._publish(
+                    base, base.run, base.entries, "vacuum", floor=floor, forgotten=forgotten
+                )
             for state in states:
-                self.storage.remove_file(state)
-            self._forget(set(folders))
-            for folder in list(folders):
-                if self._is_named(folder, versions):
-                    folders.remove(folder)
-                else:
-                    self.storage.remove_folder(folder)
-        return [*folders, *states], size_bytes
+                self.storage.empty(state)
+            for folder in folders:
+                self.storage.remove_folder(folder)
+        return [*sorted(folders), *states], size_bytes
 
-    def _is_named(self, folder: str, seen: Sequence[int]) -> bool:
-        """Tell whether a state that came since names a folder."""
-        fresh = [version for version in self.versions() if version not in seen]
-        entries = (e for version in fresh for e in self.catalogue(version).entries)
-        return any(_is_within(e.path, folder) for e in entries)
+    def _kept(self, newest: Catalogue, keep: int, age_seconds: float) -> list[Catalogue]:
+        """Return the states that vacuum leaves, newest first; equal neighbours count as one."""
+        kept = [newest]
+        different = 1
+        for version in reversed([v for v in self.versions() if newest.floor <= v < newest.version]):
+            state, after = self.catalogue(version), kept[-1]
+            different += state.entries != after.entries
+            if different > keep and not self.storage.younger_than(
+                _state_file(after.version), age_seconds
+            ):
+                break
+            kept.append(state)
+        return kept
 
-    def _forget(self, folders: set[str]) -> None:
-        """Take unpublished outputs in these folders from the ledger: no run may take them over."""
+    def _unnamed(self, needed: set[str]) -> dict[str, list[str]]:
+        """Return the folders of runs of which nothing is needed, by run."""
+        top = {"/".join(path.split("/")[:2]) for path in needed}
+        found: dict[str, list[str]] = {}
+        for table in self.storage.folder_names(""):
+            for name in self.storage.folder_names(table):
+                if name.startswith("run=") and f"{table}/{name}" not in top:
+                    found.setdefault(name.removeprefix("run="), []).append(f"{table}/{name}")
+        return found
 
-        def cut(step: StepRecord) -> StepRecord:
-            gone = any("/".join(e.path.split("/")[:2]) in folders for e in step.entries)
-            return step.model_copy(update={"entries": ()}) if gone else step
+    def set_aside(self, path: str, folder: str) -> None:
+        """Move a damaged state or page into another folder; a state's number stays taken."""
+        self.storage.replace(f"{folder}/{path}", self.storage.read(path))
+        if path.startswith(f"{_CATALOGUE}/"):
+            self.storage.empty(path)
+        else:
+            self.storage.remove_file(path)
 
-        for record in list(self.runs()):
-            steps = tuple(map(cut, record.steps))
-            if steps != record.steps and not record.catalogue:
-                self.save_run(record.model_copy(update={"steps": steps}))
+    def state_file(self, version: int) -> str:
+        """Return where a state is written, relative to the warehouse."""
+        return _state_file(version)
 
     def lock(
         self, command: str, *, say: Callable[[str], None] | None = None
@@ -452,20 +537,5 @@ class Warehouse:
         return Lock(self.storage).held(command, say=say)
 
 
-def _page_of(run: str) -> str:
-    return f"{_RUNS}/{run}.json"
-
-
 def _state_file(version: int) -> str:
     return f"{_CATALOGUE}/{version:012d}.json"
-
-
-def _is_within(path: str, folder: str) -> bool:
-    return path == folder or path.startswith(folder + "/")
-
-
-def _user() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        return str(os.getuid())

@@ -15,17 +15,18 @@ import time
 from pathlib import Path
 from types import SimpleNamespace
 
+import cv2
 import numpy as np
+import pyarrow as pa
 import pytest
 from commands import SMALL, chosen, run_minia
 
-from minia_spark.base.errors import root_cause
+from minia_spark.base.errors import explained, in_step, root_cause
 from minia_spark.cli import runs, state
 from minia_spark.cli.parser import commands_of
 from minia_spark.engine import commands
 from minia_spark.engine import run as pipeline
 from minia_spark.rooms import HOUSE
-from minia_spark.warehouse import warehouse as warehouse_module
 from minia_spark.warehouse.warehouse import Warehouse
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -69,6 +70,7 @@ class TestUsage:
             (["run", "--warehouse", "gopher://x/W"], "warehouse gopher://x/W cannot be reached"),
             (["vacuum", "--warehouse", "W", "--keep", "0"], "must be at least 1"),
             (["vacuum", "--warehouse", "W", "--keep", "two"], "argument --keep: invalid"),
+            (["vacuum", "--warehouse", "W", "--older-than", "nan"], "must be a number of days"),
             (["mine"], "give --warehouse DIR, or --words FILE with --model OUT"),
             (["mine", "--words", "a.words"], "belong together, without --warehouse"),
             (["mine", "--model", "a"], "belong together"),
@@ -319,9 +321,12 @@ class TestLooking:
 
     def test_a_damaged_catalogue(self, own_warehouse):
         (own_warehouse / "catalogue/000000000002.json").write_text("{")
-        for command in (["status"], ["history"], ["path", "words"], ["rollback"], ["vacuum"]):
+        for command in (["status"], ["path", "words"], ["run"], ["vacuum"]):
             found = run_minia(*command, "--warehouse", own_warehouse).expect(3)
             assert "catalogue/000000000002.json cannot be understood" in found.err
+        found = run_minia("rollback", "--warehouse", own_warehouse).expect(0)
+        assert found.out.startswith("state 3 is a copy of")
+        run_minia("status", "--warehouse", own_warehouse).expect(0)
 
     def test_a_warehouse_in_use(self, own_warehouse):
         with Warehouse(str(own_warehouse)).lock("minia run --batch b9"):
@@ -370,8 +375,7 @@ class TestPlan:
 
 
 class TestRollbackAndVacuum:
-    def test_back_and_forth(self, own_warehouse, minia, monkeypatch):
-        monkeypatch.setattr(warehouse_module, "_YOUNG_SECONDS", 0)
+    def test_back_and_forth(self, own_warehouse, minia):
         more = chosen("report.title=Other")
         minia("run", "--warehouse", own_warehouse, *SMALL, *more).expect(0)
         page = own_warehouse / "report/index.html"
@@ -384,14 +388,19 @@ class TestRollbackAndVacuum:
         wrong = run_minia("rollback", "--warehouse", own_warehouse, "--to", "9").expect(3)
         assert re.search(r"state 9 is not in .*; kept: 1, 2, 3, 4", wrong.err)
 
-        told = run_minia("vacuum", "--keep", "1", "--dry-run", "--warehouse", own_warehouse)
-        done = run_minia("vacuum", "--keep", "1", "--warehouse", own_warehouse).expect(0)
+        now = ("--keep", "1", "--older-than", "0", "--warehouse", own_warehouse)
+        young = run_minia("vacuum", *now[:2], *now[4:]).expect(0)
+        assert young.out == "removed 0 folders and states, 0.0 MiB\n"
+        refused = run_minia("vacuum", *now).expect(2)
+        assert "--older-than 0 is less than 7 days: who still reads" in refused.err
+        told = run_minia("vacuum", *now, "--dry-run")
+        done = run_minia("vacuum", *now, "--force").expect(0)
         listed = told.expect(0).out.splitlines()
         assert done.out.splitlines()[:-1] == listed[:-1]
         assert re.fullmatch(r"would remove 4 folders and states, \d+\.\d MiB", listed[-1])
         assert [line.split("/")[0] for line in listed[:-1]] == ["report", *["catalogue"] * 3]
         assert "nothing to do" in minia("run", "--warehouse", own_warehouse, *SMALL, *more).out
-        assert Warehouse(str(own_warehouse)).versions() == [4]
+        assert Warehouse(str(own_warehouse)).versions() == [4, 5]
 
     def test_the_first_state(self, own_warehouse):
         found = run_minia("rollback", "--warehouse", own_warehouse).expect(3)
@@ -911,3 +920,111 @@ class TestMineAFile:
     def test_a_binary_that_is_none(self, words, tmp_path):
         found = self.mine(words, tmp_path / "out", "native", "mining.binary=/dev/null").expect(2)
         assert "the smh binary /dev/null is not an executable file" in found.err
+
+
+class TestVerifyAndRepair:
+    def test_a_missing_part_of_signatures(self, own_warehouse, minia):
+        """A later batch would be mined without it, and nothing would tell."""
+        whole = run_minia("verify", "--full", "--warehouse", own_warehouse).expect(0)
+        assert re.fullmatch(r"state 1 is whole: every byte of \d+ entries compared\n", whole.out)
+        parts = sorted((own_warehouse / "signatures").rglob("*.parquet"))
+        parts[-1].unlink()
+        found = run_minia("verify", "--warehouse", own_warehouse).expect(1)
+        assert f"(signatures): {parts[-1].name} is missing\n" in found.out
+        assert "1 damaged; 'minia repair --warehouse" in found.out
+        more = chosen("mining.decoys=2")
+        refused = minia("run", "--warehouse", own_warehouse, *SMALL, *more).expect(1)
+        assert f"(signatures) is damaged: {parts[-1].name} is missing;" in refused.err
+        run_minia("path", "signatures", "--warehouse", own_warehouse).expect(1)
+
+        told = run_minia("repair", "--dry-run", "--warehouse", own_warehouse).expect(0)
+        assert told.out.splitlines()[-1] == "nothing was changed"
+        done = run_minia("repair", "--warehouse", own_warehouse).expect(0)
+        assert done.out.splitlines() == told.out.splitlines()[:-1]
+        assert "the next run makes it anew" in done.out
+        minia("run", "--warehouse", own_warehouse, *SMALL, *more).expect(0)
+        run_minia("verify", "--full", "--warehouse", own_warehouse).expect(0)
+        again = run_minia("repair", "--warehouse", own_warehouse).expect(0)
+        assert again.out == "nothing is damaged\n"
+
+    def test_a_damaged_newest_state_and_page(self, own_warehouse):
+        (own_warehouse / "catalogue/000000000002.json").write_text("{")
+        (own_warehouse / "runs/zzz.json").write_text("{")
+        for command in (["status"], ["path", "words"]):
+            found = run_minia(*command, "--warehouse", own_warehouse).expect(3)
+            assert "goes on without it" in found.err
+        assert run_minia("history", "--warehouse", own_warehouse).expect(0).err.count("\n") == 2
+        run_minia("verify", "--warehouse", own_warehouse).expect(1)
+        run_minia("repair", "--warehouse", own_warehouse).expect(0)
+        assert run_minia("status", "--warehouse", own_warehouse).expect(0).err == ""
+        run_minia("verify", "--warehouse", own_warehouse).expect(0)
+
+    def test_of_an_earlier_state(self, own_warehouse):
+        house = Warehouse(str(own_warehouse))
+        base = house.require()
+        house.commit(base, base.run, base.of_table("images"), "")
+        run_minia("path", "words", "--warehouse", own_warehouse).expect(3)
+        run_minia("path", "words", "--state", 1, "--warehouse", own_warehouse).expect(0)
+        run_minia("verify", "--state", 1, "--warehouse", own_warehouse).expect(0)
+        run_minia("verify", "--state", 7, "--warehouse", own_warehouse).expect(3)
+
+
+class TestFailedFirstRuns:
+    def test_they_are_seen_and_tidied(self, tmp_path):
+        house = Warehouse(str(tmp_path / "W"))
+        record = house.new_run("minia run", "1.0", {})
+        ended = {"state": "failed", "error": "the disk caught fire"}
+        house.save_run(record.model_copy(update=ended))
+        house.storage.replace(f"words/run={record.run}/part-0", b"x")
+        where = ("--warehouse", tmp_path / "W")
+        found = run_minia("status", *where).expect(3)
+        assert f"the last run, {record.run} (minia run), is failed: the disk caught" in found.err
+        assert "the disk caught fire" in run_minia("history", *where).expect(0).out
+        told = run_minia("vacuum", *where, "--older-than", "0", "--force").expect(0)
+        assert told.out.startswith(f"words/run={record.run}\nremoved 1 folders and states")
+        assert not house.storage.exists(f"words/run={record.run}")
+        run_minia("history", *where).expect(0)
+
+
+class TestUnforeseen:
+    """Exceptions that are none of ours reach people as one sentence: item, cause, next step."""
+
+    @pytest.mark.parametrize(
+        ("error", "told"),
+        [
+            (
+                OSError(28, "No space left on device", "/d/x"),
+                "No space left on device: '/d/x'; make",
+            ),
+            (OSError(36, "File name too long", "/d"), "File name too long: '/d'; give a shorter"),
+            (OSError(40, "Too many levels", "/d"), "Too many levels: '/d'; symbolic links lead in"),
+            (PermissionError(13, "Denied", "/d"), "Denied: '/d'; give this user the right"),
+            (OSError(24, "Too many open files"), "Too many open files; allow more open files"),
+            (OSError(71, "Protocol error"), "Protocol error; the operating system refuses it"),
+            (UnicodeEncodeError("ascii", "é", 0, 1, "no"), "'ascii' codec can't encode"),
+            (RecursionError("maximum depth"), "maximum depth; the settings or another file"),
+            (MemoryError("no 8 GiB"), "no 8 GiB; there is too little memory: 'minia plan'"),
+            (pa.ArrowInvalid("bad footer"), "ArrowInvalid: bad footer; 'minia verify --full"),
+            (cv2.error("boom"), "error: boom; OpenCV failed on an image"),
+            (KeyError("x"), "KeyError: 'x'; nobody foresaw that: start it again"),
+            (ConnectionRefusedError(111, "Connection refused"), "Connection refused; Spark's Java"),
+        ],
+    )
+    def test_one_sentence(self, error, told, monkeypatch, tmp_path):
+        def broken(_: object) -> int:
+            with in_step("words b1 sift"):
+                raise error
+
+        monkeypatch.setattr("minia_spark.cli.state.status", broken)
+        found = run_minia("status", "--warehouse", tmp_path).expect(1)
+        assert found.err.startswith(f"minia status: words b1 sift: {told}")
+        assert explained(error) in found.err
+        assert found.err.count("\n") <= 3
+
+    def test_what_a_worker_said(self):
+        text = "Job aborted\n  at org.apache\nCaused by: x\nOSError: [Errno 36] Name too long: 'y'"
+        assert explained(Exception(text)) == "Name too long: 'y'; give a shorter name"
+        ours = "Job aborted\nminia_spark.base.errors.MiniaError: smh failed\n  at org.apache"
+        assert explained(Exception(ours)) == "smh failed"
+        lost = "org.apache.spark.SparkException: Python worker exited unexpectedly (crashed)"
+        assert explained(Exception(lost)).startswith("Python worker exited unexpectedly (crashed)")

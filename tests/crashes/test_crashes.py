@@ -154,6 +154,23 @@ def test_killed_at_a_random_moment(night, spark, seed):
     night.finish(location)
 
 
+def test_stopped_in_a_spark_job_by_sigterm(night, tmp_path):
+    """A scheduler stops the whole group, Java too, which may end first: one line says so."""
+    location = night.copy(night.base, "stopped")
+    command = night.command(location, "spark.master=local[2]", "spark.partitions=5")
+    log = tmp_path / "log"
+    process = start_process(command, log)
+    wait_until(lambda: "one pass over the pixels" in log.read_text() or bool(process.poll()))
+    time.sleep(1.0)
+    told = len(log.read_text())
+    os.killpg(process.pid, signal.SIGTERM)
+    assert process.wait(120) == 1
+    lines = [line for line in log.read_text()[told:].splitlines() if not line.startswith("[ ")]
+    assert lines == ["minia run: stopped; the next run goes on"]
+    assert not list(location.glob("lock*"))
+    night.check_readers(location)
+
+
 @pytest.mark.heavy
 @pytest.mark.parametrize("victim", ["driver", "java", "all"])
 @pytest.mark.parametrize("seed", [1, 2])

@@ -17,8 +17,10 @@ from minia_spark.engine import run as pipeline
 from minia_spark.engine.plan import Request, make_plan
 from minia_spark.engine.room import House
 from minia_spark.engine.stage import Source, Stage, fingerprint
+from minia_spark.report import stage as report_stage
 from minia_spark.rooms import HOUSE
 from minia_spark.sky.survey import SurveyFiles
+from minia_spark.warehouse.storage import Storage
 from minia_spark.warehouse.warehouse import Warehouse
 
 ALL = tuple(stage.name for stage in HOUSE.stages)
@@ -311,7 +313,7 @@ class TestBreaks:
         def broken(*_: object) -> None:
             raise MiniaError("the disk caught fire")
 
-        monkeypatch.setattr(pipeline, "_check_complete", broken)
+        monkeypatch.setattr(Storage, "make_durable", broken)
         more = chosen("report.title=Other")
         found = minia("run", "--warehouse", own_warehouse, *SMALL, *more).expect(1)
         assert "minia run: the disk caught fire" in found.err
@@ -319,6 +321,23 @@ class TestBreaks:
         assert (record.state, record.error) == ("failed", "the disk caught fire")
         told = minia("status", "--warehouse", own_warehouse).expect(0).out
         assert "minia run: failed (the disk caught fire)" in told
+
+    def test_retries_of_what_fails_leave_no_folders(self, own_warehouse, monkeypatch, minia):
+        before = sorted(p for p in own_warehouse.glob("*/*") if p.parent.name != "runs")
+        render = report_stage.render
+
+        def broken(*given: object, **named: object) -> None:
+            render(*given, **named)
+            raise MiniaError("the page cannot be drawn")
+
+        monkeypatch.setattr(report_stage, "render", broken)
+        for _ in range(2):
+            more = chosen("report.title=Other", "mining.seeds=1")
+            found = minia("run", "--warehouse", own_warehouse, *SMALL, *more).expect(1)
+            assert "the page cannot be drawn" in found.err
+        new = {p for p in own_warehouse.glob("*/*") if p.parent.name != "runs"} - set(before)
+        assert "structures" in {p.parent.name for p in new}  # finished, for the next start
+        assert not {"report", "scratch"} & {p.parent.name for p in new}
 
     def test_files_that_vanish_before_the_end_are_not_published(self, minia, own_warehouse):
         shutil.rmtree(next((own_warehouse / "words").iterdir()))

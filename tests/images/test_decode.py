@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import io
 import os
 import struct
 from collections import Counter
@@ -435,3 +436,37 @@ def test_a_cut_file_is_truncated_or_whole_and_never_another_image():
                 assert rejected.reason == "truncated", (name, cut, str(rejected))  # noqa: PT017
             else:
                 np.testing.assert_array_equal(pixels, whole, err_msg=f"{name} at {cut}")
+
+
+def summed(*hdus) -> bytes:
+    out = io.BytesIO()
+    fits.HDUList(list(hdus)).writeto(out, checksum=True)
+    return out.getvalue()
+
+
+class TestChecksums:
+    def damaged(self, where: str) -> bytes:
+        data = summed(fits.PrimaryHDU(np.arange(600, dtype=np.int16).reshape(20, 30)))
+        if where == "data":
+            return data[:2900] + bytes([data[2900] ^ 1]) + data[2901:]
+        return data.replace(b"array data type", b"array data tyqe")
+
+    @pytest.mark.parametrize("where", ["data", "header"])
+    def test_wrong_ones(self, where):
+        data = self.damaged(where)
+        name = {"data": "DATASUM", "header": "CHECKSUM"}[where]
+        assert decode(data).warning is None
+        told = decode(data, fits_checksums="warn")
+        assert told.warning.startswith(f"{name} of HDU 0 is wrong: ")
+        assert (told.pixels == decode(data).pixels).all()
+        with pytest.raises(Rejected, match=rf"corrupt: {name} of HDU 0 .*ingest\.fits_checksums"):
+            decode(data, fits_checksums="reject")
+
+    def test_right_ones(self):
+        values = np.arange(600, dtype=np.int16).reshape(20, 30)
+        for data in (
+            summed(fits.PrimaryHDU(values)),
+            summed(fits.PrimaryHDU(), fits.CompImageHDU(values)),
+            fits_bytes(values),
+        ):
+            assert decode(data, fits_checksums="reject").warning is None

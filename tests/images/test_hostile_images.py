@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
+import gzip
+import io
+import os
+import resource
+import signal
 import subprocess
 import sys
 import textwrap
+import time
+from pathlib import Path
 
 import cv2
+import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
-from image_samples import LIMITS, broken_files, good_files, parquet_of
+from astropy.io import fits
+from image_samples import LIMITS, broken_files, fits_bytes, good_files, parquet_of
 from mutations import mutants
 
 from minia_spark.base.errors import Rejected
+from minia_spark.images import guard
+from minia_spark.images.bounds import bounded_memory
 from minia_spark.images.decode import decode
 from minia_spark.images.reasons import Reason
 from minia_spark.ingest.record import ImageRecord, RejectRecord, records_of_file
@@ -189,3 +201,120 @@ def test_a_file_too_large_for_the_memory_is_one_reject(monkeypatch, tmp_path):
     (only,) = records_of_file(str(tmp_path).encode(), b"a.parquet", **LIMITS)
     assert isinstance(only, RejectRecord)
     assert (only.reason, only.uri[-9:]) == ("out_of_memory", "a.parquet")
+
+
+def test_a_bound_on_memory_holds_inside_only():
+    before = resource.getrlimit(resource.RLIMIT_DATA)
+    with bounded_memory(64 << 20):
+        bytearray(32 << 20)
+        with pytest.raises(MemoryError):
+            bytearray(128 << 20)
+        with pytest.raises(MemoryError):
+            np.ones(16 << 20)
+    assert resource.getrlimit(resource.RLIMIT_DATA) == before
+    bytearray(128 << 20)
+
+
+def packed(tile: bytes) -> bytes:
+    """A FITS file of 64 x 64 pixels in gzipped tiles, of which the first is another one."""
+    plain = fits_bytes(fits.CompImageHDU(np.zeros((64, 64), np.int32), compression_type="GZIP_1"))
+    with fits.open(io.BytesIO(plain), disable_image_compression=True) as hdus:
+        tiles = np.empty(64, dtype=object)
+        tiles[:] = [np.frombuffer(tile, np.uint8)] * 64
+        column = fits.Column("COMPRESSED_DATA", "1PB()", array=tiles)
+        table = fits.BinTableHDU.from_columns(fits.ColDefs([column]), header=hdus[1].header)
+        return fits_bytes(fits.PrimaryHDU(), table)
+
+
+def test_tiles_that_unpack_to_a_gibibyte():
+    data = packed(gzip.compress(bytes(1 << 30), 1))
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(
+        Rejected, match="out_of_memory: Unpacking the image takes more than 256 MiB"
+    ):
+        decode(data)
+    child = guard._guards[os.getpid()]._child
+    status = Path(f"/proc/{child.pid}/status").read_text().splitlines()
+    (line,) = (line for line in status if line.startswith("VmHWM"))
+    assert int(line.split()[1]) < 600 << 10
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 300 << 10
+
+
+def test_a_decoder_that_crashes_or_hangs_costs_one_image(monkeypatch):
+    good = fits_bytes(fits.CompImageHDU(np.arange(4096, dtype=np.int32).reshape(64, 64)))
+    assert decode(good).pixels.shape == (64, 64)
+    child = guard._guards[os.getpid()]._child
+    os.kill(child.pid, signal.SIGSTOP)
+    monkeypatch.setattr(guard, "SECONDS", 0.3)
+    with pytest.raises(Rejected, match=r"decoder_failed: .* took longer than 0\.3 s; the file may"):
+        decode(good)
+    monkeypatch.undo()
+    asked = guard._asked
+
+    def killed(process, *given):
+        process.kill()
+        return asked(process, *given)
+
+    monkeypatch.setattr(guard, "_asked", killed)
+    with pytest.raises(Rejected, match=r"decoder_failed: .* crashed \(SIGKILL\)"):
+        decode(good)
+    monkeypatch.undo()
+    assert decode(good).pixels.mean() > 0
+
+
+def test_the_guarded_decoder_says_what_the_other_says():
+    whole = fits_bytes(fits.CompImageHDU(np.arange(4096, dtype=np.int16).reshape(64, 64)))
+    for data in (whole, whole[:6000], packed(b"no gzip"), packed(gzip.compress(b"short"))):
+        told = []
+        for read in (guard.read_fits, guard.read_guarded):
+            try:
+                told.append(read(data, max_pixels=5000).tolist())
+            except Rejected as rejected:
+                told.append(str(rejected))
+        assert told[0] == told[1]
+    with pytest.raises(Rejected, match="pixel_limit"):
+        guard.read_guarded(whole, max_pixels=100)
+
+
+@pytest.mark.parametrize("count", [60, pytest.param(2000, marks=pytest.mark.heavy)])
+def test_mutated_tiles_of_every_kind(count):
+    values = (np.arange(4096) % 251).astype(np.int32).reshape(64, 64)
+    kinds = ("RICE_1", "HCOMPRESS_1", "GZIP_1", "GZIP_2", "PLIO_1")
+    base = [fits_bytes(fits.CompImageHDU(values, compression_type=kind)) for kind in kinds]
+    base += [fits_bytes(fits.CompImageHDU(values + 0.5, compression_type=k)) for k in kinds[:2]]
+    images, slowest = 0, 0.0
+    for data in mutants(base, count, 11):
+        start = time.monotonic()
+        try:
+            decode(data, max_pixels=1_000_000, fits_checksums="warn")
+            images += 1
+        except Rejected as rejected:
+            check_words(rejected)
+        slowest = max(slowest, time.monotonic() - start)
+    assert images > count / 10
+    assert slowest < 60
+
+
+PEAK_OF_A_FILE = """
+import resource, sys
+from minia_spark.ingest.record import records_of_file
+def peak():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
+before = peak()
+found = [r.reason for r in records_of_file(b"/", sys.argv[1].encode(), max_bytes=1 << 30)]
+print(sorted(set(found)), len(found), peak() - before)
+"""
+
+
+def test_a_dictionary_page_that_every_row_repeats(tmp_path):
+    """6.5 KB that unpack to 64 MiB, 200 times: each copy is looked at and dropped."""
+    values = pa.array([bytes(64 << 20)], pa.binary())
+    column = pa.DictionaryArray.from_arrays(pa.array([0] * 200, pa.int32()), values)
+    file = tmp_path / "bomb.parquet"
+    pq.write_table(pa.table({"image.bytes": column}), file, compression="zstd", store_schema=False)
+    assert file.stat().st_size < 20_000
+    command = [sys.executable, "-c", PEAK_OF_A_FILE, str(file)[1:]]
+    told = subprocess.run(command, capture_output=True, text=True, check=True, timeout=100).stdout
+    reasons, count, peak_mib = told.rsplit(maxsplit=2)
+    assert (reasons, count) == ("['not_an_image']", "200")
+    assert int(peak_mib) < 700

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import io
 import os
 import shutil
 from collections import Counter
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from archive_samples import packed_tar, tarred, zipped
+from astropy.io import fits
 from commands import chosen, rows_of, run_minia, table_of
 from image_samples import broken_files, good_files, picture, saved
 
-from minia_spark.base.errors import InputError
+from minia_spark.base.errors import InputError, MiniaError
+from minia_spark.engine.pixels import PixelPass
 from minia_spark.engine.stage import Source
 from minia_spark.images.identity import content_hash
 from minia_spark.images.reasons import Reason
@@ -242,9 +246,10 @@ class TestListing:
         assert "Nothing was published." in found.err
         house = Warehouse(str(tmp_path / "W"))
         assert house.versions() == []
-        assert house.unpublished() == {}
+        assert house.unpublished(house.catalogue()) == {}
         assert next(house.runs()).state == "failed"
-        assert "no warehouse" in run_minia("status", "--warehouse", tmp_path / "W").expect(3).err
+        told = run_minia("status", "--warehouse", tmp_path / "W").expect(3).err
+        assert "nothing was published at" in told
 
 
 class TestLabels:
@@ -453,3 +458,43 @@ class TestAnArchiveAsTheWholeInput:
         given = ("--images", folder / "a.png", "--batch", "b", "--warehouse", tmp_path / "W")
         found = minia("run", *given).expect(3)
         assert "is neither a folder nor an archive (.tar, .tar.gz, .zip) or Parquet" in found.err
+
+
+def test_what_was_listed_and_never_came_back(folder, ingest, monkeypatch):
+    """The count starts from the listing: a task whose rows got lost is no smaller batch."""
+    for number in range(8):
+        (folder / f"{number}.png").write_bytes(png(number))
+    made = PixelPass.run
+
+    def losing(own: PixelPass, context) -> None:
+        made(own, context)
+        parts = sorted((context.warehouse.storage.local / own.path).glob("*.parquet"))
+        max(parts, key=lambda part: part.stat().st_size).unlink()
+
+    monkeypatch.setattr(PixelPass, "run", losing)
+    with pytest.raises(MiniaError, match=r"ingest b1: \d files were listed of which nothing came"):
+        ingest()
+
+
+def test_files_of_images_without_any_are_warned_of(folder, ingest, caplog):
+    (folder / "a.png").write_bytes(png(1))
+    container(folder / "none.parquet", [])
+    location = ingest()
+    assert rows_of(location, "images", "image_id") == [("a.png",)]
+    assert "1 files of images hold none, e.g. file:///" in caplog.text
+
+
+def test_wrong_checksums_are_warned_of_or_rejected(folder, ingest, caplog):
+    out = io.BytesIO()
+    fits.PrimaryHDU(np.arange(600, dtype=np.int16).reshape(20, 30)).writeto(out, checksum=True)
+    data = out.getvalue()
+    (folder / "a.fits").write_bytes(data)
+    (folder / "b.fits").write_bytes(data[:2900] + bytes([data[2900] ^ 1]) + data[2901:])
+    location = ingest()
+    told = caplog.text
+    assert "ingest b1: 1 images have something wrong, e.g. file:///" in told
+    assert "b.fits: DATASUM of HDU 0 is wrong" in told
+    assert len(rows_of(location, "images")) == 2
+    location = ingest("ingest.fits_checksums=reject")
+    assert rows_of(location, "images", "image_id") == [("a.fits",)]
+    assert rows_of(location, "rejects", "reason") == [("corrupt",)]

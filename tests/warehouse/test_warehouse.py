@@ -20,8 +20,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from minia_spark.base.errors import InputError, MiniaError, SettingsError
+from minia_spark.warehouse import ledger, records
 from minia_spark.warehouse import lock as lock_module
-from minia_spark.warehouse import records
 from minia_spark.warehouse import warehouse as module
 from minia_spark.warehouse.lock import Lock
 from minia_spark.warehouse.records import Arrival, Catalogue, Entry, StepRecord, check_batch_name
@@ -61,7 +61,7 @@ def local(tmp_path: Path) -> Warehouse:
 @pytest.fixture(autouse=True)
 def old(monkeypatch: pytest.MonkeyPatch) -> None:
     """What tests make is older than the day that vacuum leaves to things."""
-    monkeypatch.setattr(module, "_YOUNG_SECONDS", 0)
+    monkeypatch.setattr(module, "AGE_SECONDS", 0)
 
 
 class TestStates:
@@ -115,9 +115,9 @@ class TestStates:
         for run in ("r2", "r3"):
             publish(house, entry(run))
         house.vacuum(1)
-        with pytest.raises(MiniaError, match="another run published state 3"):
+        with pytest.raises(MiniaError, match="another run published state 4"):
             house.commit(base, "r4", base.entries, "")
-        assert house.versions() == [3]
+        assert house.versions() == [3, 4]
 
     def test_of_many_writers_one_wins(self, local):
         base = publish(local, entry("r0"))
@@ -171,6 +171,53 @@ class TestStates:
         with pytest.raises(InputError, match=r"catalogue/000000000002\.json cannot be understood"):
             house.catalogue()
 
+    @pytest.mark.parametrize("data", [b"", b"{"])
+    def test_a_damaged_newest_state_can_be_rolled_back(self, house, data):
+        publish(house, entry("r1"))
+        publish(house, entry("r2"))
+        house.storage.replace("catalogue/000000000003.json", data)
+        state = house.rollback()
+        assert (state.version, state.entries) == (4, house.catalogue(2).entries)
+        assert house.rollback(1).entries == (entry("r1"),)
+
+    def test_a_newer_layout_is_refused_in_one_sentence(self, house):
+        newer = publish(house, entry("r1")).model_copy(update={"version": 2, "format": 9})
+        house.storage.replace("catalogue/000000000002.json", newer.model_dump_json().encode())
+        wanted = r"W was written in layout 9, and this version of minia reads layouts 2 to 3: use"
+        for look in (house.require, house.rollback, lambda: house.vacuum(1)):
+            with pytest.raises(InputError, match=wanted):
+                look()
+        record = house.new_run("minia run", "1.0", {})
+        house.save_run(record.model_copy(update={"format": 9}))
+        with pytest.raises(InputError, match=wanted):
+            list(house.runs())
+
+    def test_an_older_layout_is_read_and_continued(self, house):
+        base = publish(house, entry("r1"))
+        old = base.model_dump(exclude={"floor", "forgotten"}) | {"format": 2}
+        for made in old["entries"]:
+            del made["files"]
+        house.storage.replace("catalogue/000000000001.json", json.dumps(old).encode())
+        assert house.catalogue().entries == base.entries
+        assert publish(house, entry("r2")).format == 3
+
+    def test_fields_that_are_not_known_are_kept(self, house):
+        """Of a version that is newer, but whose states this one does not misread."""
+        base = publish(house, entry("r1")).model_dump()
+        base["entries"][0]["ripeness"] = 7
+        house.storage.replace("catalogue/000000000001.json", json.dumps(base).encode())
+        publish(house, entry("r2", "b2"))
+        assert (
+            json.loads(house.storage.read("catalogue/000000000002.json"))["entries"][0]["ripeness"]
+            == 7
+        )
+        record = house.new_run("minia run", "1.0", {})
+        page = json.loads(house.storage.read(f"runs/{record.run}.json")) | {"mood": "good"}
+        house.storage.replace(f"runs/{record.run}.json", json.dumps(page).encode())
+        house.settle_newest_run()
+        page = json.loads(house.storage.read(f"runs/{record.run}.json"))
+        assert (page["state"], page["mood"]) == ("failed", "good")
+
     def test_other_files_beside_the_states_do_not_count(self, house):
         publish(house, entry("r1"))
         for name in (".000000000009.json.1f.tmp", "notes.txt", "9.json", "000000000009.json.tmp"):
@@ -220,15 +267,17 @@ class TestRollback:
         for run in ("r1", "r2", "r3"):
             publish(house, entry(run))
         house.vacuum(1)
-        with pytest.raises(InputError, match=r"state 2 is not in .*; kept: 3"):
-            house.rollback()
-        assert house.versions() == [3]
+        with pytest.raises(InputError, match=r"state 2 is not in .*; kept: 3, 4"):
+            house.rollback(2)
+        assert house.versions() == [3, 4]
 
     def test_a_state_whose_data_is_gone(self, house):
         publish(house, entry("r1"))
         publish(house, entry("r2"))
         house.storage.remove_folder("words/run=r1")
-        with pytest.raises(InputError, match=r"state 1 needs folders .* 1 in all: words/run=r1/b"):
+        with pytest.raises(
+            MiniaError, match=r"words/run=r1/batch=b1 \(words\) is damaged: missing"
+        ):
             house.rollback()
         assert house.versions() == [1, 2]
 
@@ -266,7 +315,7 @@ class TestLedger:
         times += [start + timedelta(1), datetime(1970, 1, 1, tzinfo=UTC)]
         made = []
         for moment in times:
-            for place in (module, records):
+            for place in (ledger, records):
                 monkeypatch.setattr(place, "clock", lambda moment=moment: moment)
             made.append(house.new_run("minia run", "1.0", {}).run)
         assert made == sorted(made)
@@ -320,10 +369,18 @@ class TestLedger:
         house.save_run(record.model_copy(update={"state": "done"}))
         assert [r.state for r in house.runs()] == ["done"]
 
-    def test_a_damaged_page_is_named(self, house):
+    def test_a_damaged_page_is_named_and_passed_over(self, house, capsys):
+        run = house.new_run("minia run", "1.0", {}).run
         house.storage.replace("runs/x.json", b"{")
+        for look in (house.runs, house.arrivals, lambda: house.unpublished(Catalogue())):
+            list(look())
+        assert [r.run for r in house.runs()] == [run]
+        told = capsys.readouterr().err.splitlines()
+        assert len(told) == 1  # once is enough
+        assert "W/runs/x.json cannot be understood: Invalid JSON" in told[0]
+        assert f"'minia repair --warehouse {house.storage}' goes on without it" in told[0]
         with pytest.raises(InputError, match=r"runs/x\.json cannot be understood"):
-            list(house.runs())
+            house.run("x")
 
 
 class TestUnpublished:
@@ -340,7 +397,7 @@ class TestUnpublished:
         made = entry("r1")
         write(house, made)
         self.record(house, self.step(made))
-        assert house.unpublished()["words", "b1", None, "f-r1"].entries == (made,)
+        assert house.unpublished(house.catalogue())["words", "b1", None, "f-r1"].entries == (made,)
 
     @pytest.mark.parametrize("missing", ["folder", "one of two", "published", "reused"])
     def test_nothing_else(self, house, missing):
@@ -354,25 +411,16 @@ class TestUnpublished:
             self.step(made, beside, action="reused" if missing == "reused" else "done"),
             catalogue=4 if missing == "published" else 0,
         )
-        assert house.unpublished() == {}
+        assert house.unpublished(house.catalogue()) == {}
 
     def test_the_newest_of_equal_ones(self, house):
         for run in ("r1", "r2"):
             made = entry(run, fingerprint="same")
             write(house, made)
             self.record(house, self.step(made))
-        assert house.unpublished()["words", "b1", None, "same"].entries[0].run == "r2"
-
-    def test_vacuum_forgets_all_of_a_step_before_it_removes_a_part(self, house):
-        publish(house, entry("r0"))
-        made, beside = entry("r1"), entry("r1", table="word_counts", stage="words")
-        write(house, made, beside)
-        self.record(house, self.step(made, beside))
-        assert house.unpublished()
-        house.vacuum(1)
-        assert house.unpublished() == {}
-        assert next(house.runs()).steps[0].entries == ()
-        assert not house.storage.exists("words/run=r1")
+        assert (
+            house.unpublished(house.catalogue())["words", "b1", None, "same"].entries[0].run == "r2"
+        )
 
 
 class TestArrivals:
@@ -404,7 +452,7 @@ class TestVacuum:
         publish(local, entry("r1"))
         publish(local, entry("r2"))
         write(local, entry("r9"))  # of a run that may still be at work somewhere
-        monkeypatch.setattr(module, "_YOUNG_SECONDS", 86_400)
+        monkeypatch.setattr(module, "AGE_SECONDS", 86_400)
         assert local.vacuum(1) == ([], 0)
         yesterday = time.time() - 90_000
         for folder in ("words/run=r1", "words/run=r9"):
@@ -413,22 +461,6 @@ class TestVacuum:
                     os.utime(Path(place) / name, (yesterday, yesterday))
                 os.utime(place, (yesterday, yesterday))
         assert local.vacuum(1)[0] == ["words/run=r9"]  # state 1 is young and needs r1
-
-    def test_a_folder_that_a_state_names_by_now_stays(self, house, monkeypatch):
-        """A run that this process could not see publishes while vacuum is at work."""
-        publish(house, entry("r1"))
-        write(house, entry("r8"))
-        write(house, entry("r9"))
-        remove = house.storage.remove_folder
-
-        def publishing(folder: str) -> None:
-            remove(folder)
-            if folder == "words/run=r8":
-                house.commit(house.catalogue(), "r9", [entry("r9")], "")
-
-        monkeypatch.setattr(house.storage, "remove_folder", publishing)
-        assert house.vacuum(1)[0] == ["words/run=r8"]
-        assert house.storage.exists("words/run=r9")
 
     def test_removes_what_no_kept_state_names(self, house):
         publish(house, entry("r1"), entry("r1", None, "structures"))
@@ -441,7 +473,9 @@ class TestVacuum:
         assert house.versions() == [1, 2, 3]  # a dry run changes nothing
         assert house.storage.exists("words/run=r1")
         assert house.vacuum(2) == told
-        assert house.versions() == [2, 3]
+        assert house.versions() == [2, 3, 4]
+        assert house.catalogue().entries == house.catalogue(3).entries
+        assert house.catalogue().note == "vacuum"
         assert house.storage.names("words") == ["run=r2", "run=r3"]
         assert house.storage.names("structures") == ["run=r1"]
         assert house.vacuum(2) == ([], 0)
@@ -474,7 +508,7 @@ class TestVacuum:
             patch.setattr(house.storage, "remove_folder", broken)
             with pytest.raises(KeyboardInterrupt):
                 house.vacuum(1)
-        assert house.versions() == [2]
+        assert house.versions() == [2, 3]
         assert house.vacuum(1)[0] == ["words/run=r1", "words/run=r9"]
 
     def test_of_nothing(self, house):

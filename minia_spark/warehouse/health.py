@@ -1,0 +1,134 @@
+"""What is damaged in a warehouse, and how it goes on without it; no Spark."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+
+from minia_spark.warehouse.ledger import DamagedError
+from minia_spark.warehouse.manifest import full_damage
+from minia_spark.warehouse.records import Catalogue, Entry
+from minia_spark.warehouse.warehouse import Warehouse
+
+__all__ = ["Damage", "find_damage", "repair"]
+
+_ASIDE = "damaged"
+
+
+@dataclass(frozen=True)
+class Damage:
+    """Something that is not as it was written.
+
+    Attributes
+    ----------
+    path : str
+        A file, or an entry's folder, relative to the warehouse.
+    text : str
+        What is wrong, in a few words.
+    entry : Entry or None
+        The entry whose files are damaged; None: a state or a page of the ledger.
+    """
+
+    path: str
+    text: str
+    entry: Entry | None = None
+
+    def __str__(self) -> str:
+        table = f" ({self.entry.table})" if self.entry else ""
+        return f"{self.path}{table}: {self.text}"
+
+
+def find_damage(warehouse: Warehouse, state: Catalogue, *, full: bool = False) -> Iterator[Damage]:
+    """Yield what is damaged: states, pages of the ledger, and the files that a state names.
+
+    Parameters
+    ----------
+    warehouse : Warehouse
+    state : Catalogue
+        Whose files are looked at.
+    full : bool
+        Whether every byte is read; else names, sizes and rows are compared.
+    """
+    yield from _damaged_records(warehouse)
+    broken = dict(warehouse.damaged(state.entries, again=True))
+    for entry in state.entries:
+        if entry in broken:
+            yield Damage(entry.path, broken[entry], entry)
+        else:
+            for text in full_damage(warehouse.storage, entry, hashes=full):
+                yield Damage(entry.path, text, entry)
+
+
+def _damaged_records(warehouse: Warehouse) -> Iterator[Damage]:
+    for version in warehouse.versions():
+        try:
+            warehouse.catalogue(version)
+        except DamagedError as error:
+            yield Damage(warehouse.state_file(version), error.what)
+    for run in warehouse.run_names():
+        try:
+            warehouse.run(run)
+        except DamagedError as error:
+            yield Damage(warehouse.page_file(run), error.what)
+
+
+def repair(
+    warehouse: Warehouse, sources: Collection[str], *, full: bool = False, dry_run: bool = False
+) -> list[str]:
+    """Let the warehouse go on without what is damaged; for the lock's holder.
+
+    The newest state that can be understood is published anew, without the entries whose files are
+    damaged and what the same steps made with them: the next run makes those anew. Damaged states
+    and pages are set aside.
+
+    Parameters
+    ----------
+    warehouse : Warehouse
+    sources : collection of str
+        Stages whose output is what came in: a batch whose own is damaged leaves the state.
+    full, dry_run : bool
+        As for :func:`find_damage`; only say what would be done.
+
+    Returns
+    -------
+    list of str
+        What was done, a sentence each; empty: nothing is damaged.
+
+    Raises
+    ------
+    InputError
+        No state can be understood.
+    """
+    state = warehouse.newest_understood()
+    found = list(find_damage(warehouse, state, full=full))
+    broken = [d.entry for d in found if d.entry is not None]
+    batches = {e.batch for e in broken if e.stage in sources and e.batch is not None}
+    lost = {(e.stage, e.batch, e.variant) for e in broken}  # a step's outputs are made together
+    kept = [
+        e
+        for e in state.entries
+        if e.batch not in batches and (e.stage, e.batch, e.variant) not in lost
+    ]
+    records = [d for d in found if d.entry is None]
+    done = [f"{damage}; it is set aside in {_ASIDE}/" for damage in records]
+    done += [
+        f"{damage}; it leaves the state, and the next run makes it anew"
+        for damage in found
+        if damage.entry is not None and damage.entry.batch not in batches
+    ]
+    done += [
+        f"{damage}; batch {damage.entry.batch} leaves the state: bring it in again"
+        for damage in found
+        if damage.entry is not None and damage.entry.batch in batches
+    ]
+    newest = max(warehouse.versions())
+    if broken or state.version != newest:
+        done.append(f"state {newest + 1} is what is whole of state {state.version}")
+        if not dry_run:
+            warehouse.commit(
+                state.model_copy(update={"version": newest}), state.run, kept, "repair"
+            )
+    if not dry_run:
+        for damage in records:
+            warehouse.set_aside(damage.path, _ASIDE)
+    return done
