@@ -1,14 +1,12 @@
-"""The map: images that are alike lie together, and new ones are placed without moving the others."""
+"""The map: images that are alike lie together, and new ones come without moving the others."""
 
 from minia_spark.embedding import METHODS
-from minia_spark.embedding.settings import EmbeddingSettings
 from minia_spark.embedding.tables import EMBEDDING_MODELS, EMBEDDINGS
-from minia_spark.engine.room import Command, Room
+from minia_spark.engine.room import Room
 from minia_spark.engine.stage import Stage, Use
 from minia_spark.ingest.tables import IMAGES
 from minia_spark.layout.settings import LayoutSettings
 from minia_spark.layout.tables import LAYOUTS, MAP, MAP_FRAMES, MAP_QUALITY
-from minia_spark.neighbours.tables import NEIGHBOURS
 
 _JUDGED = ("compared", "least_recall")
 _HERE = "minia_spark.layout"

@@ -26,9 +26,7 @@ MAP_FRAMES = Table(
     "map_frames",
     "one: how the map was fitted, and the box that it is drawn in",
     (
-        Column(
-            "version", "string", "Hash of the places and of the embeddings they were fitted to."
-        ),
+        Column("version", "string", "Hash of the places and of the embeddings there."),
         Column("method", "string", "t-sne, or pca where there are too few images for it."),
         Column("images", "bigint", "Images that it was fitted to."),
         Column("of_images", "bigint", "Images that there were then."),
