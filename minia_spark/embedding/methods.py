@@ -106,8 +106,8 @@ def _onnx(settings: EmbeddingSettings) -> dict[str, Any]:
     found = _hash(own.model, "embedding.onnx.model")
     if found != told["sha256"]:
         raise SettingsError(
-            f"embedding.onnx.model: {own.model} has the SHA-256 {found}, and {side_file(own.model)} "
-            f"says {told['sha256']}: it was copied in part, or is another network"
+            f"embedding.onnx.model: {own.model} has the SHA-256 {found}, and its side file says "
+            f"{told['sha256']}: it was copied in part, or is another network"
         )
     told.pop("stretch")
     return {"model": own.model, "batch_images": own.batch_images, **told}

@@ -160,9 +160,7 @@ def note_network(context: Context) -> None:
     _, options = network_of(settings, context.variant)
     source = options["weights"] if context.variant == "delf" else options["sha256"]
     is_random = context.variant == "resnet50" and settings.resnet50.weights == "random"
-    _write_model(
-        context, 0, np.zeros(0), None, np.zeros(0), source, RANDOM_WEIGHTS if is_random else None
-    )
+    _write_model(context, source=source, note=RANDOM_WEIGHTS if is_random else None)
 
 
 def fit_words(context: Context) -> None:
@@ -184,7 +182,7 @@ def fit_words(context: Context) -> None:
             "features.* find more, or another embedding.methods needs none"
         )
     weights = idf(images, total)
-    matrix, strengths, used = None, np.zeros(0), 0
+    matrix, strengths, used = None, None, 0
     if own.dimensions:
         sample = _sample(context, frame, own.sample)
         bags = weighted(*_bags(sample), weights)
@@ -196,7 +194,7 @@ def fit_words(context: Context) -> None:
                 "every image has the same visual words: there is nothing that tells them apart; "
                 "more images, or a larger codebook.size, may"
             )
-    _write_model(context, used, weights, matrix, strengths, None, None)
+    _write_model(context, images=used, weights=weights, matrix=matrix, variances=strengths)
 
 
 def fit_pca(context: Context) -> None:
@@ -208,7 +206,13 @@ def fit_pca(context: Context) -> None:
         raise InputError("no image has pixels that could be scaled: there is nothing to fit")
     found = fit(moments(_pixels(sample["pixels"].combine_chunks())), own.dimensions)
     context.counts |= {"images": sample.num_rows, "dimensions": found.matrix.shape[1]}
-    _write_model(context, sample.num_rows, found.mean, found.matrix, found.variances, None, None)
+    _write_model(
+        context,
+        images=sample.num_rows,
+        weights=found.mean,
+        matrix=found.matrix,
+        variances=found.variances,
+    )
 
 
 def _sample(context: Context, frame: DataFrame, most: int) -> pa.Table:
@@ -222,14 +226,17 @@ def _sample(context: Context, frame: DataFrame, most: int) -> pa.Table:
 
 def _write_model(
     context: Context,
-    images: int,
-    weights: NDArray[np.float64],
-    matrix: NDArray[np.float64] | None,
-    variances: NDArray[np.float64],
-    source: str | None,
-    note: str | None,
+    *,
+    images: int = 0,
+    weights: NDArray[np.float64] | None = None,
+    matrix: NDArray[np.float64] | None = None,
+    variances: NDArray[np.float64] | None = None,
+    source: str | None = None,
+    note: str | None = None,
 ) -> None:
-    flat = np.zeros(0) if matrix is None else matrix.ravel()
+    none = np.zeros(0)
+    weights, variances = (none if a is None else a for a in (weights, variances))
+    flat = none if matrix is None else matrix.ravel()
     version = fingerprint(
         context.variant, weights.tolist(), flat.tolist(), variances.tolist(), source
     )

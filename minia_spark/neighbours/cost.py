@@ -22,11 +22,10 @@ def cost(sizes: Sizes) -> Cost:
     """Return what comparing all with all takes: of a new batch only its share."""
     count = sizes.settings.of(NeighboursSettings).count
     dimension = numbers(sizes)
-    pairs = float(sizes.images) ** 2
+    products = float(sizes.images) ** 2 * (dimension + _LOOKED_AT)
     return Cost(
         tasks=max(sizes.tasks, -(-sizes.images // 8192)),
-        core_seconds=pairs * (dimension + _LOOKED_AT) * sizes.rates.product / 4
-        + 1e-4 * sizes.images,
+        core_seconds=products * sizes.rates.product / 4 + 1e-4 * sizes.images,
         driver_seconds=1.5,
         written_bytes=sizes.images * count * 40.0,
         task_bytes=8192 * dimension * 12.0 + sizes.images * 50.0 + (256 << 20),

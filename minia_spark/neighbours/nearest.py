@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Lists", "Prepared", "merged", "nearest", "prepare"]
+__all__ = ["Lists", "merged", "nearest", "prepared"]
 
 _ROWS, _COLUMNS = 256, 1024
 """Of a block of products: what the processor's cache holds."""
@@ -28,26 +28,6 @@ _PAIRS = 1 << 15
 _UNIT = 2.0**-24
 """Relative error of a float32 operation."""
 _NEVER = np.float32(-3e38)
-
-
-@dataclass(frozen=True)
-class Prepared:
-    """Vectors that can be compared.
-
-    Attributes
-    ----------
-    exact : float64 array, shape (n, d)
-        As distances are computed from them: of length 1 for the cosine.
-    rough : float32 array, shape (n, d)
-        Rounded.
-    """
-
-    exact: NDArray[np.float64]
-    rough: NDArray[np.float32]
-
-    def __len__(self) -> int:
-        """Return the number of vectors."""
-        return len(self.exact)
 
 
 @dataclass(frozen=True)
@@ -66,27 +46,36 @@ class Lists:
     distances: NDArray[np.float64]
 
 
-def prepare(vectors: NDArray[np.float32], distance: str = "euclidean") -> Prepared:
-    """Return vectors, shape (n, d), ready to be compared.
+def prepared(vectors: NDArray[np.float32], distance: str = "euclidean") -> NDArray[np.float32]:
+    """Return vectors, shape (n, d), as they are compared.
 
     Parameters
     ----------
     vectors : float32 array, shape (n, d)
         Finite.
     distance : str
-        ``euclidean``, or ``cosine``, for which they are scaled to length 1; zeros stay, and are as
-        far from everybody as a right angle is.
+        ``euclidean``, or ``cosine``, for which they are scaled to length 1 (and rounded to float32
+        again); zeros stay, and are as far from everybody as 60 degrees are.
     """
-    exact = np.ascontiguousarray(vectors, np.float64)
-    if distance == "cosine":
-        lengths = np.sqrt(np.einsum("ij,ij->i", exact, exact))
-        exact = exact / np.where(lengths > 0, lengths, 1)[:, None]
-    return Prepared(exact, exact.astype(np.float32))
+    if distance != "cosine":
+        return np.ascontiguousarray(vectors, np.float32)
+    lengths = np.sqrt(_squares(vectors))
+    scaled = vectors / np.where(lengths > 0, lengths, 1)[:, None]
+    return scaled.astype(np.float32)
+
+
+def _squares(vectors: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Return the squared length of each vector, each added up by itself."""
+    found = np.empty(len(vectors))
+    for first in range(0, len(vectors), _PAIRS):
+        exact = vectors[first : first + _PAIRS].astype(np.float64)
+        found[first : first + _PAIRS] = np.einsum("ij,ij->i", exact, exact)
+    return found
 
 
 def nearest(
-    queries: Prepared,
-    blocks: Iterable[tuple[int, Prepared]],
+    queries: NDArray[np.float32],
+    blocks: Iterable[tuple[NDArray[np.int64], NDArray[np.float32]]],
     count: int,
     *,
     own: NDArray[np.int64] | None = None,
@@ -97,10 +86,11 @@ def nearest(
 
     Parameters
     ----------
-    queries : Prepared
-        m vectors.
-    blocks : iterable of (int, Prepared)
-        The collection in pieces, and the position of the first vector of each.
+    queries : float32 array, shape (m, d)
+        Of :func:`prepared`.
+    blocks : iterable of (int64 array, shape (n,), and float32 array, shape (n, d))
+        The collection in pieces: positions, ascending, and prepared vectors. A few large ones are
+        better than many.
     count : int
         Wanted, k.
     own : int64 array, shape (m,), or None
@@ -121,15 +111,17 @@ def nearest(
     )
     mine = np.full(len(queries), -1, np.int64) if own is None else own
     positions, distances = found.positions.copy(), found.distances.copy()
-    for first, block in blocks:
-        size = max(_COLUMNS, _PIECE_BYTES // (8 * max(1, block.exact.shape[1])))
+    for places, block in blocks:
+        size = max(_COLUMNS, _PIECE_BYTES // (4 * max(1, block.shape[1])))
         for start in range(0, len(block), size):
-            piece = _Piece.of(block, slice(start, start + size), first + start, count)
+            here = slice(start, start + size)
+            piece = _Piece.of(block[here], places[here], count)
             for row in range(0, len(queries), _ROWS):
                 here = slice(row, row + _ROWS)
-                part = Prepared(queries.exact[here], queries.rough[here])
                 lists = Lists(positions[here], distances[here])
-                better = _of_piece(part, piece, count, mine[here], lists, distance)
+                better = _of_piece(
+                    queries[here], piece, count, own=mine[here], known=lists, distance=distance
+                )
                 positions[here], distances[here] = better.positions, better.distances
     return Lists(positions, distances)
 
@@ -150,7 +142,7 @@ class _Piece:
 
     Attributes
     ----------
-    exact : float64 array, shape (n, d)
+    vectors : float32 array, shape (n, d)
     positions : int64 array, shape (n,)
         In the collection, ascending.
     augmented : float32 array, shape (c, d + 1)
@@ -160,72 +152,68 @@ class _Piece:
         Length of the longest vector.
     """
 
-    exact: NDArray[np.float64]
+    vectors: NDArray[np.float32]
     positions: NDArray[np.int64]
     augmented: NDArray[np.float32]
     longest: float
 
     @classmethod
-    def of(cls, block: Prepared, part: slice, first: int, count: int) -> _Piece:
-        """Prepare part of a block, without copies that nobody's list can hold.
-
-        Parameters
-        ----------
-        block : Prepared
-        part : slice
-        first : int
-            Position of its first vector.
-        count : int
-            Length of the lists.
-        """
-        exact = block.exact[part]
-        kept = _not_copied_often(exact, count + 1)
-        exact, rough = exact[kept], block.rough[part][kept]
+    def of(cls, vectors: NDArray[np.float32], positions: NDArray[np.int64], count: int) -> _Piece:
+        """Prepare vectors, without copies that nobody's list of length `count` can hold."""
+        kept = _not_copied_often(vectors, count + 1)
+        if len(kept) < len(vectors):
+            vectors, positions = vectors[kept], positions[kept]
         width = -(-len(kept) // _COLUMNS) * _COLUMNS
-        augmented = np.zeros((width, exact.shape[1] + 1), np.float32)
-        augmented[: len(kept), :-1] = rough
-        squares = np.einsum("ij,ij->i", exact, exact)
+        augmented = np.zeros((width, vectors.shape[1] + 1), np.float32)
+        augmented[: len(kept), :-1] = vectors
+        squares = _squares(vectors)
         augmented[:, -1] = _NEVER
         augmented[: len(kept), -1] = -squares / 2
         longest = float(np.sqrt(squares.max(initial=0.0)))
-        return cls(exact, first + kept.astype(np.int64), augmented, longest)
+        return cls(vectors, positions, augmented, longest)
 
 
-def _not_copied_often(exact: NDArray[np.float64], most: int) -> NDArray[np.intp]:
+def _not_copied_often(vectors: NDArray[np.float32], most: int) -> NDArray[np.intp]:
     """Return the numbers of the vectors that have fewer than `most` equal ones before them.
 
     Equal vectors are equally near to everybody: only the first can be in a list. Without this,
     thousands of black images would all be compared with each other, pair by pair.
     """
-    sums = np.einsum("ij,j->i", exact, np.cos(np.arange(exact.shape[1])))
+    bits = np.ascontiguousarray(vectors).view(np.uint32)
+    factors = np.random.default_rng(1).integers(1, 2**31, bits.shape[1], np.uint32)
+    sums = (bits * (2 * factors + 1)).sum(axis=1, dtype=np.uint32)
     order = np.argsort(sums, kind="stable")
-    new = np.ones(len(exact), np.bool_)
-    new[1:] = (exact[order[1:]] != exact[order[:-1]]).any(axis=1)
-    starts = np.flatnonzero(new)
-    number = np.arange(len(exact)) - np.repeat(starts, np.diff(np.append(starts, len(exact))))
+    alike = np.flatnonzero(sums[order[1:]] == sums[order[:-1]])
+    same = np.zeros(len(vectors), np.bool_)
+    same[alike + 1] = (vectors[order[alike + 1]] == vectors[order[alike]]).all(axis=1)
+    if int(same.sum()) < most:
+        return np.arange(len(vectors))
+    starts = np.flatnonzero(~same)
+    number = np.arange(len(vectors)) - np.repeat(starts, np.diff(np.append(starts, len(vectors))))
     return np.sort(order[number < most])
 
 
 def _of_piece(
-    queries: Prepared,
+    queries: NDArray[np.float32],
     piece: _Piece,
     count: int,
+    *,
     own: NDArray[np.int64],
     known: Lists,
     distance: str,
 ) -> Lists:
     """Return the lists of up to `_ROWS` queries with what a piece adds to them."""
     rows = len(queries)
-    squares = np.einsum("ij,ij->i", queries.exact, queries.exact)
-    # the first term: rounding of products and sums; the second: of the vectors themselves
-    margin = (queries.exact.shape[1] + 8) * _UNIT * 1.01
+    squares = _squares(queries)
+    # of sums of d + 1 products, in whatever order (Higham 2002, 3.1), and of the last factor
+    margin = (queries.shape[1] + 8) * _UNIT * 1.01
     margin *= np.sqrt(squares) * piece.longest + piece.longest**2 / 2
     reach = known.distances[:, -1] * (2 if distance == "cosine" else known.distances[:, -1])
     with np.errstate(invalid="ignore"):
         floor = (squares - reach * (1 + 1e-12)) / 2 - margin
     near = _Near(rows, count + 1, margin, np.maximum(floor, np.float64(_NEVER) / 2))
-    augmented = np.ones((queries.rough.shape[1] + 1, rows), np.float32)
-    augmented[:-1] = queries.rough.T
+    augmented = np.ones((queries.shape[1] + 1, rows), np.float32)
+    augmented[:-1] = queries.T
     room = np.empty((_COLUMNS, rows), np.float32)
     pruned_at = _COLUMNS
     for first in range(0, len(piece.augmented), _COLUMNS):
@@ -235,7 +223,7 @@ def _of_piece(
             near.prune()
             pruned_at *= 2
     near.prune()
-    return _exact(queries, piece, near, own, known, count, distance)
+    return _exact(queries, piece, near, count, own=own, known=known, distance=distance)
 
 
 class _Near:
@@ -309,12 +297,13 @@ class _Near:
 
 
 def _exact(
-    queries: Prepared,
+    queries: NDArray[np.float32],
     piece: _Piece,
     near: _Near,
+    count: int,
+    *,
     own: NDArray[np.int64],
     known: Lists,
-    count: int,
     distance: str,
 ) -> Lists:
     """Return the nearest among those known and those who may be near, by their true distances."""
@@ -326,7 +315,7 @@ def _exact(
     distances = np.empty(len(row))
     for first in range(0, len(row), _PAIRS):
         pairs = slice(first, first + _PAIRS)
-        difference = queries.exact[row[pairs]] - piece.exact[columns[pairs]]
+        difference = queries[row[pairs]].astype(np.float64) - piece.vectors[columns[pairs]]
         distances[pairs] = np.einsum("ij,ij->i", difference, difference)
     distances = distances / 2 if distance == "cosine" else np.sqrt(distances)
     added = Lists(np.full(near.scores.shape, -1, np.int64), np.full(near.scores.shape, np.inf))

@@ -1,9 +1,9 @@
 """The nearest images on Spark.
 
-The embeddings are written once, sorted by image, to a scratch folder: the place of an image there is
-its position. A task holds some of them and goes through all pieces of that folder, so that memory
-does not grow with the collection. Of batches that are new everybody is compared with all; all others
-only with the new ones, whose neighbours are merged into the lists that are there.
+The embeddings are written once, sorted by image, to a scratch folder: the place of an image there
+is its position. A task holds some of them and goes through all pieces of that folder, so that
+memory does not grow with the collection. Images of new batches are compared with all; all others
+only with the new ones, which are merged into the lists that are there.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from minia_spark.base.arrow import to_lists
 from minia_spark.embedding.tables import EMBEDDINGS
 from minia_spark.engine.context import Context
 from minia_spark.engine.stage import fingerprint
-from minia_spark.neighbours.nearest import Lists, Prepared, nearest, prepare
+from minia_spark.neighbours.nearest import Lists, nearest, prepared
 from minia_spark.neighbours.settings import NeighboursSettings
 from minia_spark.neighbours.tables import NEIGHBOUR_BATCHES, NEIGHBOURS
 from minia_spark.warehouse.storage import Storage
@@ -32,6 +32,8 @@ __all__ = ["run"]
 
 _QUERIES = 8192
 """Images that a task compares at once."""
+_PIECE = 16_384
+"""Images that they are compared with at once, at least, where there are so many."""
 _KEYS = ["image_id", "batch"]
 """Images are sorted by these: of equally near ones the first comes first."""
 
@@ -121,37 +123,29 @@ class _Reference:
 
     def pieces(
         self, distance: str, batches: frozenset[str] | None = None
-    ) -> Iterator[tuple[int, Prepared]]:
-        """Yield the vectors, and the position of the first of each piece.
-
-        Parameters
-        ----------
-        distance : str
-        batches : set of str or None
-            Only these: a piece is then a run of images of these.
-        """
-        first = 0
-        for file, rows in zip(self.files, self.rows, strict=True):
-            if rows:
-                table = self._read(file, ["vector"] if batches is None else ["vector", "batch"])
-                vectors = _matrix(table["vector"].combine_chunks())
-                if batches is None:
-                    yield first, prepare(vectors, distance)
-                else:
-                    wanted = pc.is_in(table["batch"], pa.array(sorted(batches), pa.string()))
-                    for start, end in _runs(wanted.to_numpy(zero_copy_only=False)):
-                        yield first + start, prepare(vectors[start:end], distance)
+    ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float32]]]:
+        """Yield positions and vectors, some thousands at a time; None: of all batches."""
+        first = waiting = 0
+        positions: list[NDArray[np.int64]] = []
+        vectors: list[NDArray[np.float32]] = []
+        for number, (file, rows) in enumerate(zip(self.files, self.rows, strict=True)):
+            table = self._read(file, ["vector"] if batches is None else ["vector", "batch"])
+            here = np.arange(rows)
+            if batches is not None:
+                wanted = pc.is_in(table["batch"], pa.array(sorted(batches), pa.string()))
+                here = np.flatnonzero(wanted.to_numpy())
+            if len(here):
+                positions.append(first + here.astype(np.int64))
+                vectors.append(_matrix(_one(table["vector"]))[here])
+                waiting += len(here)
+            if waiting and (waiting >= _PIECE or number + 1 == len(self.files)):
+                yield np.concatenate(positions), prepared(np.concatenate(vectors), distance)
+                positions, vectors, waiting = [], [], 0
             first += rows
 
     def _read(self, file: str, columns: list[str]) -> pa.Table:
         storage = Storage(self.location)
         return pq.read_table(storage.full(file), columns=columns, filesystem=storage.filesystem)
-
-
-def _runs(wanted: NDArray[np.bool_]) -> list[tuple[int, int]]:
-    """Return where runs of yes begin and end."""
-    edges = np.flatnonzero(np.diff(np.concatenate([[False], wanted, [False]]).astype(np.int8)))
-    return list(zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True))
 
 
 def _matrix(column: pa.Array) -> NDArray[np.float32]:
@@ -195,16 +189,15 @@ class _Work:
 
     def _of(self, table: pa.Table, names: pa.Table, index: pa.Array) -> pa.RecordBatch:
         own = pc.index_in(_joined(table["batch"], table["image_id"]), index).to_numpy()
-        queries = prepare(_matrix(_one(table["vector"])), self.distance)
+        queries = prepared(_matrix(_one(table["vector"])), self.distance)
         known, is_known = self._lists(table, index)
         positions, distances = known.positions, known.distances
         for wanted, pieces in ((~is_known, None), (is_known, self.new)):
             chosen = np.flatnonzero(wanted)
             if not len(chosen):
                 continue
-            part = Prepared(queries.exact[chosen], queries.rough[chosen])
             found = nearest(
-                part,
+                queries[chosen],
                 self.reference.pieces(self.distance, pieces),
                 self.count,
                 own=own[chosen].astype(np.int64),
