@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -77,7 +78,9 @@ def _classes(
 ) -> None:
     from matplotlib import colormaps
 
-    names = np.array(["" if v is None or v != v else str(v) for v in values], dtype=np.str_)
+    missing = [v is None or (isinstance(v, float) and math.isnan(v)) for v in values]
+    texts = ["" if gone else str(v) for v, gone in zip(values, missing, strict=True)]
+    names = np.array(texts, dtype=np.str_)
     known, counts = np.unique(names[names != ""], return_counts=True)
     shown = known[np.argsort(-counts, kind="stable")][:_MOST_CLASSES]
     rest = ~np.isin(names, shown)

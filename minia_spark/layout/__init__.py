@@ -2,7 +2,7 @@
 
 from minia_spark.embedding import METHODS
 from minia_spark.embedding.tables import EMBEDDING_MODELS, EMBEDDINGS
-from minia_spark.engine.room import Room
+from minia_spark.engine.room import Command, Room
 from minia_spark.engine.stage import Stage, Use
 from minia_spark.ingest.tables import IMAGES
 from minia_spark.layout.settings import LayoutSettings
@@ -62,6 +62,44 @@ ROOM = Room(
     settings={"layout": LayoutSettings},
     outputs=(LAYOUTS, MAP_FRAMES, MAP, MAP_QUALITY),
     stages=(LAYOUT, PLACE, QUALITY),
+    commands=(
+        Command(
+            "map refit",
+            "fit embeddings and map anew, to all batches, and lay the new map onto the old one",
+            f"{_HERE}.command:refit",
+            f"{_HERE}.command:refit_arguments",
+            "Weights and components of the embeddings, and the map, are fitted to the batches\n"
+            "that are there now; every image gets its new place, and all is published at once.\n"
+            "The new map is turned, mirrored, scaled and shifted so that images which both have\n"
+            "lie as near as can be to where they lay.",
+            "  minia map refit --warehouse W",
+        ),
+        Command(
+            "map sweep",
+            "maps of several perplexities and seeds beside each other, and which to take",
+            f"{_HERE}.command:sweep",
+            f"{_HERE}.command:sweep_arguments",
+            "Fits a map of some images for every perplexity and seed. Nothing is changed, and no\n"
+            "Spark is started.\n"
+            "\n"
+            "  trustworthiness  1: who is near on the map is near by embedding; 0.5: by chance\n"
+            "  recall           share of the 15 nearest by embedding that are so on the map\n"
+            "  agreement        chance that an image and one of its 15 nearest on the map have\n"
+            "                   the same label; 0: as any two images, 1: always\n"
+            "  divergence       what the fit makes small; maps of one perplexity can be compared\n"
+            "\n"
+            "Numbers after +- are standard errors by bootstrap.",
+            "  minia map sweep --warehouse W\n"
+            "  minia map sweep --warehouse W --perplexities 10,20,30,50,100 --sample 3000",
+        ),
+        Command(
+            "map quality",
+            "how well the maps show who is near whom, of every batch",
+            f"{_HERE}.command:quality",
+            f"{_HERE}.command:quality_arguments",
+            examples="  minia map quality --warehouse W",
+        ),
+    ),
 )
 
 __all__ = ["ROOM"]
