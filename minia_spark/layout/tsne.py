@@ -167,7 +167,7 @@ def principal(vectors: NDArray[np.float32], dimensions: int) -> NDArray[np.float
 
 
 def _centred(places: NDArray[np.float64]) -> NDArray[np.float64]:
-    return places - (places.max(axis=0) + places.min(axis=0)) / 2
+    return np.asarray(places - (places.max(axis=0) + places.min(axis=0)) / 2, np.float64)
 
 
 def place(
@@ -214,7 +214,7 @@ def _placed(
     positions = np.arange(len(reference))
     count = min(len(reference), _MEDIAN_OF)
     near = nearest(vectors, [(positions, reference)], count, distance=distance)
-    start: NDArray[np.float64] = np.median(places[near.positions], axis=1)
+    start = np.asarray(np.median(places[near.positions], axis=1), np.float64)
     if len(reference) < FEWEST:
         return start
     from openTSNE import TSNEEmbedding
