@@ -21,7 +21,7 @@ from minia_spark.warehouse.warehouse import Warehouse
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "embedding"))
 
-METHODS = ["words", "pca", "onnx"]
+METHODS = ["words", "onnx"]
 MAP = chosen(
     "embedding.words.dimensions=8",
     "embedding.pca.side_px=6",
@@ -102,20 +102,9 @@ def check_neighbours(location: Path, variant: str) -> None:
 class TestFirstRun:
     def test_an_embedding_an_image(self, mapped):
         frame = minia_spark.open(mapped).frame("embeddings")
-        assert frame.groupby("variant").size().to_dict() == dict.fromkeys(sorted(METHODS), 60)
+        assert frame.groupby("variant").size().to_dict() == {"onnx": 60, "words": 60}
         lengths = frame.dropna(subset="vector").groupby("variant")["vector"].first().map(len)
-        assert lengths.to_dict() == {"onnx": 5, "pca": 5, "words": 8}
-
-    def test_pixels_are_projected_as_the_kernel_does(self, mapped, survey):
-        collection = minia_spark.open(mapped)
-        model = collection.arrow("embedding_models", variant="pca").to_pylist()[0]
-        matrix = np.array(model["components"]).reshape(len(model["weights"]), -1)
-        pca = Pca(np.array(model["weights"]), matrix, np.zeros(0))
-        rows = collection.frame("embeddings", variant="pca")
-        for row in rows.head(3).itertuples():
-            pixels = decode((Path(survey.images) / row.image_id).read_bytes()).pixels
-            small = scaled(pixels, 6).reshape(1, -1)
-            assert np.array_equal(project(small, pca)[0], row.vector)
+        assert lengths.to_dict() == {"onnx": 5, "words": 8}
 
     @pytest.mark.parametrize("variant", METHODS)
     def test_neighbours_are_those_of_all_at_once(self, mapped, variant):
@@ -134,14 +123,14 @@ class TestFirstRun:
             assert places["z"].isna().all()
 
     def test_quality(self, mapped, minia):
-        rows = minia_spark.open(mapped).frame("map_quality", variant="pca")
+        rows = minia_spark.open(mapped).frame("map_quality", variant="onnx")
         assert rows["batch"].tolist() == ["b1", None]
         assert rows["trustworthiness"].between(0.7, 1).all()
         assert rows["recall"].between(0.3, 1).all()
         told = minia("map", "quality", "--warehouse", mapped).expect(0).out
-        assert "pca        b1" in told
+        assert "onnx       b1" in told
         facts = json.loads(minia("map", "quality", "--warehouse", mapped, "--json").expect(0).out)
-        assert len(facts) == 6
+        assert len(facts) == 4
 
     def test_again_there_is_nothing_to_do(self, minia, mapped):
         again = minia("run", "--lines", "map", "--warehouse", mapped).expect(0)
@@ -175,7 +164,7 @@ class TestNewBatch:
         done = steps_done(grown)
         assert ("place", "b2") in done
         assert not {stage for stage, batch in done if batch == "b1"} & {"embed", "place"}
-        assert not {stage for stage, _ in done} & {"layout", "embedding_pca", "embedding_words"}
+        assert not {stage for stage, _ in done} & {"layout", "embedding_words"}
 
     @pytest.mark.parametrize("variant", METHODS)
     def test_neighbours_are_those_of_all_at_once(self, grown, variant):
@@ -183,12 +172,12 @@ class TestNewBatch:
 
     def test_a_known_image_is_its_copys_nearest_and_lies_there(self, grown):
         collection = minia_spark.open(grown)
-        places = collection.map("pca").set_index(["batch", "image_id"])
+        places = collection.map("onnx").set_index(["batch", "image_id"])
         spread = np.ptp(places[["x", "y"]].to_numpy(), axis=0).max()
         copies = [name for batch, name in places.index if batch == "b2" and "again" in name]
         assert len(copies) == 6
         for name in copies:
-            near = collection.neighbours(name, variant="pca").iloc[0]
+            near = collection.neighbours(name, variant="onnx").iloc[0]
             assert near["image_id"].endswith(name.removeprefix("again-"))
             assert near["distance"] == 0
             both = places.loc[[("b2", name), ("b1", near["image_id"])], ["x", "y"]].to_numpy()
@@ -207,10 +196,11 @@ class TestNewBatch:
         assert "black.png" not in set(minia_spark.open(grown).map("words")["image_id"])
 
     def test_quality_of_every_batch(self, grown):
-        rows = minia_spark.open(grown).frame("map_quality", variant="pca")
+        rows = minia_spark.open(grown).frame("map_quality", variant="onnx")
         assert rows["batch"].tolist() == ["b1", "b2", None]
-        assert rows["placed"].tolist() == [0, 7, 7]
+        assert rows["placed"].tolist() == [0, 6, 6]
 
+    @pytest.mark.heavy
     def test_taken_out_again_all_is_as_before(self, minia, mapped, grown, tmp_path):
         location = Path(shutil.copytree(grown, tmp_path / "W"))
         minia("batch", "remove", "b2", "--warehouse", location).expect(0)
@@ -228,13 +218,13 @@ class TestRefit:
 
     def test_the_new_map_lies_on_the_old_one(self, grown, refitted):
         before, after = (
-            minia_spark.open(w).frame("map_frames", variant="pca").iloc[0]
+            minia_spark.open(w).frame("map_frames", variant="onnx").iloc[0]
             for w in (grown, refitted)
         )
         assert after["registered_to"] == before["version"]
-        assert after["images"] == 67
+        assert after["images"] == 66
         assert after["registration_error"] < 0.9
-        assert minia_spark.open(refitted).map("pca")["fitted"].all()
+        assert minia_spark.open(refitted).map("onnx")["fitted"].all()
 
     def test_the_codebook_stays(self, grown, refitted):
         assert rows_of(refitted, "codebooks", "version") == rows_of(grown, "codebooks", "version")
@@ -255,11 +245,13 @@ class TestRefit:
 class TestSweep:
     def test_a_table_and_a_recommendation(self, minia, mapped):
         some = ("--perplexities", "4,8,500", "--seeds", "1", "--warehouse", mapped)
-        told = minia("map", "sweep", "--variant", "pca", *some).expect(0)
-        assert "60 images by pca, 120 iterations" in told.out
+        told = minia("map", "sweep", "--variant", "onnx", *some).expect(0)
+        assert "60 images by onnx, 120 iterations" in told.out
         assert "recommended: perplexity " in told.out
         assert "left out: perplexities above 19.7" in told.err
-        facts = json.loads(minia("map", "sweep", "--variant", "pca", *some, "--json").expect(0).out)
+        facts = json.loads(
+            minia("map", "sweep", "--variant", "onnx", *some, "--json").expect(0).out
+        )
         assert [row["perplexity"] for row in facts["trials"]] == [4, 8]
         assert facts["recommended"]["perplexity"] in (4, 8)
 
@@ -268,29 +260,49 @@ class TestSweep:
         assert "choose one with --variant" in told.err
 
     def test_perplexities_that_cannot_be(self, minia, mapped):
-        where = ("--warehouse", mapped, "--variant", "pca")
+        where = ("--warehouse", mapped, "--variant", "onnx")
         told = minia("map", "sweep", *where, "--perplexities", "50").expect(2)
         assert "60 images allow 19.7 at most" in told.err
 
 
 class TestFew:
-    @pytest.mark.parametrize("images", [1, 3, 9])
-    def test_few_images(self, minia, survey, tmp_path, images):
-        folder = tmp_path / "images"
-        folder.mkdir()
-        for name in sorted(Path(survey.images).rglob("*.png"))[:images]:
-            shutil.copy(name, folder / name.name)
-        where = ("--warehouse", tmp_path / "W")
-        minia("ingest", "--images", folder, "--batch", "b1", *where).expect(0)
-        own = chosen("embedding.methods=[pca]", "spark.partitions=2")
-        told = minia("run", "--lines", "map", *where, *MAP, *own).expect(0)
-        wanted = {
-            1: "1 images are too few for t-SNE",
-            3: "3 images are too few for t-SNE",
-            9: "9 images allow a perplexity of 2.67, not 8",
-        }
-        assert wanted[images] in told.err
-        assert len(minia_spark.open(tmp_path / "W").map("pca")) == images
+    """By their pixels, without a codebook."""
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def by_pixels(cls, minia, survey, tmp_path_factory):
+        def make(images: int) -> tuple[Path, str]:
+            place = tmp_path_factory.mktemp("few")
+            (place / "images").mkdir()
+            for name in sorted(Path(survey.images).rglob("*.png"))[:images]:
+                shutil.copy(name, place / "images" / name.name)
+            where = ("--warehouse", place / "W")
+            minia("ingest", "--images", place / "images", "--batch", "b1", *where).expect(0)
+            own = chosen("embedding.methods=[pca]", "spark.partitions=2")
+            told = minia("run", "--lines", "map", *where, *MAP, *own).expect(0)
+            assert len(minia_spark.open(place / "W").map("pca")) == images
+            return place / "W", told.err
+
+        return make
+
+    def test_nine(self, by_pixels, survey):
+        location, told = by_pixels(9)
+        assert "9 images allow a perplexity of 2.67, not 8" in told
+        check_neighbours(location, "pca")
+        collection = minia_spark.open(location)
+        model = collection.arrow("embedding_models", variant="pca").to_pylist()[0]
+        matrix = np.array(model["components"]).reshape(len(model["weights"]), -1)
+        pca = Pca(np.array(model["weights"]), matrix, np.zeros(0))
+        for row in collection.frame("embeddings", variant="pca").itertuples():
+            (file,) = Path(survey.images).rglob(row.image_id)
+            small = scaled(decode(file.read_bytes()).pixels, 6).reshape(1, -1)
+            assert np.array_equal(project(small, pca)[0], row.vector)
+
+    @pytest.mark.heavy
+    @pytest.mark.parametrize("images", [1, 3])
+    def test_too_few_for_t_sne(self, by_pixels, images):
+        _, told = by_pixels(images)
+        assert f"{images} images are too few for t-SNE" in told
 
 
 def test_a_network_that_is_not_what_it_was(minia, mapped, network, tmp_path):
