@@ -31,11 +31,13 @@ from minia_spark.base.errors import MiniaError
 from minia_spark.explorer import palette, parts
 from minia_spark.explorer.sheets import IMAGES, sheet
 
-__all__ = ["Batch", "Box", "Field", "Map", "Site", "Written", "frozen_box", "at_hand", "write"]
+__all__ = ["Batch", "Box", "Field", "Map", "Site", "Written", "at_hand", "frozen_box", "write"]
 
 PAGE = "map.html"
 DATA = "map-data.js"
 PARTS = "map"
+BATCH = "batch"
+"""Name of the field that the page has by itself."""
 FORMAT = 1
 """Of the parts; pages of another one are not built upon."""
 MARGIN = 0.15
@@ -46,6 +48,13 @@ LARGE = 32
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,79}")
 _PART = re.compile(r"[a-z]+-[0-9a-f]{10}-[0-9]{1,7}-[0-9a-f]{16}\.(?:js|jpg)")
 _LINK = re.compile(r"(?:https?://|file:///|(?![A-Za-z][A-Za-z0-9+.-]*:)(?!//))[^\x00-\x20\\\x7f]*")
+_NO_PICTURES: dict[str, Any] = {
+    "places": [],
+    "sheets": [],
+    "larger": [],
+    "pictures": 0,
+    "stamp": "",
+}
 _STATIC = ("map.js", "map.js.LICENSES.txt")
 
 Box: TypeAlias = tuple[float, float, float, float]
@@ -151,9 +160,7 @@ def frozen_box(
         if len(some):
             low, high = np.minimum(low, some.min(axis=0)), np.maximum(high, some.max(axis=0))
     empty = not np.isfinite(low).all()
-    if before is not None and (
-        empty or ((low >= before[:2]).all() and (high <= before[2:]).all())
-    ):
+    if before is not None and (empty or ((low >= before[:2]).all() and (high <= before[2:]).all())):
         return before
     if empty:
         return (-1.0, -1.0, 1.0, 1.0)
@@ -225,9 +232,7 @@ def write(site: Site, folder: Path, previous: Path | None = None) -> Written:
                 "other": palette.OTHER,
                 "scale": palette.SCALE,
             },
-            "maps": [
-                {"name": m.name, "about": m.about, "box": boxes[m.name]} for m in site.maps
-            ],
+            "maps": [{"name": m.name, "about": m.about, "box": boxes[m.name]} for m in site.maps],
             "fields": [_field(site, one) for one in site.fields],
             "batches": batches,
         }
@@ -290,31 +295,34 @@ def _check(site: Site) -> None:
             f"maps must have different names of small letters, digits, '.', '-' and '_': {names}"
         )
     fields = [f.name for f in site.fields]
-    batches = [b.name for b in site.batches]
-    for what, found in (("fields", fields), ("batches", batches)):
+    for what, found in (("fields", fields), ("batches", [b.name for b in site.batches])):
         if len(set(found)) < len(found):
             raise ValueError(f"two {what} have the same name: {found}")
+    if BATCH in fields:
+        raise ValueError(f"a field must not be called {BATCH!r}: the page has one of that name")
     for link in [site.home, *(v for f in site.fields for v in f.links.values())]:
         _check_link(link)
     for batch in site.batches:
-        count = len(batch.image_ids)
-        columns = {**batch.positions, **batch.values}
-        if batch.links is not None:
-            columns["links"] = batch.links
-            for link in pc.drop_null(batch.links).to_pylist():
-                _check_link(link)
-        for what, column in columns.items():
-            if len(column) != count:
-                raise ValueError(
-                    f"batch {batch.name!r} has {count} images but {what!r} has {len(column)}"
-                )
-        if pc.count_distinct(batch.image_ids, mode="all").as_py() < count:
-            raise ValueError(f"batch {batch.name!r} has an image twice")
-        for wanted, given in ((names, batch.positions), (fields, batch.values)):
-            if set(wanted) != set(given):
-                raise ValueError(
-                    f"batch {batch.name!r} has {sorted(given)}, not {sorted(wanted)}"
-                )
+        _check_batch(batch, names, fields)
+
+
+def _check_batch(batch: Batch, maps: Sequence[str], fields: Sequence[str]) -> None:
+    count = len(batch.image_ids)
+    for wanted, given in ((maps, batch.positions), (fields, batch.values)):
+        if set(wanted) != set(given):
+            raise ValueError(f"batch {batch.name!r} has {sorted(given)}, not {sorted(wanted)}")
+    columns = {**batch.positions, **batch.values}
+    if batch.links is not None:
+        columns["links"] = batch.links
+        for link in pc.drop_null(batch.links).to_pylist():
+            _check_link(link)
+    for what, column in columns.items():
+        if len(column) != count:
+            raise ValueError(
+                f"batch {batch.name!r} has {count} images but {what!r} has {len(column)}"
+            )
+    if pc.count_distinct(batch.image_ids, mode="all").as_py() < count:
+        raise ValueError(f"batch {batch.name!r} has an image twice")
 
 
 def _check_link(link: str) -> None:
@@ -367,7 +375,6 @@ def _batch(
             for place, start in enumerate(starts)
         ]
 
-    names = batch.image_ids.take(taken)
     placed = {
         name: parts.quantised(np.asarray(batch.positions[name], np.float64)[order], box)
         for name, box in boxes.items()
@@ -390,14 +397,22 @@ def _batch(
         ],
         "links": [] if batch.links is None else scripts("links", batch.links, parts.texts),
     }
-    first = placed[site.maps[0].name]
+    if batch.pictures is None or not len(order):
+        return written | _NO_PICTURES
     stamp = parts.digest(
         batch.pictures_digest,
         str((site.cell_px, site.large, LARGE)),
         *written["names"],
         *written["maps"][0],
     )
-    return written | _pictures(site, batch, names, first, writer, before, key, stamp)
+    if batch.pictures_digest and before is not None and before["stamp"] == stamp:
+        found = {part: before[part] for part in _NO_PICTURES}
+        listed = [name for part in ("places", "sheets", "larger") for name in found[part]]
+        if all(_PART.fullmatch(name) for name in listed) and all(map(writer.take, listed)):
+            return written | found
+    names = batch.image_ids.take(taken)
+    first = placed[site.maps[0].name]
+    return written | _pictures(site, batch, names, first, writer) | {"stamp": stamp}
 
 
 def _pictures(
@@ -406,59 +421,37 @@ def _pictures(
     names: pa.StringArray,
     points: NDArray[np.uint16],
     writer: _Writer,
-    before: Mapping[str, Any] | None,
-    key: str,
-    stamp: str,
 ) -> dict[str, Any]:
-    """Write the sheets of a batch, in the order of places on the first map, or take them over."""
-    empty = {"places": [], "sheets": [], "larger": [], "pictures": 0, "stamp": ""}
-    if batch.pictures is None or not len(names):
-        return empty
-    if batch.pictures_digest and before is not None and before["stamp"] == stamp:
-        found = {part: before[part] for part in empty}
-        listed = [name for part in ("places", "sheets", "larger") for name in found[part]]
-        if all(_PART.fullmatch(name) for name in listed) and all(map(writer.take, listed)):
-            return found
+    """Write the sheets of a batch, in the order of places on the first map."""
+    assert batch.pictures is not None
+    key = parts.digest(batch.name, size=5)
     curve = np.lexsort((np.arange(len(points)), parts.morton(points)))
-    sheets, larger, there = [], [], []
+    sheets: list[str] = []
+    larger: list[str] = []
+    there: list[bool] = []
     for number, copies in enumerate(batch.pictures(names.take(pa.array(curve)).to_pylist())):
         made, seen = sheet(copies, site.cell_px)
         sheets.append(writer.put("sheet", key, number, "jpg", made))
         there += seen
         if site.large:
-            for start in range(0, len(copies), LARGE):
-                some = [
-                    copy if copy and good else b""
-                    for copy, good in zip(
-                        copies[start : start + LARGE], seen[start : start + LARGE], strict=True
-                    )
-                ]
+            good = [copy if copy and one else b"" for copy, one in zip(copies, seen, strict=True)]
+            for start in range(0, len(good), LARGE):
+                some = good[start : start + LARGE]
                 place = (number * IMAGES + start) // LARGE
                 part = ({"kind": "pictures", "n": len(some)}, some)
                 larger.append(writer.script("larger", key, place, part))
     if len(there) != len(names):
-        raise ValueError(f"{len(names)} pictures of batch {batch.name!r} were to come, not {len(there)}")
-    places = np.empty(len(names), "<u4")
-    places[curve] = np.arange(len(names))
-    missing = ~np.asarray(there)
-    places[curve[missing]] = np.iinfo(np.uint32).max
-    slots = [
-        writer.script(
-            "places",
-            key,
-            place,
-            ({"kind": "places", "n": len(some)}, [some.tobytes()]),
+        raise ValueError(
+            f"{len(names)} pictures of batch {batch.name!r} were to come, not {len(there)}"
         )
-        for place, start in enumerate(range(0, len(names), parts.POINTS))
-        for some in [places[start : start + parts.POINTS]]
-    ]
-    return {
-        "places": slots,
-        "sheets": sheets,
-        "larger": larger,
-        "pictures": int(sum(there)),
-        "stamp": stamp,
-    }
+    places = np.empty(len(names), "<u4")
+    places[curve] = np.where(there, np.arange(len(names)), np.iinfo(np.uint32).max)
+    slots = []
+    for place, start in enumerate(range(0, len(names), parts.POINTS)):
+        own = places[start : start + parts.POINTS]
+        part = ({"kind": "places", "n": len(own)}, [own.tobytes()])
+        slots.append(writer.script("places", key, place, part))
+    return {"places": slots, "sheets": sheets, "larger": larger, "pictures": sum(there)}
 
 
 def _typed(one: Field, values: pa.Array) -> pa.Array:
@@ -492,7 +485,10 @@ def _write_static(site: Site, folder: Path) -> None:
         (folder / name).write_bytes((web / name).read_bytes())
     environment = jinja2.Environment(
         loader=jinja2.ChoiceLoader(
-            [jinja2.PackageLoader("minia_spark.explorer"), jinja2.PackageLoader("minia_spark.report")]
+            [
+                jinja2.PackageLoader("minia_spark.explorer"),
+                jinja2.PackageLoader("minia_spark.report"),
+            ]
         ),
         autoescape=jinja2.select_autoescape(("html",)),
         undefined=jinja2.StrictUndefined,

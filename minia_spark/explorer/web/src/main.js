@@ -57,7 +57,7 @@ class App {
     this.field = this.store.fields.find((field) => field.name === wanted.get("colour")) ?? this.field;
     this.legend.show();
     const first = this.store.loadMap(this.store.maps.indexOf(pane.map), (chunk) => {
-      if (!view && !pane.moved) pane.fit(false);
+      if (!view && pane.whole !== false) pane.fit(false);
       this.paint(chunk.base, chunk.base + chunk.n);
       this.redraw();
     });
@@ -552,8 +552,11 @@ class App {
       this.remember();
       return;
     }
-    const other = this.store.maps.find((map) => map !== this.panes[0].map) ?? this.panes[0].map;
+    const [first] = this.panes;
+    const other = this.store.maps.find((map) => map !== first.map) ?? first.map;
+    const whole = first.whole;
     await this.showMap(this.addPane(), name || other.name, view);
+    if (whole) first.fit(false);
   }
 
   async showMap(pane, name, view = null) {

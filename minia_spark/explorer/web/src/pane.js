@@ -50,7 +50,7 @@ export class Pane {
     this.zoom = zoom()
       .filter((event) => !app.lassoing && !event.shiftKey && !event.button && (event.type !== "wheel" || !event.ctrlKey || event.deltaY))
       .on("zoom", ({ transform, sourceEvent }) => {
-        if (sourceEvent) this.moved = true;
+        if (sourceEvent) this.whole = false;
         this.transform = transform;
         this.app.redraw(this);
       })
@@ -89,7 +89,7 @@ export class Pane {
   resize() {
     const { clientWidth: width, clientHeight: height } = this.box;
     if (!width || !height) return;
-    const view = this.width ? this.view() : this.wanted;
+    const view = this.whole ? null : this.width ? this.view() : this.wanted;
     this.width = width;
     this.height = height;
     const ratio = Math.min(2, devicePixelRatio || 1);
@@ -115,6 +115,7 @@ export class Pane {
 
   look([u, v, size], fly = false) {
     this.wanted = [u, v, size];
+    this.whole = false;
     if (!this.width) return;
     const k = size * this.least();
     const target = zoomIdentity.translate(this.width / 2 - u * k, this.height / 2 - (WORLD - v) * k).scale(k);
@@ -129,6 +130,7 @@ export class Pane {
   }
 
   by(factor) {
+    this.whole = false;
     const own = select(this.over);
     if (still()) own.call(this.zoom.scaleBy, factor);
     else own.transition().duration(180).call(this.zoom.scaleBy, factor);
@@ -148,11 +150,12 @@ export class Pane {
       top = Math.max(top, y[i]);
     }
     if (right < left) [left, right, bottom, top] = [0, ABSENT - 1, 0, ABSENT - 1];
-    const room = Math.min(48, this.width / 8, this.height / 8);
+    const room = Math.min(56, this.width / 8, this.height / 8);
     const wide = Math.max(right - left, 200) * STEP;
     const high = Math.max(top - bottom, 200) * STEP;
     const k = Math.min((this.width - 2 * room) / wide, (this.height - 2 * room) / high);
     this.look([((left + right) / 2) * STEP, ((bottom + top) / 2) * STEP, k / this.least()], fly);
+    this.whole = !points; // and stays so when the page changes its size
   }
 
   // Fly to a point, near enough to see its picture.
@@ -274,7 +277,7 @@ export class Pane {
     this.drawn = [];
     const { app, store, map, context } = this;
     if (!store.places || !this.inView || this.inView > NEAR) return;
-    const side = Math.round(Math.min(96, Math.max(36, 0.75 * Math.sqrt((this.width * this.height) / this.inView))));
+    const side = Math.round(Math.min(96, Math.max(36, Math.sqrt((this.width * this.height) / this.inView))));
     const taken = new Map();
     const files = new Set();
     const [left, top] = this.place(-side, this.height + side);
@@ -388,6 +391,7 @@ export class Pane {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
     const move = { ArrowLeft: [80, 0], ArrowRight: [-80, 0], ArrowUp: [0, 80], ArrowDown: [0, -80] }[event.key];
     const own = select(this.over);
+    if (move) this.whole = false;
     if (move) own.call(this.zoom.translateBy, ...move.map((part) => part / this.transform.k));
     else if (event.key === "+" || event.key === "=") this.by(1.6);
     else if (event.key === "-") this.by(1 / 1.6);

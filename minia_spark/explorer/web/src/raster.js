@@ -60,42 +60,46 @@ export class Raster {
   draw(x, y, { scale, left, top, radius, ink, mask = null, wanted = 1 }) {
     const { pixels, across, width, height } = this;
     const one = typeof ink === "number";
-    const wide = width + EDGE;
-    const high = height + EDGE;
-    const from = EDGE * across + EDGE;
     const n = x.length;
     let inside = 0;
-    const small = radius < 1.2 ? Math.max(1, Math.round(radius * 2)) : 0;
-    let dot = null;
-    if (!small) {
-      const key = Math.round(radius * 4) / 4;
-      if (!this.stamps.has(key)) this.stamps.set(key, stamp(key, across));
-      dot = this.stamps.get(key);
-    }
-    for (let i = 0; i < n; i++) {
-      if (mask !== null && mask[i] !== wanted) continue;
-      const own = x[i];
-      if (own === 65535) continue;
-      const px = Math.floor(own * scale + left);
-      if (px < -EDGE + 1 || px >= wide - 1) continue;
-      const py = Math.floor(top - y[i] * scale);
-      if (py < -EDGE + 1 || py >= high - 1) continue;
-      if (px >= 0 && px < width && py >= 0 && py < height) inside++;
-      const at = from + py * across + px;
-      const colour = one ? ink : ink[i];
-      if (small) {
+    if (radius < 1.2) {
+      // the way that a million points take: a square of one or two pixels
+      const twice = radius >= 0.75;
+      const from = EDGE * across + EDGE;
+      for (let i = 0; i < n; i++) {
+        if (mask !== null && mask[i] !== wanted) continue;
+        const own = x[i];
+        const px = own * scale + left;
+        if (!(px >= 0 && px < width) || own === 65535) continue;
+        const py = top - y[i] * scale;
+        if (!(py >= 0 && py < height)) continue;
+        const at = from + (py | 0) * across + (px | 0);
+        const colour = one ? ink : ink[i];
+        inside++;
         pixels[at] = colour;
-        if (small > 1) {
+        if (twice) {
           pixels[at + 1] = colour;
           pixels[at + across] = colour;
           pixels[at + across + 1] = colour;
         }
-        continue;
       }
-      // a large dot near the border of the picture may not fit into the room around it
-      if (px < -EDGE + radius + 1 || px > wide - radius - 2) continue;
-      if (py < -EDGE + radius + 1 || py > high - radius - 2) continue;
-      const { full, edge, shares } = dot;
+      return inside;
+    }
+    const key = Math.round(radius * 4) / 4;
+    if (!this.stamps.has(key)) this.stamps.set(key, stamp(key, across));
+    const { full, edge, shares } = this.stamps.get(key);
+    // a dot beyond the border is drawn as far as the room around the picture holds all of it
+    const room = EDGE - Math.ceil(key) - 1;
+    for (let i = 0; i < n; i++) {
+      if (mask !== null && mask[i] !== wanted) continue;
+      const own = x[i];
+      const px = Math.floor(own * scale + left);
+      if (px < -room || px >= width + room || own === 65535) continue;
+      const py = Math.floor(top - y[i] * scale);
+      if (py < -room || py >= height + room) continue;
+      if (px >= 0 && px < width && py >= 0 && py < height) inside++;
+      const at = (py + EDGE) * across + px + EDGE;
+      const colour = one ? ink : ink[i];
       for (let j = 0; j < full.length; j++) pixels[at + full[j]] = colour;
       for (let j = 0; j < edge.length; j++) {
         const place = at + edge[j];
