@@ -20,7 +20,7 @@ function inertName(name) {
 
 export async function csv(store, points) {
   const { fields } = store;
-  await Promise.all([store.namesOf(points), ...fields.map((field) => store.loadField(field))]);
+  await Promise.all([store.namesOf(points), store.everything()]);
   const several = store.maps.length > 1;
   const places = store.maps.flatMap((map) => (several ? [`x ${map.name}`, `y ${map.name}`] : ["x", "y"]));
   const rows = [["image_id", ...fields.map((field) => inert(field.name)), ...places.map(inert)].join(",")];

@@ -171,7 +171,15 @@ export class Store {
     );
   }
 
-  loadMap(number, arrived) {
+  // All that is known of the points but their names and pictures.
+  everything() {
+    return Promise.all([
+      ...this.maps.map((_, number) => this.loadMap(number)),
+      ...this.fields.map((field) => this.loadField(field)),
+    ]);
+  }
+
+  loadMap(number, arrived = () => {}) {
     const map = this.maps[number];
     map.ready ??= this.all(
       (batch) => batch.maps[number],

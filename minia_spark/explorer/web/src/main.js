@@ -272,7 +272,7 @@ class App {
 
   async setLasso(lasso) {
     const map = this.store.maps.find((one) => one.name === lasso.map);
-    await this.store.loadMap(this.store.maps.indexOf(map), () => {});
+    await this.store.loadMap(this.store.maps.indexOf(map));
     this.lasso = lasso;
     this.found = "";
     this.selection = new Uint8Array(this.store.n);
@@ -410,8 +410,7 @@ class App {
     if (i < 0) return;
     const { store } = this;
     const name = await store.name(i);
-    const [href, picture] = await Promise.all([store.link(i), store.large(i)]);
-    await Promise.all(store.fields.map((field) => store.loadField(field)));
+    const [href, picture] = await Promise.all([store.link(i), store.large(i), store.everything()]);
     if (this.pin !== i) return;
     const facts = element("dl");
     const row = (title, ...what) => facts.append(element("div", {}, element("dt", {}, own(title)), element("dd", {}, ...what)));
