@@ -70,7 +70,11 @@ class Map:
     name: str
     """Small letters, digits, dots, hyphens and underscores."""
     about: str = ""
-    """What it was made from, and how good it is."""
+    """What it was made from, and how good it is: shown on it."""
+    version: str = ""
+    """Of its layout: positions of another version have nothing to do with those before."""
+    frame: Box | None = None
+    """Within which new images are expected; None: around those that are there."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -164,13 +168,18 @@ def frozen_box(
         return before
     if empty:
         return (-1.0, -1.0, 1.0, 1.0)
+    if before is not None:
+        low, high = np.minimum(low, before[:2]), np.maximum(high, before[2:])
+    return _square(np.concatenate([low, high]), margin)
+
+
+def _square(ends: NDArray[np.float64], margin: float) -> Box:
+    low, high = ends[:2], ends[2:]
     middle = (low + high) / 2
     half = float((high - low).max()) / 2 * (1 + 2 * margin)
     half = half or max(1.0, float(np.abs(middle).max()))  # one image, or all at one place
-    return (
-        *(float(part) for part in middle - half),
-        *(float(part) for part in middle + half),
-    )  # type: ignore[return-value]
+    (x0, y0), (x1, y1) = (middle - half).tolist(), (middle + half).tolist()
+    return (x0, y0, x1, y1)
 
 
 def at_hand(pictures: Mapping[str, bytes]) -> Pictures:
@@ -232,7 +241,10 @@ def write(site: Site, folder: Path, previous: Path | None = None) -> Written:
                 "other": palette.OTHER,
                 "scale": palette.SCALE,
             },
-            "maps": [{"name": m.name, "about": m.about, "box": boxes[m.name]} for m in site.maps],
+            "maps": [
+                {"name": m.name, "about": m.about, "version": m.version, "box": boxes[m.name]}
+                for m in site.maps
+            ],
             "fields": [_field(site, one) for one in site.fields],
             "batches": batches,
         }
@@ -348,11 +360,16 @@ def _of_batch(manifest: Mapping[str, Any] | None, name: str) -> Mapping[str, Any
 
 
 def _boxes(site: Site, before: Mapping[str, Any] | None) -> dict[str, Box]:
-    known = {} if before is None else {m["name"]: tuple(m["box"]) for m in before["maps"]}
-    return {
-        m.name: frozen_box([b.positions[m.name] for b in site.batches], known.get(m.name))
-        for m in site.maps
-    }
+    known = {} if before is None else {(m["name"], m["version"]): m["box"] for m in before["maps"]}
+    found = {}
+    for one in site.maps:
+        box = known.get((one.name, one.version))
+        frame = None if one.frame is None else _square(np.asarray(one.frame), 0.0)
+        found[one.name] = frozen_box(
+            [batch.positions[one.name] for batch in site.batches],
+            tuple(box) if box is not None else frame,
+        )
+    return found
 
 
 def _batch(

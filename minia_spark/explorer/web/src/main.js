@@ -105,8 +105,9 @@ class App {
     }
     if (wanted.get("found")) await this.selectFound(wanted.get("found"));
     if (wanted.get("image")) {
-      const [i] = await this.store.search(wanted.get("image"), true);
-      if (i !== undefined) this.setPin(i);
+      const found = await this.store.search(wanted.get("image"), true);
+      const own = found.find((i) => this.store.batchOf(i).name === wanted.get("batch")) ?? found[0];
+      if (own !== undefined) this.setPin(own);
     }
   }
 
@@ -137,7 +138,10 @@ class App {
     }
     if (this.lasso) words.set("lasso", [this.lasso.map, ...this.lasso.points.flat()].join(","));
     if (this.found) words.set("found", this.found);
-    if (this.pin >= 0) words.set("image", await this.store.name(this.pin));
+    if (this.pin >= 0) {
+      words.set("image", await this.store.name(this.pin));
+      words.set("batch", this.store.batchOf(this.pin).name); // another one may have an image of that name
+    }
     this.address = `#${words}`;
     history.replaceState(null, "", this.address);
   }

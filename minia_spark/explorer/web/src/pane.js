@@ -43,7 +43,8 @@ export class Pane {
       this.lassoButton,
     );
     this.chooser.hidden = this.store.maps.length === 1;
-    this.box.append(this.dots, this.over, this.bar);
+    this.caption = element("p", { className: "caption quiet" });
+    this.box.append(this.dots, this.over, this.caption, this.bar);
     host.append(this.box);
     this.raster = new Raster(this.dots);
     this.context = this.over.getContext("2d");
@@ -81,7 +82,7 @@ export class Pane {
       "aria-label",
       `Map ${this.map.name} of ${n} images. Arrow keys move it, plus and minus zoom, 0 shows everything, Enter keeps the image nearest to the middle.`,
     );
-    this.chooser.title = this.map.about || "";
+    this.caption.textContent = this.map.about || "";
   }
 
   // -- where things are --------------------------------------------------------------------------
