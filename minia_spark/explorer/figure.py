@@ -35,7 +35,7 @@ def figure(
     title: str = "",
     note: str = "",
     pictures: Callable[[Sequence[int]], Sequence[bytes | None]] | None = None,
-    pictures_across: int = 14,
+    pictures_across: int = 18,
     size_inches: tuple[float, float] = (9.0, 7.0),
 ) -> Figure:
     """Draw a map.
@@ -84,7 +84,7 @@ def figure(
     for spine in axes.spines.values():
         spine.set_color("#e1e3e7")
     if title:
-        axes.set_title(_plain(title), loc="left", fontweight="semibold")
+        axes.set_title(_plain(title), loc="left", fontweight="bold")
     if note:
         axes.set_xlabel(_plain(note), fontsize=8, color="#5a616d", loc="left")
     order = hash_order(image_ids)
@@ -213,7 +213,7 @@ def _add_pictures(
         image = OffsetImage(
             pixels[..., ::-1], zoom=side / max(pixels.shape[:2]) * 72 / _DPI, resample=True
         )
-        frame = {"edgecolor": inks[index], "linewidth": 1.2, "boxstyle": "square,pad=0"}
+        frame = {"edgecolor": inks[index], "linewidth": 1.8, "boxstyle": "square,pad=0"}
         axes.add_artist(
             AnnotationBbox(image, positions[index], pad=0, frameon=True, bboxprops=frame)
         )

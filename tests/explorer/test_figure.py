@@ -95,7 +95,7 @@ def test_thumbnails_are_shown_where_there_is_room():
     assert len(asked[0]) == 3
     pixels = cv2.imdecode(np.frombuffer(shots[0], np.uint8), cv2.IMREAD_COLOR)[..., ::-1]
     seen = [near(pixels, colour).sum() for colour in ("#ff00ff", "#00ffff")]
-    side = 9 * 150 / 14
+    side = 9 * 150 / 18
     assert sorted(seen)[0] == 0
     assert max(seen) == pytest.approx(side * side, rel=0.25)
 
