@@ -10,8 +10,10 @@ import argparse
 import csv
 import io
 import os
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -38,11 +40,26 @@ __all__ = ["export"]
 
 def export_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``minia export``."""
-    parser.add_argument("what", choices=("words", "ifs", "features", "structures"))
-    parser.add_argument("out", type=Path, metavar="OUT")
+    parser.add_argument("what", choices=("words", "ifs", "features", "structures", "map"))
+    parser.add_argument(
+        "out",
+        type=Path,
+        metavar="OUT",
+        nargs="?",
+        help="file to write; for map a folder, or nothing, gives a name that ends in the time",
+    )
     add_warehouse(parser)
     parser.add_argument("--batch", metavar="NAME", help="only this batch (default: all)")
-    parser.add_argument("--variant", metavar="NAME", help="extractor, where there are several")
+    parser.add_argument(
+        "--variant", metavar="NAME", help="extractor or method, where there are several"
+    )
+    parser.add_argument(
+        "--root",
+        type=Path,
+        metavar="DIR",
+        help="map: paths of images are relative to this folder; default: to the --images of their "
+        "batch",
+    )
     add_settings(parser)
 
 
@@ -51,13 +68,16 @@ def export(options: argparse.Namespace) -> int:
 
     The side file of ``words`` and ``ifs`` is OUT.images, that of ``features`` OUT.descriptors.
 
+    The map is written without Spark.
+
     Raises
     ------
     InputError
         The table, or the batch or variant in it, is not there.
     SettingsError
-        Structures were asked for of one batch: they belong to none; or there are several variants
-        and none was chosen; or OUT or its side file is an input.
+        OUT is missing, or --root is given where it has no meaning; structures were asked for of
+        one batch: they belong to none; or there are several variants and none was chosen; or OUT
+        or its side file is an input.
     MiniaError
         A file cannot be written.
     """
@@ -65,6 +85,12 @@ def export(options: argparse.Namespace) -> int:
     from minia_spark.engine.session import open_session  # noqa: PLC0415
     from minia_spark.words.settings import WordsSettings  # noqa: PLC0415
 
+    if options.what == "map":
+        return _export_map(options)
+    if options.out is None:
+        raise SettingsError(f"minia export {options.what} needs OUT, the file to write")
+    if options.root is not None:
+        raise SettingsError("--root belongs to 'minia export map'")
     if options.what == "structures" and options.batch is not None:
         raise SettingsError("structures belong to the whole collection; leave out --batch")
     warehouse = Warehouse(options.warehouse)
@@ -260,6 +286,29 @@ def _structures(structures: DataFrame, out: Path) -> list[Path]:
         for row in structures.orderBy("structure_id").toLocalIterator():
             file.write(_line(zip(row.words, row.frequencies, strict=True)))
     return [out]
+
+
+def _export_map(options: argparse.Namespace) -> int:
+    from minia_spark.layout.csv_file import default_name, write_map  # noqa: PLC0415
+
+    warehouse = Warehouse(options.warehouse)
+    state = warehouse.require()
+    settings = settings_of_warehouse(options, warehouse, state)
+    out: Path = options.out or Path()
+    if out.is_dir():
+        out = out / default_name("map", datetime.now())
+    _check_places(out, options, settings, warehouse)
+    variant = _variant(warehouse, "map", options)
+    try:
+        note = write_map(
+            out, warehouse, state, variant=variant, batch=options.batch, root=options.root
+        )
+    except OSError as error:
+        raise MiniaError(f"{out} cannot be written: {error}") from None
+    if note is not None:
+        print(f"warning: {note}", file=sys.stderr)
+    print(out)
+    return 0
 
 
 def _beside(out: Path, ending: str) -> Path:

@@ -125,7 +125,7 @@ COMMANDS = (
     ),
     Command(
         "export",
-        "write words, inverted file, features or structures in minIA's and smhcmd's formats",
+        "write words, inverted file, features, structures or the map as text files",
         f"{_HERE}.exchange:export",
         f"{_HERE}.exchange:export_arguments",
         "words:      OUT (.words: a document a line), with OUT.images naming each line's image\n"
@@ -133,9 +133,12 @@ COMMANDS = (
         "features:   OUT (CSV location_x,location_y,size[,score],image_name, and visual_word_id\n"
         "            when there are words) and OUT.descriptors (one a line); 'minia import' reads\n"
         "            them back\n"
-        "structures: OUT (.model: a structure a line)",
+        "structures: OUT (.model: a structure a line)\n"
+        "map:        OUT (CSV with ';': Image_file_names, Image_file_paths, Image_features, X, Y,\n"
+        "            and Z in three dimensions; for Tableau and the like)",
         "  minia export words night1.words --warehouse W\n"
-        "  minia export features all.csv --warehouse W --batch night1",
+        "  minia export features all.csv --warehouse W --batch night1\n"
+        "  minia export map map.csv --warehouse W --root survey",
     ),
     Command(
         "settings",

@@ -149,8 +149,8 @@ class Context:
         """
         if table not in (*self.stage.inputs, *self.stage.writes):
             raise MiniaError(f"stage {self.stage.name} did not declare that it reads {table.name}")
-        variant = None if self.stage.all_variants else self.variant
-        found = self.view.of_table(table.name, batch, variant if table.variants else None)
+        variant = self.stage.variant_of(table, self.variant, self.all_settings)
+        found = self.view.of_table(table.name, batch, variant)
         if batch is None and self.stage.per_batch:
             found = [e for e in found if e.batch in (None, self.batch)]
         return found

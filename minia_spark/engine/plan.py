@@ -296,7 +296,7 @@ class Planner:
     ) -> Iterator[Entry]:
         """Yield the entries that a step reads."""
         for output in stage.inputs:
-            own = variant if output.variants and not stage.all_variants else None
+            own = stage.variant_of(output, variant, self.settings)
             for entry in view.of_table(output.name, None, own):
                 if not stage.per_batch or entry.batch in (None, batch):
                     yield entry
@@ -316,11 +316,12 @@ class Planner:
         fixed = stage.frozen and not (self.request.refit and stage.wants_anew)
         found = []
         for output in stage.inputs:
+            own = stage.variant_of(output, variant, self.settings) or variant
             for maker in self.house.producers(output):
                 for its_batch, its_variant in redone.get(maker.name, ()):
                     here = not stage.per_batch or its_batch in (None, batch)
                     here = here and not (fixed and its_batch is not None)
-                    same = stage.all_variants or its_variant in (None, variant)
+                    same = stage.all_variants or its_variant in (None, own)
                     if here and (same or variant is None) and maker.name not in found:
                         found.append(maker.name)
         return found
@@ -356,10 +357,11 @@ class Planner:
 
     def _is_made(self, output: Output, step: Step, base: Catalogue) -> bool:
         any_variant = step.variant is None or step.stage.all_variants or output.name == "rejects"
+        own = step.stage.variant_of(output, step.variant, self.settings)
         return any(
             not step.stage.per_batch or e.batch in (None, step.batch)
             for e in base.of_table(output.name)
-            if any_variant or e.variant in (None, step.variant)
+            if any_variant or e.variant in (None, own)
         )
 
     def refuse_other_source(self, base: Catalogue) -> None:

@@ -149,7 +149,7 @@ class House:
         found = {
             self._variants[maker.name]
             for output in stage.inputs
-            if output.variants
+            if output.variants and output.name != "rejects"  # of all kinds
             for maker in self.producers(output)
             if maker.name != stage.name and maker.name in self._variants
         } - {None}

@@ -18,7 +18,17 @@ from minia_spark.base.settings import StageSettings, flat, is_of_the_call
 from minia_spark.engine.settings import Settings
 from minia_spark.engine.table import Artefact, Table
 
-__all__ = ["Output", "Source", "Stage", "Use", "Variants", "fingerprint", "load", "reachable"]
+__all__ = [
+    "Foreign",
+    "Output",
+    "Source",
+    "Stage",
+    "Use",
+    "Variants",
+    "fingerprint",
+    "load",
+    "reachable",
+]
 
 Output: TypeAlias = Table | Artefact
 
@@ -89,10 +99,13 @@ class Variants:
         that variant alone: other variants do not depend on it.
     field : str
         The field with the list.
+    among : tuple of str
+        Only these of the list are this stage's, as others are made by another stage; none: all.
     """
 
     model: type[StageSettings]
     field: str
+    among: tuple[str, ...] = ()
 
     @property
     def choices(self) -> set[str]:
@@ -102,7 +115,23 @@ class Variants:
 
     def chosen(self, settings: Settings) -> tuple[str, ...]:
         """Return the names in the list."""
-        return tuple(getattr(settings.of(self.model), self.field))
+        names: tuple[str, ...] = tuple(getattr(settings.of(self.model), self.field))
+        return tuple(name for name in names if not self.among or name in self.among)
+
+
+@dataclass(frozen=True)
+class Foreign:
+    """Tables that come in variants of another kind than the stage's own, and which it reads.
+
+    Attributes
+    ----------
+    tables : tuple of Table or Artefact
+    setting : str
+        Dotted name of the setting that says in which variant.
+    """
+
+    tables: tuple[Output, ...]
+    setting: str
 
 
 @dataclass(frozen=True)
@@ -151,6 +180,8 @@ class Stage:
         Runs once for each of them, as does every stage that reads what it wrote.
     all_variants : bool
         Reads tables of all variants at once instead.
+    foreign : Foreign or None
+        What it reads of another kind of variants than its own; it then says its own `variants`.
     frozen : bool
         Once made, new batches do not make it outdated (the codebook, the tables of the mining).
     exact : bool
@@ -192,6 +223,7 @@ class Stage:
     kernel: str = ""
     variants: Variants | None = None
     all_variants: bool = False
+    foreign: Foreign | None = None
     frozen: bool = False
     exact: bool = False
     previous: bool = False
@@ -215,6 +247,15 @@ class Stage:
     def command_name(self) -> str:
         """The command that brings it up to date."""
         return self.command or self.name
+
+    def variant_of(self, output: Output, variant: str | None, settings: Settings) -> str | None:
+        """Return the variant in which a step reads or writes an output; None: any there is."""
+        if not output.variants or self.all_variants:
+            return None
+        if self.foreign is not None and output in self.foreign.tables:
+            name: str = settings.get(self.foreign.setting)
+            return name
+        return variant
 
     def allowed(self, settings: Settings) -> dict[type[StageSettings], set[str]]:
         """Return which fields of which settings the stage may reach."""

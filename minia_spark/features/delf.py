@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     _Numbers: TypeAlias = NDArray[np.float32]
 
-__all__ = ["LEAST_PIXELS", "DelfExtractor", "batch_size", "unit"]
+__all__ = ["LEAST_PIXELS", "DelfExtractor", "SavedNetwork", "batch_size", "unit"]
 
 LEAST_PIXELS = 10
 """An image with a shorter side has no features."""
@@ -134,7 +134,7 @@ class DelfExtractor:
         self._iou, self._batch_pixels = nms_iou, batch_pixels
         self._median_filter, self._background_mask = median_filter, background_mask
         self._max_features, self._max_pixels = max_features, max_pixels
-        self._network = _Network(Path(model), threads, gpu)
+        self._network = SavedNetwork(Path(model), threads, gpu)
 
     def extract(self, pixels: NDArray[np.uint8]) -> Features:
         """Return the features of a grey or RGB image, ordered; none gives empty arrays.
@@ -245,7 +245,7 @@ class DelfExtractor:
         return strongest(ordered(features), self._max_features)
 
 
-class _Network:
+class SavedNetwork:
     """An exported network, loaded."""
 
     def __init__(self, model: Path, threads: int, gpu: int | None) -> None:

@@ -43,7 +43,7 @@ def make(delf_model, network, monkeypatch):
     """Make an extractor without loading the network again."""
 
     def made(**own):
-        monkeypatch.setattr("minia_spark.features.delf._Network", lambda *_: network)
+        monkeypatch.setattr("minia_spark.features.delf.SavedNetwork", lambda *_: network)
         known = extractor_of("delf")
         options = known.options(settings(delf_model, **own)) | {"threads": 1, "gpu": None}
         from minia_spark.features.delf import DelfExtractor
