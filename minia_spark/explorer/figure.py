@@ -103,7 +103,8 @@ def figure(
             alignment="left",
         )
     axes.scatter(
-        *positions[order].T,
+        positions[order, 0],
+        positions[order, 1],
         s=float(np.clip(30_000 / len(order), 0.3, 22)),
         c=inks[order],
         linewidths=0,
