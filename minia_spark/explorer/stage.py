@@ -55,7 +55,7 @@ def run(context: Context) -> None:
         name: _rows(context, MAP, ["batch", "image_id", "x", "y"], name) for name in _maps(context)
     }
     images = _rows(context, IMAGES, ["batch", "image_id"])
-    shown = _fields(context, images.num_rows)
+    shown = _fields(context, max(table.num_rows for table in maps.values()))
     storage = context.warehouse.storage
     folder = context.folder(EXPLORER)
     with ExitStack() as stack:
@@ -138,7 +138,9 @@ def _fields(context: Context, images: int) -> list[_Shown]:
         for variant in variants:
             rows = _rows(context, facet.table, ["batch", "image_id", facet.column], variant or None)
             own = column(rows, facet.column, several=facet.several, text=facet.text)
-            if not telling(own, images):
+            # that an image is not on a map is no answer to a question of yes or no
+            answers = len(own.values) if "|" in facet.text else images
+            if not telling(own, answers):
                 continue
             several = len(variants) > 1
             name = f"{facet.name} ({variant})" if several else facet.name

@@ -211,6 +211,7 @@ class App {
     this.legend.show();
     await this.colour();
     this.refresh();
+    if (this.pin >= 0) this.showPicked(); // the colour of its value
     this.remember();
   }
 
