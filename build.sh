@@ -251,7 +251,7 @@ lint() {
   run_lint
 }
 
-setup_browser() {  # pages are looked at in one; on Ubuntu the package is an empty one
+setup_browser() {  # pages are looked at in one; Ubuntu has no package of it
   if have_browser; then return; fi
   ( need browser ) || say "going on without a browser: tests of pages will be skipped"
 }
