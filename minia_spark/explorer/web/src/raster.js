@@ -32,6 +32,8 @@ export class Raster {
   constructor(canvas) {
     this.canvas = canvas;
     this.context = canvas.getContext("2d", { alpha: false });
+    this.columns = new Int32Array(65536);
+    this.rows = new Int32Array(65536);
     this.resize(1, 1);
   }
 
@@ -53,27 +55,38 @@ export class Raster {
     this.context.putImageData(this.image, -EDGE, -EDGE);
   }
 
-  // Draw points; return how many have their middle in the picture.
+  // Where every coordinate is: coordinates have 65,536 values, so a table is less work than points.
+  // Columns of x and first pixels of the rows of y; -1: further than `room` out of the picture.
+  aim({ scale, left, top }, room) {
+    const { columns, rows, across, width, height } = this;
+    for (let value = 0; value < 65535; value++) {
+      const column = Math.floor(value * scale + left);
+      columns[value] = column >= -room && column < width + room ? column + EDGE : -1;
+      const row = Math.floor(top - value * scale);
+      rows[value] = row >= -room && row < height + room ? (row + EDGE) * across : -1;
+    }
+    columns[65535] = -1; // not on the map
+  }
+
+  // Draw points; return how many are in the picture, or so near that their dots are.
   //
   // x, y: whole numbers; at x * scale + left, top - y * scale in pixels. ink: a colour each, or one
   // for all. mask: only points whose mask is `wanted`; null: all.
   draw(x, y, { scale, left, top, radius, ink, mask = null, wanted = 1 }) {
-    const { pixels, across, width, height } = this;
+    const { pixels, across, columns, rows } = this;
     const one = typeof ink === "number";
     const n = x.length;
     let inside = 0;
     if (radius < 1.2) {
       // the way that a million points take: a square of one or two pixels
+      this.aim({ scale, left, top }, 0);
       const twice = radius >= 0.75;
-      const from = EDGE * across + EDGE;
       for (let i = 0; i < n; i++) {
         if (mask !== null && mask[i] !== wanted) continue;
-        const own = x[i];
-        const px = own * scale + left;
-        if (!(px >= 0 && px < width) || own === 65535) continue;
-        const py = top - y[i] * scale;
-        if (!(py >= 0 && py < height)) continue;
-        const at = from + (py | 0) * across + (px | 0);
+        const column = columns[x[i]];
+        const row = rows[y[i]];
+        if ((column | row) < 0) continue;
+        const at = row + column;
         const colour = one ? ink : ink[i];
         inside++;
         pixels[at] = colour;
@@ -89,16 +102,14 @@ export class Raster {
     if (!this.stamps.has(key)) this.stamps.set(key, stamp(key, across));
     const { full, edge, shares } = this.stamps.get(key);
     // a dot beyond the border is drawn as far as the room around the picture holds all of it
-    const room = EDGE - Math.ceil(key) - 1;
+    this.aim({ scale, left, top }, Math.min(EDGE - Math.ceil(key) - 1, Math.ceil(key)));
     for (let i = 0; i < n; i++) {
       if (mask !== null && mask[i] !== wanted) continue;
-      const own = x[i];
-      const px = Math.floor(own * scale + left);
-      if (px < -room || px >= width + room || own === 65535) continue;
-      const py = Math.floor(top - y[i] * scale);
-      if (py < -room || py >= height + room) continue;
-      if (px >= 0 && px < width && py >= 0 && py < height) inside++;
-      const at = (py + EDGE) * across + px + EDGE;
+      const column = columns[x[i]];
+      const row = rows[y[i]];
+      if ((column | row) < 0) continue;
+      inside++;
+      const at = row + column;
       const colour = one ? ink : ink[i];
       for (let j = 0; j < full.length; j++) pixels[at + full[j]] = colour;
       for (let j = 0; j < edge.length; j++) {
