@@ -20,7 +20,7 @@ class ExplorerSettings(StageSettings):
         ge=16,
         le=128,
         description="Side of the small images that dots become on the map, in pixels; 64 take "
-        "about 1.5 kB an image.",
+        "0.5 to 2 kB an image.",
     )
     large_copies: bool = Field(
         True,

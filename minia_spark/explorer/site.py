@@ -16,8 +16,11 @@ import re
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from importlib.resources import files
+from itertools import islice
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
@@ -192,7 +195,7 @@ def at_hand(pictures: Mapping[str, bytes]) -> Pictures:
     return of
 
 
-def write(site: Site, folder: Path, previous: Path | None = None) -> Written:
+def write(site: Site, folder: Path, previous: Path | None = None, *, threads: int = 1) -> Written:
     """Write the page.
 
     Parameters
@@ -203,6 +206,8 @@ def write(site: Site, folder: Path, previous: Path | None = None) -> Written:
     previous : Path, optional
         Folder of the page before, on the same file system at best. What did not change is taken
         from there; another format, or none that can be read, is passed over.
+    threads : int
+        Sheets of small images that are made at the same time. The files are the same for any.
 
     Raises
     ------
@@ -221,7 +226,7 @@ def write(site: Site, folder: Path, previous: Path | None = None) -> Written:
             raise MiniaError(f"explorer: the folder {folder} is not empty")
         target.mkdir()
         keep = None if previous is None or before is None else previous / PARTS
-        writer = _Writer(target, keep)
+        writer = _Writer(target, keep, threads)
         boxes = _boxes(site, before)
         batches = [
             _batch(site, batch, boxes, writer, _of_batch(before, batch.name))
@@ -270,9 +275,10 @@ def _pairs(
 class _Writer:
     """Writes parts, or takes the same ones from the page before."""
 
-    def __init__(self, folder: Path, previous: Path | None) -> None:
+    def __init__(self, folder: Path, previous: Path | None, threads: int) -> None:
         self.folder = folder
         self.previous = previous
+        self.threads = threads
         self.kept = self.new = 0
 
     def put(self, kind: str, batch: str, place: int, suffix: str, data: bytes) -> str:
@@ -446,8 +452,8 @@ def _pictures(
     sheets: list[str] = []
     larger: list[str] = []
     there: list[bool] = []
-    for number, copies in enumerate(batch.pictures(names.take(pa.array(curve)).to_pylist())):
-        made, seen = sheet(copies, site.cell_px)
+    wanted = batch.pictures(names.take(pa.array(curve)).to_pylist())
+    for number, (copies, (made, seen)) in enumerate(_sheets(wanted, site.cell_px, writer.threads)):
         sheets.append(writer.put("sheet", key, number, "jpg", made))
         there += seen
         if site.large:
@@ -469,6 +475,15 @@ def _pictures(
         part = ({"kind": "places", "n": len(own)}, [own.tobytes()])
         slots.append(writer.script("places", key, place, part))
     return {"places": slots, "sheets": sheets, "larger": larger, "pictures": sum(there)}
+
+
+def _sheets(
+    pictures: Iterator[Sequence[bytes | None]], side_px: int, threads: int
+) -> Iterator[tuple[Sequence[bytes | None], tuple[bytes, list[bool]]]]:
+    """Yield pictures and their sheet; no more are held than threads are at work."""
+    with ThreadPoolExecutor(threads) as pool:
+        while some := list(islice(pictures, threads)):
+            yield from zip(some, pool.map(partial(sheet, side_px=side_px), some), strict=True)
 
 
 def _typed(one: Field, values: pa.Array) -> pa.Array:

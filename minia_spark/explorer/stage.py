@@ -6,6 +6,7 @@ values. Thumbnails are many bytes: they pass through a file, and only those of n
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
@@ -72,7 +73,7 @@ def run(context: Context) -> None:
             cell_px=settings.cell_px,
             large=settings.large_copies,
         )
-        written = write(site, target, _previous(context))
+        written = write(site, target, _previous(context), threads=os.cpu_count() or 1)
         for one in site.maps:
             made = _figure(context, site, one, settings.figure_thumbnails)
             for kind in ("png", "pdf"):
@@ -110,7 +111,7 @@ def _map(context: Context, name: str) -> Map:
     """Return how a map was made, and what it is worth."""
     (frame,) = _rows(context, MAP_FRAMES, [c.name for c in MAP_FRAMES.columns], name).to_pylist()
     way = {"t-sne": "t-SNE", "pca": "principal components"}.get(frame["method"], frame["method"])
-    about = [f"{name}: {way} of {frame['images']:,} images"]
+    about = [f"{name}: {way} fitted to {frame['images']:,} images"]
     columns = ["batch", "trustworthiness", "recall"]
     for row in _rows(context, MAP_QUALITY, columns, name).to_pylist():
         if row["batch"] is None and row["trustworthiness"] is not None:

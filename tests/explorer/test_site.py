@@ -111,6 +111,7 @@ def test_sheets_follow_the_first_map(tmp_path):
     write(
         site([batch("b", ids, pictures=dict.fromkeys(ids, picture(99, 4, 4)))], large=False),
         tmp_path / "map",
+        threads=2,
     )
     page = Page(tmp_path / "map")
     assert len(page.head["batches"][0]["sheets"]) == 3
@@ -120,6 +121,14 @@ def test_sheets_follow_the_first_map(tmp_path):
     steps = np.linalg.norm(np.diff(places, axis=0), axis=1).mean()
     shuffled = np.random.default_rng(0).permutation(places)
     assert steps < 0.3 * np.linalg.norm(np.diff(shuffled, axis=0), axis=1).mean()
+
+
+def test_threads_change_no_file(tmp_path):
+    ids = [f"image-{i:03d}" for i in range(900)]
+    own = site([batch("b", ids, pictures={n: picture(i % 256, 4, 4) for i, n in enumerate(ids)})])
+    for threads in (1, 3):
+        write(own, tmp_path / str(threads), threads=threads)
+    assert Page(tmp_path / "1").files() == Page(tmp_path / "3").files()
 
 
 def test_a_new_batch_leaves_old_files_as_they_are(tmp_path):

@@ -213,7 +213,7 @@ def test_the_page_shows_what_the_tables_hold(tables):
     assert links["s0003"] == "../../report/index.html#structure-0004"
     assert [m["name"] for m in page.head["maps"]] == ["words", "pca"]
     assert page.head["maps"][0]["box"] == [-5, -5, 5, 5]
-    about = "words: t-SNE of 12 images, trustworthiness 0.951, recall 0.400"
+    about = "words: t-SNE fitted to 12 images, trustworthiness 0.951, recall 0.400"
     assert page.head["maps"][0]["about"] == about
     assert made.counts["images"] == 12
     assert made.counts["without_picture"] == 1
@@ -270,7 +270,7 @@ def test_what_everybody_must_know_is_on_the_map(tables):
     )
     page = tables.page(tables.run())
     about = page.head["maps"][1]["about"]
-    assert about.startswith("pca: principal components of 12 images")
+    assert about.startswith("pca: principal components fitted to 12 images")
     assert "three dimensions" in about
     assert about.endswith("random weights")
 
