@@ -41,4 +41,7 @@ def sha256_of(path: Path) -> str:
 @functools.lru_cache(maxsize=32)
 def _hashed(path: Path, _modified: int, _size: int) -> str:
     with open_regular(path) as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        found = hashlib.sha256()
+        while block := file.read(1 << 20):
+            found.update(block)
+        return found.hexdigest()

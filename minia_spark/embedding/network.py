@@ -190,15 +190,12 @@ class ResnetNetwork:
         # keras' preprocess_input in its mode "caffe"
         mean = tf.constant([103.939, 116.779, 123.68])
 
-        @tf.function(
-            input_signature=[tf.TensorSpec((batch_images, 224, 224, 3), tf.uint8)],
-            autograph=False,
-        )
         def vectors(images: Any) -> Any:
             blue_first = tf.reverse(tf.cast(images, tf.float32), [-1])
             return model(blue_first - mean, training=False)
 
-        self._vectors = vectors
+        signature = [tf.TensorSpec((batch_images, 224, 224, 3), tf.uint8)]
+        self._vectors = tf.function(vectors, input_signature=signature, autograph=False)
 
     def __call__(self, images: _Pixels) -> _Numbers:
         """Return the vectors of a full batch."""
@@ -253,7 +250,7 @@ class OnnxNetwork:
         self.height, self.width = size
         self.fit, self.batch_images = fit, batch_images
         self._order, self._layout = order, layout
-        self._mean, self._scale = np.float32(mean), np.float32(scale)
+        self._mean, self._scale = np.array(mean, np.float32), np.array(scale, np.float32)
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1

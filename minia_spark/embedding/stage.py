@@ -184,7 +184,7 @@ def fit_words(context: Context) -> None:
     weights = idf(images, total)
     matrix, strengths, used = None, None, 0
     if own.dimensions:
-        sample = _sample(context, frame, own.sample)
+        sample = _sample(context, frame, total, own.sample)
         bags = weighted(*_bags(sample), weights)
         matrix, strengths = components(bags, own.dimensions)
         used = sample.num_rows
@@ -201,7 +201,12 @@ def fit_pca(context: Context) -> None:
     """Fit the principal components of the small squares."""
     own = context.settings(EmbeddingSettings).pca
     frame = context.read(SCALED_PIXELS).where("reason is null")
-    sample = _sample(context, frame.select("batch", "image_id", "pixels"), own.sample)
+    sample = _sample(
+        context,
+        frame.select("batch", "image_id", "pixels"),
+        context.rows(SCALED_PIXELS),
+        own.sample,
+    )
     if not sample.num_rows:
         raise InputError("no image has pixels that could be scaled: there is nothing to fit")
     found = fit(moments(_pixels(sample["pixels"].combine_chunks())), own.dimensions)
@@ -215,10 +220,10 @@ def fit_pca(context: Context) -> None:
     )
 
 
-def _sample(context: Context, frame: DataFrame, most: int) -> pa.Table:
+def _sample(context: Context, frame: DataFrame, images: int, most: int) -> pa.Table:
     """Return some images, chosen by a hash of their names, in the order of their names."""
     names = ["batch", "image_id"]
-    if context.rows(context.stage.reads[-1 if context.variant == "pca" else 1]) > most:
+    if images > most:
         frame = frame.orderBy(F.xxhash64(*names), *names).limit(most)
     with context.watched("sample"):
         return frame.toArrow().sort_by([(name, "ascending") for name in names])

@@ -122,7 +122,8 @@ class Collection:
 
     def frame(self, table: str, **chosen: Any) -> pd.DataFrame:
         """Return a table as a frame of pandas; the arguments are those of :meth:`arrow`."""
-        return self.arrow(table, **chosen).to_pandas()
+        found: pd.DataFrame = self.arrow(table, **chosen).to_pandas()
+        return found
 
     def _entries(self, table: str, variant: str | None, batch: str | None) -> list[Entry]:
         found = [e for e in self._state.of_table(table) if e.rows is not None]

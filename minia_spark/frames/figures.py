@@ -55,7 +55,7 @@ def scatter(
     if values is None:
         axes.scatter(*places.T, color="C0", **dots)
     elif np.issubdtype(np.asarray(values).dtype, np.number):
-        drawn = axes.scatter(*places.T, c=values, **dots)
+        drawn = axes.scatter(*places.T, **dots | {"c": values})
         figure.colorbar(drawn, ax=axes, shrink=0.6)
     else:
         _classes(axes, places, values, dots)

@@ -116,7 +116,7 @@ def sweep(options: argparse.Namespace) -> int:
         tsne.fit,
         dimensions=settings.dimensions,
         iterations=settings.iterations,
-        exaggerated_iterations=min(settings.exaggerated_iterations, settings.iterations),
+        exaggerated_iterations=settings.exaggerated_iterations,
         exaggeration=settings.exaggeration,
     )
     most = (len(vectors) - 1) / 3

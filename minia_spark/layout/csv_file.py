@@ -10,6 +10,7 @@ from datetime import datetime
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from minia_spark.base.errors import InputError, SettingsError
@@ -86,9 +87,9 @@ def write_map(
     names = ["batch", "image_id"]
     order = [(name, "ascending") for name in names]
     places = read("map", [*names, "x", "y", "z"]).sort_by(order)
-    vectors = read("embeddings", [*names, "vector"])
-    images = read("images", [*names, "uri"], None)
-    joined = places.join(vectors, names).join(images, names).sort_by(order)
+    vectors = _as_in(places, read("embeddings", [*names, "vector"]), "vector")
+    uris = _as_in(places, read("images", [*names, "uri"], None), "uri")
+    joined = places.append_column("vector", vectors).append_column("uri", uris)
     is_deep = joined["z"].null_count < joined.num_rows
     with whole_file(out) as file:
         text = io.TextIOWrapper(file, encoding="utf-8", newline="", write_through=True)
@@ -104,6 +105,12 @@ def write_map(
         text.detach()
     noted: str | None = read("map_frames", ["note"])["note"][0].as_py()
     return noted
+
+
+def _as_in(wanted: pa.Table, rows: pa.Table, column: str) -> pa.ChunkedArray:
+    """Return a column for the images of another table, in its order."""
+    keys = [pc.binary_join_element_wise(t["batch"], t["image_id"], "/") for t in (wanted, rows)]
+    return rows[column].take(pc.index_in(keys[0], keys[1].combine_chunks()))
 
 
 def _below(root: Path, row: dict[str, str | None]) -> str:

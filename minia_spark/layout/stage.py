@@ -61,7 +61,7 @@ def fit(context: Context) -> None:
         dimensions=settings.dimensions,
         perplexity=settings.perplexity,
         iterations=settings.iterations,
-        exaggerated_iterations=min(settings.exaggerated_iterations, settings.iterations),
+        exaggerated_iterations=settings.exaggerated_iterations,
         exaggeration=settings.exaggeration,
         seed=settings.seed,
         distance=settings.distance,

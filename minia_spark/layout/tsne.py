@@ -86,7 +86,7 @@ def fit(
     perplexity : float
         See :func:`fitting_perplexity`.
     iterations, exaggerated_iterations : int
-        All, and how many of them are exaggerated.
+        All, and how many of them, the first, are exaggerated.
     exaggeration : float
     seed : int
     distance : str
@@ -104,6 +104,7 @@ def fit(
             count = min(len(ready) - 1, math.ceil(3 * used))
             here = np.arange(len(ready))
             neighbours = nearest(ready, [(here, ready)], count, own=here, distance=distance)
+        early = min(exaggerated_iterations, iterations)
         spread = float(start[:, 0].std())
         jitter = np.random.default_rng(seed).normal(0, _START / 100, start.shape)
         start = start / (spread or 1.0) * _START + jitter
@@ -111,7 +112,7 @@ def fit(
             start,
             neighbours,
             perplexity=used,
-            iterations=(exaggerated_iterations, iterations - exaggerated_iterations),
+            iterations=(early, iterations - early),
             exaggeration=exaggeration,
             seed=seed,
         )
@@ -147,7 +148,7 @@ def _optimised(
     first, rest = iterations
     if first:
         embedding = embedding.optimize(first, exaggeration=exaggeration, momentum=_MOMENTUM[0])
-    return embedding.optimize(max(0, rest), momentum=_MOMENTUM[1])
+    return embedding.optimize(rest, momentum=_MOMENTUM[1])
 
 
 def principal(vectors: NDArray[np.float32], dimensions: int) -> NDArray[np.float64]:
@@ -167,7 +168,7 @@ def principal(vectors: NDArray[np.float32], dimensions: int) -> NDArray[np.float
 
 
 def _centred(places: NDArray[np.float64]) -> NDArray[np.float64]:
-    return places - (places.max(axis=0) + places.min(axis=0)) / 2
+    return np.asarray(places - (places.max(axis=0) + places.min(axis=0)) / 2, np.float64)
 
 
 def place(
@@ -214,7 +215,7 @@ def _placed(
     positions = np.arange(len(reference))
     count = min(len(reference), _MEDIAN_OF)
     near = nearest(vectors, [(positions, reference)], count, distance=distance)
-    start: NDArray[np.float64] = np.median(places[near.positions], axis=1)
+    start = np.asarray(np.median(places[near.positions], axis=1), np.float64)
     if len(reference) < FEWEST:
         return start
     from openTSNE import TSNEEmbedding

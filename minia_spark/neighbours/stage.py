@@ -44,7 +44,7 @@ def run(context: Context) -> None:
     """Find the nearest images of every image."""
     settings = context.settings(NeighboursSettings)
     how = fingerprint(settings.count, settings.distance)
-    now = {e.batch: f"{e.digest}-{how}" for e in context.entries_of(EMBEDDINGS)}
+    now = {str(e.batch): f"{e.digest}-{how}" for e in context.entries_of(EMBEDDINGS)}
     known = _known(context)
     kept = {batch for batch, digest in known.items() if now.get(batch) == digest}
     gone = set(known) - kept
