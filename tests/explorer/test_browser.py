@@ -261,6 +261,15 @@ def test_hover_and_click(opened, table):
     )
     settled(page)
     assert hash_of(page)["image"] == [name]
+    # its nearest on the map, by the table; one of them leads on
+    near = picked.locator(".near button")
+    shown = [one.get_attribute("aria-label") for one in near.all()]
+    ranked = sorted(
+        table, key=lambda n: float(np.hypot(*(table[n]["words"] - table[name]["words"])))
+    )
+    assert len(set(shown) & set(ranked[1:11])) >= 9  # the last of them may be as far as the next
+    near.first.click()
+    picked.locator("h2").get_by_text(shown[0]).wait_for()
     page.keyboard.press("Escape")
     page.locator(".over").focus()
     page.keyboard.press("Escape")
@@ -593,6 +602,38 @@ def test_hostile_names_do_nothing(browser, tmp_path):
     again = found.open(hash_=f"#{address}")  # such names come back from a link, too
     assert len(again.evaluate("minia_map.page.app.selected")) == n
     assert again.evaluate("window.ran") is None
+    found.close()
+
+
+def test_batches_share_what_is_crowded_and_names_may_repeat(browser, tmp_path):
+    """Two nights at the same places: neither covers the other, and a link tells them apart."""
+    ids = [f"image-{i:03d}.png" for i in range(400)]
+    nights = [
+        Batch(
+            name=name,
+            image_ids=pa.array(ids),
+            positions={"words": np.random.default_rng(seed).normal(size=(400, 2)) * 0.01},
+            values={},
+        )
+        for seed, name in enumerate(("night1", "night2"))
+    ]
+    wide = Batch(
+        name="wide",
+        image_ids=pa.array(["a", "b"]),
+        positions={"words": np.array([[-1.0, -1.0], [1.0, 1.0]])},
+        values={},
+    )
+    write(site([*nights, wide], fields=(), maps=("words",)), tmp_path / "map")
+    found = Opened(browser, (tmp_path / "map").as_uri())
+    page = found.open()
+    shot = pixels(page)
+    one, two = (has(shot[100:700, 200:800], colour) for colour in palette.LIGHT[:2])
+    assert min(one, two) > 0.25 * max(one, two) > 5
+    page.goto("about:blank")
+    page = found.open(hash_="#image=image-007.png&batch=night2")
+    facts = page.locator("#picked dd")
+    facts.first.wait_for()
+    assert facts.first.inner_text() == "night2"
     found.close()
 
 

@@ -286,6 +286,18 @@ def test_without_thumbnails_and_without_labels(tmp_path):
     assert "&lt;Mine&gt;" in (page.folder / "map.html").read_text()
 
 
+def test_on_another_file_system_everything_is_copied_there(tables):
+    here = tables.page(tables.run()).files()
+    storage = tables.warehouse.storage
+    local, storage.local = storage.local, None
+    made = tables.run()
+    storage.local = local
+    assert made.counts["files_kept"] == 0
+    page = tables.page(made)
+    assert page.files() == here
+    assert {path.name for path in page.folder.iterdir()} >= {"map.html", "map-words.png"}
+
+
 def test_settings_do_what_they_say(tables):
     page = tables.page(tables.run("explorer.large_copies=false", "explorer.cell_px=32"))
     (batch,) = page.head["batches"]

@@ -2,6 +2,7 @@
 // Points of a batch stand together; within a batch they are in the order of a hash of their names.
 
 export const ABSENT = 65535; // a coordinate of a point that is not on a map
+const TURNS = 16; // in which the points of all batches are drawn, so that none covers the others
 const AT_ONCE = 8; // scripts that are loaded at the same time
 
 const arriving = new Map(); // script element -> what takes its part
@@ -83,6 +84,12 @@ export class Store {
       n += batch.n;
     });
     this.n = n;
+    this.turns = [];
+    for (let turn = 0; turn < TURNS; turn++) {
+      for (const { base, n: own } of site.batches) {
+        this.turns.push(base + Math.floor((own * turn) / TURNS), base + Math.floor((own * (turn + 1)) / TURNS));
+      }
+    }
     this.inOrder = [...this.chunks].sort((a, b) => a.share - b.share || a.batch - b.batch);
     this.maps = site.maps.map((map) => ({
       ...map,

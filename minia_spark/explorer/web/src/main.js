@@ -11,6 +11,7 @@ import { Table } from "./table.js";
 export { part } from "./data.js";
 
 const LISTED = 50; // hits of a search that are listed
+const NEAREST = 10; // images that are shown with a chosen one
 const byId = (id) => document.getElementById(id);
 
 class App {
@@ -438,6 +439,19 @@ class App {
       const title = store.maps.length > 1 ? `x, y (${map.name})` : "x, y";
       row(title, store.position(map, i).map((value) => amount(value)).join(", "));
     }
+    const nearest = this.panes[0].around(i, NEAREST);
+    await store.namesOf(nearest);
+    if (this.pin !== i) return;
+    const near = element("ul", { className: "near", "aria-label": "Nearest on the map" });
+    for (const j of nearest) {
+      const name = seen(store.nameNow(j));
+      const open = element("button", { type: "button", title: name, "aria-label": name }, ...this.smallPicture(j));
+      if (!open.firstChild) open.append(name);
+      open.addEventListener("click", () => this.setPin(j));
+      open.addEventListener("pointerenter", () => this.setHover(j));
+      open.addEventListener("pointerleave", () => this.setHover(-1));
+      near.append(element("li", {}, open));
+    }
     const large = picture
       ? [element("img", { src: picture, alt: seen(name), className: "large" })]
       : this.smallPicture(i);
@@ -446,6 +460,7 @@ class App {
       ...large,
       facts,
       element("div", { className: "buttons" }, button("Go there", "Fly to the image", () => this.panes.forEach((pane) => pane.flyTo(i)))),
+      ...(nearest.length ? [element("p", { className: "quiet" }, "Nearest on the map"), near] : []),
     );
     this.say(`${name}. ${this.factOf(this.field, i)}`);
   }

@@ -198,6 +198,7 @@ export class Pane {
       left: x * fine,
       top: (y + k * WORLD) * fine,
       radius: this.radius() * fine,
+      turns: this.store.turns,
     };
     const mask = app.mask;
     this.inView = 0;
@@ -365,6 +366,24 @@ export class Pane {
       }
     }
     return found;
+  }
+
+  // The points that are nearest to one on this map, itself left out.
+  around(i, most) {
+    const { x, y } = this.map;
+    if (x[i] === ABSENT) return [];
+    const found = []; // distance and point, the nearest first
+    let far = Infinity;
+    for (let j = 0; j < x.length; j++) {
+      const distance = (x[j] - x[i]) ** 2 + (y[j] - y[i]) ** 2;
+      if (distance >= far || j === i || x[j] === ABSENT) continue;
+      let at = found.length;
+      while (at > 0 && found[at - 1][0] > distance) at--;
+      found.splice(at, 0, [distance, j]);
+      if (found.length > most) found.pop();
+      if (found.length === most) far = found[most - 1][0];
+    }
+    return found.map(([, j]) => j);
   }
 
   at(event) {

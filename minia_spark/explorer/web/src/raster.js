@@ -71,29 +71,31 @@ export class Raster {
   // Draw points; return how many are in the picture, or so near that their dots are.
   //
   // x, y: whole numbers; at x * scale + left, top - y * scale in pixels. ink: a colour each, or one
-  // for all. mask: only points whose mask is `wanted`; null: all.
-  draw(x, y, { scale, left, top, radius, ink, mask = null, wanted = 1 }) {
+  // for all. mask: only points whose mask is `wanted`; null: all. turns: first points and ends of
+  // the ranges that are drawn, one upon the other.
+  draw(x, y, { scale, left, top, radius, ink, turns, mask = null, wanted = 1 }) {
     const { pixels, across, columns, rows } = this;
     const one = typeof ink === "number";
-    const n = x.length;
     let inside = 0;
     if (radius < 1.2) {
       // the way that a million points take: a square of one or two pixels
       this.aim({ scale, left, top }, 0);
       const twice = radius >= 0.75;
-      for (let i = 0; i < n; i++) {
-        if (mask !== null && mask[i] !== wanted) continue;
-        const column = columns[x[i]];
-        const row = rows[y[i]];
-        if ((column | row) < 0) continue;
-        const at = row + column;
-        const colour = one ? ink : ink[i];
-        inside++;
-        pixels[at] = colour;
-        if (twice) {
-          pixels[at + 1] = colour;
-          pixels[at + across] = colour;
-          pixels[at + across + 1] = colour;
+      for (let turn = 0; turn < turns.length; turn += 2) {
+        for (let i = turns[turn]; i < turns[turn + 1]; i++) {
+          if (mask !== null && mask[i] !== wanted) continue;
+          const column = columns[x[i]];
+          const row = rows[y[i]];
+          if ((column | row) < 0) continue;
+          const at = row + column;
+          const colour = one ? ink : ink[i];
+          inside++;
+          pixels[at] = colour;
+          if (twice) {
+            pixels[at + 1] = colour;
+            pixels[at + across] = colour;
+            pixels[at + across + 1] = colour;
+          }
         }
       }
       return inside;
@@ -103,18 +105,20 @@ export class Raster {
     const { full, edge, shares } = this.stamps.get(key);
     // a dot beyond the border is drawn as far as the room around the picture holds all of it
     this.aim({ scale, left, top }, Math.min(EDGE - Math.ceil(key) - 1, Math.ceil(key)));
-    for (let i = 0; i < n; i++) {
-      if (mask !== null && mask[i] !== wanted) continue;
-      const column = columns[x[i]];
-      const row = rows[y[i]];
-      if ((column | row) < 0) continue;
-      inside++;
-      const at = row + column;
-      const colour = one ? ink : ink[i];
-      for (let j = 0; j < full.length; j++) pixels[at + full[j]] = colour;
-      for (let j = 0; j < edge.length; j++) {
-        const place = at + edge[j];
-        pixels[place] = blend(pixels[place], colour, shares[j]);
+    for (let turn = 0; turn < turns.length; turn += 2) {
+      for (let i = turns[turn]; i < turns[turn + 1]; i++) {
+        if (mask !== null && mask[i] !== wanted) continue;
+        const column = columns[x[i]];
+        const row = rows[y[i]];
+        if ((column | row) < 0) continue;
+        inside++;
+        const at = row + column;
+        const colour = one ? ink : ink[i];
+        for (let j = 0; j < full.length; j++) pixels[at + full[j]] = colour;
+        for (let j = 0; j < edge.length; j++) {
+          const place = at + edge[j];
+          pixels[place] = blend(pixels[place], colour, shares[j]);
+        }
       }
     }
     return inside;
