@@ -24,6 +24,8 @@ usage() {
                           with TensorFlow in the environment, for DELF
   container [--base IMAGE] [--tag NAME]
                           an image with all of it, built by buildah or podman (jobs/README.md)
+  web                     the program of the map's page, minia_spark/explorer/web/map.js, from its
+                          sources; needs Node.js, which nobody needs who only uses it
   lint                    ruff, mypy, import rules
   bench [ARGUMENTS]       speed and memory against their limits
   setup                   everything the other verbs need, and nothing else
@@ -78,11 +80,14 @@ have_python() { venv_works || python_makes_venvs "$(find_python)"; }
 have_java() { find_java >/dev/null; }
 have_compiler() { command -v "${CXX:-g++}" >/dev/null && command -v make >/dev/null; }
 
+have_browser() { command -v chromium || command -v chromium-browser || command -v google-chrome; } >/dev/null
+
 title_of() {
   case $1 in
     python) echo "Python 3.$min_python or later with its venv module" ;;
     java) echo "Java $min_java or later" ;;
     compiler) echo "a C++ compiler (${CXX:-g++}) and make" ;;
+    browser) echo "Chromium" ;;
   esac
 }
 
@@ -106,6 +111,7 @@ package_of() {  # prints the Debian or Ubuntu package for a missing thing
           | awk -v least="$min_java" '$1 >= least { print "openjdk-" $1 "-jre-headless"; exit }'
       fi ;;
     compiler) echo "g++ make" ;;
+    browser) echo chromium ;;
   esac
 }
 
@@ -245,8 +251,14 @@ lint() {
   run_lint
 }
 
+setup_browser() {  # pages are looked at in one; Ubuntu has no package of it
+  if have_browser; then return; fi
+  ( need browser ) || say "going on without a browser: tests of pages will be skipped"
+}
+
 run_tests() {
   setup
+  setup_browser
   alone setup_networks
   say "native tests"
   make --no-print-directory -C native test
@@ -254,6 +266,21 @@ run_tests() {
   say "pytest"
   # two at a time, a file each: every process has a Spark of its own
   .venv/bin/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder "$@"
+}
+
+web() {  # in build/: the package must not hold what npm installs
+  local made=build/web source=minia_spark/explorer/web
+  command -v node >/dev/null && command -v npm >/dev/null || die "missing: Node.js with npm" \
+    "install it (Debian, Ubuntu: apt-get install -y nodejs npm), then run this again"
+  rm -rf "$made"
+  mkdir -p "$made/out"
+  cp -R "$source/package.json" "$source/package-lock.json" "$source/build.mjs" "$source/src" "$made"
+  say "npm ci"
+  # no scripts of packages are run: esbuild's program is a package of its own
+  ( cd "$made" && npm ci --ignore-scripts --no-audit --no-fund --loglevel error >/dev/null &&
+      node build.mjs out )
+  cp "$made/out/map.js" "$made/out/map.js.LICENSES.txt" "${1:-$source}"
+  say "done: ${1:-$source}/map.js"
 }
 
 bench() {
@@ -472,6 +499,7 @@ case $verb in
   bench) bench "$@" ;;
   lock) relock "$@" ;;
   container) container "$@" ;;
+  web) web "$@" ;;
   package) package "$@" ;;
   native | wheel | lint | setup | help | -h | --help)
     if (( $# )); then echo "build.sh: $verb takes no arguments" >&2; exit 2; fi

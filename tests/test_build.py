@@ -285,6 +285,23 @@ class TestMissing:
         assert done.returncode == 1
         assert "still missing after installing g++ make: a C++ compiler (g++)" in done.stderr
 
+    def test_a_browser_is_installed(self, system):
+        system.apt(delivers=["chromium"])
+        done = system.call("is_root() { true; }; setup_browser; echo on")
+        assert (done.returncode, done.stdout.splitlines()[-1]) == (0, "on")
+        assert system.log.read_text().endswith(" install -y --no-install-recommends chromium\n")
+        again = system.call("setup_browser")
+        assert (again.returncode, again.stdout, again.stderr) == (0, "", "")
+
+    @pytest.mark.parametrize("apt", [False, True])
+    def test_it_goes_on_without_a_browser(self, system, apt):
+        if apt:
+            system.apt(delivers=[])  # Ubuntu
+        done = system.call("is_root() { true; }; setup_browser; echo on")
+        assert done.returncode == 0
+        assert "going on without a browser: tests of pages will be skipped" in done.stdout
+        assert done.stdout.endswith("\non\n")
+
     def test_a_default_java_that_is_too_old(self, system):
         system.add(
             "apt-cache",

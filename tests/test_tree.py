@@ -107,7 +107,7 @@ def test_the_top_has_nothing_more_than_is_drawn():
     beside = {".ci", ".gitignore", ".pre-commit-config.yaml", "pyproject.toml", "LICENSE"}
     beside |= {"requirements.lock", "requirements-dev.lock", "requirements-networks.lock"}
     beside |= {"CHANGELOG.md", "CONTRIBUTING.md", "CITATION.cff", "SCALE.md", "README.png"}
-    beside |= {"README-background.png"}
+    beside |= {"README-background.png", "README-map.png"}
     found = {path.relative_to(ROOT).parts[0] for path in tracked()}
     assert found <= drawn | beside
 

@@ -70,7 +70,7 @@ def test_name_and_content(wheel):
         assert mode & 0o111 == 0o111
     modules = {p.relative_to(ROOT).as_posix() for p in (ROOT / "minia_spark").rglob("*.py")}
     assert modules == {name for name in names if name.endswith(".py")}
-    for kind in ("*.yaml", "*.html", "*.css", "*.js", "*.properties"):
+    for kind in ("*.yaml", "*.html", "*.css", "*.js", "*.LICENSES.txt", "*.properties"):
         data = {p.relative_to(ROOT).as_posix() for p in (ROOT / "minia_spark").rglob(kind)}
         assert data <= set(names)
 

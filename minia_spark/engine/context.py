@@ -16,7 +16,7 @@ from pyspark.sql import functions as F
 from minia_spark.base.errors import MiniaError
 from minia_spark.base.settings import StageSettings
 from minia_spark.engine.progress import Progress
-from minia_spark.engine.room import Panel
+from minia_spark.engine.room import Facet, Panel
 from minia_spark.engine.session import default_partitions
 from minia_spark.engine.settings import Settings
 from minia_spark.engine.stage import Output, Source, Stage, reachable
@@ -70,8 +70,8 @@ class Context:
         The state that this run has made so far.
     published : Catalogue
         The state that readers see.
-    panels : tuple of Panel
-        Of all rooms, for the stage that gathers them.
+    panels, facets : tuples of Panel and Facet
+        Of all rooms, for the stages that gather them.
     source : Source or None
         Where the batch comes from, for stages that take it in.
     steps : tuple of StepRecord
@@ -96,6 +96,7 @@ class Context:
     view: Catalogue
     published: Catalogue
     panels: tuple[Panel, ...] = ()
+    facets: tuple[Facet, ...] = ()
     inputs: str = ""
     uses: str = ""
     source: Source | None = None

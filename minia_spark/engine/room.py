@@ -15,7 +15,7 @@ from minia_spark.engine.settings import LINES, Settings, load_settings, settings
 from minia_spark.engine.stage import Output, Stage, Variants
 from minia_spark.engine.table import Artefact, Table
 
-__all__ = ["Command", "House", "Panel", "Room"]
+__all__ = ["Command", "Facet", "House", "Panel", "Room"]
 
 
 @dataclass(frozen=True)
@@ -60,12 +60,46 @@ class Panel:
     reads : tuple of Table or Artefact
         The panel is left out where one of them is not there.
     show : str
-        ``module:function`` from the page's context to :class:`markupsafe.Markup`, its HTML.
+        ``module:function`` from the page's context to :class:`markupsafe.Markup`, its HTML. Links
+        to other artefacts begin with :data:`minia_spark.base.pages.WAREHOUSE`.
     """
 
     title: str
     reads: tuple[Output, ...]
     show: str
+
+
+@dataclass(frozen=True)
+class Facet:
+    """A column by which images are coloured and chosen on the map.
+
+    Attributes
+    ----------
+    name : str
+        As people see it. A table of several variants gives a facet for each, with its name.
+    table : Table
+        It has the columns batch and image_id; several rows an image where it has several values.
+    column : str
+        Of texts, numbers or truth values; missing values are none.
+    about : str
+        One sentence.
+    several : bool
+        Whether an image may have several values.
+    text : str
+        Makes a text of a number that is a name, e.g. ``s{:04d}``; of a truth value, the texts for
+        no and yes around a vertical bar.
+    link : str
+        File of the warehouse that tells more about a value, with ``{rank}``, the value and one, and
+        ``{variant}``, the table's with a hyphen, or nothing where there is one alone.
+    """
+
+    name: str
+    table: Table
+    column: str
+    about: str = ""
+    several: bool = False
+    text: str = ""
+    link: str = ""
 
 
 @dataclass(frozen=True)
@@ -89,6 +123,8 @@ class Room:
         Why its stages reject records.
     panel : Panel or None
         What it shows on the page.
+    facets : tuple of Facet
+        What the map can be coloured by.
     """
 
     name: str
@@ -99,6 +135,7 @@ class Room:
     commands: tuple[Command, ...] = ()
     reasons: type[StrEnum] | None = None
     panel: Panel | None = None
+    facets: tuple[Facet, ...] = ()
 
 
 class House:
@@ -125,9 +162,14 @@ class House:
             for output in room.outputs:
                 _put(self.outputs, output.name, output, "table")
         self.panels = tuple(room.panel for room in self.rooms if room.panel is not None)
-        shown = tuple(output for panel in self.panels for output in panel.reads)
+        self.facets = tuple(facet for room in self.rooms for facet in room.facets)
+        gathered: dict[str, tuple[Output, ...]] = {
+            "": (),
+            "panels": tuple(output for panel in self.panels for output in panel.reads),
+            "facets": tuple(dict.fromkeys(facet.table for facet in self.facets)),
+        }
         declared = [
-            replace(stage, optional=(*stage.optional, *shown)) if stage.gathers else stage
+            replace(stage, optional=(*stage.optional, *gathered[stage.gathers]))
             for room in self.rooms
             for stage in room.stages
         ]

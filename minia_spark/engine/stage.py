@@ -154,8 +154,9 @@ class Stage:
     reads, writes : tuple of Table or Artefact
     optional : tuple of Table or Artefact
         What it reads too where it is there.
-    gathers : bool
-        Shows the panels of all rooms: the house adds what they read to `optional`.
+    gathers : str
+        ``panels`` or ``facets`` of all rooms, which it shows: the house adds what they read to
+        `optional`.
     uses : tuple of Use or settings model
         It can reach no other settings.
     consults : tuple of settings models
@@ -211,7 +212,7 @@ class Stage:
     reads: tuple[Output, ...] = ()
     writes: tuple[Output, ...] = ()
     optional: tuple[Output, ...] = ()
-    gathers: bool = False
+    gathers: Literal["", "panels", "facets"] = ""
     uses: tuple[Use | type[StageSettings], ...] = ()
     consults: tuple[type[StageSettings], ...] = ()
     revision: int = 1

@@ -1,6 +1,6 @@
 """Taking in images: from a folder, a list, an archive or Parquet to a batch of ``images``."""
 
-from minia_spark.engine.room import Room
+from minia_spark.engine.room import Facet, Room
 from minia_spark.engine.stage import Stage
 from minia_spark.images.reasons import Reason
 from minia_spark.ingest.settings import IngestSettings
@@ -28,6 +28,14 @@ ROOM = Room(
     outputs=(IMAGES, REJECTS),
     stages=(INGEST,),
     reasons=Reason,
+    facets=(
+        Facet("label", IMAGES, "label", "The class from the labels file, or the folder's name."),
+        Facet("right ascension", IMAGES, "ra_deg", "In degrees."),
+        Facet("declination", IMAGES, "dec_deg", "In degrees."),
+        Facet("width", IMAGES, "width", "Of the image, in pixels."),
+        Facet("height", IMAGES, "height", "Of the image, in pixels."),
+        Facet("format", IMAGES, "format", "Of the image's file."),
+    ),
 )
 
 __all__ = ["INGEST", "ROOM"]

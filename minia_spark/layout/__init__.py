@@ -2,7 +2,7 @@
 
 from minia_spark.embedding import METHODS
 from minia_spark.embedding.tables import EMBEDDING_MODELS, EMBEDDINGS
-from minia_spark.engine.room import Command, Room
+from minia_spark.engine.room import Command, Facet, Room
 from minia_spark.engine.stage import Stage, Use
 from minia_spark.ingest.tables import IMAGES
 from minia_spark.layout.settings import LayoutSettings
@@ -62,6 +62,15 @@ ROOM = Room(
     settings={"layout": LayoutSettings},
     outputs=(LAYOUTS, MAP_FRAMES, MAP, MAP_QUALITY),
     stages=(LAYOUT, PLACE, QUALITY),
+    facets=(
+        Facet(
+            "placement",
+            MAP,
+            "fitted",
+            "Whether the map was fitted to the image, or the image was placed on it later.",
+            text="placed later|fitted",
+        ),
+    ),
     commands=(
         Command(
             "map refit",

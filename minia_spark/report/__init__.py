@@ -37,7 +37,7 @@ REPORT = Stage(
         Use(MiningSettings, ("decoys", "seeds", "max_q", "min_stability")),
     ),
     exact=True,
-    gathers=True,
+    gathers="panels",
     run="minia_spark.report.stage:run",
     cost="minia_spark.report.cost:cost",
 )

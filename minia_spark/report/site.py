@@ -22,6 +22,7 @@ import numpy as np
 import pyarrow as pa
 
 from minia_spark.base.errors import MiniaError
+from minia_spark.base.pages import WAREHOUSE
 from minia_spark.base.spreadsheet import inert, inert_path
 from minia_spark.report import text
 from minia_spark.report.data import (
@@ -541,6 +542,7 @@ def _index(data: ReportData, sections: Sequence[_Section], *, here: str) -> str:
         .get_template("index.html")
         .render(
             data=data,
+            panels=[(title, _rooted(shown, here)) for title, shown in data.panels],
             run=data.run,
             sections=sections,
             strip=_STRIP,
@@ -550,6 +552,13 @@ def _index(data: ReportData, sections: Sequence[_Section], *, here: str) -> str:
             rejected=sum(row.records for row in data.run.rejects),
         )
     )
+
+
+def _rooted(shown: markupsafe.Markup, here: str) -> markupsafe.Markup:
+    """Return a panel's HTML with addresses as they are seen from the page."""
+    root = "../" if here else "../../"  # the page's folder, or the one above it
+    # a quotation mark of a text is escaped: this is an attribute
+    return markupsafe.Markup(str(shown).replace(f'="{WAREHOUSE}', f'="{root}'))  # noqa: S704
 
 
 def _environment(data: ReportData, *, here: str) -> jinja2.Environment:

@@ -1,7 +1,7 @@
 """The images of every structure, and what became of those before."""
 
 from minia_spark.codebook.tables import CODEBOOKS, WORD_MAP
-from minia_spark.engine.room import Command, Room
+from minia_spark.engine.room import Command, Facet, Room
 from minia_spark.engine.stage import Stage, Use
 from minia_spark.mining.tables import STRUCTURES
 from minia_spark.structures.settings import StructuresSettings
@@ -46,6 +46,17 @@ ROOM = Room(
     settings={"structures": StructuresSettings},
     outputs=(STRUCTURE_IMAGES, LINEAGE),
     stages=(STRUCTURES_STAGE, LINEAGE_STAGE),
+    facets=(
+        Facet(
+            "structure",
+            STRUCTURE_IMAGES,
+            "structure_id",
+            "Structures that the image holds.",
+            several=True,
+            text="s{:04d}",
+            link="report/index.html#{variant}structure-{rank:04d}",
+        ),
+    ),
     commands=(
         Command(
             "structures",

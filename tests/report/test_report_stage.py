@@ -23,7 +23,9 @@ from .site import read_site
 def panel(_context):
     from markupsafe import Markup
 
-    return Markup("<p>What another room shows.</p>")
+    return Markup(
+        '<p>What another room shows.</p>\n<a href="warehouse:/other/run=1/{}">{}</a>'
+    ).format("page.html", 'not ="warehouse:/ itself')
 
 
 @pytest.fixture
@@ -208,3 +210,7 @@ def test_panels_of_other_rooms_are_shown_where_their_tables_are(collected, own_w
     page = (own_warehouse / made.entries[-1].path / "index.html").read_text()
     assert "<h2>Another room</h2>\n<p>What another room shows.</p>" in page
     assert '<a href="#panel-1">Another room</a>' in page
+    # links to other artefacts, as they are seen from the page and from its copy in the folder above
+    assert '<a href="../../other/run=1/page.html">not =&#34;warehouse:/ itself</a>' in page
+    above = (own_warehouse / made.entries[-1].path / "index-above.html").read_text()
+    assert '<a href="../other/run=1/page.html">not =&#34;warehouse:/ itself</a>' in above
