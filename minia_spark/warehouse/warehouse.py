@@ -250,8 +250,8 @@ class Warehouse(Ledger):
         InputError
             There is no such state, or vacuum has removed data that it names.
         """
-        current, current_base = self.newest_understood(), self.base_past_damage()
-        newest = current_base.version
+        current, base = self.newest_understood(), self.base_past_damage()
+        newest = base.version
         before = current.parent if current.version == newest else current.version
         if version is None and before == 0:
             raise InputError(f"{self.storage} has no state before {newest}")
@@ -259,7 +259,7 @@ class Warehouse(Ledger):
         target = self.kept_state(wanted)
         self.require_whole(target.entries, again=True)
         return self._publish(
-            current_base,
+            base,
             target.run,
             target.entries,
             f"rollback to {target.version}",

@@ -1026,5 +1026,7 @@ class TestUnforeseen:
         assert explained(Exception(text)) == "Name too long: 'y'; give a shorter name"
         ours = "Job aborted\nminia_spark.base.errors.MiniaError: smh failed\n  at org.apache"
         assert explained(Exception(ours)) == "smh failed"
+        jar = 'org.apache.hadoop.fs.UnsupportedFileSystemException: No FileSystem for scheme "s3"'
+        assert "for want of a jar" in explained(Exception(jar))
         lost = "org.apache.spark.SparkException: Python worker exited unexpectedly (crashed)"
         assert explained(Exception(lost)).startswith("Python worker exited unexpectedly (crashed)")
