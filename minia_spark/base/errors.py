@@ -132,6 +132,11 @@ _EXPLAINED = (
         "Spark's Java process ended, as when it is killed or memory is short; start it again",
     ),
     (
+        r"No FileSystem for scheme|Class org\.apache\.hadoop\.fs\.\S+ not found",
+        "Spark cannot write there for want of a jar: name Hadoop's connector for that store, e.g. "
+        "hadoop-aws for S3, in spark.conf (spark.jars), or choose a mounted folder",
+    ),
+    (
         r"Python worker exited",
         "it was killed, or memory is short: start it again; use fewer cores (spark.master) if it "
         "comes back",

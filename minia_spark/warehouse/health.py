@@ -125,9 +125,7 @@ def repair(
     if broken or state.version != newest:
         done.append(f"state {newest + 1} is what is whole of state {state.version}")
         if not dry_run:
-            warehouse.commit(
-                state.model_copy(update={"version": newest}), state.run, kept, "repair"
-            )
+            warehouse.commit(warehouse.base_past_damage(), state.run, kept, "repair")
     if not dry_run:
         for damage in records:
             warehouse.set_aside(damage.path, _ASIDE)

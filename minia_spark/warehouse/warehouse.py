@@ -250,17 +250,16 @@ class Warehouse(Ledger):
         InputError
             There is no such state, or vacuum has removed data that it names.
         """
-        current = self.newest_understood()
-        newest = max(self._state_sizes())
+        current, base = self.newest_understood(), self.base_past_damage()
+        newest = base.version
         before = current.parent if current.version == newest else current.version
         if version is None and before == 0:
             raise InputError(f"{self.storage} has no state before {newest}")
         wanted = before if version is None else version
-        current = current.model_copy(update={"version": newest})
         target = self.kept_state(wanted)
         self.require_whole(target.entries, again=True)
         return self._publish(
-            current,
+            base,
             target.run,
             target.entries,
             f"rollback to {target.version}",
@@ -274,6 +273,19 @@ class Warehouse(Ledger):
         if found is None:
             return self.require()
         return found
+
+    def base_past_damage(self) -> Catalogue:
+        """Return what the next state is made from, also where the newest ones are damaged.
+
+        Vacuum may have given up something by one of those: nothing that runs left unpublished so
+        far is taken over then.
+        """
+        state = self.newest_understood()
+        newest = max(self._state_sizes())
+        if state.version == newest:
+            return state
+        forgotten = max([state.forgotten, *self.run_names()])
+        return state.model_copy(update={"version": newest, "forgotten": forgotten})
 
     def kept_state(self, version: int) -> Catalogue:
         """Return a state, to be read for less than vacuum's age; InputError when it is not kept."""

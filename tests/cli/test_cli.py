@@ -492,7 +492,7 @@ class TestEndings:
         monkeypatch.setattr(runs, "run", broken)
         monkeypatch.delenv("MINIA_TRACEBACK", raising=False)
         found = run_minia("run", "--warehouse", tmp_path).expect(1)
-        assert found.err.startswith("minia run: ZeroDivisionError: by what?\n")
+        assert found.err.startswith("minia run: ZeroDivisionError: by what?; nobody foresaw that: ")
         assert "Traceback" not in found.err
         monkeypatch.setenv("MINIA_TRACEBACK", "1")
         assert "Traceback" in run_minia("run", "--warehouse", tmp_path).expect(1).err
@@ -522,7 +522,7 @@ class TestEndings:
             with monkeypatch.context() as patch:
                 patch.setattr(place, name, broken)
                 found = run_minia("run", "--warehouse", tmp_path / "W", *title).expect(1)
-            assert "minia run: OSError: [Errno 5] Input/output error\n" in found.err
+            assert "minia run: Input/output error; the disk or the network behind" in found.err
             new = f"State {published} is published, and readers see it; "
             assert (old in found.err, new in found.err) == (not published, bool(published))
             record = next(house.runs())
@@ -1026,5 +1026,7 @@ class TestUnforeseen:
         assert explained(Exception(text)) == "Name too long: 'y'; give a shorter name"
         ours = "Job aborted\nminia_spark.base.errors.MiniaError: smh failed\n  at org.apache"
         assert explained(Exception(ours)) == "smh failed"
+        jar = 'org.apache.hadoop.fs.UnsupportedFileSystemException: No FileSystem for scheme "s3"'
+        assert "for want of a jar" in explained(Exception(jar))
         lost = "org.apache.spark.SparkException: Python worker exited unexpectedly (crashed)"
         assert explained(Exception(lost)).startswith("Python worker exited unexpectedly (crashed)")

@@ -16,6 +16,7 @@ from minia_spark.ingest.tables import IMAGES
 from minia_spark.report import stage as module
 from minia_spark.report.settings import ReportSettings
 from minia_spark.thumbnails.tables import THUMBNAILS
+from minia_spark.warehouse import manifest
 
 from .site import read_site
 
@@ -113,6 +114,7 @@ def test_the_page_shows_what_the_tables_hold(collected, own_warehouse):
     assert made.counts["missing"] == 0
     site = own_warehouse / made.entries[-1].path
     (site / "index-above.html").unlink()
+    (site / manifest.NAME).unlink()
     read_site(site)
     with (site / "structure-0001.csv").open(newline="", encoding="utf-8") as file:
         assert len(list(csv.DictReader(file))) == variant.structures[0].images_total

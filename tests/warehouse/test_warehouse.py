@@ -180,6 +180,18 @@ class TestStates:
         assert (state.version, state.entries) == (4, house.catalogue(2).entries)
         assert house.rollback(1).entries == (entry("r1"),)
 
+    def test_past_a_damaged_state_nothing_unpublished_is_taken_over(self, house):
+        """It may have been vacuum's, which gave that up and may still be removing it."""
+        publish(house, entry("r1"))
+        record = house.new_run("minia run", "1.0", {})
+        made = entry(record.run, "b2")
+        write(house, made)
+        step = StepRecord(stage="words", batch="b2", action="done", why="", entries=(made,))
+        house.save_run(record.model_copy(update={"steps": (step,)}))
+        assert house.unpublished(house.catalogue())
+        house.storage.replace("catalogue/000000000002.json", b"{")
+        assert house.unpublished(house.rollback()) == {}
+
     def test_a_newer_layout_is_refused_in_one_sentence(self, house):
         newer = publish(house, entry("r1")).model_copy(update={"version": 2, "format": 9})
         house.storage.replace("catalogue/000000000002.json", newer.model_dump_json().encode())
