@@ -21,6 +21,9 @@ NAMES = (
     "many",
     "delf",
     "explorer",
+    "neighbours",
+    "layout",
+    "embedding",
 )
 
 
