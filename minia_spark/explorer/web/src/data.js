@@ -2,7 +2,7 @@
 // Points of a batch stand together; within a batch they are in the order of a hash of their names.
 
 export const ABSENT = 65535; // a coordinate of a point that is not on a map
-const TURNS = 16; // in which the points of all batches are drawn, so that none covers the others
+const TURNS = 64; // in which the points of all batches are drawn, so that none covers the others
 const AT_ONCE = 8; // scripts that are loaded at the same time
 
 const arriving = new Map(); // script element -> what takes its part
