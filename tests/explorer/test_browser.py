@@ -605,6 +605,31 @@ def test_hostile_names_do_nothing(browser, tmp_path):
     found.close()
 
 
+def test_a_value_without_a_colour_stands_out_when_it_is_chosen(browser, tmp_path):
+    n = 12 * 20
+    own = Batch(
+        name="b",
+        image_ids=pa.array([f"image-{i:03d}" for i in range(n)]),
+        positions={"words": np.random.default_rng(1).normal(size=(n, 2))},
+        values={"class": pa.array([f"c{i % 12:02d}" for i in range(n)])},
+    )
+    write(site([own], fields=FIELDS[:1], maps=("words",)), tmp_path / "map")
+    found = Opened(browser, (tmp_path / "map").as_uri())
+    page = found.open()
+    before = pixels(page)[:, :940]
+    page.locator("#colours .values button").filter(has_text="c10").click()
+    page.wait_for_timeout(100)
+    after = pixels(page)[60:740, :940]
+    assert has(before, palette.OTHER) > 500  # four classes have the same grey
+    assert has(after, palette.OTHER) == 0
+    assert has(after, "#1d2026") > 200
+    page.locator("#colours .values button").filter(has_text="c00").click()  # and another one
+    page.wait_for_timeout(100)
+    assert has(pixels(page)[60:740, :940], palette.LIGHT[0]) > 200
+    assert sum(page.evaluate("Array.from(minia_map.page.app.mask)")) == 40
+    found.close()
+
+
 def test_batches_share_what_is_crowded_and_names_may_repeat(browser, tmp_path):
     """Two nights at the same places: neither covers the other, and a link tells them apart."""
     ids = [f"image-{i:03d}.png" for i in range(400)]
