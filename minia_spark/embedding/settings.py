@@ -129,11 +129,15 @@ class EmbeddingSettings(StageSettings):
         description="Kinds of embeddings; neighbours, layout and map are made once for each.",
     )
     words: WordsEmbeddingSettings = Field(
-        default_factory=WordsEmbeddingSettings, description="Of the bags of words."
+        default_factory=WordsEmbeddingSettings, description="Embeddings by bags of words."
     )
-    pca: PcaSettings = Field(default_factory=PcaSettings, description="Of the pixels.")
-    resnet50: ResnetSettings = Field(default_factory=ResnetSettings, description="Of ResNet50.")
-    onnx: OnnxSettings = Field(default_factory=OnnxSettings, description="Of an ONNX file.")
+    pca: PcaSettings = Field(default_factory=PcaSettings, description="Embeddings by pixels.")
+    resnet50: ResnetSettings = Field(
+        default_factory=ResnetSettings, description="Embeddings by ResNet50."
+    )
+    onnx: OnnxSettings = Field(
+        default_factory=OnnxSettings, description="Embeddings by an ONNX file."
+    )
     delf: DelfEmbeddingSettings = Field(
-        default_factory=DelfEmbeddingSettings, description="Of our own network."
+        default_factory=DelfEmbeddingSettings, description="Embeddings by our own network."
     )

@@ -428,16 +428,11 @@ def plan_for(
     )
     found: dict[str, Cost] = {}
     for stage in _usual_stages(house, settings):
-        for variant in house.variants(stage, settings):
-            title = " ".join(
-                filter(None, (stage.name, variant if len(_names(settings)) > 1 else None))
-            )
+        variants = house.variants(stage, settings)
+        for variant in variants:
+            title = " ".join(filter(None, (stage.name, variant if len(variants) > 1 else None)))
             found[title] = cost_of(stage, replace(sizes, variant=variant))
     _print_costs(images, cores, found, as_json=as_json)
-
-
-def _names(settings: Settings) -> tuple[str, ...]:
-    return tuple(settings.get("features.extractors"))
 
 
 def _print_costs(images: int, cores: int, found: Mapping[str, Cost], *, as_json: bool) -> None:

@@ -286,6 +286,8 @@ class _Near:
 
     def prune(self) -> None:
         """Drop who cannot be among the nearest, as enough others are nearer for sure."""
+        if self._held.max(initial=0) < self._count:
+            return
         width = self.scores.shape[1]
         kth = np.partition(self.scores, width - self._count, axis=1)[:, width - self._count]
         self._raise_floor(kth)
@@ -318,6 +320,12 @@ def _exact(
         difference = queries[row[pairs]].astype(np.float64) - piece.vectors[columns[pairs]]
         distances[pairs] = np.einsum("ij,ij->i", difference, difference)
     distances = distances / 2 if distance == "cosine" else np.sqrt(distances)
-    added = Lists(np.full(near.scores.shape, -1, np.int64), np.full(near.scores.shape, np.inf))
+    found = Lists(known.positions.copy(), known.distances.copy())
+    changed, row = np.unique(row, return_inverse=True)  # of a small batch most lists stay
+    shape = (len(changed), int(place.max(initial=-1)) + 1)
+    added = Lists(np.full(shape, -1, np.int64), np.full(shape, np.inf))
     added.positions[row, place], added.distances[row, place] = positions, distances
-    return merged(known, added, count)
+    older = Lists(known.positions[changed], known.distances[changed])
+    better = merged(older, added, count)
+    found.positions[changed], found.distances[changed] = better.positions, better.distances
+    return found

@@ -20,6 +20,9 @@ NAMES = (
     "batches",
     "many",
     "delf",
+    "neighbours",
+    "layout",
+    "embedding",
     "explorer",
 )
 

@@ -78,7 +78,7 @@ def carry_out(
     settings: Settings,
     open_spark: Callable,
     *,
-    stages: tuple[str, ...] = tuple(HOUSE.by_name),
+    stages: tuple[str, ...] = HOUSE.stages_of(("discovery",)),
     batch: str = "b1",
     progress: Progress | None = None,
 ) -> RunRecord:

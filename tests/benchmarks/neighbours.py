@@ -1,0 +1,93 @@
+"""The nearest of 100,000 x 64 on one core against faiss.knn, and what a new batch of 1 % costs."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+
+import faiss
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from minia_spark.neighbours.nearest import Lists, nearest, prepared
+from tests.benchmarks.figures import Figure
+
+NUMBERS, COUNT, PAIRS = 64, 50, 2
+PART = 8192
+"""Images that a task compares, as the step does."""
+
+
+def clustered(images: int) -> np.ndarray:
+    """Return vectors of 200 kinds that overlap, as embeddings do."""
+    random = np.random.default_rng(1)
+    centres = random.normal(size=(200, NUMBERS)) * 1.5
+    kinds = random.integers(0, 200, images)
+    return (centres[kinds] + random.normal(size=(images, NUMBERS))).astype(np.float32)
+
+
+def core_seconds(work: Callable[[], object]) -> float:
+    """Return processor seconds on one core: what else the machine does counts little."""
+    start = time.process_time()
+    work()
+    return time.process_time() - start
+
+
+def of(vectors: np.ndarray, asked: np.ndarray, among: np.ndarray, known: Lists | None) -> Lists:
+    """Find the nearest `among` some images of those that are `asked`, a part after another."""
+    blocks = [(among, vectors[among])]
+    found = []
+    for first in range(0, len(asked), PART):
+        part = asked[first : first + PART]
+        old = known and Lists(known.positions[part], known.distances[part])
+        found.append(nearest(vectors[part], blocks, COUNT, own=part, known=old))
+    names = ("positions", "distances")
+    return Lists(*(np.concatenate([getattr(f, name) for f in found]) for name in names))
+
+
+def run(scale: float) -> Iterator[Figure]:
+    """Yield the figures."""
+    with threadpool_limits(1):
+        faiss.omp_set_num_threads(1)
+        yield from figures(prepared(clustered(int(100_000 * scale))))
+
+
+def figures(vectors: np.ndarray) -> Iterator[Figure]:
+    """Yield them with one thread."""
+    images = len(vectors)
+    every = np.arange(images)
+    ratios, kept = [], {}
+    for _ in range(PAIRS):
+        theirs = core_seconds(lambda: faiss.knn(vectors, vectors, COUNT + 1))
+        ours = core_seconds(lambda: kept.update(all=of(vectors, every, every, None)))
+        yield Figure("  faiss.knn, core seconds", theirs)
+        yield Figure("  minia, core seconds", ours)
+        ratios.append(ours / theirs)
+    best = min(ratios)
+    yield Figure("core seconds / faiss.knn (the better of two pairs)", best, at_most=1.3)
+    found: Lists = kept["all"]
+    _, known = faiss.knn(vectors[:1000], vectors, COUNT + 1)
+    shared = [
+        len((set(a.tolist()) - {k}) & set(b.tolist())) / COUNT
+        for k, (a, b) in enumerate(zip(known, found.positions[:1000], strict=True))
+    ]
+    share = float(np.mean(shared))
+    yield Figure("share of the neighbours that faiss finds too", share, at_least=0.999)
+    new = np.sort(np.random.default_rng(2).choice(images, images // 100, replace=False))
+    old = np.setdiff1d(every, new)
+    before = without(found, new)
+    batch = min(
+        core_seconds(lambda: of(vectors, old, new, before))
+        + core_seconds(lambda: of(vectors, new, every, None))
+        for _ in range(PAIRS)
+    )
+    yield Figure("  a batch of 1 %, core seconds", batch)
+    yield Figure("a batch of 1 % / all", batch / ours, at_most=0.02)
+
+
+def without(lists: Lists, new: np.ndarray) -> Lists:
+    """Return lists without the new images: what a warehouse holds before they come."""
+    gone = np.isin(lists.positions, new)
+    positions = np.where(gone, -1, lists.positions)
+    distances = np.where(gone, np.inf, lists.distances)
+    order = np.argsort(distances, axis=1, kind="stable")
+    return Lists(np.take_along_axis(positions, order, 1), np.take_along_axis(distances, order, 1))
