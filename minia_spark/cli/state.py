@@ -224,13 +224,14 @@ def _say(text: str) -> None:
 def rollback(options: argparse.Namespace) -> int:
     """Publish an earlier state again."""
     from minia_spark.engine.run import publish_page
+    from minia_spark.rooms import HOUSE
 
     warehouse = Warehouse(options.warehouse)
     warehouse.require()
     with warehouse.lock("minia rollback", say=_say):
         state = warehouse.rollback(options.to)
         with leaving_readers(state.version):
-            publish_page(state, warehouse)
+            publish_page(state, warehouse, HOUSE.pages)
     print(f"state {state.version} is a copy of what was published by run {state.run}")
     return 0
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
@@ -110,7 +110,9 @@ class Runner:
     def _nothing_to_do(self, record: RunRecord, plan: Plan, request: Request) -> RunRecord:
         state = self._remember(record, plan, request)
         with leaving_readers(state.version):
-            publish_page(state, self.warehouse)  # a run may have died between its last two steps
+            publish_page(
+                state, self.warehouse, self.house.pages
+            )  # a run may have died between its last two steps
             return self._noted_as_empty(record, plan, state)
 
     def _noted_as_empty(self, record: RunRecord, plan: Plan, state: Catalogue) -> RunRecord:
@@ -191,7 +193,9 @@ class _Execution:
             ended = {"state": "done", "ended_at": now(), "catalogue": state.version}
             self.record = self.record.model_copy(update=ended)
             runner.warehouse.save_run(self.record)
-            publish_page(state, runner.warehouse)  # when it fails, the next run does it
+            publish_page(
+                state, runner.warehouse, runner.house.pages
+            )  # if it fails, the next run does it
             log_event(
                 "run done",
                 f"state {state.version} published",
@@ -306,15 +310,19 @@ def _check_complete(view: Catalogue, warehouse: Warehouse) -> None:
                 )
 
 
-def publish_page(state: Catalogue, warehouse: Warehouse) -> None:
-    """Make ``report/index.html`` the page of the given state; does nothing when it already is.
+def publish_page(state: Catalogue, warehouse: Warehouse, pages: Iterable[str]) -> None:
+    """Make ``report/index.html``, and those of other pages, the ones of the given state.
 
-    A state without a page has none there either: the page of another state would show what is gone.
+    Nothing is done where they already are. A state without a page has none there either: the page
+    of another state would show what is gone.
     """
-    entries = state.of_table("report")
-    if not entries:
-        warehouse.storage.remove_file(PAGE)
-    for entry in entries:
-        page = warehouse.storage.read(f"{entry.path}/{ABOVE}")
-        if not warehouse.storage.exists(PAGE) or warehouse.storage.read(PAGE) != page:
-            warehouse.storage.replace(PAGE, page)
+    storage = warehouse.storage
+    for name in pages:
+        shown = f"{name}/index.html"
+        entries = state.of_table(name)
+        if not entries:
+            storage.remove_file(shown)
+        for entry in entries:
+            page = storage.read(f"{entry.path}/{ABOVE}")
+            if not storage.exists(shown) or storage.read(shown) != page:
+                storage.replace(shown, page)

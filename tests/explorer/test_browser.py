@@ -77,8 +77,17 @@ def table(batches):
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory, batches):
     made = tmp_path_factory.mktemp("site") / "map"
-    write(site(batches, title="Map <of> images", home="../report/index.html"), made)
+    shown = site(batches, title="Map <of> images", home="../report/index.html")
+    write(shown, made, seen_from_above=True)
     return made
+
+
+@pytest.fixture(scope="module")
+def from_above(folder):
+    """The page as it stands in the folder above."""
+    page = folder.parent / "index.html"
+    page.write_bytes((folder / "index-above.html").read_bytes())
+    return page
 
 
 @pytest.fixture(scope="module", params=["file", "http"])
@@ -190,6 +199,18 @@ def test_the_map_is_there(opened):
         assert has(shot, colour) > 200  # dots and frames
 
 
+def test_the_map_is_there_from_the_folder_above(browser, from_above):
+    found = Opened(browser, from_above.parent.as_uri())
+    page = found.open("index.html")
+    assert has(pixels(page), "#ff00ff", 30) > 5000
+    page.mouse.click(*at(page, middle(page)))
+    picture = page.locator("#picked img")
+    picture.wait_for()
+    link = page.locator("#picked h2 a").get_attribute("href")
+    assert link.startswith(f"{from_above.parent.as_uri()}/images/")
+    found.close()
+
+
 def test_zoom(opened):
     page = opened.open()
     name = middle(page)
@@ -253,7 +274,8 @@ def test_hover_and_click(opened, table):
     for map_name in ("words", "pca"):
         shown = [float(one) for one in facts[f"x, y ({map_name})"].inner_text().split(", ")]
         assert shown == pytest.approx(table[name][map_name].tolist(), abs=1e-3)
-    assert picked.locator("h2 a").get_attribute("href") == f"../images/{name}"
+    link = picked.locator("h2 a").get_attribute("href")
+    assert link == page.evaluate("name => new URL('../images/' + name, location).href", name)
     tags = table[name]["structure"].split(";")
     assert re.split(r"\s+", facts["structure"].inner_text().strip()) == tags if tags[0] else True
     assert (
