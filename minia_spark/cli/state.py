@@ -277,7 +277,7 @@ def rollback(options: argparse.Namespace) -> int:
     with warehouse.lock("minia rollback", say=_say):
         state = warehouse.rollback(options.to)
         with leaving_readers(state.version):
-            publish_page(state, warehouse)
+            publish_page(state, warehouse, options.house.pages)
     print(f"state {state.version} is a copy of what was published by run {state.run}")
     return 0
 
@@ -348,7 +348,7 @@ def repair(options: argparse.Namespace) -> int:
     with warehouse.lock("minia repair", say=_say):
         told = repaired(warehouse, sources, full=options.full, dry_run=options.dry_run)
         if not options.dry_run and told:
-            publish_page(warehouse.require(), warehouse)
+            publish_page(warehouse.require(), warehouse, options.house.pages)
     for line in told or ["nothing is damaged"]:
         print(line)
     if options.dry_run and told:

@@ -254,6 +254,11 @@ class House:
         """Return all that is published and is no table."""
         return [output for output in self.outputs.values() if isinstance(output, Artefact)]
 
+    @property
+    def pages(self) -> tuple[str, ...]:
+        """Names of the artefacts that are pages."""
+        return tuple(artefact.name for artefact in self.artefacts() if artefact.page)
+
     def source_stage(self, kind: str) -> Stage:
         """Return the stage that takes in sources of a kind."""
         return next(stage for stage in self.stages if stage.source == kind)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -108,7 +108,9 @@ class Runner:
     def _nothing_to_do(self, record: RunRecord, plan: Plan, request: Request) -> RunRecord:
         state = self._remember(record, plan, request)
         with leaving_readers(state.version):
-            publish_page(state, self.warehouse)  # a run may have died between its last two steps
+            publish_page(
+                state, self.warehouse, self.house.pages
+            )  # a run may have died between its last two steps
             return self._noted_as_empty(record, plan, state)
 
     def _noted_as_empty(self, record: RunRecord, plan: Plan, state: Catalogue) -> RunRecord:
@@ -193,7 +195,9 @@ class _Execution:
             ended = {"state": "done", "ended_at": now(), "catalogue": state.version}
             self.record = self.record.model_copy(update=ended)
             runner.warehouse.save_run(self.record)
-            publish_page(state, runner.warehouse)  # when it fails, the next run does it
+            publish_page(
+                state, runner.warehouse, runner.house.pages
+            )  # if it fails, the next run does it
             log_event(
                 "run done",
                 f"state {state.version} published",
@@ -302,29 +306,37 @@ class _Execution:
             made.remove()
 
 
-def publish_page(state: Catalogue, warehouse: Warehouse) -> None:
-    """Make ``report/index.html`` the page of the newest state; does nothing when it already is.
+def publish_page(state: Catalogue, warehouse: Warehouse, pages: Iterable[str]) -> None:
+    """Make ``report/index.html``, and those of other pages, the ones of the newest state.
 
-    A state without a page has none there either: the page of another state would show what is gone.
+    Nothing is done where they already are. A state without a page has none there either: the page
+    of another state would show what is gone.
 
     Parameters
     ----------
     state : Catalogue
         The newest, as far as the caller knows: another may have been published since.
+    warehouse : Warehouse
+    pages : iterable of str
+        Names of the artefacts that are pages.
     """
+    names = tuple(pages)
     while True:
-        _put_page(state, warehouse)
+        for name in names:
+            _put_page(state, warehouse, name)
         newest = warehouse.catalogue()
         if newest.version == state.version:
             return
         state = newest
 
 
-def _put_page(state: Catalogue, warehouse: Warehouse) -> None:
-    entries = state.of_table("report")
+def _put_page(state: Catalogue, warehouse: Warehouse, name: str) -> None:
+    storage = warehouse.storage
+    shown = f"{name}/index.html"
+    entries = state.of_table(name)
     if not entries:
-        warehouse.storage.remove_file(PAGE)
+        storage.remove_file(shown)
     for entry in entries:
-        page = warehouse.storage.read(f"{entry.path}/{ABOVE}")
-        if not warehouse.storage.exists(PAGE) or warehouse.storage.read(PAGE) != page:
-            warehouse.storage.replace(PAGE, page)
+        page = storage.read(f"{entry.path}/{ABOVE}")
+        if not storage.exists(shown) or storage.read(shown) != page:
+            storage.replace(shown, page)

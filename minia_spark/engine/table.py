@@ -107,11 +107,15 @@ class Artefact:
         What it is.
     variants : bool
         As of a table.
+    page : bool
+        Its folder has a page for people, ``index-above.html``, as it must be to stand one folder
+        above: there the one of the newest state is ``index.html``.
     """
 
     name: str
     about: str
     variants: bool = False
+    page: bool = False
 
 
 def _schema(

@@ -37,5 +37,7 @@ def show(context: Context) -> Markup:
         for name in figures
     )
     return _PAGE.format(
-        page=f"{place}/map.html", picture=f"{place}/{first}", figures=Markup(" ").join(links)
+        page=f"{WAREHOUSE}{EXPLORER.name}/index.html",
+        picture=f"{place}/{first}",
+        figures=Markup(" ").join(links),
     )

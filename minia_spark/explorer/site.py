@@ -37,6 +37,7 @@ from minia_spark.explorer.sheets import IMAGES, sheet
 __all__ = ["Batch", "Box", "Field", "Map", "Site", "Written", "at_hand", "frozen_box", "write"]
 
 PAGE = "map.html"
+ABOVE = "index-above.html"
 DATA = "map-data.js"
 PARTS = "map"
 BATCH = "batch"
@@ -195,7 +196,14 @@ def at_hand(pictures: Mapping[str, bytes]) -> Pictures:
     return of
 
 
-def write(site: Site, folder: Path, previous: Path | None = None, *, threads: int = 1) -> Written:
+def write(
+    site: Site,
+    folder: Path,
+    previous: Path | None = None,
+    *,
+    threads: int = 1,
+    seen_from_above: bool = False,
+) -> Written:
     """Write the page.
 
     Parameters
@@ -208,6 +216,8 @@ def write(site: Site, folder: Path, previous: Path | None = None, *, threads: in
         from there; another format, or none that can be read, is passed over.
     threads : int
         Sheets of small images that are made at the same time. The files are the same for any.
+    seen_from_above : bool
+        Also write `ABOVE`: the page as it must be when it stands in the folder above.
 
     Raises
     ------
@@ -254,7 +264,7 @@ def write(site: Site, folder: Path, previous: Path | None = None, *, threads: in
             "batches": batches,
         }
         (folder / DATA).write_bytes(parts.script("site", head))
-        _write_static(site, folder)
+        _write_static(site, folder, seen_from_above=seen_from_above)
     except OSError as error:
         raise MiniaError(f"explorer: {folder} cannot be written: {error}") from error
     return Written(
@@ -511,7 +521,7 @@ def _field(site: Site, one: Field) -> dict[str, Any]:
     return head | {"values": [[value, n, one.links.get(value, "")] for value, n in ranked]}
 
 
-def _write_static(site: Site, folder: Path) -> None:
+def _write_static(site: Site, folder: Path, *, seen_from_above: bool) -> None:
     web = files("minia_spark.explorer") / "web"
     for name in _STATIC:
         (folder / name).write_bytes((web / name).read_bytes())
@@ -527,6 +537,9 @@ def _write_static(site: Site, folder: Path) -> None:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    for name in (PAGE, "map.css"):
-        text = environment.get_template(name).render(site=site)
+    pages = [(PAGE, PAGE, "", site.home), ("map.css", "map.css", "", "")]
+    if seen_from_above:
+        pages.append((ABOVE, PAGE, f"{folder.name}/", site.home.removeprefix("../")))
+    for name, template, here, home in pages:
+        text = environment.get_template(template).render(site=site, here=here, home=home)
         (folder / name).write_text(text, encoding="utf-8")

@@ -73,7 +73,9 @@ def run(context: Context) -> None:
             cell_px=settings.cell_px,
             large=settings.large_copies,
         )
-        written = write(site, target, _previous(context), threads=os.cpu_count() or 1)
+        written = write(
+            site, target, _previous(context), threads=os.cpu_count() or 1, seen_from_above=True
+        )
         for one in site.maps:
             made = _figure(context, site, one, settings.figure_thumbnails)
             for kind in ("png", "pdf"):

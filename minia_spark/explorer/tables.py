@@ -4,4 +4,4 @@ from minia_spark.engine.table import Artefact
 
 __all__ = ["EXPLORER"]
 
-EXPLORER = Artefact("explorer", "The map's page, with its data, pictures and figures.")
+EXPLORER = Artefact("explorer", "The map's page, with its data, pictures and figures.", page=True)

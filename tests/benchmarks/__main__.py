@@ -20,10 +20,10 @@ NAMES = (
     "batches",
     "many",
     "delf",
-    "explorer",
     "neighbours",
     "layout",
     "embedding",
+    "explorer",
 )
 
 

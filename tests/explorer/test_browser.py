@@ -77,8 +77,17 @@ def table(batches):
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory, batches):
     made = tmp_path_factory.mktemp("site") / "map"
-    write(site(batches, title="Map <of> images", home="../report/index.html"), made)
+    shown = site(batches, title="Map <of> images", home="../report/index.html")
+    write(shown, made, seen_from_above=True)
     return made
+
+
+@pytest.fixture(scope="module")
+def from_above(folder):
+    """The page as it stands in the folder above."""
+    page = folder.parent / "index.html"
+    page.write_bytes((folder / "index-above.html").read_bytes())
+    return page
 
 
 @pytest.fixture(scope="module", params=["file", "http"])
@@ -190,6 +199,18 @@ def test_the_map_is_there(opened):
         assert has(shot, colour) > 200  # dots and frames
 
 
+def test_the_map_is_there_from_the_folder_above(browser, from_above):
+    found = Opened(browser, from_above.parent.as_uri())
+    page = found.open("index.html")
+    assert has(pixels(page), "#ff00ff", 30) > 5000
+    page.mouse.click(*at(page, middle(page)))
+    picture = page.locator("#picked img")
+    picture.wait_for()
+    link = page.locator("#picked h2 a").get_attribute("href")
+    assert link.startswith(f"{from_above.parent.as_uri()}/images/")
+    found.close()
+
+
 def test_zoom(opened):
     page = opened.open()
     name = middle(page)
@@ -253,7 +274,8 @@ def test_hover_and_click(opened, table):
     for map_name in ("words", "pca"):
         shown = [float(one) for one in facts[f"x, y ({map_name})"].inner_text().split(", ")]
         assert shown == pytest.approx(table[name][map_name].tolist(), abs=1e-3)
-    assert picked.locator("h2 a").get_attribute("href") == f"../images/{name}"
+    link = picked.locator("h2 a").get_attribute("href")
+    assert link == page.evaluate("name => new URL('../images/' + name, location).href", name)
     tags = table[name]["structure"].split(";")
     assert re.split(r"\s+", facts["structure"].inner_text().strip()) == tags if tags[0] else True
     assert (
@@ -605,6 +627,31 @@ def test_hostile_names_do_nothing(browser, tmp_path):
     found.close()
 
 
+def test_a_value_without_a_colour_stands_out_when_it_is_chosen(browser, tmp_path):
+    n = 12 * 20
+    own = Batch(
+        name="b",
+        image_ids=pa.array([f"image-{i:03d}" for i in range(n)]),
+        positions={"words": np.random.default_rng(1).normal(size=(n, 2))},
+        values={"class": pa.array([f"c{i % 12:02d}" for i in range(n)])},
+    )
+    write(site([own], fields=FIELDS[:1], maps=("words",)), tmp_path / "map")
+    found = Opened(browser, (tmp_path / "map").as_uri())
+    page = found.open()
+    before = pixels(page)[:, :940]
+    page.locator("#colours .values button").filter(has_text="c10").click()
+    page.wait_for_timeout(100)
+    after = pixels(page)[60:740, :940]
+    assert has(before, palette.OTHER) > 500  # four classes have the same grey
+    assert has(after, palette.OTHER) == 0
+    assert has(after, "#1d2026") > 200
+    page.locator("#colours .values button").filter(has_text="c00").click()  # and another one
+    page.wait_for_timeout(100)
+    assert has(pixels(page)[60:740, :940], palette.LIGHT[0]) > 200
+    assert sum(page.evaluate("Array.from(minia_map.page.app.mask)")) == 40
+    found.close()
+
+
 def test_batches_share_what_is_crowded_and_names_may_repeat(browser, tmp_path):
     """Two nights at the same places: neither covers the other, and a link tells them apart."""
     ids = [f"image-{i:03d}.png" for i in range(400)]
@@ -612,7 +659,7 @@ def test_batches_share_what_is_crowded_and_names_may_repeat(browser, tmp_path):
         Batch(
             name=name,
             image_ids=pa.array(ids),
-            positions={"words": np.random.default_rng(seed).normal(size=(400, 2)) * 0.01},
+            positions={"words": np.random.default_rng(seed).normal(size=(400, 2)) * 0.04},
             values={},
         )
         for seed, name in enumerate(("night1", "night2"))
@@ -628,7 +675,7 @@ def test_batches_share_what_is_crowded_and_names_may_repeat(browser, tmp_path):
     page = found.open()
     shot = pixels(page)
     one, two = (has(shot[100:700, 200:800], colour) for colour in palette.LIGHT[:2])
-    assert min(one, two) > 0.25 * max(one, two) > 5
+    assert min(one, two) > 0.4 * max(one, two) > 100
     page.goto("about:blank")
     page = found.open(hash_="#image=image-007.png&batch=night2")
     facts = page.locator("#picked dd")

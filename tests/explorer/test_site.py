@@ -276,6 +276,17 @@ def test_the_page_allows_nothing_from_elsewhere(tmp_path):
         assert set(re.findall(r"\w+://[\w.]+", text)) <= {"http://www.w3.org"}  # names of formats
 
 
+def test_the_page_reads_the_same_from_the_folder_above(tmp_path):
+    own = site([batch("b", IDS)], home="../../report/index.html")
+    write(own, tmp_path / "run=7", seen_from_above=True)
+    pages = [(tmp_path / "run=7" / name).read_text() for name in ("map.html", "index-above.html")]
+    for attribute in ('href="{}map.css"', 'src="{}map.js"', 'src="{}map-data.js"'):
+        assert attribute.format("") in pages[0]
+        assert attribute.format("run=7/") in pages[1]
+    assert 'href="../../report/index.html"' in pages[0]
+    assert 'href="../report/index.html"' in pages[1]
+
+
 def test_no_images_and_one(tmp_path):
     write(site([]), tmp_path / "none")
     assert Page(tmp_path / "none").rows() == {}

@@ -13,6 +13,7 @@ import pytest
 
 from minia_spark.engine.context import Context
 from minia_spark.engine.progress import Progress
+from minia_spark.engine.run import publish_page
 from minia_spark.engine.stage import load
 from minia_spark.engine.table import arrow_type
 from minia_spark.explorer import stage as module
@@ -314,13 +315,24 @@ def test_settings_do_what_they_say(tables):
 
 def test_the_report_leads_to_the_map(tables):
     made = tables.run()
+    publish_page(tables.view, tables.warehouse, HOUSE.pages)
     html = str(show(made))
     addresses = re.findall(r'(?:href|src)="warehouse:/([^"]+)"', html)
-    assert f"{made.entries[0].path}/map.html" in addresses
+    assert "explorer/index.html" in addresses
     assert f"{made.entries[0].path}/map-words.png" in addresses
     assert f"{made.entries[0].path}/map-pca.pdf" in addresses
     for address in addresses:
         assert (tables.warehouse.storage.local / address).is_file()
+
+
+def test_the_newest_map_has_an_address_that_stays(tables):
+    shown = tables.warehouse.storage.local / "explorer" / "index.html"
+    for run in ("r1", "r2"):
+        tables.run()
+        publish_page(tables.view, tables.warehouse, HOUSE.pages)
+        assert f'src="run={run}/map-data.js"' in shown.read_text()
+    publish_page(Catalogue(), tables.warehouse, HOUSE.pages)
+    assert not shown.exists()
 
 
 def test_it_is_a_room_like_the_others():

@@ -18,15 +18,17 @@ export class Colours {
   constructor(palette) {
     this.palette = palette;
     this.dark = false;
+    this.strong = palette.other; // of chosen values that have no colour of their own
   }
 
   get named() {
     return this.dark ? this.palette.dark : this.palette.light;
   }
 
-  // Of the value with a code; further ones than there are colours share one.
-  of(code) {
-    return code > 0 && code <= this.named.length ? this.named[code - 1] : this.palette.other;
+  // Of the value with a code; further ones than there are colours share one, the chosen another.
+  of(code, only = null) {
+    if (code > 0 && code <= this.named.length) return this.named[code - 1];
+    return only && only.has(code) ? this.strong : this.palette.other;
   }
 
   // Of a number, by its place between two others.
@@ -51,7 +53,7 @@ export class Colours {
       }
       return;
     }
-    const table = Uint32Array.from({ length: field.values.length + 1 }, (_, code) => packed(this.of(code)));
+    const table = Uint32Array.from({ length: field.values.length + 1 }, (_, code) => packed(this.of(code, only)));
     if (field.kind === "category") {
       for (let i = start; i < end; i++) ink[i] = table[field.codes[i]];
       return;

@@ -1,8 +1,10 @@
 // What there is to show: arrays of all points, filled part by part as scripts arrive.
 // Points of a batch stand together; within a batch they are in the order of a hash of their names.
 
+import { HOME } from "./page.js";
+
 export const ABSENT = 65535; // a coordinate of a point that is not on a map
-const TURNS = 16; // in which the points of all batches are drawn, so that none covers the others
+const TURNS = 64; // in which the points of all batches are drawn, so that none covers the others
 const AT_ONCE = 8; // scripts that are loaded at the same time
 
 const arriving = new Map(); // script element -> what takes its part
@@ -156,7 +158,7 @@ export class Store {
         this.failed.add(file);
         reject(new Error(`map/${file} cannot be loaded: is the whole folder there?`));
       };
-      script.src = `map/${file}`;
+      script.src = `${HOME}map/${file}`;
       this.busy++;
       document.head.append(script);
     }
@@ -349,7 +351,7 @@ export class Store {
     else {
       image = new Image();
       image.onload = () => this.onsheet();
-      image.src = `map/${file}`;
+      image.src = `${HOME}map/${file}`;
     }
     this.sheets.set(file, image);
     return image.complete && image.naturalWidth ? image : null;

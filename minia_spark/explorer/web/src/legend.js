@@ -70,7 +70,7 @@ export class Legend {
     this.values.replaceChildren(
       ...listed.map((value) => {
         const swatch = element("span", { className: "swatch" });
-        swatch.style.background = app.colours.of(value.code);
+        swatch.style.background = app.colours.of(value.code, app.onlyCodes(field));
         const shown = within ? `${count(within[value.code])} of ${count(value.n)}` : count(value.n);
         const pick = element("button", { type: "button", "aria-pressed": String(Boolean(only?.has(value.name))) });
         pick.append(swatch, element("span", { className: "label" }, value.name ? own(value.name) : "(empty)"), element("span", { className: "number" }, shown));
@@ -80,7 +80,7 @@ export class Legend {
     );
     const rest = found.length - FIRST;
     this.more.hidden = rest <= 0 || Boolean(query);
-    this.more.textContent = this.all ? "Fewer" : `${count(rest)} more, all in grey but the first ${app.colours.named.length}`;
+    this.more.textContent = this.all ? "Fewer" : `${count(rest)} more; the first ${app.colours.named.length} have colours`;
   }
 
   scale(field) {

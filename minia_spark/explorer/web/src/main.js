@@ -168,6 +168,7 @@ class App {
     const own = getComputedStyle(document.documentElement);
     const colour = (key) => own.getPropertyValue(`--${key}`).trim();
     this.style = { paper: colour("paper"), text: colour("text"), accent: colour("accent") };
+    this.colours.strong = this.style.text;
     if (keep) {
       try {
         localStorage.setItem("minia-theme", name);
@@ -402,6 +403,7 @@ class App {
   }
 
   setPin(i, fly = false) {
+    clearTimeout(this.telling); // of what is nearest to the middle
     this.pin = i;
     this.showPicked();
     if (i >= 0 && fly) for (const pane of this.panes) pane.flyTo(i);
@@ -428,7 +430,7 @@ class App {
         const shown = values.map((value) => {
           const code = field.codeOf.get(value);
           const swatch = element("span", { className: "swatch" });
-          swatch.style.background = field === this.field ? this.colours.of(code) : "transparent";
+          swatch.style.background = this.colours.of(code, this.onlyCodes(field));
           return element("span", { className: "tag" }, ...(field === this.field ? [swatch] : []), link(field.values[code - 1].link, own(value)));
         });
         row(field.name, ...shown);

@@ -1,3 +1,6 @@
+// Where the page's files are: the page itself may stand elsewhere. Known while this script starts.
+export const HOME = new URL(".", document.currentScript.src).href;
+
 // Elements of the page. Texts are set as texts, never as HTML.
 
 export function element(tag, properties = {}, ...children) {
@@ -44,5 +47,5 @@ export function amount(value) {
 export function link(href, text) {
   const plain = /^(?:https?:\/\/|file:\/\/\/|(?![a-z][a-z0-9+.-]*:)(?!\/\/))[^\u0000-\u0020\\\u007f]*$/i;
   if (!href || !plain.test(href)) return text;
-  return element("a", { href, rel: "noreferrer" }, text);
+  return element("a", { href: new URL(href, HOME).href, rel: "noreferrer" }, text);
 }

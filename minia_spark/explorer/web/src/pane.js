@@ -314,13 +314,10 @@ export class Pane {
       const sheet = store.sheet(one.picture.file);
       if (!sheet) continue;
       this.drawn.push(one);
-      const faint = app.mask && !app.mask[one.i];
-      context.globalAlpha = faint ? 0.35 : 1;
       this.frame(one, field, only);
       const { x, y, side: cell } = one.picture;
       context.drawImage(sheet, x, y, cell, cell, one.left + 2, one.top + 2, side - 4, side - 4);
     }
-    context.globalAlpha = 1;
     store.keepSheets(SHEETS);
   }
 
@@ -332,8 +329,8 @@ export class Pane {
     else {
       const codes = Array.from(store.codesOf(field, i));
       const best = leading(codes, only);
-      const others = codes.filter((code) => code && code !== best && app.colours.of(code) !== app.colours.palette.other);
-      shown = [best, ...others.slice(0, 3)].map((code) => app.colours.of(code));
+      const others = codes.filter((code) => code && code !== best && app.colours.of(code, only) !== app.colours.palette.other);
+      shown = [best, ...others.slice(0, 3)].map((code) => app.colours.of(code, only));
     }
     shown.forEach((colour, part) => {
       context.fillStyle = colour;
@@ -411,16 +408,19 @@ export class Pane {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
     const move = { ArrowLeft: [80, 0], ArrowRight: [-80, 0], ArrowUp: [0, 80], ArrowDown: [0, -80] }[event.key];
     const own = select(this.over);
-    if (move) this.whole = false;
-    if (move) own.call(this.zoom.translateBy, ...move.map((part) => part / this.transform.k));
-    else if (event.key === "+" || event.key === "=") this.by(1.6);
-    else if (event.key === "-") this.by(1 / 1.6);
-    else if (event.key === "0") this.fit();
-    else if (event.key === "Enter") this.app.setPin(this.pick(this.width / 2, this.height / 2, 1e4));
+    if (event.key === "Enter") this.app.setPin(this.pick(this.width / 2, this.height / 2, 1e4));
     else if (event.key === "Escape") this.app.escape();
-    else return;
+    else {
+      if (move) {
+        this.whole = false;
+        own.call(this.zoom.translateBy, ...move.map((part) => part / this.transform.k));
+      } else if (event.key === "+" || event.key === "=") this.by(1.6);
+      else if (event.key === "-") this.by(1 / 1.6);
+      else if (event.key === "0") this.fit();
+      else return;
+      this.app.nearest(this);
+    }
     event.preventDefault();
-    this.app.nearest(this);
   }
 
   // -- lasso -------------------------------------------------------------------------------------
