@@ -13,6 +13,7 @@ from minia_spark import (
     geometry,
     imports,
     ingest,
+    lab,
     mining,
     report,
     structures,
@@ -38,5 +39,6 @@ HOUSE = House(
         report.ROOM,
         compare.ROOM,
         delf.ROOM,
+        lab.ROOM,
     )
 )
