@@ -10,11 +10,13 @@ from minia_spark import (
     delf,
     drift,
     features,
+    galaxies,
     geometry,
     imports,
     ingest,
     lab,
     mining,
+    reduce,
     report,
     structures,
     thumbnails,
@@ -39,6 +41,8 @@ HOUSE = House(
         report.ROOM,
         compare.ROOM,
         delf.ROOM,
+        galaxies.ROOM,
+        reduce.ROOM,
         lab.ROOM,
     )
 )

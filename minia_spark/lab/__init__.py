@@ -1,23 +1,6 @@
 """The galaxy lab: which methods find the classes of Galaxy Zoo without having seen them."""
 
 from minia_spark.engine.room import Command, Room
-from minia_spark.engine.stage import Stage
-from minia_spark.ingest.tables import IMAGES
-from minia_spark.lab.settings import LabSettings
-from minia_spark.lab.tables import FACETS
-
-FACETS_STAGE = Stage(
-    name="facets",
-    about="give every image its class and facets of Galaxy Zoo 2, and its side of the split",
-    line="lab",
-    scope="batch",
-    reads=(IMAGES,),
-    writes=(FACETS,),
-    uses=(LabSettings,),
-    exact=True,  # labels are no content of images, but classes follow from them
-    run="minia_spark.lab.stage:facets",
-    cost="minia_spark.lab.cost:facets_cost",
-)
 
 _HERE = "minia_spark.lab.command"
 
@@ -33,7 +16,7 @@ COMMANDS = (
         "passed over. The class histogram is printed; written are\n"
         "  log_data_train.csv, log_data_test.csv   dr7objid,asset_id,gz2_class: one of 12 classes\n"
         "  classes.csv   image,dr7objid,gz2_class,split: whole class strings, for\n"
-        "                lab.classes.file with lab.classes.split_column=split\n"
+        "                galaxies.classes.file with galaxies.classes.split_column=split\n"
         "  missing.csv   galaxies that were passed over\n"
         "The same seed draws the same galaxies, whatever the order of rows.",
         "  minia lab dataset --catalogue gz2_hart16.csv --mapping gz2_filename_mapping.csv \\\n"
@@ -43,11 +26,8 @@ COMMANDS = (
 
 ROOM = Room(
     name="lab",
-    about="The galaxy lab: classes, comparison, commands.",
-    settings={"lab": LabSettings},
-    outputs=(FACETS,),
-    stages=(FACETS_STAGE,),
+    about="The galaxy lab: commands and comparison.",
     commands=COMMANDS,
 )
 
-__all__ = ["COMMANDS", "FACETS_STAGE", "ROOM"]
+__all__ = ["COMMANDS", "ROOM"]

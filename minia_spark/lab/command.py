@@ -12,7 +12,7 @@ from minia_spark.base.errors import InputError, MiniaError, SettingsError
 from minia_spark.engine.commands import positive
 
 if TYPE_CHECKING:
-    from minia_spark.lab.lists import Drawn
+    from minia_spark.galaxies.lists import Drawn
 
 __all__ = ["dataset", "dataset_arguments"]
 
@@ -53,7 +53,7 @@ def dataset_arguments(parser: argparse.ArgumentParser) -> None:
 def dataset(options: argparse.Namespace) -> int:
     """Draw the study's training and test galaxies, and say what is missing."""
     from minia_spark.ingest.labels import label_batches
-    from minia_spark.lab.lists import draw, unique_rows
+    from minia_spark.galaxies.lists import draw, unique_rows
 
     def column(path: str, key: str, value: str) -> list[tuple[str, str | None]]:
         batches = label_batches(path, key=key, label=value)
@@ -120,7 +120,7 @@ def _write(out: Path, drawn: Drawn) -> None:
 def _tell(options: argparse.Namespace, drawn: Drawn) -> None:
     from collections import Counter
 
-    from minia_spark.lab.morphology import CLASSES
+    from minia_spark.galaxies.morphology import CLASSES
 
     counts = {w: Counter(g.galaxy_class for g in drawn.lists[w]) for w in _LISTS}
     others = sorted({*drawn.classes} - {*CLASSES})

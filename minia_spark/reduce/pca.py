@@ -16,16 +16,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
-__all__ = ["Components", "Part", "components_of", "decompose", "merge", "merge_all"]
+__all__ = ["BLOCK_BYTES", "Components", "Part", "block_rows", "components_of", "decompose", "merge", "merge_all"]
 
 Real = NDArray[np.floating]
 
-_COLUMNS = 4096
-"""Of the data that are products' depth at a time: sums of single precision stay short."""
-_LEAST = 1e-6
-"""Components below this share of the largest are rounding, not data: their squares are lost."""
+BLOCK_BYTES = 192 << 20
+"""Of the images of a part in single precision."""
+_COLUMNS, _EXACT_COLUMNS = 4096, 256
+"""Of the data that are products' depth at a time: sums of single precision stay short, and those of
+differences of bytes are whole numbers below 2^24, which are exact."""
+_TOGETHER = 64
 
 
 @dataclass(frozen=True)
@@ -81,13 +83,25 @@ class Components:
 
     def transform(self, data: NDArray[np.generic]) -> NDArray[np.float32]:
         """Return the scores of images, shape (n, k), of images of shape (n, D)."""
-        centred = data.astype(np.float32) - self.mean.astype(np.float32)
-        return np.asarray((centred @ self.directions.T) / self.scales, np.float32)
+        found = np.empty((len(data), len(self.scales)), np.float32)
+        # products of one shape: no score depends on the images beside its own
+        block = np.zeros((_TOGETHER, data.shape[1]), np.float32)
+        mean, ways = self.mean.astype(np.float32), np.ascontiguousarray(self.directions.T)
+        for start in range(0, len(data), _TOGETHER):
+            piece = data[start : start + _TOGETHER]
+            np.subtract(piece, mean, out=block[: len(piece)], casting="unsafe")
+            found[start : start + len(piece)] = ((block @ ways) / self.scales)[: len(piece)]
+        return found
 
     def inverse(self, scores: Real) -> NDArray[np.float32]:
         """Return the images, shape (n, D), that scores of shape (n, k) stand for."""
         back = (np.asarray(scores, np.float64) * self.scales).astype(np.float32)
         return np.asarray(back @ self.directions + self.mean.astype(np.float32), np.float32)
+
+
+def block_rows(dims: int, kept: int) -> int:
+    """Return how many images a part has: as many as memory allows, at least the rows kept."""
+    return max(kept, BLOCK_BYTES // (4 * dims), 2)
 
 
 def decompose(data: NDArray[np.generic], kept: int, dtype: type[np.floating] = np.float32) -> Part:
@@ -112,10 +126,15 @@ def decompose(data: NDArray[np.generic], kept: int, dtype: type[np.floating] = n
     mean = data.mean(axis=0, dtype=np.float64)
     if not np.isfinite(mean).all():
         raise ValueError("the data holds values that are no finite numbers")
+    is_whole = data.dtype == np.uint8
     centred = data.astype(dtype)
-    centred -= mean.astype(dtype)
-    gram = _products(centred, centred)
-    strengths, mixing = _largest(gram, kept)
+    centred -= (np.round(mean) if is_whole else mean).astype(dtype)
+    gram = _products(centred, centred, _EXACT_COLUMNS if is_whole else _COLUMNS)
+    if is_whole:  # what rounding the mean left
+        gram -= gram.mean(axis=0)
+        gram -= gram.mean(axis=1)[:, None]
+        centred -= (mean - np.round(mean)).astype(dtype)
+    strengths, mixing = _largest(gram, min(kept, len(data) - 1, data.shape[1]), dtype)
     directions = np.asarray((mixing / strengths).T.astype(dtype) @ centred)
     total = float(np.trace(gram))
     return Part(
@@ -153,7 +172,7 @@ def merge(first: Part, second: Part, kept: int) -> Part:
         gram[-1, -1] = 0.0
     gram *= strengths[:, None] * strengths[None, :]
     total = float(np.trace(gram))
-    found, mixing = _largest(gram, kept)
+    found, mixing = _largest(gram, min(kept, count - 1, len(mean)), kind)
     weights = ((mixing * strengths[:, None]) / found).T.astype(kind)
     directions = weights[:, : starts[1]] @ rows[0]
     directions += weights[:, starts[1] : starts[2]] @ rows[1]
@@ -209,22 +228,24 @@ def components_of(part: Part, number: int, *, scale: bool) -> Components:
     )
 
 
-def _products(left: Real, right: Real) -> NDArray[np.float64]:
+def _products(left: Real, right: Real, columns: int = _COLUMNS) -> NDArray[np.float64]:
     """Return left @ right.T, shapes (a, D) and (b, D), summed up in double precision."""
     found = np.zeros((len(left), len(right)))
-    for start in range(0, left.shape[1], _COLUMNS):
-        piece = slice(start, start + _COLUMNS)
+    for start in range(0, left.shape[1], columns):
+        piece = slice(start, start + columns)
         found += left[:, piece] @ right[:, piece].T
     return found
 
 
 def _largest(
-    gram: NDArray[np.float64], kept: int
+    gram: NDArray[np.float64], kept: int, dtype: DTypeLike
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the largest singular values, descending, and the eigenvectors, shape (n, r)."""
+    """Return the largest singular values, descending, and the eigenvectors, shape (n, r).
+
+    Those whose squares are no more than what rounding in `dtype` makes of the largest are no data.
+    """
     values, vectors = np.linalg.eigh((gram + gram.T) / 2)
     strengths = np.sqrt(np.maximum(values[::-1], 0.0))
-    enough = min(kept, int((strengths > _LEAST * strengths[0]).sum())) if len(strengths) else 0
-    if enough and strengths[0] == 0:
-        enough = 0
+    least = 4 * np.sqrt(np.finfo(np.dtype(dtype)).eps) * strengths[0]
+    enough = min(kept, int((strengths > least).sum()))
     return strengths[:enough], vectors[:, ::-1][:, :enough]

@@ -9,7 +9,7 @@ import pytest
 from commands import run_minia
 
 from minia_spark.base.errors import InputError
-from minia_spark.lab.lists import draw, unique_rows
+from minia_spark.galaxies.lists import draw, unique_rows
 
 STRINGS = ("Sc2m", "SBb?t", "Ei(m)", "Sen(u)", "A", "Er", "")
 

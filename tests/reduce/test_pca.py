@@ -79,6 +79,18 @@ def test_truncation_loses_little_and_says_how_much():
     assert (found.strengths**2).sum() + found.rest == pytest.approx((strengths**2).sum(), rel=1e-6)
 
 
+@pytest.mark.parametrize("cuts", [(), (11, 30), range(3, 50, 3)])
+def test_bytes_are_nearly_as_exact_as_double_precision(cuts):
+    rng = np.random.default_rng(3)
+    light = rng.gamma(0.4, 40, (50, 1)) * np.exp(-np.linspace(0, 4, 900)) + rng.normal(0, 2, 900)
+    data = np.clip(light + rng.normal(20, 2, (50, 900)), 0, 255).astype(np.uint8)
+    found = in_parts(data, cuts, 64, np.float32)
+    strengths = np.linalg.svd(data - data.mean(axis=0), compute_uv=False)[:49]
+    assert strengths[0] > 30 * strengths[-1]
+    assert np.allclose(found.strengths, strengths, rtol=0, atol=1e-6 * strengths[0])
+    assert np.allclose(found.strengths, strengths, rtol=5e-5)
+
+
 def test_by_hand():
     """Two images on a line, and a third at their middle: one component along it."""
     part = merge(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from minia_spark.lab.split import TEST, place_of, shuffled, split_of
+from minia_spark.galaxies.split import TEST, place_of, shuffled, split_of
 
 
 def test_the_share_is_kept_and_the_seed_counts():

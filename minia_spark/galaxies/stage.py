@@ -12,11 +12,11 @@ from minia_spark.base.errors import InputError
 from minia_spark.engine.context import Context
 from minia_spark.ingest.labels import label_batches
 from minia_spark.ingest.tables import IMAGES
-from minia_spark.lab.catalogue import ClassCatalogue, catalogue_of
-from minia_spark.lab.morphology import Facets, facets_of, reduced_class
-from minia_spark.lab.settings import ClassesSettings, LabSettings
-from minia_spark.lab.split import TEST, TRAIN, split_of
-from minia_spark.lab.tables import FACETS
+from minia_spark.galaxies.catalogue import ClassCatalogue, catalogue_of
+from minia_spark.galaxies.morphology import Facets, facets_of, reduced_class
+from minia_spark.galaxies.settings import ClassesSettings, GalaxiesSettings
+from minia_spark.galaxies.split import TEST, TRAIN, split_of
+from minia_spark.galaxies.tables import FACETS
 
 __all__ = ["facets"]
 
@@ -25,7 +25,7 @@ _FEW = 0.1
 
 def facets(context: Context) -> None:
     """Write class, facets and split of every image of a batch."""
-    settings = context.settings(LabSettings)
+    settings = context.settings(GalaxiesSettings)
     known = _catalogue(settings.classes, settings.classes.class_column)
     splits = _splits(settings.classes)
     shared = context.spark.sparkContext.broadcast((known, splits))
@@ -73,7 +73,7 @@ def facets(context: Context) -> None:
         context.progress.warn(
             f"{context.title}: only {int(context.counts['classes']):,} of {found:,} images have a "
             f"class in {settings.classes.file}, which has {known.rows:,} rows; is "
-            "lab.classes.key_column the column with the images' names?"
+            "galaxies.classes.key_column the column with the images' names?"
         )
 
 

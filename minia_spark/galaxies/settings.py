@@ -1,4 +1,4 @@
-"""Settings of the lab: its classes, its split."""
+"""Settings of the galaxies: their classes, and the split."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from minia_spark.base.errors import SettingsError
 from minia_spark.base.files import open_regular
 from minia_spark.base.settings import StageSettings
 
-__all__ = ["ClassesSettings", "LabSettings"]
+__all__ = ["ClassesSettings", "GalaxiesSettings"]
 
 
 class ClassesSettings(StageSettings):
@@ -50,12 +50,12 @@ class ClassesSettings(StageSettings):
                 return hashlib.file_digest(file, "sha256").hexdigest()
         except OSError as error:
             raise SettingsError(
-                f"lab.classes.file {value} cannot be read: {error.strerror or error}; give the "
+                f"galaxies.classes.file {value} cannot be read: {error.strerror or error}; give the "
                 "place where it is now, or null to go without"
             ) from None
 
 
-class LabSettings(StageSettings):
+class GalaxiesSettings(StageSettings):
     """Which images teach and which test, and where the classes are."""
 
     classes: ClassesSettings = Field(

@@ -6,7 +6,7 @@ import pytest
 
 from minia_spark.base.errors import InputError
 from minia_spark.ingest.labels import match_keys
-from minia_spark.lab.catalogue import catalogue_of
+from minia_spark.galaxies.catalogue import catalogue_of
 
 
 def rows(*pairs):

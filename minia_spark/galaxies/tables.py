@@ -1,7 +1,7 @@
-"""Tables of the lab."""
+"""Table of the facets."""
 
 from minia_spark.engine.table import Column, Table
-from minia_spark.lab.morphology import LEGEND
+from minia_spark.galaxies.morphology import LEGEND
 
 __all__ = ["FACETS"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from commands import table_of
 
-from minia_spark.lab.split import split_of
+from minia_spark.galaxies.split import split_of
 
 
 def test_labels_are_classes_where_no_table_is(own_warehouse, published):
@@ -25,8 +25,8 @@ def test_a_table_of_classes(own_warehouse, published, tmp_path):
     table = tmp_path / "classes.csv"
     rows = [f"{names[0]},SBb?t(r),test", f"{names[1]},A,train", f"{names[2]},Odd,"]
     table.write_text("image,gz2_class,split\n" + "\n".join(rows) + "\nabsent,Sc,train\n")
-    given = f"lab.classes.file={table}"
-    published(own_warehouse, "facets", "b1", given, "lab.classes.split_column=split")
+    given = f"galaxies.classes.file={table}"
+    published(own_warehouse, "facets", "b1", given, "galaxies.classes.split_column=split")
     found = table_of(own_warehouse, "facets").set_index("image_id")
     bar = found.loc[names[0]]
     assert (bar["galaxy_class"], bar["split"], bar["bar"]) == ("SB", "test", True)
@@ -39,11 +39,11 @@ def test_a_table_of_classes(own_warehouse, published, tmp_path):
 
     table.write_text(f"image,gz2_class,split\n{names[0]},Sc,validate\n")
     with pytest.raises(Exception, match="holds 'validate'; it may say train or test"):
-        published(own_warehouse, "facets", "b1", given, "lab.classes.split_column=split")
+        published(own_warehouse, "facets", "b1", given, "galaxies.classes.split_column=split")
 
 
 def test_wrong_settings(minia, own_warehouse):
-    told = minia("facets", "--warehouse", own_warehouse, "--set", "lab.classes.key_column=x")
+    told = minia("facets", "--warehouse", own_warehouse, "--set", "galaxies.classes.key_column=x")
     assert "key_column names a column of a table of classes: file is not set" in told.expect(2).err
-    told = minia("facets", "--warehouse", own_warehouse, "--set", "lab.classes.file=/absent.csv")
-    assert "lab.classes.file /absent.csv cannot be read" in told.expect(2).err
+    told = minia("facets", "--warehouse", own_warehouse, "--set", "galaxies.classes.file=/absent.csv")
+    assert "galaxies.classes.file /absent.csv cannot be read" in told.expect(2).err

@@ -7,7 +7,7 @@ from itertools import product
 
 import pytest
 
-from minia_spark.lab.morphology import (
+from minia_spark.galaxies.morphology import (
     ARMS,
     BULGES,
     CLASSES,
@@ -20,7 +20,7 @@ from minia_spark.lab.morphology import (
     facets_of,
     reduced_class,
 )
-from minia_spark.lab.tables import FACETS
+from minia_spark.galaxies.tables import FACETS
 
 CASES = {
     "SBc2m": (

@@ -1,13 +1,13 @@
-"""What the lab's own stages cost."""
+"""What the facets cost."""
 
 from minia_spark.engine.cost import Cost, Sizes
 
-__all__ = ["facets_cost"]
+__all__ = ["cost"]
 
 _LOOK_SECONDS = 2e-5
 
 
-def facets_cost(sizes: Sizes) -> Cost:
+def cost(sizes: Sizes) -> Cost:
     """Return what looking up the class of every image takes."""
     return Cost(
         tasks=sizes.tasks,

@@ -7,8 +7,8 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from minia_spark.base.errors import InputError
-from minia_spark.lab.morphology import reduced_class
-from minia_spark.lab.split import TEST, TRAIN, shuffled
+from minia_spark.galaxies.morphology import reduced_class
+from minia_spark.galaxies.split import TEST, TRAIN, shuffled
 
 __all__ = ["Drawn", "Galaxy", "draw", "unique_rows"]
 
