@@ -5,6 +5,7 @@ help, ``conf/minia.yaml``, the README's tables, import rules and contract tests 
 """
 
 from minia_spark import (
+    clustering,
     codebook,
     compare,
     delf,
@@ -43,6 +44,7 @@ HOUSE = House(
         delf.ROOM,
         galaxies.ROOM,
         reduce.ROOM,
+        clustering.ROOM,
         lab.ROOM,
     )
 )
