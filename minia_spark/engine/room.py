@@ -60,7 +60,8 @@ class Panel:
     reads : tuple of Table or Artefact
         The panel is left out where one of them is not there.
     show : str
-        ``module:function`` from the page's context to :class:`markupsafe.Markup`, its HTML.
+        ``module:function`` from the page's context to :class:`markupsafe.Markup`, its HTML; or to
+        a function that gives it from what goes before the names of files beside the page.
     """
 
     title: str

@@ -1,10 +1,93 @@
 """The galaxy lab: which methods find the classes of Galaxy Zoo without having seen them."""
 
-from minia_spark.engine.room import Command, Room
+from minia_spark.clustering.tables import CLUSTERINGS, CLUSTERS
+from minia_spark.engine.room import Command, Panel, Room
+from minia_spark.engine.stage import Stage, Use
+from minia_spark.galaxies.tables import FACETS
+from minia_spark.ingest.tables import IMAGES
+from minia_spark.lab.settings import LabSettings
+from minia_spark.lab.tables import AGREEMENTS, CONTINGENCIES, FIGURES, RECALLS
+from minia_spark.reduce.settings import ReduceSettings
+from minia_spark.reduce.tables import COMPONENTS, CROPS, REDUCTIONS
+from minia_spark.structures.tables import STRUCTURE_IMAGES
+
+AGREEMENT = Stage(
+    name="agreement",
+    about="measure how far clusterings agree with classes, facets and structures",
+    line="lab",
+    scope="collection",
+    all_variants=True,
+    reads=(IMAGES, FACETS, REDUCTIONS, CLUSTERS),
+    optional=(STRUCTURE_IMAGES,),
+    writes=(AGREEMENTS, RECALLS, CONTINGENCIES),
+    uses=(Use(LabSettings, ("seed", "silhouette_sample")),),
+    exact=True,  # labels are no content of images
+    run="minia_spark.lab.stage:compared",
+    cost="minia_spark.lab.cost:agreement_cost",
+)
+
+FIGURES_STAGE = Stage(
+    name="figures",
+    about="draw the clusters: classes, sizes, centres, members, the tree",
+    line="lab",
+    scope="collection",
+    all_variants=True,
+    reads=(IMAGES, FACETS, CROPS, COMPONENTS, CLUSTERINGS, CLUSTERS, AGREEMENTS),
+    writes=(FIGURES,),
+    uses=(
+        Use(LabSettings, ("seed", "members", "reconstructions")),
+        Use(ReduceSettings, ("side_px",)),
+    ),
+    exact=True,
+    run="minia_spark.lab.stage:drawn",
+    cost="minia_spark.lab.cost:figures_cost",
+)
 
 _HERE = "minia_spark.lab.command"
 
 COMMANDS = (
+    Command(
+        "lab report",
+        "the galaxy lab: do what is missing, compare, draw, build the page",
+        f"{_HERE}:report",
+        f"{_HERE}:report_arguments",
+        "Brings everything up to date, from images to structures, clusters and their comparison\n"
+        "with classes, and builds the page, which then has the lab's panel. The pictures are\n"
+        "PNG and PDF files in the folder that 'minia status' names for figures. With --refit,\n"
+        "components and clusterings are fitted anew to the training images of all batches.",
+        "  minia lab report --images galaxies/ --batch b1 --labels galaxies.csv --warehouse W\n"
+        "  minia lab report --warehouse W --set galaxies.classes.file=gz2_classes.csv\n"
+        "  minia lab report --warehouse W --set reduce.components=147 --set reduce.crop=object",
+    ),
+    Command(
+        "lab reduce",
+        "images as short vectors, and what that needs",
+        f"{_HERE}:reduce",
+        f"{_HERE}:run_arguments",
+        examples="  minia lab reduce --warehouse W\n"
+        "  minia lab reduce --warehouse W --refit   # also learn from batches that came later",
+    ),
+    Command(
+        "lab cluster",
+        "clusters by several methods, and what they need",
+        f"{_HERE}:cluster",
+        f"{_HERE}:run_arguments",
+        examples="  minia lab cluster --warehouse W\n"
+        "  minia lab cluster --warehouse W --set clustering.methods=[kmeans,som]",
+    ),
+    Command(
+        "lab compare",
+        "how far clusterings agree with classes, facets and structures",
+        f"{_HERE}:compare",
+        f"{_HERE}:compare_arguments",
+        "Prints what 'minia lab report' measured; nothing is computed. Numbers after +- are\n"
+        "standard errors by bootstrap over the images. nmi, ami, ari: mutual information\n"
+        "(normalised; adjusted for chance) and adjusted Rand index of clusters and classes;\n"
+        "purity: share of the images that are of their cluster's most frequent class;\n"
+        "silhouette: how much nearer images are to their own cluster than to the next.\n"
+        "seconds: of fitting the clustering.",
+        "  minia lab compare --warehouse W\n  minia lab compare --warehouse W --json",
+    ),
     Command(
         "lab dataset",
         "draw training and test galaxies of Galaxy Zoo 2 as the study does",
@@ -27,7 +110,15 @@ COMMANDS = (
 ROOM = Room(
     name="lab",
     about="The galaxy lab: commands and comparison.",
+    settings={"lab": LabSettings},
+    outputs=(AGREEMENTS, RECALLS, CONTINGENCIES, FIGURES),
+    stages=(AGREEMENT, FIGURES_STAGE),
     commands=COMMANDS,
+    panel=Panel(
+        "Galaxy lab",
+        (AGREEMENTS, RECALLS, CONTINGENCIES, FIGURES),
+        "minia_spark.lab.panel:panel",
+    ),
 )
 
-__all__ = ["COMMANDS", "ROOM"]
+__all__ = ["AGREEMENT", "COMMANDS", "FIGURES_STAGE", "ROOM"]

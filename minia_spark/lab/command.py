@@ -4,21 +4,177 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from minia_spark.base.errors import InputError, MiniaError, SettingsError
-from minia_spark.engine.commands import positive
+from minia_spark.engine.commands import (
+    add_replace,
+    add_run_settings,
+    add_source,
+    add_warehouse,
+    positive,
+)
 
 if TYPE_CHECKING:
     from minia_spark.galaxies.lists import Drawn
+    from minia_spark.warehouse.records import Catalogue
+    from minia_spark.warehouse.warehouse import Warehouse
 
-__all__ = ["dataset", "dataset_arguments"]
+__all__ = ["cluster", "compare", "compare_arguments", "dataset", "dataset_arguments", "reduce"]
+__all__ += ["report", "report_arguments", "run_arguments"]
 
 _LISTS = {"train": "log_data_train.csv", "test": "log_data_test.csv"}
 _CLASSES, _MISSING = "classes.csv", "missing.csv"
 _HEADER = ("dr7objid", "asset_id", "gz2_class")
+
+
+_REDUCE = ("facets", "crops", "components", "reduce")
+_CLUSTER = (*_REDUCE, "clusterings", "clusters")
+
+
+def run_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of commands that run stages of the lab."""
+    add_warehouse(parser)
+    parser.add_argument(
+        "--refit",
+        action="store_true",
+        help="fit anew to the training images of all batches that are there now",
+    )
+    add_run_settings(parser)
+    add_replace(parser)
+
+
+def report_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of ``minia lab report``."""
+    add_source(parser, required=False)
+    run_arguments(parser)
+
+
+def reduce(options: argparse.Namespace) -> int:
+    """Bring the vectors up to date, and what they need."""
+    return _run(options, "reduce", _REDUCE)
+
+
+def cluster(options: argparse.Namespace) -> int:
+    """Bring the clusters up to date, and what they need."""
+    return _run(options, "cluster", _CLUSTER)
+
+
+def report(options: argparse.Namespace) -> int:
+    """Do whatever is missing, and build the page with the lab's panel."""
+    return _run(options, "report", options.house.stages_of(["discovery", "lab"]))
+
+
+def _run(options: argparse.Namespace, name: str, stages: tuple[str, ...]) -> int:
+    from minia_spark.engine.commands import carry_out, request_of, settings_of_warehouse
+    from minia_spark.warehouse.warehouse import Warehouse
+
+    warehouse = Warehouse(options.warehouse)
+    settings = settings_of_warehouse(options, warehouse)
+    request = replace(request_of(options, stages), command=f"minia lab {name}")
+    if options.refit:
+        fixed = tuple(s for s in stages if options.house.by_name[s].line == "lab")
+        request = replace(request, stages=fixed, refit=True)
+    return carry_out(options, request, settings, warehouse)
+
+
+def compare_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of ``minia lab compare``."""
+    add_warehouse(parser)
+    parser.add_argument("--json", action="store_true", help="all numbers, for programs")
+
+
+def compare(options: argparse.Namespace) -> int:
+    """Print how far clusterings agree with classes, and what is enriched."""
+    from minia_spark.warehouse.warehouse import Warehouse
+
+    warehouse = Warehouse(options.warehouse)
+    catalogue = warehouse.require()
+    if not catalogue.of_table("agreements"):
+        raise InputError(
+            f"there is no comparison in {warehouse.storage}: 'minia lab report --warehouse "
+            f"{options.warehouse}' makes it"
+        )
+    names = ("agreements", "recalls", "contingencies")
+    found = {name: _rows(warehouse, catalogue, name) for name in names}
+    seconds = _seconds(warehouse, catalogue)
+    for row in found["agreements"]:
+        row["seconds"] = seconds.get(row["method"])
+    if options.json:
+        print(json.dumps(found, indent=1))
+        return 0
+    _print_comparison(found)
+    return 0
+
+
+def _rows(warehouse: Warehouse, catalogue: Catalogue, table: str) -> list[dict[str, Any]]:
+    import pyarrow.parquet as pq
+
+    storage = warehouse.storage
+    return [
+        row
+        for entry in catalogue.of_table(table)
+        for row in pq.read_table(
+            storage.full(entry.path), filesystem=storage.filesystem
+        ).to_pylist()
+    ]
+
+
+def _seconds(warehouse: Warehouse, catalogue: Catalogue) -> dict[str, float]:
+    """Return how long it took to fit each clustering, where the ledger still has it."""
+    made = {(e.run, e.variant) for e in catalogue.of_table("clusterings")}
+    return {
+        step.variant: step.seconds
+        for record in warehouse.runs()
+        for step in record.steps
+        if step.stage == "clusterings"
+        and step.variant is not None
+        and step.action == "done"
+        and (record.run, step.variant) in made
+    }
+
+
+_SHOWN_PAIRS = 20
+
+
+def _print_comparison(found: dict[str, list[dict[str, Any]]]) -> None:
+    from minia_spark.lab.agreement import MEASURES
+
+    def number(row: dict[str, Any], name: str) -> str:
+        if row[name] is None:
+            return "-"
+        error = row[f"{name}_error"]
+        return f"{row[name]:.3f}" + ("" if error is None else f" +- {error:.3f}")
+
+    names = (*MEASURES, "silhouette")
+    head = f"{'classes':<13}{'split':<6} {'method':<13}{'images':>8}{'clusters':>9}"
+    print(head + "".join(f"{n:>17}" for n in names) + f"{'seconds':>9}")
+    order = sorted(
+        found["agreements"], key=lambda r: (r["classes"], r["split"], -(r["ami"] or 0))
+    )
+    for row in order:
+        seconds = "-" if row["seconds"] is None else f"{row['seconds']:.1f}"
+        print(
+            f"{row['classes']:<13}{row['split']:<6} {row['method']:<13}{row['images']:8,}"
+            f"{row['clusters']:9,}" + "".join(f"{number(row, n):>17}" for n in names)
+            + f"{seconds:>9}"
+        )  # fmt: skip
+    sure = sorted(
+        (r for r in found["contingencies"] if r["q"] <= 0.05),
+        key=lambda r: (r["q"], -r["lift"], r["left_kind"], r["left"], r["right"]),
+    )
+    shown = min(_SHOWN_PAIRS, len(sure))
+    print(f"\npairs of groups beyond chance (q <= 0.05): {len(sure):,}, of which {shown}:")
+    for r in sure[:_SHOWN_PAIRS]:
+        print(
+            f"  {r['left_kind']} {r['left']} and {r['right_kind']} {r['right']}: "
+            f"{r['images']:,} of {r['left_images']:,} and {r['right_images']:,}, "
+            f"{r['lift']:.2f} times chance, q {r['q']:.1e}"
+        )
 
 
 def dataset_arguments(parser: argparse.ArgumentParser) -> None:
