@@ -198,9 +198,7 @@ def updated(
     return found
 
 
-def trained(
-    vectors: NDArray[np.floating], lattice: Lattice, passes: int
-) -> NDArray[np.float64]:
+def trained(vectors: NDArray[np.floating], lattice: Lattice, passes: int) -> NDArray[np.float64]:
     """Train a map on vectors that are here; the distributed twin is in :mod:`.spark`.
 
     Parameters
@@ -259,11 +257,11 @@ def errors(
         return np.nan, np.nan
     touching = lattice.neighbours()
     total, torn = 0.0, 0
-    units = np.asarray(units, np.float64)
+    exact = np.asarray(units, np.float64)
     for start in range(0, len(vectors), _BLOCK):
         block = vectors[start : start + _BLOCK].astype(np.float64)
-        nearest, scores = _nearest(block, units)
-        total += float(np.linalg.norm(block - units[nearest], axis=1).sum())
+        nearest, scores = _nearest(block, exact)
+        total += float(np.linalg.norm(block - exact[nearest], axis=1).sum())
         if len(units) > 1:
             scores[np.arange(len(block)), nearest] = np.inf
             torn += int((~touching[nearest, scores.argmin(axis=1)]).sum())

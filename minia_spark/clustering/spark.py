@@ -91,7 +91,7 @@ def kmeans_centres(
     The rows go, ordered by name, through one partition: MLlib's sums depend on their order.
     """
     ordered = rows.repartition(1).sortWithinPartitions("batch", "image_id")
-    data = ordered.select(array_to_vector("vector").alias("features")).persist()
+    data = ordered.select(array_to_vector(F.col("vector")).alias("features")).persist()
     try:
         distinct = data.distinct().count() if clusters > 1 else 1
         if min(clusters, distinct) == 1:

@@ -73,7 +73,14 @@ def fitted(context: Context) -> None:
     model, used = _fit(context, settings, rows, total)
     training = training_digest(context.view, REDUCTIONS, FACETS)
     about = {**model.told, "images": total, "fitted_to": used}
-    save_model(context, CLUSTERINGS, model.kind, model.arrays, about, training)
+    save_model(
+        context,
+        CLUSTERINGS,
+        kind=model.kind,
+        arrays=model.arrays,
+        told=about,
+        training=training,
+    )
     context.counts |= {"images": total, "clusters": model.told["clusters"]}
     if used < total:
         context.counts["sample"] = used

@@ -2,9 +2,9 @@
 
 from minia_spark.engine.room import Room
 from minia_spark.engine.stage import Stage
-from minia_spark.ingest.tables import IMAGES
 from minia_spark.galaxies.settings import GalaxiesSettings
 from minia_spark.galaxies.tables import FACETS
+from minia_spark.ingest.tables import IMAGES
 
 FACETS_STAGE = Stage(
     name="facets",

@@ -1,4 +1,4 @@
-"""Class strings of Galaxy Zoo 2 (Willett et al. 2013, Hart et al. 2016): facets, and twelve classes.
+"""Class strings of Galaxy Zoo 2 (Willett et al. 2013, Hart et al. 2016), and what they say.
 
 A string such as ``SBb2m(r)`` says in order what the volunteers saw: a disc (S) with a bar (B), an
 obvious bulge (b), two arms (2) of medium winding (m), and a ring (r).

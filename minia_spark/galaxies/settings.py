@@ -47,11 +47,11 @@ class ClassesSettings(StageSettings):
             return value
         try:
             with open_regular(value) as file:
-                return hashlib.file_digest(file, "sha256").hexdigest()
+                return hashlib.sha256(file.read()).hexdigest()
         except OSError as error:
             raise SettingsError(
-                f"galaxies.classes.file {value} cannot be read: {error.strerror or error}; give the "
-                "place where it is now, or null to go without"
+                f"galaxies.classes.file {value} cannot be read: {error.strerror or error}; give "
+                "the place where it is now, or null to go without"
             ) from None
 
 

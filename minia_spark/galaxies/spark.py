@@ -49,13 +49,13 @@ def is_outdated(view: Catalogue, artefact: Artefact, training: str, variant: str
 def save_model(
     context: Context,
     artefact: Artefact,
+    *,
     kind: str,
     arrays: Mapping[str, NDArray[Any]],
     told: Mapping[str, Any],
     training: str,
-    files: Mapping[str, bytes] | None = None,
 ) -> None:
-    """Publish a model with its manifest, and further files beside it."""
+    """Publish a model with its manifest."""
     stage = context.stage
     manifest = {
         "settings": stage.used(context.all_settings, context.variant, stage.variants),
@@ -70,7 +70,7 @@ def save_model(
     folder = context.folder(artefact)
     storage = context.warehouse.storage
     storage.remove_folder(folder)
-    for name, data in {**(files or {}), **files_of(Model(kind, arrays, manifest))}.items():
+    for name, data in files_of(Model(kind, arrays, manifest)).items():
         storage.replace(f"{folder}/{name}", data)
     context.publish(artefact, folder, digest=f"{training}-{context.fingerprint}")
 

@@ -10,13 +10,13 @@ from pyspark.sql import functions as F
 
 from minia_spark.base.errors import InputError
 from minia_spark.engine.context import Context
-from minia_spark.ingest.labels import label_batches
-from minia_spark.ingest.tables import IMAGES
 from minia_spark.galaxies.catalogue import ClassCatalogue, catalogue_of
 from minia_spark.galaxies.morphology import Facets, facets_of, reduced_class
 from minia_spark.galaxies.settings import ClassesSettings, GalaxiesSettings
 from minia_spark.galaxies.split import TEST, TRAIN, split_of
 from minia_spark.galaxies.tables import FACETS
+from minia_spark.ingest.labels import label_batches
+from minia_spark.ingest.tables import IMAGES
 
 __all__ = ["facets"]
 

@@ -79,7 +79,7 @@ def agreement(table: Counts, rng: np.random.Generator, repeats: int = _REPEATS) 
         if len(usable) > 1:
             errors[i] = usable.std(ddof=1) * np.sqrt(drawn / total)
     told = [Measured(float(v), float(e)) for v, e in zip(found, errors, strict=True)]
-    return Agreement(*told[:4], recalls=tuple(told[4:]))
+    return Agreement(told[0], told[1], told[2], told[3], tuple(told[4:]))
 
 
 def _measures(table: Counts) -> NDArray[np.float64]:

@@ -153,9 +153,7 @@ def _print_comparison(found: dict[str, list[dict[str, Any]]]) -> None:
     names = (*MEASURES, "silhouette")
     head = f"{'classes':<13}{'split':<6} {'method':<13}{'images':>8}{'clusters':>9}"
     print(head + "".join(f"{n:>17}" for n in names) + f"{'seconds':>9}")
-    order = sorted(
-        found["agreements"], key=lambda r: (r["classes"], r["split"], -(r["ami"] or 0))
-    )
+    order = sorted(found["agreements"], key=lambda r: (r["classes"], r["split"], -(r["ami"] or 0)))
     for row in order:
         seconds = "-" if row["seconds"] is None else f"{row['seconds']:.1f}"
         print(
@@ -208,8 +206,8 @@ def dataset_arguments(parser: argparse.ArgumentParser) -> None:
 
 def dataset(options: argparse.Namespace) -> int:
     """Draw the study's training and test galaxies, and say what is missing."""
-    from minia_spark.ingest.labels import label_batches
     from minia_spark.galaxies.lists import draw, unique_rows
+    from minia_spark.ingest.labels import label_batches
 
     def column(path: str, key: str, value: str) -> list[tuple[str, str | None]]:
         batches = label_batches(path, key=key, label=value)
@@ -263,12 +261,12 @@ def _write(out: Path, drawn: Drawn) -> None:
     for which, name in _LISTS.items():
         rows = [(g.object_id, g.asset_id, g.galaxy_class) for g in drawn.lists[which]]
         write_table(out / name, _HEADER, rows)
-    rows = [
+    whole = [
         (g.asset_id, g.object_id, g.gz2_class, which)
         for which, members in drawn.lists.items()
         for g in members
     ]
-    write_table(out / _CLASSES, ("image", "dr7objid", "gz2_class", "split"), sorted(rows))
+    write_table(out / _CLASSES, ("image", "dr7objid", "gz2_class", "split"), sorted(whole))
     missing = [(g.object_id, g.asset_id, g.galaxy_class) for g in drawn.missing]
     write_table(out / _MISSING, _HEADER, missing)
 

@@ -105,7 +105,7 @@ def cluster_sizes(clusters: Sequence[int], counts: Mapping[str, NDArray[np.int64
 def to_pixels(vectors: NDArray[np.floating], side_px: int) -> NDArray[np.uint8]:
     """Return images, shape (n, side, side, 3), of rows of the same numbers, cut to bytes."""
     cut = np.clip(np.rint(vectors), 0, 255).astype(np.uint8)
-    return cut.reshape(len(vectors), side_px, side_px, 3)
+    return np.asarray(cut.reshape(len(vectors), side_px, side_px, 3))
 
 
 def _sheet(rows: Sequence[tuple[str, Sequence[NDArray[np.uint8]]]], across: int) -> Figure:

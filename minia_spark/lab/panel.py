@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from markupsafe import Markup, escape
+from markupsafe import Markup
 
 from minia_spark.lab.agreement import MEASURES
 from minia_spark.lab.tables import AGREEMENTS, CONTINGENCIES, FIGURES, RECALLS
@@ -125,6 +125,6 @@ def _figures(figures: list[dict[str, str]], place: str) -> Markup:
             Markup(
                 '<figure><img src="{0}/{1}.png" loading="lazy" alt="{2}"><figcaption>{2} '
                 '(<a href="{0}/{1}.pdf">PDF</a>)</figcaption></figure>'
-            ).format(Markup(escape(place)), name, title)
+            ).format(place, name, title)
         )
     return Markup("\n").join(parts)

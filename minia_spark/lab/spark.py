@@ -37,9 +37,7 @@ def groups_of(context: Context) -> DataFrame:
     parts: list[tuple[str, DataFrame]] = [
         (
             "cluster",
-            _known(
-                context.read(CLUSTERS), F.concat(F.lit("cluster "), "method"), F.col("cluster")
-            ),
+            _known(context.read(CLUSTERS), F.concat(F.lit("cluster "), "method"), F.col("cluster")),
         ),
         ("class", _known(facets, F.lit("galaxy_class"), F.col("galaxy_class"))),
         ("class", _known(images, F.lit("label"), F.col("label"))),
@@ -96,12 +94,12 @@ def contingencies(pairs: pa.Table) -> pa.Table:
     """
     order = [(n, "ascending") for n in ("left_kind", "left", "right_kind", "right")]
     rows = pairs.sort_by(order).to_pylist()
-    counts = {
-        (r["left_kind"], r["left"], r["right_kind"], r["right"]): r["images"] for r in rows
-    }
+    counts = {(r["left_kind"], r["left"], r["right_kind"], r["right"]): r["images"] for r in rows}
     kept = [key for key in counts if ANY not in (key[1], key[3])]
 
-    def column(keys: Sequence[tuple[str, str, str, str]]) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+    def column(
+        keys: Sequence[tuple[str, str, str, str]],
+    ) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
         return np.array([counts[key] for key in keys], dtype=np.int64)
 
     both = column(kept)

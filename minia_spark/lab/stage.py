@@ -106,9 +106,7 @@ def _silhouettes(context: Context, settings: LabSettings) -> dict[tuple[str, str
     names = context.read(FACETS).select(*_KEYS, "split")
     order = F.xxhash64(F.lit(settings.seed), *_KEYS)
     number = F.row_number().over(Window.partitionBy("split").orderBy(order, *_KEYS))
-    chosen = names.withColumn("number", number).where(
-        F.col("number") <= settings.silhouette_sample
-    )
+    chosen = names.withColumn("number", number).where(F.col("number") <= settings.silhouette_sample)
     vectors = context.read(REDUCTIONS).join(chosen, _KEYS).select(*_KEYS, "split", "vector")
     table = vectors.toArrow().sort_by([(k, "ascending") for k in _KEYS])
     clusters = context.read(CLUSTERS).join(chosen.select(*_KEYS), _KEYS, "left_semi")
@@ -184,20 +182,16 @@ def drawn(context: Context) -> None:
 
 
 def _draw_agreements(context: Context, put: Any) -> None:
+    def column(rows: list[dict[str, Any]], name: str) -> NDArray[np.float64]:
+        return np.array([np.nan if r[name] is None else r[name] for r in rows])
+
     rows = context.small(AGREEMENTS).to_pylist()
     for kind in sorted({r["classes"] for r in rows}):
         own = [r for r in rows if r["classes"] == kind and r["split"] == "test"]
         if not own:
             continue
         names = (*MEASURES, "silhouette")
-        nothing = float("nan")
-        measures = {
-            n: tuple(
-                np.array([nothing if r[c] is None else r[c] for r in own])
-                for c in (n, f"{n}_error")
-            )
-            for n in names
-        }
+        measures = {n: (column(own, n), column(own, f"{n}_error")) for n in names}
         figure = draw.agreement_bars([r["method"] for r in own], measures)
         put(f"agreement-{kind}", f"Agreement with {kind}, on test images", "", figure)
 

@@ -2,10 +2,10 @@
 
 from minia_spark.engine.room import Room
 from minia_spark.engine.stage import Stage, Use
-from minia_spark.ingest.settings import IngestSettings
-from minia_spark.ingest.tables import IMAGES
 from minia_spark.galaxies.settings import GalaxiesSettings
 from minia_spark.galaxies.tables import FACETS
+from minia_spark.ingest.settings import IngestSettings
+from minia_spark.ingest.tables import IMAGES
 from minia_spark.reduce.settings import ReduceSettings
 from minia_spark.reduce.tables import COMPONENTS, CROPS, REDUCTIONS
 

@@ -18,7 +18,16 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-__all__ = ["BLOCK_BYTES", "Components", "Part", "block_rows", "components_of", "decompose", "merge", "merge_all"]
+__all__ = [
+    "BLOCK_BYTES",
+    "Components",
+    "Part",
+    "block_rows",
+    "components_of",
+    "decompose",
+    "merge",
+    "merge_all",
+]
 
 Real = NDArray[np.floating]
 
@@ -186,7 +195,7 @@ def merge_all(parts: Sequence[Part], kept: int) -> Part:
     level = list(parts)
     while len(level) > 1:
         pairs = [level[i : i + 2] for i in range(0, len(level), 2)]
-        level = [merge(*pair, kept) if len(pair) == 2 else pair[0] for pair in pairs]
+        level = [merge(pair[0], pair[1], kept) if len(pair) == 2 else pair[0] for pair in pairs]
     return level[0]
 
 

@@ -81,10 +81,10 @@ def fitted_part(
     def decomposed(batches: Batches) -> Batches:
         found: dict[int, Part] = {}
         current: list[NDArray[np.uint8]] = []
-        block = None
+        block = -1
 
         def finish() -> None:
-            if block is None:
+            if block < 0:
                 return
             part = decompose(np.concatenate(current), kept)
             current.clear()

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from minia_spark.base.arrow import from_lists
 from minia_spark.base.errors import InputError, Rejected
 from minia_spark.engine.context import Context
 from minia_spark.engine.pixels import Image, Kernel
 from minia_spark.engine.settings import Settings
-from minia_spark.ingest.tables import IMAGES
 from minia_spark.galaxies.spark import (
     is_outdated,
     load_model,
@@ -22,6 +23,7 @@ from minia_spark.galaxies.spark import (
     training_rows,
 )
 from minia_spark.galaxies.tables import FACETS
+from minia_spark.ingest.tables import IMAGES
 from minia_spark.reduce.pca import Components, components_of
 from minia_spark.reduce.settings import ReduceSettings
 from minia_spark.reduce.spark import fitted_part, pixels_of
@@ -107,7 +109,7 @@ def components(context: Context) -> None:
             f"not {settings.components:,}"
         )
     share = float(found.variances.sum() / found.total_variance)
-    arrays = {
+    arrays: dict[str, NDArray[Any]] = {
         "mean": found.mean,
         "directions": found.directions,
         "variances": found.variances,
@@ -117,7 +119,7 @@ def components(context: Context) -> None:
     }
     told = {"images": total, "side_px": settings.side_px, "explained_share": round(share, 6)}
     training = training_digest(context.view, CROPS, FACETS)
-    save_model(context, COMPONENTS, "components", arrays, told, training)
+    save_model(context, COMPONENTS, kind="components", arrays=arrays, told=told, training=training)
     context.counts |= {"images": total, "components": number, "explained": round(share, 4)}
 
 
@@ -146,7 +148,9 @@ def reductions(context: Context) -> None:
             scores = model.transform(pixels_of(batch, dims))
             offsets = np.arange(len(scores) + 1, dtype=np.int64) * scores.shape[1]
             names = {name: batch[name] for name in ("batch", "image_id")}
-            yield pa.RecordBatch.from_pydict(names | {"vector": from_lists(scores.ravel(), offsets)})
+            yield pa.RecordBatch.from_pydict(
+                names | {"vector": from_lists(scores.ravel(), offsets)}
+            )
 
     made = context.read(CROPS).mapInArrow(project, REDUCTIONS.schema())
     context.write(REDUCTIONS, made)

@@ -52,8 +52,8 @@ def test_every_image_has_a_cluster_of_every_method(clustered):
     names, vectors = vectors_in(clustered)
     assert sorted(found["method"].unique()) == sorted(METHODS)
     assert (found["method"] == found["variant"]).all()
-    for method, rows in found.groupby("method"):
-        rows = rows.set_index("image_id").loc[names]
+    for method, own in found.groupby("method"):
+        rows = own.set_index("image_id").loc[names]
         model = model_in(clustered, method)
         clusters, distances = place(model, vectors)
         split = table_of(clustered, "facets").set_index("image_id").loc[names, "split"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -59,7 +61,7 @@ def test_parts_in_any_order_give_the_same_bits(cuts, random):
     random.shuffle(order)
     edges = [0, *sorted(cuts), 600]
     total = Sums(np.zeros_like(units), np.zeros(len(units)))
-    for a, b in zip(edges, edges[1:], strict=False):
+    for a, b in itertools.pairwise(edges):
         total = add(pass_sums(data[order][a:b], units), total)
     whole = pass_sums(data, units)
     assert np.array_equal(total.vectors, whole.vectors)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from minia_spark.base.errors import InputError
-from minia_spark.ingest.labels import match_keys
 from minia_spark.galaxies.catalogue import catalogue_of
+from minia_spark.ingest.labels import match_keys
 
 
 def rows(*pairs):

@@ -45,5 +45,7 @@ def test_a_table_of_classes(own_warehouse, published, tmp_path):
 def test_wrong_settings(minia, own_warehouse):
     told = minia("facets", "--warehouse", own_warehouse, "--set", "galaxies.classes.key_column=x")
     assert "key_column names a column of a table of classes: file is not set" in told.expect(2).err
-    told = minia("facets", "--warehouse", own_warehouse, "--set", "galaxies.classes.file=/absent.csv")
+    told = minia(
+        "facets", "--warehouse", own_warehouse, "--set", "galaxies.classes.file=/absent.csv"
+    )
     assert "galaxies.classes.file /absent.csv cannot be read" in told.expect(2).err

@@ -74,10 +74,13 @@ def test_silhouette_as_scikit_learn_without_noise():
 
 def test_enrichment_by_hand():
     both = np.array([10, 1, 5])
-    left, right, total = np.array([10, 10, 10]), np.array([10, 10, 50]), np.array([100] * 3)
+    left, right = np.array([10, 10, 10]), np.array([10, 10, 50])
+    total = np.array([100] * 3)
     lift, p, q = enrichment(both, left, right, total)
     assert lift == pytest.approx([10, 1, 1])
-    assert p == pytest.approx([hypergeom.sf(b - 1, 100, 10, r) for b, r in zip(both, right)])
+    assert p == pytest.approx(
+        [hypergeom.sf(b - 1, 100, 10, r) for b, r in zip(both, right, strict=False)]
+    )
     assert p[0] == pytest.approx(1 / 17_310_309_456_440, rel=1e-6)  # 100 over 10
     assert (q >= p).all()
     assert q[0] == pytest.approx(3 * p[0])

@@ -118,7 +118,10 @@ def test_pictures_and_panel(reported):
         data = (folder / f"{name}.{kind}").read_bytes()
         assert data.startswith(magic[kind])
         assert len(data) > 2000
-    for page in ("report/index.html", next(p.path for p in house.entries("report")) + "/index.html"):
+    for page in (
+        "report/index.html",
+        next(p.path for p in house.entries("report")) + "/index.html",
+    ):
         text = (reported / page).read_text()
         assert "Galaxy lab" in text
         sources = [s.split('"')[0] for s in text.split('<img src="')[1:]]

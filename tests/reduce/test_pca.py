@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -22,7 +24,7 @@ def images(count, dims, seed=0, decay=0.9):
 
 def in_parts(data, cuts, kept, dtype=np.float64):
     edges = [0, *sorted(cuts), len(data)]
-    pieces = [data[a:b] for a, b in zip(edges, edges[1:], strict=False) if b > a]
+    pieces = [data[a:b] for a, b in itertools.pairwise(edges) if b > a]
     return merge_all([decompose(piece, kept, dtype) for piece in pieces], kept)
 
 
