@@ -5,6 +5,7 @@ help, ``conf/minia.yaml``, the README's tables, import rules and contract tests 
 """
 
 from minia_spark import (
+    classify,
     clustering,
     codebook,
     compare,
@@ -45,6 +46,7 @@ HOUSE = House(
         galaxies.ROOM,
         reduce.ROOM,
         clustering.ROOM,
+        classify.ROOM,
         lab.ROOM,
     )
 )

@@ -76,6 +76,23 @@ COMMANDS = (
         "  minia lab cluster --warehouse W --set clustering.methods=[kmeans,som]",
     ),
     Command(
+        "lab classify",
+        "train networks on the classes, predict, evaluate",
+        f"{_HERE}:classify",
+        f"{_HERE}:classify_arguments",
+        "Trains networks on the training images that have a class (classify.target), cross-\n"
+        "validated by stratified folds; classes with fewer training images than folds are left\n"
+        "out. study: three convolutions (64 of 6 x 6, 64 and 32 of 3 x 3) and a dense layer;\n"
+        "ours: four pairs of convolutions, and images turned, mirrored, scaled and with noise;\n"
+        "*_balanced: classify.per_class images of every class, missing ones are rotated\n"
+        "copies. Copies stay in the fold of their original. The network of the first fold is kept\n"
+        "in Keras' format and predicts all images (table predictions). A training that broke off\n"
+        "goes on after its last epoch. It runs on the driver, on its GPUs or all of its cores.\n"
+        "Needs TensorFlow: pip install 'minia-spark[networks]'.",
+        "  minia lab classify --warehouse W --networks study_balanced,ours_balanced\n"
+        "  minia lab classify --warehouse W --networks ours --set classify.target=label",
+    ),
+    Command(
         "lab compare",
         "how far clusterings agree with classes, facets and structures",
         f"{_HERE}:compare",

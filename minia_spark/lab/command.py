@@ -24,7 +24,16 @@ if TYPE_CHECKING:
     from minia_spark.warehouse.records import Catalogue
     from minia_spark.warehouse.warehouse import Warehouse
 
-__all__ = ["cluster", "compare", "compare_arguments", "dataset", "dataset_arguments", "reduce"]
+__all__ = [
+    "classify",
+    "classify_arguments",
+    "cluster",
+    "compare",
+    "compare_arguments",
+    "dataset",
+    "dataset_arguments",
+    "reduce",
+]
 __all__ += ["report", "report_arguments", "run_arguments"]
 
 _LISTS = {"train": "log_data_train.csv", "test": "log_data_test.csv"}
@@ -62,6 +71,23 @@ def reduce(options: argparse.Namespace) -> int:
 def cluster(options: argparse.Namespace) -> int:
     """Bring the clusters up to date, and what they need."""
     return _run(options, "cluster", _CLUSTER)
+
+
+def classify_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of ``minia lab classify``."""
+    run_arguments(parser)
+    parser.add_argument(
+        "--networks",
+        metavar="NAME,...",
+        help="study, study_balanced, ours, ours_balanced; sets classify.networks",
+    )
+
+
+def classify(options: argparse.Namespace) -> int:
+    """Bring networks, predictions and their evaluation up to date, and what they need."""
+    if options.networks is not None:
+        options.set.append(f"classify.networks={json.dumps(options.networks.split(','))}")
+    return _run(options, "classify", (*_REDUCE, "networks", "classify", "evaluate"))
 
 
 def report(options: argparse.Namespace) -> int:
