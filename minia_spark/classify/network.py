@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -90,7 +91,10 @@ def as_bytes(network: Any) -> bytes:
     """Return a network as a file in Keras' format."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "network.keras"
-        network.save(path)
+        with warnings.catch_warnings():
+            # Keras 3 asks NumPy 2 in the way of NumPy 1
+            warnings.filterwarnings("ignore", "__array__ implementation", DeprecationWarning)
+            network.save(path)
         return path.read_bytes()
 
 

@@ -109,16 +109,21 @@ def to_pixels(vectors: NDArray[np.floating], side_px: int) -> NDArray[np.uint8]:
 
 
 def _sheet(rows: Sequence[tuple[str, Sequence[NDArray[np.uint8]]]], across: int) -> Figure:
+    """Draw rows of images as one picture: an axis for each would take seconds."""
+    side = next((len(p) for _, pictures in rows for p in pictures), 1)
+    step = side + max(2, side // 20)
+    canvas = np.full((step * max(1, len(rows)), step * across, 3), 255, np.uint8)
+    for i, (_, pictures) in enumerate(rows):
+        for j, picture in enumerate(pictures):
+            canvas[i * step : i * step + side, j * step : j * step + side] = picture
     figure = _figure(1.2 + _CELL * across, 0.2 + _CELL * max(1, len(rows)))
-    axes = figure.subplots(max(1, len(rows)), across, squeeze=False)
-    for axis in axes.ravel():
-        axis.set_xticks([])
-        axis.set_yticks([])
-        axis.set_frame_on(False)
-    for line, (title, pictures) in zip(axes, rows, strict=False):
-        line[0].set_ylabel(title, rotation=0, ha="right", va="center", fontsize=8)
-        for axis, picture in zip(line, pictures, strict=False):
-            axis.imshow(picture, interpolation="nearest")
+    axis = figure.subplots()
+    axis.imshow(canvas, interpolation="nearest")
+    axis.set_xticks([])
+    middles = np.arange(len(rows)) * step + side / 2
+    axis.set_yticks(middles, [title for title, _ in rows], fontsize=8)
+    axis.tick_params(length=0)
+    axis.set_frame_on(False)
     return figure
 
 

@@ -20,6 +20,7 @@ NAMES = (
     "batches",
     "many",
     "delf",
+    "lab",
 )
 
 
