@@ -98,11 +98,15 @@ class ClusteringSettings(StageSettings):
         description="Clusters, 12 to match the classes; hdbscan chooses its own number.",
     )
     seed: int = Field(1, ge=0, description="Of starts and samples.")
-    kmeans: KMeansSettings = Field(default_factory=KMeansSettings, description="K-means.")
-    hierarchical: HierarchicalSettings = Field(
-        default_factory=HierarchicalSettings, description="Ward's clustering."
+    kmeans: KMeansSettings = Field(
+        default_factory=KMeansSettings, description="K-means by Spark MLlib."
     )
-    hdbscan: DensitySettings = Field(default_factory=DensitySettings, description="HDBSCAN.")
+    hierarchical: HierarchicalSettings = Field(
+        default_factory=HierarchicalSettings, description="Ward's clustering by scipy."
+    )
+    hdbscan: DensitySettings = Field(
+        default_factory=DensitySettings, description="HDBSCAN by scikit-learn."
+    )
     som: MapSettings = Field(default_factory=MapSettings, description="Self-organising map.")
     mixture: MixtureSettings = Field(
         default_factory=MixtureSettings, description="Mixture of Gaussians."

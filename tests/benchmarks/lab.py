@@ -102,5 +102,3 @@ def run(scale: float) -> Iterator[Figure]:
         ):
             yield Figure(f"map: {name} error / MiniSom's, 5,000 vectors", one / other, at_most=1)
         yield Figure("map: quantisation error of all", errors(points[:20_000], units, lattice)[0])
-
-

@@ -30,7 +30,7 @@ def classified(warehouse, minia, tmp_path_factory):
     location = tmp_path_factory.mktemp("classify") / "W"
     shutil.copytree(warehouse, location)
     where = ("--warehouse", location)
-    minia("lab", "classify", *where, "--networks", "study,ours_balanced", *SMALL).expect(0)
+    minia("lab", "classify", *where, "--networks", "study_balanced", *SMALL).expect(0)
     return location
 
 
@@ -42,7 +42,7 @@ def manifest_of(location, network):
 def test_every_image_is_seen(classified):
     found = table_of(classified, "predictions")
     images = table_of(classified, "images")
-    assert set(found["variant"]) == {"study", "ours_balanced"}
+    assert set(found["variant"]) == {"study_balanced"}
     for network, rows in found.groupby("variant"):
         assert sorted(rows["image_id"]) == sorted(images["image_id"])
         classes = manifest_of(classified, network)["classes"]
@@ -77,7 +77,7 @@ def test_measures_are_those_of_the_test_images(classified):
         assert len(manifest["courses"]) == 2
         assert 1 <= len(manifest["courses"][0]["curves"]) <= 2
     train = (facets["split"] == "train") & labels.reindex(facets.index).notna()
-    assert manifest_of(classified, "study")["images"] <= train.sum()
+    assert manifest_of(classified, "study_balanced")["images"] <= train.sum()
 
 
 def test_it_is_up_to_date_and_keeps_no_checkpoints(classified, minia):
@@ -88,18 +88,18 @@ def test_it_is_up_to_date_and_keeps_no_checkpoints(classified, minia):
 
 def test_a_network_that_was_changed_is_refused(classified, published, tmp_path):
     location = shutil.copytree(classified, tmp_path / "W")
-    (entry,) = Warehouse(str(location)).entries("networks", variant="study")
+    (entry,) = Warehouse(str(location)).entries("networks", variant="study_balanced")
     (location / entry.path / "network.keras").write_bytes(b"something else")
     settings = [word for word in SMALL if word != "--set"]
     with pytest.raises(Exception, match="is not the one that its manifest tells of"):
-        published(location, "classify", "b1", *settings, "classify.networks=[study]")
+        published(location, "classify", "b1", *settings, "classify.networks=[study_balanced]")
 
 
 def test_without_networks_nothing_is_trained(warehouse, minia, tmp_path):
     location = shutil.copytree(warehouse, tmp_path / "W")
     minia("lab", "classify", "--warehouse", location, *SMALL).expect(0)
     assert table_of(location, "evaluations").empty
-    assert not Warehouse(str(location)).entries("networks")
+    assert not Warehouse(str(location)).catalogue().of_table("networks")
 
 
 def test_too_few_images(classified, minia, tmp_path):

@@ -4,36 +4,18 @@ from __future__ import annotations
 
 import shutil
 
+import lab_samples
 import numpy as np
 import pytest
 from commands import chosen, table_of
+from lab_samples import METHODS
 
 from minia_spark.clustering.place import place
 from minia_spark.clustering.som import Lattice, trained
 from minia_spark.galaxies.frozen import model_of
 from minia_spark.warehouse.warehouse import Warehouse
 
-SMALL = (
-    "reduce.side_px=24",
-    "reduce.components=5",
-    "clustering.clusters=3",
-    "clustering.hdbscan.smallest=4",
-    "clustering.som.rows=2",
-    "clustering.som.columns=2",
-    "clustering.som.passes=4",
-    "clustering.kmeans.starts=2",
-)
-METHODS = ("kmeans", "hierarchical", "hdbscan", "som", "mixture")
-
-
-@pytest.fixture(scope="module")
-def clustered(warehouse, minia, tmp_path_factory):
-    location = tmp_path_factory.mktemp("lab") / "W"
-    shutil.copytree(warehouse, location)
-    settings = chosen(*SMALL, "spark.partitions=2")
-    for command in ("facets", "reduce", "clusters"):
-        minia(command, "--warehouse", location, *settings).expect(0)
-    return location
+SMALL = lab_samples.SETTINGS
 
 
 def model_in(location, method):
@@ -47,16 +29,16 @@ def vectors_in(location):
     return rows["image_id"].tolist(), np.stack(rows["vector"]).astype(float)
 
 
-def test_every_image_has_a_cluster_of_every_method(clustered):
-    found = table_of(clustered, "clusters")
-    names, vectors = vectors_in(clustered)
+def test_every_image_has_a_cluster_of_every_method(laboratory):
+    found = table_of(laboratory, "clusters")
+    names, vectors = vectors_in(laboratory)
     assert sorted(found["method"].unique()) == sorted(METHODS)
     assert (found["method"] == found["variant"]).all()
     for method, own in found.groupby("method"):
         rows = own.set_index("image_id").loc[names]
-        model = model_in(clustered, method)
+        model = model_in(laboratory, method)
         clusters, distances = place(model, vectors)
-        split = table_of(clustered, "facets").set_index("image_id").loc[names, "split"]
+        split = table_of(laboratory, "facets").set_index("image_id").loc[names, "split"]
         unseen = (split == "test").to_numpy()
         assert np.array_equal(rows["cluster"].to_numpy()[unseen], clusters[unseen])
         told = rows["distance"].to_numpy()[unseen]
@@ -68,26 +50,29 @@ def test_every_image_has_a_cluster_of_every_method(clustered):
             assert all(rows.loc[n.partition("/")[2], "cluster"] == v for n, v in labels.items())
 
 
-def test_the_map_is_that_of_the_twin_in_memory(clustered):
-    names, vectors = vectors_in(clustered)
-    split = table_of(clustered, "facets").set_index("image_id").loc[names, "split"]
+def test_the_map_is_that_of_the_twin_in_memory(laboratory):
+    names, vectors = vectors_in(laboratory)
+    split = table_of(laboratory, "facets").set_index("image_id").loc[names, "split"]
     train = vectors[(split == "train").to_numpy()]
     units = trained(train, Lattice(2, 2), 4)
-    assert np.allclose(model_in(clustered, "som").arrays["centres"], units, atol=1e-3)
+    assert np.allclose(model_in(laboratory, "som").arrays["centres"], units, atol=1e-3)
 
 
-def test_partitions_do_not_count(clustered, tmp_path, published):
-    location = shutil.copytree(clustered, tmp_path / "W")
-    for method in METHODS:
+@pytest.mark.parametrize(
+    "methods", [("kmeans", "som"), pytest.param(METHODS, marks=pytest.mark.heavy)], ids=len
+)
+def test_partitions_do_not_count(laboratory, tmp_path, published, methods):
+    location = shutil.copytree(laboratory, tmp_path / "W")
+    for method in methods:
         more = (*SMALL, f"clustering.methods=[{method}]", "spark.partitions=5")
         published(location, "clusterings", None, *more)
-        one, other = model_in(clustered, method), model_in(location, method)
+        one, other = model_in(laboratory, method), model_in(location, method)
         for name, array in one.arrays.items():
             assert np.array_equal(array, other.arrays[name]), (method, name)
 
 
-def test_beyond_the_sample_images_are_placed(clustered, tmp_path, published):
-    location = shutil.copytree(clustered, tmp_path / "W")
+def test_beyond_the_sample_images_are_placed(laboratory, tmp_path, published):
+    location = shutil.copytree(laboratory, tmp_path / "W")
     more = (*SMALL, "clustering.methods=[hierarchical]", "clustering.hierarchical.sample=12")
     published(location, "clusterings", None, *more)
     published(location, "clusters", "b1", *more)
@@ -104,10 +89,13 @@ def test_beyond_the_sample_images_are_placed(clustered, tmp_path, published):
     assert [found.loc[names[i], "cluster"] for i in others] == clusters[others].tolist()
 
 
-def test_fewer_images_than_clusters(clustered, tmp_path, published):
-    location = shutil.copytree(clustered, tmp_path / "W")
+@pytest.mark.parametrize(
+    "methods", [("kmeans",), pytest.param(METHODS[1:], marks=pytest.mark.heavy)], ids=len
+)
+def test_fewer_images_than_clusters(laboratory, tmp_path, published, methods):
+    location = shutil.copytree(laboratory, tmp_path / "W")
     names, _ = vectors_in(location)
-    for method in METHODS:
+    for method in methods:
         more = (*SMALL, f"clustering.methods=[{method}]", "clustering.clusters=200")
         published(location, "clusterings", None, *more)
         published(location, "clusters", "b1", *more)
@@ -117,8 +105,8 @@ def test_fewer_images_than_clusters(clustered, tmp_path, published):
         assert found["cluster"].max() < 60
 
 
-def test_a_refit_with_the_same_images_changes_nothing(clustered, minia, tmp_path):
-    location = shutil.copytree(clustered, tmp_path / "W")
+def test_only_the_method_whose_settings_changed_is_fitted(laboratory, minia, tmp_path):
+    location = shutil.copytree(laboratory, tmp_path / "W")
     told = minia("clusters", "--warehouse", location).expect(0).out
     assert told.startswith("nothing to do")
     told = minia("clusters", "--warehouse", location, *chosen("clustering.som.passes=5"))
@@ -126,11 +114,11 @@ def test_a_refit_with_the_same_images_changes_nothing(clustered, minia, tmp_path
     assert "clustering.som.passes 4 -> 5" in found
     assert "clusterings kmeans" not in found  # the others do not depend on it
     kept = [model_in(location, m).arrays["centres"] for m in ("kmeans", "mixture")]
-    assert np.array_equal(kept[0], model_in(clustered, "kmeans").arrays["centres"])
+    assert np.array_equal(kept[0], model_in(laboratory, "kmeans").arrays["centres"])
 
 
-def test_wrong_settings(minia, clustered):
-    told = minia("clusters", "--warehouse", clustered, *chosen("clustering.methods=[som,som]"))
+def test_wrong_settings(minia, laboratory):
+    told = minia("clusters", "--warehouse", laboratory, *chosen("clustering.methods=[som,som]"))
     assert "names a method twice" in told.expect(2).err
-    told = minia("clusters", "--warehouse", clustered, *chosen("clustering.methods=[birch]"))
+    told = minia("clusters", "--warehouse", laboratory, *chosen("clustering.methods=[birch]"))
     assert "birch" in told.expect(2).err
