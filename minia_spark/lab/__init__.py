@@ -106,6 +106,21 @@ COMMANDS = (
         "  minia lab compare --warehouse W\n  minia lab compare --warehouse W --json",
     ),
     Command(
+        "lab sweep",
+        "representations and clusterings in one table: which recovers the classes best",
+        f"{_HERE}:sweep",
+        f"{_HERE}:sweep_arguments",
+        "Compares, on test images, principal components in several numbers and the bags of words\n"
+        "of every extractor, each clustered by every method: adjusted mutual information with\n"
+        "the classes, mean and standard deviation over --repeats fits, each to nine tenths of the\n"
+        "training images. Of each representation it tells the pixel error of what it keeps of\n"
+        "test images, in grey levels, and the F1 of a vote of the 15 nearest training images.\n"
+        "Runs in memory, on --images images at most; k-means is scikit-learn's. Nothing in the\n"
+        "warehouse changes. Other crops are other warehouses, given by --with.",
+        "  minia lab sweep --warehouse W --classes label\n"
+        "  minia lab sweep --warehouse W --with W_OBJECT --components 75,147 --balanced --json",
+    ),
+    Command(
         "lab dataset",
         "draw training and test galaxies of Galaxy Zoo 2 as the study does",
         f"{_HERE}:dataset",

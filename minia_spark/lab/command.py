@@ -21,6 +21,7 @@ from minia_spark.engine.commands import (
 
 if TYPE_CHECKING:
     from minia_spark.galaxies.lists import Drawn
+    from minia_spark.lab.sweep import Compared
     from minia_spark.warehouse.records import Catalogue
     from minia_spark.warehouse.warehouse import Warehouse
 
@@ -34,7 +35,7 @@ __all__ = [
     "dataset_arguments",
     "reduce",
 ]
-__all__ += ["report", "report_arguments", "run_arguments"]
+__all__ += ["report", "report_arguments", "run_arguments", "sweep", "sweep_arguments"]
 
 _LISTS = {"train": "log_data_train.csv", "test": "log_data_test.csv"}
 _CLASSES, _MISSING = "classes.csv", "missing.csv"
@@ -199,6 +200,126 @@ def _print_comparison(found: dict[str, list[dict[str, Any]]]) -> None:
             f"{r['images']:,} of {r['left_images']:,} and {r['right_images']:,}, "
             f"{r['lift']:.2f} times chance, q {r['q']:.1e}"
         )
+
+
+def sweep_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of ``minia lab sweep``."""
+    add_warehouse(parser)
+    parser.add_argument(
+        "--with",
+        dest="others",
+        action="append",
+        default=[],
+        metavar="DIR",
+        help="another warehouse of the same images, e.g. with reduce.crop=object; several may be "
+        "given",
+    )
+    parser.add_argument(
+        "--classes",
+        choices=("galaxy_class", "label"),
+        default="galaxy_class",
+        help="what is to be recovered (galaxy_class)",
+    )
+    parser.add_argument(
+        "--components",
+        default="75,147,300",
+        metavar="N,...",
+        help="principal components, each a representation (75,147,300)",
+    )
+    parser.add_argument("--clusters", type=positive, default=12, metavar="N", help="(12)")
+    parser.add_argument("--methods", metavar="NAME,...", help="only these clusterings")
+    parser.add_argument(
+        "--repeats", type=positive, default=5, metavar="N", help="fits that errors are from (5)"
+    )
+    parser.add_argument(
+        "--balanced",
+        action="store_true",
+        help="also fit to the same number of training images of every class",
+    )
+    parser.add_argument(
+        "--images",
+        type=positive,
+        default=5000,
+        metavar="N",
+        help="images at most, chosen by the hash of their names (5000)",
+    )
+    parser.add_argument("--seed", type=int, default=1, metavar="N", help="(1)")
+    parser.add_argument("--json", action="store_true", help="for programs")
+
+
+def sweep(options: argparse.Namespace) -> int:
+    """Compare representations and clusterings in one table, and recommend one."""
+    from minia_spark.lab import facts
+    from minia_spark.lab.sweep import METHODS, best, compare, neighbours_f1
+    from minia_spark.warehouse.warehouse import Warehouse
+
+    numbers = [_whole(word) for word in options.components.split(",")]
+    methods = METHODS if options.methods is None else tuple(options.methods.split(","))
+    unknown = sorted(set(methods) - set(METHODS))
+    if unknown:
+        raise SettingsError(
+            f"--methods: there is no clustering {unknown[0]!r}; there are {', '.join(METHODS)}"
+        )
+    warehouses = [Warehouse(place) for place in (options.warehouse, *options.others)]
+    images = facts.chosen_images(warehouses, options.classes, options.images, options.seed)
+    rows: list[Compared] = []
+    about: list[dict[str, Any]] = []
+    for representation in facts.representations(warehouses, images, numbers):
+        f1 = neighbours_f1(representation.vectors, images.labels, images.train)
+        error = representation.error
+        about.append(
+            {
+                "representation": representation.name,
+                "reconstruction_error": None if error != error else round(error, 4),  # noqa: PLR0124
+                "neighbours_f1": round(f1, 4),
+            }
+        )
+        rows += compare(
+            representation,
+            images.labels,
+            images.train,
+            methods=methods,
+            clusters=options.clusters,
+            repeats=options.repeats,
+            seed=options.seed,
+            balanced=(False, True) if options.balanced else (False,),
+        )
+    first, near = best(rows)
+    if options.json:
+        told = {
+            "representations": about,
+            "clusterings": [facts.plain(row) for row in rows],
+            "recommended": facts.plain(first),
+            "as_good": [facts.plain(row) for row in near],
+        }
+        print(json.dumps(told, indent=1))
+        return 0
+    print(f"{int(images.train.sum()):,} training and {int((~images.train).sum()):,} test images")
+    print(f"{'representation':<18}{'pixel error':>12}{'15 nearest F1':>15}")
+    for one in about:
+        shown = "-" if one["reconstruction_error"] is None else one["reconstruction_error"]
+        print(f"{one['representation']:<18}{shown:>12}{one['neighbours_f1']:>15}")
+    print(f"\n{'representation':<18}{'method':<14}{'fitted to':<10}{'AMI':>17}{'NMI':>17}")
+    for row in sorted(rows, key=lambda r: -r.ami.value):
+        values = [
+            f"{m.value:.3f}" + ("" if m.error != m.error else f" +- {m.error:.3f}")
+            for m in (row.ami, row.nmi)
+        ]
+        fitted = "balanced" if row.balanced else "all"
+        print(f"{row.representation:<18}{row.method:<14}{fitted:<10}{values[0]:>17}{values[1]:>17}")
+    print(f"\nrecommended: {first.method} of {first.representation}", end="")
+    print(f"; as good within errors: {len(near)}" if near else "; better than all others")
+    return 0
+
+
+def _whole(text: str) -> int:
+    try:
+        found = int(text)
+    except ValueError:
+        found = 0
+    if found < 1:
+        raise SettingsError(f"--components: {text!r} is no number of components")
+    return found
 
 
 def dataset_arguments(parser: argparse.ArgumentParser) -> None:

@@ -80,7 +80,6 @@ def run(scale: float) -> Iterator[Figure]:
         yield Figure("PCA: time / scikit-learn's IncrementalPCA", ours / theirs, at_most=0.5)
         wanted = model.explained_variance_ratio_.sum()
         yield Figure("PCA: variance explained / IncrementalPCA's", share / wanted, at_least=0.995)
-        del data
 
         points = vectors(max(5000, int(1_000_000 * scale)))
         lattice = Lattice(ROWS, COLUMNS)

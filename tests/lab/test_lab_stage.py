@@ -60,8 +60,7 @@ def test_every_pair_of_groups_against_pandas(laboratory):
     images = joined(laboratory)
     members = table_of(laboratory, "structure_images")
     kinds = {
-        "cluster kmeans": images["kmeans"].astype(int).astype(str),
-        "cluster hierarchical": images["hierarchical"].astype(int).astype(str),
+        **{f"cluster {m}": images[m].astype(int).astype(str) for m in METHODS},
         "galaxy_class": images["galaxy_class"],
         "label": images["label"],
     }
