@@ -282,7 +282,9 @@ def predicted(context: Context) -> None:
     made = context.read(CROPS).mapInArrow(work, PREDICTIONS.schema())
     context.write(PREDICTIONS, made)
     shared.destroy()
-    context.check_counts("crops", context.rows(CROPS), context.entries[-1].rows or 0)
+    images = context.entries[-1].rows or 0
+    context.check_counts("crops", context.rows(CROPS), images)
+    context.counts["images"] = images
 
 
 # -- evaluation -----------------------------------------------------------------------------------

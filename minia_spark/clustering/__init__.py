@@ -6,8 +6,7 @@ from minia_spark.engine.room import Room
 from minia_spark.engine.stage import Stage, Variants
 from minia_spark.galaxies.tables import FACETS
 from minia_spark.reduce import SPLIT
-from minia_spark.reduce.settings import ReduceSettings
-from minia_spark.reduce.tables import REDUCTIONS
+from minia_spark.reduce.tables import COMPONENTS, REDUCTIONS
 
 CLUSTERINGS_STAGE = Stage(
     name="clusterings",
@@ -15,10 +14,10 @@ CLUSTERINGS_STAGE = Stage(
     line="lab",
     scope="collection",
     command="clusters",
-    reads=(REDUCTIONS, FACETS),
+    # frozen: new batches do not make it outdated, but components that are fitted anew do
+    reads=(REDUCTIONS, FACETS, COMPONENTS),
     writes=(CLUSTERINGS,),
-    # frozen: not outdated by new batches, but by other vectors
-    uses=(ClusteringSettings, ReduceSettings, *SPLIT),
+    uses=(ClusteringSettings, *SPLIT),
     variants=Variants(ClusteringSettings, "methods"),
     frozen=True,
     run="minia_spark.clustering.stage:fitted",

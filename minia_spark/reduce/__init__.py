@@ -11,6 +11,9 @@ from minia_spark.reduce.tables import COMPONENTS, CROPS, REDUCTIONS
 
 _CUT = ("crop", "side_px", "object_threshold")
 
+STRETCH = Use(IngestSettings, ("fits_interval", "fits_stretch"))
+"""What decides which grey levels pixels have."""
+
 SPLIT = (
     Use(GalaxiesSettings, ("test_share", "seed")),
     Use(GalaxiesSettings, ("classes",), when="galaxies.classes.split_column"),
@@ -26,7 +29,7 @@ CROPS_STAGE = Stage(
     command="reduce",
     reads=(IMAGES,),
     writes=(CROPS,),
-    uses=(Use(ReduceSettings, _CUT), Use(IngestSettings, ("fits_interval", "fits_stretch"))),
+    uses=(Use(ReduceSettings, _CUT), STRETCH),
     kernel="minia_spark.reduce.stage:kernel",
     run="minia_spark.reduce.stage:crops",
     cost="minia_spark.reduce.cost:crops_cost",
@@ -40,7 +43,7 @@ COMPONENTS_STAGE = Stage(
     command="reduce",
     reads=(CROPS, FACETS),
     writes=(COMPONENTS,),
-    uses=(ReduceSettings, *SPLIT),
+    uses=(ReduceSettings, STRETCH, *SPLIT),
     frozen=True,
     run="minia_spark.reduce.stage:components",
     wants_anew="minia_spark.reduce.stage:wants_anew",
@@ -66,4 +69,4 @@ ROOM = Room(
     stages=(CROPS_STAGE, COMPONENTS_STAGE, REDUCE),
 )
 
-__all__ = ["COMPONENTS_STAGE", "CROPS_STAGE", "REDUCE", "ROOM", "SPLIT"]
+__all__ = ["COMPONENTS_STAGE", "CROPS_STAGE", "REDUCE", "ROOM", "SPLIT", "STRETCH"]

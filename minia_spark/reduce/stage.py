@@ -155,4 +155,6 @@ def reductions(context: Context) -> None:
     made = context.read(CROPS).mapInArrow(project, REDUCTIONS.schema())
     context.write(REDUCTIONS, made)
     shared.destroy()
-    context.check_counts("crops", context.rows(CROPS), context.entries[-1].rows or 0)
+    vectors = context.entries[-1].rows or 0
+    context.check_counts("crops", context.rows(CROPS), vectors)
+    context.counts |= {"vectors": vectors, "components": len(found.scales)}

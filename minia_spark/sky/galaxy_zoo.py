@@ -24,6 +24,7 @@ Plane = NDArray[np.float32]
 
 _OLD = np.array((1.0, 0.82, 0.58), np.float32)
 _YOUNG = np.array((0.72, 0.86, 1.0), np.float32)
+_BETWEEN = np.asarray((_OLD + _YOUNG) / 2, np.float32)
 _AXIS_RATIOS = {"Er": (0.88, 1.0), "Ei": (0.55, 0.75), "Ec": (0.2, 0.38)}
 _BULGES = {"Sa": (1.1, 1.5), "Sb": (0.55, 0.75), "Sc": (0.22, 0.34), "Sd": (0.0, 0.0)}
 """Size of the bulge, in lengths of the disc."""
@@ -107,7 +108,7 @@ def _edge_on(
 ) -> None:
     thickness = size * rng.uniform(0.1, 0.15)
     disc = np.exp(-np.abs(u) / (1.2 * size)) / np.cosh(np.clip(v / thickness, -20, 20)) ** 2
-    _paint(image, 1.2 * light * disc, (_OLD + _YOUNG) / 2)
+    _paint(image, 1.2 * light * disc, _BETWEEN)
     width = size * rng.uniform(0.45, 0.6)
     if bulge == "round":
         _paint(image, 0.8 * light * np.exp(-((u**2 + v**2) / width**2)), _OLD)

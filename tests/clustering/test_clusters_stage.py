@@ -122,3 +122,14 @@ def test_wrong_settings(minia, laboratory):
     assert "names a method twice" in told.expect(2).err
     told = minia("clusters", "--warehouse", laboratory, *chosen("clustering.methods=[birch]"))
     assert "birch" in told.expect(2).err
+
+
+def test_components_that_are_fitted_anew_make_clusterings_outdated(laboratory, minia, tmp_path):
+    """Else vectors of other components would be placed by the centres of the old ones."""
+    location = shutil.copytree(laboratory, tmp_path / "W")
+    told = minia("reduce", "--warehouse", location, *chosen("reduce.components=4")).expect(0)
+    assert "reduce.components 5 -> 4" in told.err
+    told = minia("plan", "clusters", "--warehouse", location).expect(0).out
+    lines = [line.split() for line in told.splitlines() if line.startswith("clusterings")]
+    assert sorted(line[1] for line in lines) == sorted(METHODS)
+    assert {line[2] for line in lines} == {"run"}
