@@ -129,7 +129,7 @@ def test_components_that_are_fitted_anew_make_clusterings_outdated(laboratory, m
     location = shutil.copytree(laboratory, tmp_path / "W")
     told = minia("reduce", "--warehouse", location, *chosen("reduce.components=4")).expect(0)
     assert "reduce.components 5 -> 4" in told.err
-    told = minia("plan", "clusters", "--warehouse", location).expect(0).out
+    told = minia("plan", "--lines", "lab", "--warehouse", location).expect(0).out
     lines = [line.split() for line in told.splitlines() if line.startswith("clusterings")]
     assert sorted(line[1] for line in lines) == sorted(METHODS)
     assert {line[2] for line in lines} == {"run"}
