@@ -211,8 +211,8 @@ def sweep_arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="DIR",
-        help="another warehouse of the same images, e.g. with reduce.crop=object; several may be "
-        "given",
+        help="another warehouse of the same images, e.g. with reduce.crop=object, for its crops; "
+        "several may be given",
     )
     parser.add_argument(
         "--classes",
@@ -287,6 +287,7 @@ def sweep(options: argparse.Namespace) -> int:
     first, near = best(rows)
     if options.json:
         told = {
+            "warehouses": [str(warehouse.storage) for warehouse in warehouses],
             "representations": about,
             "clusterings": [facts.plain(row) for row in rows],
             "recommended": facts.plain(first),
@@ -294,6 +295,9 @@ def sweep(options: argparse.Namespace) -> int:
         }
         print(json.dumps(told, indent=1))
         return 0
+    if options.others:
+        for number, warehouse in enumerate(warehouses):
+            print(f"{number + 1}: {warehouse.storage}")
     print(f"{int(images.train.sum()):,} training and {int((~images.train).sum()):,} test images")
     print(f"{'representation':<18}{'pixel error':>12}{'15 nearest F1':>15}")
     for one in about:

@@ -116,13 +116,15 @@ def _of_images(table: pa.Table, images: Images) -> pa.Table:
 def representations(
     warehouses: Sequence[Warehouse], images: Images, numbers: Sequence[int]
 ) -> Iterator[Representation]:
-    """Yield the representations that warehouses have: components of crops, bags of words."""
+    """Yield the components of every warehouse's crops, and the bags of words of the first."""
     for number, warehouse in enumerate(warehouses):
         mark = f"{number + 1}: " if len(warehouses) > 1 else ""
         table = _read(warehouse, "crops", ["pixels"])
         assert table is not None  # the images were chosen by it
         cells = [np.frombuffer(cell, np.uint8) for cell in _pixels(table, images)]
         yield from of_crops(np.stack(cells), images.train, numbers, f"{mark}pca")
+        if number:
+            continue
         for variant in sorted(
             {e.variant for e in warehouse.require().of_table("words") if e.variant}
         ):
