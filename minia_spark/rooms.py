@@ -5,6 +5,8 @@ help, ``conf/minia.yaml``, the README's tables, import rules and contract tests 
 """
 
 from minia_spark import (
+    classify,
+    clustering,
     codebook,
     compare,
     delf,
@@ -13,12 +15,15 @@ from minia_spark import (
     explorer,
     features,
     frames,
+    galaxies,
     geometry,
     imports,
     ingest,
+    lab,
     layout,
     mining,
     neighbours,
+    reduce,
     report,
     structures,
     thumbnails,
@@ -48,5 +53,10 @@ HOUSE = House(
         report.ROOM,
         compare.ROOM,
         delf.ROOM,
+        galaxies.ROOM,
+        reduce.ROOM,
+        clustering.ROOM,
+        classify.ROOM,
+        lab.ROOM,
     )
 )

@@ -14,8 +14,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import delf_samples
+import lab_samples
 import pytest
-from commands import SMALL, Result, run_minia
+from commands import SMALL, Result, chosen, run_minia
 from hypothesis import settings
 from pyspark.sql import SparkSession
 
@@ -102,6 +103,16 @@ def warehouse(
         *("run", "--images", survey.images, "--batch", "b1", "--labels", survey.labels),
         *("--warehouse", location, *SMALL),
     ).expect(0)
+    return location
+
+
+@pytest.fixture(scope="session")
+def laboratory(minia: Callable[..., Result], warehouse: Path) -> Path:
+    """A copy of it in which the galaxy lab reported; not to be changed."""
+    location = warehouse.with_name("L")
+    shutil.copytree(warehouse, location)
+    settings = chosen(*lab_samples.SETTINGS)
+    minia("lab", "report", "--warehouse", location, *SMALL, *settings).expect(0)
     return location
 
 

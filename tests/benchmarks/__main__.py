@@ -24,6 +24,7 @@ NAMES = (
     "layout",
     "embedding",
     "explorer",
+    "lab",
 )
 
 

@@ -1,0 +1,22 @@
+"""Settings of the lab's comparison and pictures."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from minia_spark.base.settings import StageSettings
+
+__all__ = ["LabSettings"]
+
+
+class LabSettings(StageSettings):
+    """How clusterings are compared and shown."""
+
+    seed: int = Field(31, ge=0, description="Of errors and of the images that are shown.")
+    silhouette_sample: int = Field(
+        2000, ge=2, le=20_000, description="Images whose silhouette is measured, at most."
+    )
+    members: int = Field(5, ge=1, le=50, description="Images of a cluster that are shown.")
+    reconstructions: int = Field(
+        12, ge=1, le=100, description="Test images that are shown beside what is left of them."
+    )
