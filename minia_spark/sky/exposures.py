@@ -25,8 +25,8 @@ from minia_spark.base.errors import MiniaError, SettingsError
 
 __all__ = [
     "QUALITIES",
-    "Exposures",
     "ExposureTruth",
+    "Exposures",
     "exposure_truth",
     "pixels_of",
     "point_spread",
@@ -215,8 +215,8 @@ def pixels_of(exposures: Exposures, index: int, ccd: int) -> NDArray[np.float32]
     light += _SKY
     if truth.quality == "background problem":
         light += _uneven(np.random.default_rng((exposures.seed, index, 1_000)), side, ccd)
-    counts = rng.poisson(light) + rng.normal(0, _READ_NOISE, light.shape)
-    counts = np.clip(np.rint(counts), 0, _FULL).astype(np.float32)
+    noisy = rng.poisson(light) + rng.normal(0, _READ_NOISE, light.shape)
+    counts: NDArray[np.float32] = np.clip(np.rint(noisy), 0, _FULL).astype(np.float32)
     for column in rng.integers(0, side, rng.poisson(0.5)):
         counts[:, column] = np.nan
     return counts

@@ -1,0 +1,1 @@
+"""Deep embedded self-organising maps: an autoencoder trained together with a map."""

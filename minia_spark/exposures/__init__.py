@@ -1,0 +1,1 @@
+"""Quality of whole exposures, from FITS files and without labels."""
