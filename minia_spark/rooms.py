@@ -8,7 +8,9 @@ from minia_spark import (
     codebook,
     compare,
     delf,
+    desom,
     drift,
+    exposures,
     features,
     geometry,
     imports,
@@ -38,5 +40,7 @@ HOUSE = House(
         report.ROOM,
         compare.ROOM,
         delf.ROOM,
+        desom.ROOM,
+        exposures.ROOM,
     )
 )

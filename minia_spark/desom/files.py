@@ -22,7 +22,17 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["MANIFEST", "WEIGHTS", "load", "load_weights", "read_manifest", "save"]
+__all__ = [
+    "MANIFEST",
+    "WEIGHTS",
+    "arrays_of",
+    "identity_of",
+    "load",
+    "load_weights",
+    "read_manifest",
+    "restored",
+    "save",
+]
 
 WEIGHTS, MANIFEST = "weights.h5", "minia.json"
 _FORMAT, _VERSION = "minia-desom", 1
@@ -110,6 +120,38 @@ def read_manifest(folder: Path) -> tuple[Design, dict[str, Any]]:
     if digest != told["weights_sha256"]:
         raise InputError(f"{folder / WEIGHTS} is not the file that was written: copy it again")
     return found, told
+
+
+def identity_of(path: Path) -> str | None:
+    """Return a hash of what a folder or file of weights holds; None where it cannot be read."""
+    try:
+        return _digest(path / WEIGHTS if path.is_dir() else path)
+    except OSError:
+        return None
+
+
+def arrays_of(folder: Path) -> dict[str, NDArray[Any]]:
+    """Return the weights in a folder that :func:`save` wrote, by ``layer/number``; no TensorFlow.
+
+    Raises
+    ------
+    InputError
+        They cannot be read.
+    """
+    return {
+        f"{name}/{number}": array
+        for name, arrays in _layers_of(folder / WEIGHTS).items()
+        for number, array in enumerate(arrays)
+    }
+
+
+def restored(design: Design, arrays: Mapping[str, NDArray[Any]]) -> Desom:
+    """Return the network that had these arrays (:meth:`Desom.arrays`), in another process."""
+    desom = build(design)
+    for name, variables in desom.layers().items():
+        for number, variable in enumerate(variables):
+            variable.assign(arrays[f"{name}/{number}"])
+    return desom
 
 
 def load(folder: Path) -> Desom:

@@ -21,6 +21,9 @@ __all__ = [
 
 Vectors = NDArray[np.floating]
 
+_AT_ONCE = 2_048  # vectors
+_ROUNDING = 1e-9  # far more than a product of float64 matrices loses
+
 
 def grid_distances(side: int) -> NDArray[np.int32]:
     """Return the Manhattan distances between the cells: shape (side * side, side * side)."""
@@ -74,9 +77,24 @@ def nearest_cells(
     float64 array, shape (n,)
         Euclidean, not squared.
     """
-    distances = squared_distances(vectors, prototypes)
-    cells = distances.argmin(axis=1).astype(np.int32)
-    return cells, np.sqrt(distances[np.arange(len(cells)), cells])
+    found, theirs = np.asarray(vectors, np.float64), np.asarray(prototypes, np.float64)
+    lengths = np.square(theirs).sum(axis=1)
+    cells = np.empty(len(found), np.int32)
+    distances = np.empty(len(found), np.float64)
+    for start in range(0, len(found), _AT_ONCE):
+        part = found[start : start + _AT_ONCE]
+        # a product of matrices is fast, and its last bits depend on what else is in it: what is as
+        # near but for rounding is looked at again, one by one
+        rough = lengths - 2 * (part @ theirs.T)
+        slack = _ROUNDING * (np.square(part).sum(axis=1) + lengths.max())
+        near = rough <= (rough.min(axis=1) + slack)[:, None]
+        chosen = near.argmax(axis=1)
+        for row in np.flatnonzero(near.sum(axis=1) > 1):
+            those = np.flatnonzero(near[row])
+            chosen[row] = those[np.square(theirs[those] - part[row]).sum(axis=1).argmin()]
+        cells[start : start + _AT_ONCE] = chosen
+        distances[start : start + _AT_ONCE] = np.square(theirs[chosen] - part).sum(axis=1)
+    return cells, np.sqrt(distances)
 
 
 def quantisation_error(vectors: Vectors, prototypes: Vectors) -> float:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from minia_spark.exposures.reasons import ExposureReason
 
-__all__ = ["SIDE_PX", "Cutouts", "Sources", "cut", "draw", "scaled", "sources"]
+__all__ = ["SIDE_PX", "Cutouts", "Sources", "cut", "draw", "drawn_share", "scaled", "sources"]
 
 SIDE_PX = 32
 """Height and width of a cutout."""
@@ -167,9 +167,32 @@ def draw(
     )
     if not len(inside):
         return inside
+    return inside[_generator(key).integers(0, len(inside), number)]
+
+
+def drawn_share(number: int, share: float, key: Sequence[object]) -> NDArray[np.intp]:
+    """Draw a share of `number` things without replacement.
+
+    Parameters
+    ----------
+    number : int
+    share : float
+        From 0 to 1; what it is of `number` is rounded up or down by chance.
+    key : sequence
+        What the draw depends on, besides.
+
+    Returns
+    -------
+    intp array, ascending
+    """
+    generator = _generator(key)
+    many = min(number, int(number * share + generator.uniform()))
+    return np.sort(generator.choice(number, many, replace=False)) if many else np.empty(0, np.intp)
+
+
+def _generator(key: Sequence[object]) -> np.random.Generator:
     digest = hashlib.blake2b(repr(tuple(key)).encode(), digest_size=16).digest()
-    generator = np.random.Generator(np.random.PCG64(int.from_bytes(digest, "little")))
-    return inside[generator.integers(0, len(inside), number)]
+    return np.random.Generator(np.random.PCG64(int.from_bytes(digest, "little")))
 
 
 def cut(

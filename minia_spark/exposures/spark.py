@@ -38,7 +38,7 @@ from minia_spark.images.identity import image_id_of
 from minia_spark.images.listing import list_folder
 from minia_spark.images.reasons import Reason
 
-__all__ = ["SCHEMA", "FitsSource"]
+__all__ = ["SCHEMA", "FitsSource", "extensions_of"]
 
 SCHEMA = (
     "exposure_id string, hdu int, ccd string, width int, height int, exposure_seconds double, "
@@ -136,22 +136,30 @@ class _Reader(DataSourceReader):
 
     def _parts_of(self, file: tuple[Path, str]) -> list[_Part]:
         path, exposure_id = file
-        try:
-            if is_packed(path):
-                return [_Part(str(path), exposure_id, None)]
-            numbers: list[int | None] = []
-            with open_exposure(path, max_bytes=self._limits.bytes) as hdus:
-                for one in ccds(hdus, max_pixels=self._limits.pixels):
-                    numbers.append(one.hdu if isinstance(one, Ccd) else one[0])
-            return [_Part(str(path), exposure_id, number) for number in numbers or [None]]
-        except (Rejected, OSError):  # the task that reads it says why
-            return [_Part(str(path), exposure_id, None)]
+        limits = {"max_pixels": self._limits.pixels, "max_bytes": self._limits.bytes}
+        return [_Part(str(path), exposure_id, n) for n in extensions_of(path, **limits)]
 
     def read(self, partition: InputPartition) -> Iterator[pa.RecordBatch]:
         assert isinstance(partition, _Part)
         schema = to_arrow_schema(self._schema, timezone="UTC")
         for row in _rows(partition, self._limits, pixels="pixels" in self._schema.names):
             yield pa.RecordBatch.from_pylist([{n: row.get(n) for n in schema.names}], schema)
+
+
+def extensions_of(path: Path, *, max_pixels: int, max_bytes: int) -> list[int | None]:
+    """Return the numbers of a file's image extensions, each to be read by a task of its own.
+
+    None stands for all of a file: one that is packed as a whole, has no image, or cannot be read,
+    which the task that reads it finds out for itself.
+    """
+    try:
+        if is_packed(path):
+            return [None]
+        with open_exposure(path, max_bytes=max_bytes) as hdus:
+            found = ccds(hdus, max_pixels=max_pixels)
+            return [one.hdu if isinstance(one, Ccd) else one[0] for one in found] or [None]
+    except (Rejected, OSError):
+        return [None]
 
 
 def _files(place: Path) -> Iterator[tuple[Path, str]]:

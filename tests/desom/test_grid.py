@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from minia_spark.desom.grid import (
     grid_distances,
     nearest_cells,
     neighbourhood,
     quantisation_error,
+    squared_distances,
     temperature,
     topographic_error,
 )
@@ -59,3 +62,25 @@ def test_a_vector_s_cell_does_not_depend_on_the_others():
     alone = [nearest_cells(vector[None], prototypes) for vector in vectors]
     np.testing.assert_array_equal(together[0], np.concatenate([one[0] for one in alone]))
     np.testing.assert_array_equal(together[1], np.concatenate([one[1] for one in alone]))
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(0, 40), st.booleans())
+def test_nearest_cells_against_all_distances(seed, number, ties):
+    random = np.random.default_rng(seed)
+    vectors, prototypes = random.normal(size=(number, 5)), random.normal(size=(9, 5))
+    if ties:
+        prototypes[3:6] = prototypes[1]
+        vectors[: number // 2] = prototypes[5]
+    cells, distances = nearest_cells(vectors, prototypes)
+    every = squared_distances(vectors, prototypes)
+    np.testing.assert_array_equal(cells, every.argmin(axis=1))
+    np.testing.assert_array_equal(distances, np.sqrt(every[np.arange(number), cells]))
+
+
+def test_cells_of_many_vectors_are_those_of_each_alone():
+    random = np.random.default_rng(1)
+    vectors, prototypes = random.normal(size=(5_000, 8)), random.normal(size=(16, 8))
+    cells, distances = nearest_cells(vectors, prototypes)
+    for row in (0, 2_047, 2_048, 4_999):
+        alone = nearest_cells(vectors[row : row + 1], prototypes)
+        assert (alone[0][0], alone[1][0]) == (cells[row], distances[row])
