@@ -1,7 +1,7 @@
 """Quality of whole exposures, from FITS files and without labels."""
 
 from minia_spark.desom.settings import DesomSettings
-from minia_spark.engine.room import Command, Room
+from minia_spark.engine.room import Command, Panel, Room
 from minia_spark.engine.stage import Stage, Use
 from minia_spark.exposures.reasons import ExposureReason
 from minia_spark.exposures.settings import ExposureSettings
@@ -12,6 +12,7 @@ from minia_spark.exposures.tables import (
     CUTOUTS,
     EXPOSURE_DRIFT,
     EXPOSURE_MAP,
+    EXPOSURE_PAGE,
     EXPOSURE_TRAINING,
     EXPOSURES,
     FLAGS,
@@ -116,6 +117,22 @@ FLAGS_STAGE = Stage(
     cost=f"{_HERE}.cost:flags",
 )
 
+PAGE_STAGE = Stage(
+    name="exposure_page",
+    about="build the page of exposures",
+    line="exposures",
+    scope="collection",
+    reads=(
+        *(EXPOSURES, CUTOUTS, CUTOUT_MAP, CUTOUT_TRAINING, CELLS, EXPOSURE_MAP),
+        *(EXPOSURE_TRAINING, PLACES, EXPOSURE_DRIFT, FLAGS),
+    ),
+    writes=(EXPOSURE_PAGE,),
+    uses=(Use(ExposureSettings, ("max_error_ratio",)),),
+    exact=True,
+    run=f"{_HERE}.stage:exposure_page",
+    cost=f"{_HERE}.cost:page",
+)
+
 COMMANDS = (
     Command(
         "cutouts",
@@ -158,6 +175,24 @@ COMMANDS = (
         "  minia exposures label qualities.csv --warehouse W",
     ),
     Command(
+        "exposures report",
+        "build the page of exposures, and tell where it is",
+        f"{_HERE}.command:report",
+        f"{_HERE}.command:report_arguments",
+        "Both maps, members of cells, histo-vectors, and exposures by night and filter.",
+        "  minia exposures report --warehouse W",
+    ),
+    Command(
+        "exposures demo",
+        "generate two nights of exposures with known faults and run everything on them",
+        f"{_HERE}.command:demo",
+        f"{_HERE}.command:demo_arguments",
+        "Writes 150 and 30 exposures of six qualities beside the warehouse, trains small maps on\n"
+        "the first night, labels a fifth of its exposures, flags the second night, and says how\n"
+        "far that agrees with the truth.",
+        "  minia exposures demo --warehouse demo/exposures",
+    ),
+    Command(
         "exposures flags",
         "tell the quality of exposures, also as CSV, FITS keywords and exit code",
         f"{_HERE}.command:flags",
@@ -185,6 +220,7 @@ ROOM = Room(
         PLACES,
         EXPOSURE_DRIFT,
         FLAGS,
+        EXPOSURE_PAGE,
     ),
     stages=(
         CUTOUTS_STAGE,
@@ -193,9 +229,11 @@ ROOM = Room(
         EXPOSURE_MAP_STAGE,
         PLACES_STAGE,
         FLAGS_STAGE,
+        PAGE_STAGE,
     ),
     commands=COMMANDS,
     reasons=ExposureReason,
+    panel=Panel("Exposures", (EXPOSURE_MAP, PLACES, FLAGS), f"{_HERE}.stage:panel"),
 )
 
 __all__ = ["COMMANDS", "ROOM"]

@@ -30,10 +30,14 @@ if TYPE_CHECKING:
 __all__ = [
     "cut_arguments",
     "cut_out",
+    "demo",
+    "demo_arguments",
     "flags",
     "flags_arguments",
     "label",
     "label_arguments",
+    "report",
+    "report_arguments",
     "run",
     "run_arguments",
     "train",
@@ -97,10 +101,11 @@ def _carry_out(options: argparse.Namespace, request: Request, settings: Settings
         finally:
             write_metrics(settings.log.metrics, warehouse, progress.warn)
     with leaving_readers(record.catalogue):
-        if record.state == "nothing to do":
-            print("nothing to do: everything is up to date")
-            return
         state = warehouse.catalogue(record.catalogue)
+        if record.state == "nothing to do":
+            print("nothing to do: everything is up to date", flush=True)
+            _tell_page(warehouse, state)
+            return
         seconds = sum(step.seconds for step in record.steps)
         rows = state.rows()
         told = [f"{rows.get(table, 0):,} {table}" for table in ("exposures", "rejects")]
@@ -108,6 +113,12 @@ def _carry_out(options: argparse.Namespace, request: Request, settings: Settings
             f"done in {seconds:.1f} s: run {record.run}, state {state.version}: {', '.join(told)}",
             flush=True,
         )
+        _tell_page(warehouse, state)
+
+
+def _tell_page(warehouse: Warehouse, state: Catalogue) -> None:
+    for entry in state.of_table("exposure_page"):
+        print(f"page: {warehouse.storage.full(entry.path)}/index.html", flush=True)
 
 
 # -- run, train -----------------------------------------------------------------------------------
@@ -168,6 +179,23 @@ def train(options: argparse.Namespace) -> int:
     return 0
 
 
+def report_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of ``minia exposures report``."""
+    add_warehouse(parser)
+    add_run_settings(parser)
+
+
+def report(options: argparse.Namespace) -> int:
+    """Build the page of exposures where it is outdated, and print where it is."""
+    from minia_spark.engine.plan import Request
+    from minia_spark.warehouse.warehouse import Warehouse
+
+    warehouse = Warehouse(options.warehouse)
+    settings = settings_of_warehouse(options, warehouse, warehouse.require())
+    _carry_out(options, Request("minia exposures report", ("exposure_page",)), settings)
+    return 0
+
+
 # -- label, flags ---------------------------------------------------------------------------------
 
 
@@ -203,7 +231,7 @@ def label(options: argparse.Namespace) -> int:
     settings = settings_of_warehouse(options, warehouse, state)
     for quality, those in cells.items():
         print(f"{quality}: {len(those):,} cells")
-    request = Request("minia exposures label", ("flags",))
+    request = Request("minia exposures label", ("flags", "exposure_page"))
     _carry_out(options, request, settings)
     return 0
 
@@ -335,3 +363,102 @@ def flags(options: argparse.Namespace) -> int:
         if row["quality"] not in (None, options.good) and row["confidence"] >= options.sure
     ]
     return options.bad_exit_code if bad else 0
+
+
+# -- demo -----------------------------------------------------------------------------------------
+
+_NIGHTS = {"night1": (0, 150), "night2": (150, 30)}
+_LABELLED = 5
+"""Of the first night, every so-many-th exposure is labelled."""
+# Small enough for two cores and some minutes; what the user gives comes after and wins.
+_DEMO_SETTINGS = (
+    *("exposures.per_ccd=60", "exposures.usual_ccds=2", "desom.cutouts.side=8"),
+    *("desom.cutouts.steps=600", "desom.cutouts.batch=64", "desom.exposures.side=6"),
+    *("desom.exposures.steps=800", "desom.exposures.batch=64"),
+)
+
+
+def demo_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of ``minia exposures demo``."""
+    add_warehouse(parser)
+    add_run_settings(parser)
+    add_replace(parser)
+
+
+def demo(options: argparse.Namespace) -> int:
+    """Generate two nights, run everything, and compare with the truth.
+
+    Raises
+    ------
+    SettingsError
+        The warehouse is not local, or the folder for the exposures is somebody else's.
+    """
+    from minia_spark.warehouse.warehouse import Warehouse
+
+    warehouse = Warehouse(options.warehouse)
+    local = warehouse.storage.local
+    if local is None:
+        raise SettingsError(
+            "the demo writes its exposures beside the warehouse: give a local folder"
+        )
+    folder = local.with_name(local.name + "-exposures")
+    _make_nights(folder)
+    options.set = [*_DEMO_SETTINGS, *options.set]
+    first, second = _NIGHTS
+    for night in (first, second):
+        options.exposures, options.batch = folder / night, night
+        run(options)
+        if night == first:
+            options.label_file = folder / "labels.csv"
+            label(options)
+    _tell_truth(warehouse, {night: folder / f"{night}-truth.csv" for night in _NIGHTS})
+    return 0
+
+
+def _make_nights(folder: Path) -> None:
+    """Write the exposures once."""
+    import shutil
+
+    from minia_spark.sky.exposures import Exposures, write_exposures
+
+    done, ours = folder / "complete", folder / "made-by-minia-exposures-demo"
+    if done.exists():
+        return
+    if folder.exists() and not ours.exists():
+        raise SettingsError(
+            f"the demo would write its exposures to {folder}, but somebody else made that; give "
+            "another --warehouse"
+        )
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    ours.touch()
+    made = Exposures(ccds=2, side_px=256, sources=80, night=_NIGHTS["night1"][1])
+    labels = ["exposure_id,quality"]
+    for night, (start, number) in _NIGHTS.items():
+        truths = list(write_exposures(folder / night, made, number, first=start))
+        if night == "night1":
+            # exposures take the qualities in turns: five and six have no common divisor
+            labels += [f"{one.name},{one.quality}" for one in truths[::_LABELLED]]
+    (folder / "labels.csv").write_text("\n".join(labels) + "\n", encoding="utf-8")
+    done.touch()
+
+
+def _tell_truth(warehouse: Warehouse, files: Mapping[str, Path]) -> None:
+    """Print how far cells and flags agree with what was generated."""
+    import csv
+
+    from minia_spark.exposures.measure import balanced_accuracy, purity
+
+    state = warehouse.catalogue()
+    for night, path in files.items():
+        with path.open(encoding="utf-8", newline="") as file:
+            truth = {row["exposure_id"]: row["quality"] for row in csv.DictReader(file)}
+        columns = ["exposure_id", "hdu", "cell", "quality"]
+        rows = [r for r in _rows(warehouse, state, "flags", columns, night) if r["hdu"] is None]
+        placed = [(r["cell"], truth[r["exposure_id"]]) for r in rows if r["cell"] is not None]
+        pairs = [(truth[r["exposure_id"]], r["quality"]) for r in rows]
+        print(
+            f"{night}: {len(rows)} exposures of {len(set(truth.values()))} qualities in "
+            f"{len({cell for cell, _ in placed})} cells, purity {purity(placed):.2f}, balanced "
+            f"accuracy of the flags {balanced_accuracy(pairs):.2f}"
+        )

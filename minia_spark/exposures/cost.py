@@ -7,7 +7,7 @@ from minia_spark.desom.settings import DesomSettings, MapSettings
 from minia_spark.engine.cost import Cost, Sizes
 from minia_spark.exposures.settings import ExposureSettings
 
-__all__ = ["cells", "cutout_map", "cutouts", "exposure_map", "flags", "places"]
+__all__ = ["cells", "cutout_map", "cutouts", "exposure_map", "flags", "page", "places"]
 
 _SEP = 2.2  # of a search for features, a pixel: background, sources, cutouts
 _CUTOUT_BYTES = 1_040.0
@@ -104,4 +104,16 @@ def flags(sizes: Sizes) -> Cost:
         written_bytes=vectors * _PLACES_BYTES,
         task_bytes=vectors * 500.0,
         because="places of a batch",
+    )
+
+
+def page(sizes: Sizes) -> Cost:
+    """Return what the page takes: it shows a bounded number of exposures."""
+    return Cost(
+        tasks=sizes.tasks,
+        core_seconds=sizes.images * 1e-3,
+        driver_seconds=5.0,
+        written_bytes=3e6,
+        task_bytes=sizes.images * 500.0,
+        because="a line an exposure",
     )

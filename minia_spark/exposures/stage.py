@@ -9,7 +9,8 @@ from __future__ import annotations
 import itertools
 import os
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,8 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 import pyarrow.fs as pafs
 import pyarrow.parquet as pq
+from markupsafe import Markup
+from PIL import Image
 from pyspark import TaskContext
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
@@ -31,9 +34,11 @@ from minia_spark.engine.sources import title_of
 from minia_spark.engine.stage import fingerprint
 from minia_spark.engine.table import Artefact, Table, arrow_type
 from minia_spark.exposures.cutouts import SIDE_PX, cut, draw, drawn_share, scaled, sources
+from minia_spark.exposures.drawing import map_svg, mosaic
 from minia_spark.exposures.drift import Expected, beyond, expected_of, held_out
 from minia_spark.exposures.histogram import histo_vector
 from minia_spark.exposures.labels import spread, sure
+from minia_spark.exposures.page import Cell, Member, Page, render
 from minia_spark.exposures.reasons import ExposureReason
 from minia_spark.exposures.settings import ExposureSettings
 from minia_spark.exposures.sources import listed, training_digest
@@ -45,6 +50,7 @@ from minia_spark.exposures.tables import (
     CUTOUTS,
     EXPOSURE_DRIFT,
     EXPOSURE_MAP,
+    EXPOSURE_PAGE,
     EXPOSURE_TRAINING,
     EXPOSURES,
     FLAGS,
@@ -70,10 +76,15 @@ __all__ = [
     "cutouts",
     "encoded_on_worker",
     "exposure_map",
+    "exposure_page",
     "flags",
     "loaded",
+    "panel",
     "places",
 ]
+
+PROTOTYPES = "prototypes.png"
+"""In the folder of a map of cutouts: its prototypes, decoded."""
 
 Batches = Iterator[pa.RecordBatch]
 
@@ -97,6 +108,8 @@ _FACTS = (
     ("object", "OBJECT", False),
 )
 _DEAD = "dead"
+_CELLS_SHOWN, _MEMBERS_SHOWN = 60, 9
+_CUTOUTS_SHOWN = 16
 
 
 # -- cutouts --------------------------------------------------------------------------------------
@@ -553,6 +566,8 @@ def _publish(
     with tempfile.TemporaryDirectory() as scratch:
         target = Path(scratch) / "map" if storage.local is None else storage.local / folder
         weights = save_trained(desom, target, expected, scale, manifest)
+        if scale is None:
+            _draw_prototypes(desom, target / PROTOTYPES)
         if storage.local is None:
             storage.make_folder(folder)
             pafs.copy_files(
@@ -565,6 +580,11 @@ def _publish(
     names = ("step", "reconstruction", "quantisation_error", "topographic_error")
     context.counts |= {**numbers, **{n: round(last[n], 6) for n in names if n in last}}
     context.counts["expected_error"] = round(expected.error, 6)
+
+
+def _draw_prototypes(desom: Desom, path: Path) -> None:
+    tiles = desom.decoder(desom.prototypes.value, training=False).numpy()[..., 0]
+    Image.fromarray(mosaic(tiles, desom.design.side)).save(path)
 
 
 def _table_of(table: Table, rows: list[dict[str, Any]]) -> pa.Table:
@@ -796,21 +816,13 @@ def flags(context: Context) -> None:
         raise InputError(
             f"exposures.labels: there is no cell {outside[0]}: the map has {trained.design.cells}"
         )
-    columns = ["exposure_id", "hdu", "ccd", "cell", "distance"]
-    rows = pa.Table.from_batches(
-        list(context.rows_here(PLACES, columns)), _columns_of(PLACES, columns)
-    )
+    rows = context.small(PLACES, ["exposure_id", "hdu", "ccd", "cell", "distance"])
     table = _flagged(rows, labels, trained, str(context.batch))
     context.write_rows(FLAGS, table)
     whole = table.filter(table["hdu"].is_null())
     context.counts["exposures"] = whole.num_rows
     for found in whole["quality"].value_counts().to_pylist():
         context.counts[found["values"] or "unlabelled"] = found["counts"]
-
-
-def _columns_of(table: Table, names: Sequence[str]) -> pa.Schema:
-    types = {column.name: arrow_type(column.type) for column in table.columns}
-    return pa.schema([(name, types[name]) for name in names])
 
 
 def _flagged(rows: pa.Table, labels: dict[int, str], trained: Trained, batch: str) -> pa.Table:
@@ -837,3 +849,193 @@ def _flagged(rows: pa.Table, labels: dict[int, str], trained: Trained, batch: st
             "confidence": pa.array(confidence, pa.float64()),
         }
     )
+
+
+# -- the page -------------------------------------------------------------------------------------
+
+
+def _whole(context: Context, table: Table, columns: list[str]) -> list[dict[str, Any]]:
+    """Return the rows of whole exposures, by batch and name."""
+    only = ds.field("hdu").is_null()
+    rows = [r for b in context.rows_here(table, columns, only) for r in b.to_pylist()]
+    return sorted(rows, key=lambda row: (row["batch"], row["exposure_id"]))
+
+
+def _cells_of_map(
+    placed: Sequence[Mapping[str, Any]], flagged: Sequence[Mapping[str, Any]]
+) -> tuple[dict[int, int], dict[int, str]]:
+    """Return how many exposures each cell has, and its quality where there are labels."""
+    population = Counter(row["cell"] for row in placed if row["cell"] is not None)
+    qualities = {
+        row["cell"]: row["quality"]
+        for row in flagged
+        if row["cell"] is not None and row["quality"] is not None
+    }
+    return dict(population), qualities
+
+
+def panel(context: Context) -> Markup:
+    """Show the map of exposures on the page of the images."""
+    placed = _whole(context, PLACES, ["batch", "exposure_id", "cell"])
+    flagged = _whole(context, FLAGS, ["batch", "exposure_id", "cell", "quality"])
+    population, qualities = _cells_of_map(placed, flagged)
+    side = loaded(context, EXPOSURE_MAP).design.side
+    text = Markup(
+        '<p class="lead">{:,} exposures on their map, in the colours of their quality; <code>minia '
+        "exposures report</code> makes the whole page.</p>{}"
+    )
+    return text.format(len(placed), map_svg(population, qualities, side))
+
+
+def exposure_page(context: Context) -> None:
+    """Write the page of exposures."""
+    placed = _whole(context, PLACES, ["batch", "exposure_id", "cell"])
+    columns = ["batch", "exposure_id", "cell", "quality", "confidence"]
+    flagged = _whole(context, FLAGS, columns)
+    population, qualities = _cells_of_map(placed, flagged)
+    names = ["batch", "exposure_id", "ccds", "dead_ccds", *(name for name, _, _ in _FACTS)]
+    facts = {
+        (row["batch"], row["exposure_id"]): row
+        for batch in context.rows_here(EXPOSURES, names)
+        for row in batch.to_pylist()
+    }
+    flag_of = {(row["batch"], row["exposure_id"]): row for row in flagged}
+    chosen = _members(placed, population)
+    pixels, vectors = _pictures(context, [key for keys in chosen.values() for key in keys])
+    shown = [
+        Cell(
+            cell,
+            population[cell],
+            qualities.get(cell),
+            [
+                Member(
+                    exposure_id=key[1],
+                    batch=key[0],
+                    facts=_told(facts[key]),
+                    dead=len(facts[key]["dead_ccds"]),
+                    confidence=flag_of[key]["confidence"],
+                    cutouts=pixels[key],
+                    histo_vector=vectors[key],
+                )
+                for key in keys
+            ],
+        )
+        for cell, keys in chosen.items()
+    ]
+    settings = context.settings(ExposureSettings)
+    drift = [r for b in context.rows_here(EXPOSURE_DRIFT, _DRIFT) for r in b.to_pylist()]
+    drift.sort(key=lambda row: (row["batch"], row["map"]))
+    training = []
+    for title, table in (
+        ("Map of cutouts", CUTOUT_TRAINING),
+        ("Map of exposures", EXPOSURE_TRAINING),
+    ):
+        rows = context.small(table).sort_by("step").to_pylist()
+        training += [(title, rows[-1])] if rows else []
+    storage = context.warehouse.storage
+    (entry,) = context.entries_of(CUTOUT_MAP)
+    page = Page(
+        exposures=len(facts),
+        ccds=sum(row["ccds"] for row in facts.values()),
+        dead_ccds=sum(len(row["dead_ccds"]) for row in facts.values()),
+        rejects=context.rows(CUTOUTS) - sum(row["ccds"] for row in facts.values()),
+        side=loaded(context, EXPOSURE_MAP).design.side,
+        cutout_side=loaded(context, CUTOUT_MAP).design.side,
+        prototypes=storage.read(f"{entry.path}/{PROTOTYPES}"),
+        population=population,
+        qualities=qualities,
+        cells=shown,
+        nights=_nights(facts, flag_of),
+        warnings=[w for row in drift if (w := beyond(row, settings.max_error_ratio))],
+        training=training,
+    )
+    folder = context.folder(EXPOSURE_PAGE)
+    with tempfile.TemporaryDirectory() as scratch:
+        target = Path(scratch) / "page" if storage.local is None else storage.local / folder
+        context.counts["pictures"] = render(page, target)
+        if storage.local is None:
+            storage.make_folder(folder)
+            pafs.copy_files(
+                str(target), storage.full(folder), pafs.LocalFileSystem(), storage.filesystem
+            )
+    context.publish(EXPOSURE_PAGE, folder)
+    context.counts |= {"exposures": len(facts), "cells": len(population)}
+
+
+_DRIFT = [column.name for column in EXPOSURE_DRIFT.columns]
+_Key = tuple[str, str]
+
+
+def _members(
+    placed: Sequence[Mapping[str, Any]], population: Mapping[int, int]
+) -> dict[int, list[_Key]]:
+    """Return up to nine members of the largest cells, by cell; which ones is chance, and stays."""
+    largest = sorted(population, key=lambda cell: (-population[cell], cell))[:_CELLS_SHOWN]
+    members: dict[int, list[_Key]] = {cell: [] for cell in sorted(largest)}
+    for row in placed:
+        if row["cell"] in members:
+            members[row["cell"]].append((row["batch"], row["exposure_id"]))
+    return {
+        cell: sorted(sorted(keys, key=_chance)[:_MEMBERS_SHOWN]) for cell, keys in members.items()
+    }
+
+
+def _chance(key: _Key) -> str:
+    return fingerprint(*key)
+
+
+def _pictures(
+    context: Context, keys: Sequence[_Key]
+) -> tuple[dict[_Key, NDArray[np.uint8]], dict[_Key, NDArray[Any]]]:
+    """Return some cutouts, and the histo-vector, of some exposures."""
+    pixels: dict[_Key, NDArray[np.uint8]] = {}
+    vectors: dict[_Key, NDArray[Any]] = {}
+    if not keys:
+        return pixels, vectors
+    batches, names = zip(*keys, strict=True)
+    wanted = context.spark.createDataFrame(
+        pa.table({"batch": pa.array(batches), "exposure_id": pa.array(names)})
+    )
+    of = ["batch", "exposure_id"]
+    some = F.substring("pixels", 1, _CUTOUTS_SHOWN * SIDE_PX * SIDE_PX)
+    sheets = (
+        context.read(CUTOUTS)
+        .where(F.size("x") > 0)
+        .join(F.broadcast(wanted), of)
+        .groupBy(*of)
+        .agg(F.min_by(some, "hdu").alias("pixels"))
+    )
+    counted = context.read(CELLS).join(F.broadcast(wanted), of).select(*of, "histo_vector")
+    with context.watched("members"):
+        rows = counted.join(sheets, of).toArrow().to_pylist()
+    for row in rows:
+        key = (row["batch"], row["exposure_id"])
+        flat = np.frombuffer(row["pixels"], np.uint8)
+        pixels[key] = flat.reshape(-1, SIDE_PX, SIDE_PX)
+        vectors[key] = np.array(row["histo_vector"])
+    return pixels, vectors
+
+
+def _told(row: Mapping[str, Any]) -> str:
+    """Return the facts of an exposure as a caption has them."""
+    seconds, mjd = row["exposure_seconds"], row["mjd"]
+    parts = (
+        row["object"],
+        row["filter"],
+        None if seconds is None else f"{seconds:g} s",
+        None if mjd is None else f"MJD {mjd:.2f}",
+    )
+    return ", ".join(part for part in parts if part)
+
+
+def _nights(
+    facts: Mapping[_Key, Mapping[str, Any]], flag_of: Mapping[_Key, Mapping[str, Any]]
+) -> list[tuple[int | None, str | None, dict[str, int]]]:
+    """Return how many exposures of each quality every night and filter has."""
+    counts: dict[tuple[int | None, str | None], Counter[str]] = defaultdict(Counter)
+    for key, row in facts.items():
+        night = None if row["mjd"] is None else int(row["mjd"])
+        quality = flag_of[key]["quality"] if key in flag_of else None
+        counts[night, row["filter"]][quality or "no label"] += 1
+    order = sorted(counts, key=lambda one: (one[0] is None, one[0] or 0, one[1] or ""))
+    return [(night, name, dict(counts[night, name])) for night, name in order]

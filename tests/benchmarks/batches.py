@@ -23,7 +23,7 @@ SETTINGS = (
     "mining.tables=300",
     "report.structures=10",
 )
-PER_BATCH = tuple(stage.name for stage in HOUSE.stages if stage.per_batch)
+PER_BATCH = tuple(n for n in HOUSE.stages_of(("discovery",)) if HOUSE.by_name[n].per_batch)
 
 
 def files(folder: Path, count: int) -> list[Path]:

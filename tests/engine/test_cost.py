@@ -254,7 +254,7 @@ def test_printed_for_any_size(warehouse):
     assert out.startswith("1,000,000 images at once, on 8 cores like those of this machine\n")
     names = [line.split()[0] for line in out.splitlines()[3:]]
     # images come in one way: by 'ingest', not by 'import' too
-    assert names == [*(stage.name for stage in HOUSE.stages if stage.name != "import"), "all"]
+    assert names == [*(n for n in HOUSE.stages_of(("discovery",)) if n != "import"), "all"]
     told = json.loads(run_minia(*given, "--json").expect(0).out)
     assert (told["images"], told["cores"]) == (1_000_000, 8)
     # images and features as they are in the warehouse: 128 x 128 pixels
