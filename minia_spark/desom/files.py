@@ -64,11 +64,11 @@ def save(desom: Desom, folder: Path, training: Mapping[str, Any]) -> str:
     if folder.exists():
         raise InputError(f"{folder} is there already; choose another name, or remove it")
     with whole_folder(folder) as part:
-        with h5py.File(part / WEIGHTS, "w", track_order=True) as file:
+        with h5py.File(part / WEIGHTS, "w") as file:
             layers = desom.layers()
             file.attrs["layer_names"] = [name.encode() for name in layers]
             for name, variables in layers.items():
-                group = file.create_group(name, track_order=True)
+                group = file.create_group(name)  # one that tracks its order has the time in it
                 names = [f"weight_{number}" for number in range(len(variables))]
                 group.attrs["weight_names"] = [one.encode() for one in names]
                 for one, variable in zip(names, variables, strict=True):

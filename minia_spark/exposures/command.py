@@ -202,7 +202,7 @@ def report(options: argparse.Namespace) -> int:
 def label_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``minia exposures label``."""
     parser.add_argument(
-        "labels", type=Path, metavar="CSV", help="columns cell or exposure_id, quality"
+        "label_file", type=Path, metavar="CSV", help="columns cell or exposure_id, quality"
     )
     add_warehouse(parser)
     add_run_settings(parser)

@@ -817,7 +817,9 @@ def flags(context: Context) -> None:
             f"exposures.labels: there is no cell {outside[0]}: the map has {trained.design.cells}"
         )
     rows = context.small(PLACES, ["exposure_id", "hdu", "ccd", "cell", "distance"])
-    table = _flagged(rows, labels, trained, str(context.batch))
+    table = _flagged(rows, _dead(context), labels, trained)
+    batches = pa.array([context.batch] * table.num_rows, pa.string())
+    table = table.append_column("batch", batches)
     context.write_rows(FLAGS, table)
     whole = table.filter(table["hdu"].is_null())
     context.counts["exposures"] = whole.num_rows
@@ -825,7 +827,25 @@ def flags(context: Context) -> None:
         context.counts[found["values"] or "unlabelled"] = found["counts"]
 
 
-def _flagged(rows: pa.Table, labels: dict[int, str], trained: Trained, batch: str) -> pa.Table:
+def _dead(context: Context) -> set[tuple[str, int | None]]:
+    """Return the exposures (None) and extensions without a source."""
+    dead: set[tuple[str, int | None]] = set()
+    columns = ["exposure_id", "sources", "hdus", "ccd_sources"]
+    for row in context.small(CELLS, columns).to_pylist():
+        name = row["exposure_id"]
+        if not row["sources"]:
+            dead.add((name, None))
+        both = zip(row["hdus"], row["ccd_sources"], strict=True)
+        dead |= {(name, hdu) for hdu, found in both if not found}
+    return dead
+
+
+def _flagged(
+    rows: pa.Table,
+    dead: set[tuple[str, int | None]],
+    labels: dict[int, str],
+    trained: Trained,
+) -> pa.Table:
     order = [("exposure_id", "ascending"), ("hdu", "ascending")]
     rows = rows.sort_by(order)
     own = rows["cell"].to_numpy(zero_copy_only=False)
@@ -839,11 +859,12 @@ def _flagged(rows: pa.Table, labels: dict[int, str], trained: Trained, batch: st
         values = sure(sureness[chosen], distances, trained.expected.error)
         for place, cell, value in zip(np.flatnonzero(there), chosen, values, strict=True):
             quality[place], confidence[place] = of_cell[cell], float(value)
-    for place in np.flatnonzero(~there):  # no source, or none far enough from the borders
-        quality[place], confidence[place] = _DEAD, 1.0
+    keys = zip(rows["exposure_id"].to_pylist(), rows["hdu"].to_pylist(), strict=True)
+    for number, key in enumerate(keys):
+        if key in dead:  # others without a cell have no source far enough from the borders
+            quality[number], confidence[number] = _DEAD, 1.0
     return pa.table(
         {
-            "batch": pa.array([batch] * len(own), pa.string()),
             **{name: rows[name] for name in ("exposure_id", "hdu", "ccd", "cell")},
             "quality": pa.array(quality, pa.string()),
             "confidence": pa.array(confidence, pa.float64()),

@@ -179,8 +179,8 @@ FLAGS = Table(
         Column(
             "quality",
             "string",
-            "Label of the cell, its own or from the nearest labelled ones; dead: a CCD without a "
-            "source; null: there are no labels.",
+            "Label of the cell, its own or from the nearest labelled ones; dead: without a source; "
+            "null: there are no labels, or no cutout.",
             null=True,
         ),
         Column("confidence", "double", "From 0 to 1; null as quality.", null=True),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import numpy as np
 import pytest
 
@@ -77,6 +79,13 @@ def test_weights_travel_as_arrays(tmp_path):
     for name, array in desom.arrays().items():
         np.testing.assert_array_equal(array, arrays[name], err_msg=name)
         np.testing.assert_array_equal(array, again.arrays()[name], err_msg=name)
+
+
+def test_the_same_weights_are_the_same_file_at_any_time(tmp_path):
+    desom = build(SMALL, seed=3)
+    first = save(desom, tmp_path / "a", {})
+    time.sleep(1.1)  # HDF5 has whole seconds
+    assert save(desom, tmp_path / "b", {}) == first
 
 
 def test_weights_count_by_what_is_in_them(tmp_path):

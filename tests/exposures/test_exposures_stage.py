@@ -10,8 +10,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import sep
 from astropy.io import fits
 from commands import Result, chosen, rows_of, run_minia, table_of
+from image_samples import SHARED
 
 pytest.importorskip("tensorflow", reason="the extra 'networks' is not installed")
 
@@ -23,6 +25,7 @@ from minia_spark.engine.plan import Request, make_plan
 from minia_spark.engine.stage import Source
 from minia_spark.exposures.cutouts import cut, draw, scaled, sources
 from minia_spark.exposures.histogram import histo_vector
+from minia_spark.exposures.stage import cutout_map, exposure_map
 from minia_spark.exposures.trained import load_trained
 from minia_spark.rooms import HOUSE
 from minia_spark.sky.exposures import Exposures, exposure_truth, write_exposures
@@ -144,6 +147,25 @@ class TestCutouts:
             published(tmp_path / "W", "cutouts", "n", *SETTINGS, source=source)
 
 
+@pytest.mark.skipif(not SHARED.exists(), reason="the shared data is not on this machine")
+def test_real_files(published, tmp_path):
+    """Cubes, tables, empty extensions, bz2, crops smaller than a cutout, unsigned integers."""
+    source = Source(SHARED / "fits", kind="exposures")
+    published(tmp_path / "W", "cutouts", "real", "spark.partitions=2", source=source)
+    found = table_of(tmp_path / "W", "cutouts").set_index(["exposure_id", "hdu"])
+    assert len(table_of(tmp_path / "W", "exposures")) == 13
+    assert set(found["reason"].dropna()) == {"no_image_data", "too_small"}
+    assert (found.loc["m13_5crops_mef.fits"]["x"].map(len) == 100).all()
+    with fits.open(SHARED / "fits" / "sep_emmi_image.fits") as hdus:
+        pixels = np.ascontiguousarray(hdus[0].data, np.float32)
+    sky = sep.Background(pixels)
+    direct = sep.extract(pixels - sky.back(), 1.5, err=sky.globalrms, minarea=5)
+    row = found.loc["sep_emmi_image.fits", 0]
+    assert row["sources"] == len(direct)
+    places = set(zip(direct["x"].astype("f4"), direct["y"].astype("f4"), strict=True))
+    assert set(zip(row["x"], row["y"], strict=True)) <= places
+
+
 class TestMaps:
     def test_cells_are_those_of_the_network(self, line):
         desom = load(artefact(line, "cutout_map"))
@@ -199,13 +221,18 @@ class TestMaps:
         assert told.out.startswith("nothing to do")
         assert "page: " in told.out
 
+    def test_training_again_gives_the_same_maps(self, line, context):
+        for name, train in (("cutout_map", cutout_map), ("exposure_map", exposure_map)):
+            made = context(line, name, None, *SETTINGS)
+            train(made)
+            again = next(entry for entry in made.entries if entry.table == name)
+            assert again.digest == load_trained(artefact(line, name)).digest
+
     def test_weights_that_were_published(self, line, context):
         place = artefact(line, "cutout_map")
         of_training = ("desom.cutouts.steps=12", "desom.cutouts.batch=16")
         settings = [setting for setting in SETTINGS if setting not in of_training]
         made = context(line, "cutout_map", None, *settings, f"desom.cutouts.weights={place}")
-        from minia_spark.exposures.stage import cutout_map
-
         cutout_map(made)
         again = {e.table: e for e in made.entries}
         assert again["cutout_map"].digest == load_trained(place).digest
@@ -213,8 +240,6 @@ class TestMaps:
 
     def test_weights_of_another_map(self, line, context):
         place = artefact(line, "exposure_map")
-        from minia_spark.exposures.stage import cutout_map
-
         settings = ("desom.cutouts.side=3", f"desom.cutouts.weights={place}")
         with pytest.raises(InputError, match=r"desom.cutouts.weights: .* these settings ask for"):
             cutout_map(context(line, "cutout_map", None, *settings))
@@ -247,9 +272,13 @@ class TestUse:
             rows.writerow(("elsewhere.fits", "good"))
         told = run(own, "label", labels).expect(0)
         assert "1 labelled exposures are not on the map, e.g. elsewhere.fits" in told.out
-        night = write_night(tmp_path / "n2", 2, 11)
+        write_night(tmp_path / "inbox" / "n2", 2, 11)
+        (tmp_path / "inbox" / "n2-truth.csv").unlink()
         before = artefact(own, "cutout_map"), artefact(own, "exposure_map")
-        told = run(own, "run", "--exposures", night, "--batch", "n2").expect(0)
+        inbox = ("--inbox", tmp_path / "inbox", "--lines", "exposures", "--warehouse", own)
+        told = run_minia("reprocess", *inbox).expect(0)
+        assert "n2: done: 2 exposures, 0 rejects" in told.out
+        assert run_minia("reprocess", *inbox, "--empty-exit-code", 9).expect(9)
         assert (artefact(own, "cutout_map"), artefact(own, "exposure_map")) == before
         assert "training" not in told.err
         found = table_of(own, "flags", batch="n2")
