@@ -9,11 +9,11 @@ from minia_spark.exposures.settings import ExposureSettings
 
 __all__ = ["cells", "cutout_map", "cutouts", "exposure_map", "flags", "page", "places"]
 
-_SEP = 2.2  # of a search for features, a pixel: background, sources, cutouts
+_SEP = 2.0  # of a search for features, a pixel: background, sources, cutouts
 _CUTOUT_BYTES = 1_040.0
-_ENCODED_SECONDS = 0.9e-3  # a cutout: network and nearest prototype
-_LEARNT_SECONDS = 3.5e-3  # a cutout of a batch
-_LEARNT_VECTOR_SECONDS = 60e-6
+_ENCODED_SECONDS = 0.25e-3  # a cutout: network and nearest prototype
+_LEARNT_SECONDS = 1.6e-3  # a cutout of a batch
+_LEARNT_VECTOR_SECONDS = 72e-6
 _NETWORK_SECONDS = 12.0  # TensorFlow comes up, the network is built
 _CELLS_BYTES, _PLACES_BYTES = 8_000.0, 60.0
 _NETWORK_BYTES = 600 << 20

@@ -25,7 +25,7 @@ from minia_spark.engine.plan import Request, make_plan
 from minia_spark.engine.stage import Source
 from minia_spark.exposures.cutouts import cut, draw, scaled, sources
 from minia_spark.exposures.histogram import histo_vector
-from minia_spark.exposures.stage import cutout_map, exposure_map
+from minia_spark.exposures.stage import cutout_map, exposure_map, panel
 from minia_spark.exposures.trained import load_trained
 from minia_spark.rooms import HOUSE
 from minia_spark.sky.exposures import Exposures, exposure_truth, write_exposures
@@ -310,6 +310,11 @@ class TestUse:
         (tmp_path / "labels.csv").write_text("cell,quality\n4,good\n")
         told = run(own, "label", tmp_path / "labels.csv").expect(3)
         assert "there is no cell 4: the map has 4" in told.err
+
+    def test_the_panel_on_the_page_of_the_images(self, line, context):
+        shown = panel(context(line, "report"))
+        assert "11 exposures on their map" in shown
+        assert shown.count("<rect") == 4
 
     def test_wrong_use(self, line, tmp_path):
         told = run(line, "run", "--batch", "n2").expect(2)
