@@ -10,9 +10,11 @@ from minia_spark import (
     codebook,
     compare,
     delf,
+    desom,
     drift,
     embedding,
     explorer,
+    exposures,
     features,
     frames,
     galaxies,
@@ -58,5 +60,7 @@ HOUSE = House(
         clustering.ROOM,
         classify.ROOM,
         lab.ROOM,
+        desom.ROOM,
+        exposures.ROOM,
     )
 )

@@ -24,6 +24,7 @@ __all__ = [
     "Design",
     "build",
     "extraction_part",
+    "layers_of",
     "legacy_name",
     "load_backbone",
     "losses",
@@ -292,7 +293,7 @@ def load_backbone(model: Any, path: Path) -> int:
 
     try:
         with h5py.File(path, "r") as file:
-            there = dict(_layers_of(file.get("model_weights", file)))
+            there = dict(layers_of(file.get("model_weights", file)))
     except (OSError, KeyError, AttributeError, UnicodeDecodeError) as error:
         raise InputError(
             f"{path} cannot be read as a legacy HDF5 file of Keras' weights ({error}); it is "
@@ -327,7 +328,7 @@ def _is_of_a_head(name: str) -> bool:
     return name.startswith(_HEADS)
 
 
-def _layers_of(group: Any) -> Iterator[tuple[str, list[Any]]]:
+def layers_of(group: Any) -> Iterator[tuple[str, list[Any]]]:
     """Yield the layers that have weights: name, and arrays in their order."""
     for name in _texts(group, "layer_names"):
         names = _texts(group[name], "weight_names")

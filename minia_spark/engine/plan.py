@@ -195,10 +195,23 @@ class Planner:
                         if source.kind == stage.source:
                             yield stage.name, batch, variant
                 elif stage.per_batch:
-                    due = (b for b in batches if not self._is_brought(stage, b, base))
+                    due = (b for b in batches if self._is_due(stage, b, base))
                     yield from ((stage.name, batch, variant) for batch in due)
                 else:
                     yield stage.name, None, variant
+
+    def _is_due(self, stage: Stage, batch: str, base: Catalogue) -> bool:
+        """Tell whether a stage works on a batch: neither of another kind, nor brought with it.
+
+        A batch that is asked for by name is due whatever it is: :meth:`require_inputs` says why
+        nothing can be made of it.
+        """
+        if self._is_brought(stage, batch, base):
+            return False
+        maker = self._source_stage(batch, base)
+        if maker is None or self.request.batch is not None:
+            return True
+        return stage.name in self.house.stages_after(maker)
 
     def _is_brought(self, stage: Stage, batch: str, base: Catalogue) -> bool:
         """Tell whether a batch came with what a stage would make of it.

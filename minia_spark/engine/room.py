@@ -181,6 +181,7 @@ class House:
         self.by_name = {stage.name: stage for stage in self.stages}
         if len(self.by_name) < len(declared):
             raise ValueError("two stages have the same name")
+        self._after: dict[str, frozenset[str]] = {}
         self._variants: dict[str, Variants | None] = {}
         for stage in self.stages:
             self._variants[stage.name] = self._find_variants(stage)
@@ -262,6 +263,30 @@ class House:
     def source_stage(self, kind: str) -> Stage:
         """Return the stage that takes in sources of a kind."""
         return next(stage for stage in self.stages if stage.source == kind)
+
+    def stages_after(self, source: Stage) -> frozenset[str]:
+        """Return the names of the stages of batches that work on what a stage takes in.
+
+        Those whose tables of a batch all follow from the tables that `source` writes: what is made
+        of images is not made of exposures.
+        """
+        known = self._after.get(source.name)
+        if known is not None:  # asked for every batch
+            return known
+        made = {output.name for output in source.writes}
+        found = {source.name}
+        for stage in self.stages:
+            if not stage.per_batch or stage.source:
+                continue
+            needed = {
+                output.name
+                for output in stage.reads
+                if any(maker.per_batch for maker in self.producers(output))
+            }
+            if needed <= made:
+                made |= {output.name for output in stage.writes}
+                found.add(stage.name)
+        return self._after.setdefault(source.name, frozenset(found))
 
     @cached_property
     def settings_model(self) -> type[Settings]:

@@ -32,7 +32,7 @@ from minia_spark.engine.plan import Request
 from minia_spark.engine.run import Runner
 from minia_spark.engine.sources import holds
 from minia_spark.images.identity import path_of_uri, uri_of
-from minia_spark.warehouse.records import Arrival, RunRecord, now
+from minia_spark.warehouse.records import Arrival, Entry, RunRecord, now
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -161,6 +161,10 @@ class _Call:
         self._known = self.warehouse.arrivals()
         self._state = self.warehouse.catalogue()
         self._notes: list[Arrival] = []
+        house = runner.house
+        lines = map(house.by_name.get, house.stages_of(runner.settings.run.lines))
+        # that of the first line: images, or exposures where they are all there is
+        self._kind = next((s.source for s in lines if s is not None and s.source), "images")
 
     def work(self, candidates: Sequence[Candidate], batches_per_run: int) -> None:
         """Decide on every candidate and run those that are new, so many at a time."""
@@ -242,7 +246,7 @@ class _Call:
 
         storage = self.warehouse.storage
         below = uri_of(os.path.realpath(os.fsencode(candidate.source.place))) + "/"
-        for entry in self._state.of_table("images", candidate.batch):
+        for entry in self._entries(candidate):
             table = ds.dataset(storage.full(entry.path), filesystem=storage.filesystem)
             for uri in table.head(1, columns=["uri"])["uri"].to_pylist():
                 if uri is None:
@@ -250,6 +254,11 @@ class _Call:
                 if not uri.startswith(below):
                     return str(uri)
         return None
+
+    def _entries(self, candidate: Candidate) -> list[Entry]:
+        """Return the entries of what was taken in as the batch of this name."""
+        tables = ("images", "exposures")
+        return [e for table in tables for e in self._state.of_table(table, candidate.batch)]
 
     def _run(self, group: list[Candidate]) -> None:
         """Bring candidates into the warehouse in one run, without those that cannot be used."""
@@ -288,7 +297,10 @@ class _Call:
             f"minia reprocess: {what}",
             self._runner.house.stages_of(self._runner.settings.run.lines),
             replace=self._replace,
-            sources={candidate.batch: candidate.source for candidate in group},
+            sources={
+                candidate.batch: dataclasses.replace(candidate.source, kind=self._kind)
+                for candidate in group
+            },
             arrivals=tuple(candidate.arrival() for candidate in group),
         )
         return self._runner.execute_locked(request)
@@ -300,16 +312,11 @@ class _Call:
     def _done(self, candidate: Candidate, record: RunRecord, *, alone: bool) -> Outcome:
         if record.state == "nothing to do":
             return Outcome(candidate.title, "known", "it is there already")
-        rows = {
-            table: sum(e.rows or 0 for e in self._state.of_table(table, candidate.batch))
-            for table in ("images", "rejects")
-        }
+        rejects = sum(e.rows or 0 for e in self._state.of_table("rejects", candidate.batch))
+        there = "".join(f"{e.rows or 0:,} {e.table}, " for e in self._entries(candidate))
         seconds = sum(s.seconds for s in record.steps if alone or s.batch == candidate.batch)
         name = "" if candidate.batch == candidate.title else f"batch {candidate.batch}: "
-        text = (
-            f"{name}{rows['images']:,} images, {rows['rejects']:,} rejects, {seconds:.1f} s, "
-            f"state {self._state.version}"
-        )
+        text = f"{name}{there}{rejects:,} rejects, {seconds:.1f} s, state {self._state.version}"
         return Outcome(candidate.title, "done", text)
 
     def _say(self, candidate: Candidate, outcome: Outcome) -> None:

@@ -15,8 +15,10 @@ from commands import SETTINGS, SMALL, Result, chosen, rows_of, take_codebook
 from minia_spark.base.errors import MiniaError
 from minia_spark.engine import run as pipeline
 from minia_spark.engine.plan import Request, make_plan
-from minia_spark.engine.room import House
+from minia_spark.engine.room import House, Room
 from minia_spark.engine.stage import Source, Stage, fingerprint
+from minia_spark.engine.table import Column, Table
+from minia_spark.ingest.tables import REJECTS
 from minia_spark.report import stage as report_stage
 from minia_spark.rooms import HOUSE
 from minia_spark.sky.survey import SurveyFiles
@@ -62,6 +64,39 @@ PER_BATCH = ("features", "thumbnails", "words", "drift", "sketch")
 TUNE_ON = {"tune", "sketch", "pairs", "mine", "structures", "lineage", "geometry", "report"}
 SKETCH_ON = TUNE_ON - {"tune"}
 MINE_ON = SKETCH_ON - {"sketch", "pairs"}
+
+
+class TestKindsOfBatches:
+    """A stage of batches works on those from whose source its tables follow, and on no others."""
+
+    def test_what_follows_from_what(self):
+        images, clocks = (
+            Table(name, "a row", (Column("n", "int", "A number."),)) for name in ("i", "c")
+        )
+        means, hands, codebook = (
+            Table(name, "a row", (Column("n", "int", "A number."),)) for name in ("m", "h", "k")
+        )
+
+        def stage(name, reads=(), writes=(), source="", scope="batch", optional=()):
+            return Stage(
+                name, "x", "discovery", scope, "x:y", reads, writes, optional, source=source
+            )
+
+        stages = (
+            stage("look", writes=(images, REJECTS), source="images"),
+            stage("listen", writes=(clocks, REJECTS), source="clocks"),
+            stage("mean", (images, REJECTS), (means,)),
+            stage("fit", (means,), (codebook,), scope="collection"),
+            stage("point", (clocks, codebook), (hands,), optional=(means,)),
+        )
+        outputs = (images, clocks, means, hands, codebook, REJECTS)
+        house = House((Room("r", "", outputs=outputs, stages=stages),))
+        assert house.stages_after(stages[0]) == {"look", "mean"}
+        assert house.stages_after(stages[1]) == {"listen", "point"}
+
+    def test_every_stage_of_the_house_follows_from_a_source(self):
+        followers = [HOUSE.stages_after(s) for s in HOUSE.stages if s.source]
+        assert set().union(*followers) == {s.name for s in HOUSE.stages if s.per_batch}
 
 
 class TestFingerprints:

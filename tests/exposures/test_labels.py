@@ -1,0 +1,127 @@
+"""Labels of cells: spread to others, read from files, written to files."""
+
+from __future__ import annotations
+
+import csv
+import io
+
+import numpy as np
+import pytest
+from astropy.io import fits
+from sklearn.neighbors import KNeighborsClassifier
+
+from minia_spark.base.errors import InputError
+from minia_spark.exposures.flag_files import as_csv, as_keywords
+from minia_spark.exposures.label_file import read_labels
+from minia_spark.exposures.labels import majority, spread, sure
+
+
+class TestSpread:
+    def test_by_hand(self):
+        """Cells at 0, 1, 2 and 4 of a line; 0 is good, 4 is blurred."""
+        line = np.array([[0.0], [1.0], [2.0], [4.0]])
+        found, confidence = spread(line, {0: "good", 3: "blurred"})
+        assert found == ["good", "good", "blurred", "blurred"]  # equally near: the first by name
+        np.testing.assert_allclose(confidence, [1, 9 / 10, 1 / 2, 1])
+
+    def test_a_cell_with_the_prototype_of_a_labelled_one(self):
+        found, confidence = spread(np.array([[0.0], [0.0], [1.0]]), {1: "a", 2: "b"})
+        assert found[0] == "a"
+        assert confidence[0] == 1
+
+    def test_against_scikit_learn(self):
+        random = np.random.default_rng(3)
+        prototypes = random.normal(size=(60, 7))
+        known = {int(cell): str(random.choice(["a", "b", "c"])) for cell in range(0, 60, 4)}
+        others = [cell for cell in range(60) if cell not in known]
+        twin = KNeighborsClassifier(5, weights=lambda d: d**-2.0)
+        twin.fit(prototypes[list(known)], list(known.values()))
+        wanted = twin.predict_proba(prototypes[others])
+        found, confidence = spread(prototypes, known)
+        assert [found[cell] for cell in others] == list(twin.classes_[wanted.argmax(axis=1)])
+        np.testing.assert_allclose(confidence[others], wanted.max(axis=1))
+
+    def test_one_label_is_everybodys(self):
+        found, confidence = spread(np.arange(8.0).reshape(4, 2), {2: "good"})
+        assert found == ["good"] * 4
+        assert (confidence == 1).all()
+
+    def test_what_is_far_away_is_less_sure(self):
+        found = sure(np.array([1.0, 0.8, 1.0]), np.array([1.0, 4.0, 0.0]), 2.0)
+        np.testing.assert_allclose(found, [1, 0.4, 1])
+        np.testing.assert_allclose(sure(np.ones(2), np.array([0.0, 1.0]), 0.0), [1, 0])
+
+
+def test_majority_by_hand():
+    members = [(1, "b"), (1, "a"), (1, "b"), (2, "b"), (2, "a")]
+    assert majority(members) == {1: "b", 2: "a"}
+
+
+class TestFile:
+    def write(self, tmp_path, text, encoding="utf-8"):
+        path = tmp_path / "labels.csv"
+        path.write_bytes(text.encode(encoding))
+        return path
+
+    def test_cells(self, tmp_path):
+        text = "\ufeffcell, exposures ,quality\n0,7,good\n12,1,bad focus\n3,2,\n0,7,good\n"
+        assert read_labels(self.write(tmp_path, text)).cells == {0: "good", 12: "bad focus"}
+
+    def test_exposures(self, tmp_path):
+        found = read_labels(self.write(tmp_path, "quality,exposure_id\ngood,n1/a.fits\n"))
+        assert (found.cells, found.exposures) == ({}, {"n1/a.fits": "good"})
+
+    @pytest.mark.parametrize(
+        ("text", "match"),
+        [
+            ("", "must have the columns .* it has none"),
+            ("cell,label\n1,good\n", "must have the columns .* it has cell, label"),
+            ("cell,quality\n", "holds no label"),
+            ("cell,quality\n1,good\nx,good\n", "line 3: 'x' is no cell"),
+            ("cell,quality\n-1,good\n", "line 2: '-1' is no cell"),
+            ("cell,quality\n1,good\n01,bad\n", "line 3: cell 1 is 'good' in an earlier line"),
+            ("cell,quality\n1,dead\n", "line 2: 'dead' is no label"),
+            ("cell,quality\n1,gut\xe4\n", "line 2: 'gut\xe4' is no label"),
+        ],
+    )
+    def test_what_cannot_be_used(self, tmp_path, text, match):
+        with pytest.raises(InputError, match=match):
+            read_labels(self.write(tmp_path, text))
+
+    def test_what_cannot_be_read(self, tmp_path):
+        with pytest.raises(InputError, match="No such file"):
+            read_labels(tmp_path / "none.csv")
+        with pytest.raises(InputError, match="no text in UTF-8"):
+            read_labels(self.write(tmp_path, "cell,quality\n1,g\xfct\n", "latin-1"))
+
+
+ROWS = [
+    {"batch": "n1", "exposure_id": "=a.fits", "hdu": None, "ccd": None, "cell": 7,
+     "quality": "bad focus", "confidence": 0.87654},
+    {"batch": "n1", "exposure_id": "=a.fits", "hdu": 2, "ccd": "CCD02", "cell": None,
+     "quality": "dead", "confidence": 1.0},
+    {"batch": "n1", "exposure_id": "b.fits", "hdu": None, "ccd": None, "cell": 3,
+     "quality": None, "confidence": None},
+]  # fmt: skip
+
+
+def test_flags_as_csv():
+    whole, dead, unknown = csv.DictReader(io.StringIO(as_csv(ROWS)))
+    assert whole["exposure_id"] != "=a.fits"  # no formula
+    assert (whole["ccd"], whole["quality"], whole["cell"]) == ("", "bad focus", "7")
+    assert (dead["ccd"], dead["cell"]) == ("CCD02", "")
+    assert (unknown["quality"], unknown["confidence"]) == ("", "")
+
+
+def test_flags_as_keywords():
+    lines = as_keywords(ROWS).splitlines()
+    assert [line for line in lines if line.startswith("#")] == [
+        "# =a.fits",
+        "# =a.fits[2]",
+        "# b.fits",
+    ]
+    header = fits.Header.fromstring("\n".join(lines[1:4]), sep="\n")
+    assert dict(header) == {"MIQUAL": "bad focus", "MICONF": 0.8765, "MICELL": 7}
+    assert lines[-1].startswith("MICELL")
+    assert len(lines[-1]) == 80
+    assert as_keywords([]) == ""

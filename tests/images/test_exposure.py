@@ -1,0 +1,153 @@
+"""The images of an exposure, read one by one."""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import os
+
+import numpy as np
+import pytest
+from astropy.io import fits
+
+from minia_spark.base.errors import Rejected
+from minia_spark.images.exposure import Ccd, ccds, is_packed, open_exposure, read_ccd
+
+LIMITS = {"max_pixels": 10_000}
+
+
+def written(path, *hdus, **header):
+    primary = fits.PrimaryHDU()
+    primary.header.update(header)
+    fits.HDUList([primary, *hdus]).writeto(path)
+    return path
+
+
+def contents(path, **limits):
+    """Return what is in a file: (name, pixels) of every image, (hdu, reason) of what is none."""
+    found = []
+    with open_exposure(path, max_bytes=1 << 20) as hdus:
+        for one in ccds(hdus, **(LIMITS | limits)):
+            if isinstance(one, Ccd):
+                found.append((one.name, read_ccd(hdus, one.hdu)))
+            else:
+                found.append((one[0], one[1].reason))
+    return found
+
+
+def image(value=1.0, name="", shape=(4, 5), dtype=np.float32):
+    return fits.ImageHDU(np.full(shape, value, dtype), name=name)
+
+
+def test_an_image_an_extension(tmp_path):
+    path = written(tmp_path / "e.fits", image(1, "A"), image(2, "B"), image(3), image(4, "A"))
+    found = contents(path)
+    assert [name for name, _ in found] == ["A", "B", "3", "A,4"]
+    assert [pixels[0, 0] for _, pixels in found] == [1, 2, 3, 4]
+    assert all(pixels.shape == (4, 5) for _, pixels in found)
+
+
+def test_x_counts_columns_from_zero(tmp_path):
+    """FITS pixel (3, 2), third column and second row, is (x, y) = (2, 1)."""
+    hdu = image(0)
+    hdu.data[1, 2] = 9
+    ((_, pixels),) = contents(written(tmp_path / "e.fits", hdu))
+    assert pixels[1, 2] == 9
+
+
+def test_headers_are_joined(tmp_path):
+    hdu = image(1, "A")
+    hdu.header["GAIN"] = 2.5
+    hdu.header["FILTER"] = "own"
+    path = written(tmp_path / "e.fits", hdu, EXPTIME=30.0, FILTER="r")
+    with open_exposure(path, max_bytes=1 << 20) as hdus:
+        (one,) = ccds(hdus, **LIMITS)
+    assert one.header["EXPTIME"] == "30.0"
+    assert one.header["GAIN"] == "2.5"
+    assert one.header["FILTER"] == "own"
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.uint16, np.int32, np.float32, ">f8"])
+def test_every_type_becomes_float32(tmp_path, dtype):
+    hdu = fits.ImageHDU(np.arange(20).reshape(4, 5).astype(dtype))
+    ((_, pixels),) = contents(written(tmp_path / "e.fits", hdu))
+    assert pixels.dtype == np.float32
+    assert pixels.dtype.isnative
+    np.testing.assert_array_equal(pixels, np.arange(20).reshape(4, 5))
+
+
+def test_blank_and_infinite_are_nan(tmp_path):
+    hdu = fits.ImageHDU(np.array([[1.0, np.inf], [np.nan, 2.0]], np.float32))
+    ((_, pixels),) = contents(written(tmp_path / "e.fits", hdu))
+    np.testing.assert_array_equal(np.isnan(pixels), [[False, True], [True, False]])
+
+
+def test_fpack(tmp_path):
+    data = np.random.default_rng(0).integers(0, 1000, (60, 70)).astype(np.int16)
+    path = written(tmp_path / "e.fits.fz", fits.CompImageHDU(data, name="N1"))
+    ((name, pixels),) = contents(path)
+    assert name == "N1"
+    np.testing.assert_array_equal(pixels, data)
+    assert not is_packed(path)
+
+
+@pytest.mark.parametrize("packer", [gzip, bz2])
+def test_packed_as_a_whole(tmp_path, packer):
+    path = written(tmp_path / "e.fits", image(1, "A"), image(2, "B"))
+    path.write_bytes(packer.compress(path.read_bytes()))
+    assert is_packed(path)
+    assert [name for name, _ in contents(path)] == ["A", "B"]
+
+
+def test_what_is_no_image_stands_beside_what_is(tmp_path):
+    table = fits.BinTableHDU.from_columns([fits.Column("a", "J", array=[1])])
+    cube, big = fits.ImageHDU(np.zeros((2, 4, 5))), image(0, "big", (200, 200))
+    path = written(
+        tmp_path / "e.fits",
+        table,
+        image(1, "A"),
+        fits.ImageHDU(),
+        cube,
+        big,
+    )
+    found = contents(path)
+    assert found[0] == (1, "no_image_data")
+    assert found[1][0] == "A"
+    assert found[2:] == [(3, "no_image_data"), (4, "no_image_data"), (5, "pixel_limit")]
+
+
+def test_an_axis_of_length_one_is_dropped(tmp_path):
+    ((_, pixels),) = contents(written(tmp_path / "e.fits", fits.ImageHDU(np.ones((1, 4, 5)))))
+    assert pixels.shape == (4, 5)
+
+
+def test_a_file_that_ends_early(tmp_path):
+    path = written(tmp_path / "e.fits", image(1, "A"), image(2, "B", (60, 60)))
+    path.write_bytes(path.read_bytes()[:-8_000])
+    (name, pixels), refused = contents(path)
+    assert (name, pixels[0, 0]) == ("A", 1)
+    assert refused == (2, "truncated")
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"", "empty_file"),
+        (b"\xff\xd8\xff\xe0 a JPEG", "not_an_image"),
+        (gzip.compress(b"no FITS"), "not_an_image"),
+        (gzip.compress(b"SIMPLE  =" + bytes(2 << 20)), "file_limit"),
+        (gzip.compress(b"SIMPLE  =" + bytes(9_000))[:-9], "corrupt"),
+        (b"SIMPLE  =" + bytes(9_000), "corrupt"),
+    ],
+)
+def test_what_is_no_exposure(tmp_path, content, reason):
+    path = tmp_path / "e.fits"
+    path.write_bytes(content)
+    with pytest.raises(Rejected, match=reason):
+        contents(path)
+
+
+def test_a_pipe_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "e.fits")
+    with pytest.raises(OSError, match="no regular file"):
+        contents(tmp_path / "e.fits")
