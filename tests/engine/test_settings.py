@@ -131,7 +131,9 @@ def _numbers(kind: type, section: StageSettings | None = None, prefix: str = "")
         value = getattr(section, name)
         if isinstance(value, StageSettings):
             yield from _numbers(kind, value, f"{prefix}{name}.")
-        elif re.search(rf"\b{kind.__name__}\b", str(field.annotation).replace("<class", "")):
+        elif not isinstance(value, dict) and re.search(
+            rf"\b{kind.__name__}\b", str(field.annotation).replace("<class", "")
+        ):
             yield prefix + name
 
 
