@@ -2,7 +2,7 @@
 
 from minia_spark.classify.settings import ClassifySettings
 from minia_spark.classify.tables import CURVES, EVALUATIONS, NETWORKS, PREDICTIONS
-from minia_spark.engine.room import Panel, Room
+from minia_spark.engine.room import Facet, Panel, Room
 from minia_spark.engine.stage import Stage, Use, Variants
 from minia_spark.galaxies.tables import FACETS
 from minia_spark.ingest.tables import IMAGES
@@ -62,6 +62,7 @@ ROOM = Room(
     settings={"classify": ClassifySettings},
     outputs=(NETWORKS, PREDICTIONS, EVALUATIONS, CURVES),
     stages=(NETWORKS_STAGE, CLASSIFY, EVALUATE),
+    facets=(Facet("prediction", PREDICTIONS, "predicted", "The class that the network sees."),),
     panel=Panel("Galaxy classification", (EVALUATIONS, CURVES), "minia_spark.classify.panel:panel"),
 )
 

@@ -2,7 +2,7 @@
 
 from minia_spark.clustering.settings import ClusteringSettings
 from minia_spark.clustering.tables import CLUSTERINGS, CLUSTERS
-from minia_spark.engine.room import Room
+from minia_spark.engine.room import Facet, Room
 from minia_spark.engine.stage import Stage, Variants
 from minia_spark.galaxies.tables import FACETS
 from minia_spark.reduce import SPLIT
@@ -42,6 +42,7 @@ ROOM = Room(
     settings={"clustering": ClusteringSettings},
     outputs=(CLUSTERINGS, CLUSTERS),
     stages=(CLUSTERINGS_STAGE, CLUSTERS_STAGE),
+    facets=(Facet("cluster", CLUSTERS, "cluster", "Of the image; c-1 is noise.", text="c{}"),),
 )
 
 __all__ = ["CLUSTERINGS_STAGE", "CLUSTERS_STAGE", "ROOM"]

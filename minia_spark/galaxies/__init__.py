@@ -1,7 +1,8 @@
 """What is known of galaxies: classes and facets of Galaxy Zoo 2, and which of them teach."""
 
-from minia_spark.engine.room import Room
+from minia_spark.engine.room import Facet, Room
 from minia_spark.engine.stage import Stage
+from minia_spark.galaxies.morphology import LEGEND
 from minia_spark.galaxies.settings import GalaxiesSettings
 from minia_spark.galaxies.tables import FACETS
 from minia_spark.ingest.tables import IMAGES
@@ -25,6 +26,19 @@ ROOM = Room(
     settings={"galaxies": GalaxiesSettings},
     outputs=(FACETS,),
     stages=(FACETS_STAGE,),
+    facets=(
+        Facet("galaxy class", FACETS, "galaxy_class", "The class of twelve, or the label."),
+        *(
+            Facet(
+                name.replace("_", " "),
+                FACETS,
+                name,
+                about,
+                text="no|yes" if name in ("edge_on", "bar") else "",
+            )
+            for name, about in LEGEND.items()
+        ),
+    ),
 )
 
 __all__ = ["FACETS_STAGE", "ROOM"]
