@@ -330,6 +330,7 @@ def test_colours(opened, table):
     page = opened.open()
     page.select_option("#colour", "structure")
     until(page, "minia_map.page.app.field.name === 'structure'")
+    until(page, "document.querySelectorAll('#colours .values li').length === 3")
     counts = {
         tag: sum(tag in row["structure"].split(";") for row in table.values())
         for tag in ("s1", "s2", "s3")
@@ -354,6 +355,7 @@ def test_colours(opened, table):
     assert ink == [0xFF000000 | blue << 16 | green << 8 | red, 1]
 
     page.locator("#colours .values button").first.click()
+    until(page, "!!minia_map.page.app.mask")
     mask = page.evaluate("Array.from(minia_map.page.app.mask)")
     assert sum(mask) == counts[ranked[0]]
     shot = pixels(page)
@@ -367,10 +369,10 @@ def test_colours(opened, table):
         ranked[0] in row["structure"].split(";") and row["batch"] == "night2"
         for row in table.values()
     )
-    assert page.evaluate("minia_map.page.app.mask.reduce((a, b) => a + b)") == both
+    until(page, "(wanted) => minia_map.page.app.mask.reduce((a, b) => a + b) === wanted", both)
     for _ in range(2):
         page.locator(".chips button").first.click()
-    assert page.evaluate("minia_map.page.app.mask") is None
+    until(page, "minia_map.page.app.mask === null")
 
     page.select_option("#colour", "brightness")
     page.get_by_label("Show from").fill("0.5")
