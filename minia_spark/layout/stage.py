@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
+from pyspark.sql import functions as F
 
 from minia_spark.base.arrow import from_lists, to_lists
 from minia_spark.base.errors import InputError
@@ -175,16 +176,12 @@ def place(context: Context) -> None:
         context.settings(LayoutSettings).distance,
     )
     rows = context.read(EMBEDDINGS).where("reason is null").select("batch", "image_id", "vector")
-    context.write(MAP, rows.mapInArrow(work, MAP.schema()), measures={"fitted": _count_fitted()})
+    context.write(
+        MAP, rows.mapInArrow(work, MAP.schema()), measures={"fitted": F.count_if("fitted")}
+    )
     found = context.entries[-1].rows or 0
     context.counts |= {"images": found, "placed": found - int(context.counts["fitted"])}
     _warn_of_note(context, context.small(MAP_FRAMES, ["note"])["note"][0].as_py())
-
-
-def _count_fitted() -> Any:
-    from pyspark.sql import functions as F  # noqa: PLC0415
-
-    return F.count_if("fitted")
 
 
 @dataclass(frozen=True)

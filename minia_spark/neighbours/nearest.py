@@ -23,7 +23,7 @@ _HALVINGS = 4
 """So often are a block's columns halved, the better of two staying, before they are looked at."""
 _PIECE_BYTES = 1 << 26
 """Of vectors of the collection that are prepared at once."""
-_PAIRS = 1 << 15
+_PAIRS = 1 << 13
 """Pairs whose distances are computed at once."""
 _UNIT = 2.0**-24
 """Relative error of a float32 operation."""
@@ -145,15 +145,19 @@ class _Piece:
     vectors : float32 array, shape (n, d)
     positions : int64 array, shape (n,)
         In the collection, ascending.
+    centre : float64 array, shape (d,)
+        The middle of the vectors. Products are of vectors from there: what all have in common would
+        only make their errors larger.
     augmented : float32 array, shape (c, d + 1)
-        A vector a row, and minus half its squared length: the product with (q, 1) is
+        A vector v a row, and minus half its squared length: the product with (q, 1) is
         (|q|^2 - |q - v|^2) / 2. Filled up with rows that are near to nobody.
     longest : float
-        Length of the longest vector.
+        Length of the longest vector, from the centre.
     """
 
     vectors: NDArray[np.float32]
     positions: NDArray[np.int64]
+    centre: NDArray[np.float64]
     augmented: NDArray[np.float32]
     longest: float
 
@@ -165,12 +169,25 @@ class _Piece:
             vectors, positions = vectors[kept], positions[kept]
         width = -(-len(kept) // _COLUMNS) * _COLUMNS
         augmented = np.zeros((width, vectors.shape[1] + 1), np.float32)
-        augmented[: len(kept), :-1] = vectors
-        squares = _squares(vectors)
+        centre = vectors.mean(axis=0, dtype=np.float64)
+        shifted, squares = _shifted(vectors, centre)
+        augmented[: len(kept), :-1] = shifted
         augmented[:, -1] = _NEVER
         augmented[: len(kept), -1] = -squares / 2
         longest = float(np.sqrt(squares.max(initial=0.0)))
-        return cls(vectors, positions, augmented, longest)
+        return cls(vectors, positions, centre, augmented, longest)
+
+
+def _shifted(
+    vectors: NDArray[np.float32], centre: NDArray[np.float64]
+) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
+    """Return vectors from a centre, rounded, and their squared lengths."""
+    found, squares = np.empty_like(vectors), np.empty(len(vectors))
+    for first in range(0, len(vectors), _PAIRS):
+        here = slice(first, first + _PAIRS)
+        exact = vectors[here] - centre
+        found[here], squares[here] = exact, np.einsum("ij,ij->i", exact, exact)
+    return found, squares
 
 
 def _not_copied_often(vectors: NDArray[np.float32], most: int) -> NDArray[np.intp]:
@@ -204,7 +221,7 @@ def _of_piece(
 ) -> Lists:
     """Return the lists of up to `_ROWS` queries with what a piece adds to them."""
     rows = len(queries)
-    squares = _squares(queries)
+    shifted, squares = _shifted(queries, piece.centre)
     # of sums of d + 1 products, in whatever order (Higham 2002, 3.1), and of the last factor
     margin = (queries.shape[1] + 8) * _UNIT * 1.01
     margin *= np.sqrt(squares) * piece.longest + piece.longest**2 / 2
@@ -213,7 +230,7 @@ def _of_piece(
         floor = (squares - reach * (1 + 1e-12)) / 2 - margin
     near = _Near(rows, count + 1, margin, np.maximum(floor, np.float64(_NEVER) / 2))
     augmented = np.ones((queries.shape[1] + 1, rows), np.float32)
-    augmented[:-1] = queries.T
+    augmented[:-1] = shifted.T
     room = np.empty((_COLUMNS, rows), np.float32)
     pruned_at = _COLUMNS
     for first in range(0, len(piece.augmented), _COLUMNS):
