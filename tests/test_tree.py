@@ -123,7 +123,7 @@ def test_every_job_submits_what_the_command_line_does():
 def test_no_file_knows_the_machine_it_was_written_on():
     machine = re.compile(r"/root/|/home/[a-z]+/|/Users/[a-z]+/")
     for path in tracked():
-        if path == Path(__file__) or path.suffix in (".png", ".jpg", ".fits", ".parquet"):
+        if path == Path(__file__) or path.suffix in (".png", ".jpg", ".fits", ".parquet", ".onnx"):
             continue
         found = machine.search(path.read_text(encoding="utf-8", errors="replace"))
         assert found is None, f"{name(path)}: {found.group() if found else ''}"

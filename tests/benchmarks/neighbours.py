@@ -32,14 +32,20 @@ def core_seconds(work: Callable[[], object]) -> float:
     return time.process_time() - start
 
 
-def of(vectors: np.ndarray, asked: np.ndarray, among: np.ndarray, known: Lists | None) -> Lists:
+def of(
+    vectors: np.ndarray,
+    asked: np.ndarray,
+    among: np.ndarray,
+    known: Lists | None = None,
+    count: int = COUNT,
+) -> Lists:
     """Find the nearest `among` some images of those that are `asked`, a part after another."""
     blocks = [(among, vectors[among])]
     found = []
     for first in range(0, len(asked), PART):
         part = asked[first : first + PART]
         old = known and Lists(known.positions[part], known.distances[part])
-        found.append(nearest(vectors[part], blocks, COUNT, own=part, known=old))
+        found.append(nearest(vectors[part], blocks, count, own=part, known=old))
     names = ("positions", "distances")
     return Lists(*(np.concatenate([getattr(f, name) for f in found]) for name in names))
 
@@ -58,7 +64,7 @@ def figures(vectors: np.ndarray) -> Iterator[Figure]:
     ratios, kept = [], {}
     for _ in range(PAIRS):
         theirs = core_seconds(lambda: faiss.knn(vectors, vectors, COUNT + 1))
-        ours = core_seconds(lambda: kept.update(all=of(vectors, every, every, None)))
+        ours = core_seconds(lambda: kept.update(all=of(vectors, every, every)))
         yield Figure("  faiss.knn, core seconds", theirs)
         yield Figure("  minia, core seconds", ours)
         ratios.append(ours / theirs)
@@ -74,10 +80,11 @@ def figures(vectors: np.ndarray) -> Iterator[Figure]:
     yield Figure("share of the neighbours that faiss finds too", share, at_least=0.999)
     new = np.sort(np.random.default_rng(2).choice(images, images // 100, replace=False))
     old = np.setdiff1d(every, new)
-    before = without(found, new)
+    longer = of(vectors, every, every, count=COUNT + 20)  # so many that 50 old ones are left
+    before = without(longer, new)
     batch = min(
         core_seconds(lambda: of(vectors, old, new, before))
-        + core_seconds(lambda: of(vectors, new, every, None))
+        + core_seconds(lambda: of(vectors, new, every))
         for _ in range(PAIRS)
     )
     yield Figure("  a batch of 1 %, core seconds", batch)
@@ -90,4 +97,5 @@ def without(lists: Lists, new: np.ndarray) -> Lists:
     positions = np.where(gone, -1, lists.positions)
     distances = np.where(gone, np.inf, lists.distances)
     order = np.argsort(distances, axis=1, kind="stable")
-    return Lists(np.take_along_axis(positions, order, 1), np.take_along_axis(distances, order, 1))
+    kept = order[:, :COUNT]
+    return Lists(np.take_along_axis(positions, kept, 1), np.take_along_axis(distances, kept, 1))
