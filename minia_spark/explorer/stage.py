@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -59,14 +58,15 @@ def run(context: Context) -> None:
     shown = _fields(context, max(table.num_rows for table in maps.values()))
     storage = context.warehouse.storage
     folder = context.folder(EXPLORER)
-    with ExitStack() as stack:
-        scratch = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        target = storage.local / folder if storage.local is not None else scratch / "site"
+    with tempfile.TemporaryDirectory() as scratch:
+        # of the same name elsewhere: the page in the folder above names it
+        near = Path(scratch) / Path(folder).name
+        target = near if storage.local is None else storage.local / folder
         site = Site(
             title=settings.title,
             maps=[_map(context, name) for name in maps],
             fields=[one.field for one in shown],
-            batches=_batches(context, images, maps, shown, scratch),
+            batches=_batches(context, images, maps, shown, Path(scratch)),
             made=f"Made by minia-spark {__version__} \N{MIDDLE DOT} run {context.run} "
             f"\N{MIDDLE DOT} {now()}",
             home=f"{_TO_WAREHOUSE}report/index.html",

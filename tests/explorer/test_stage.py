@@ -297,6 +297,7 @@ def test_on_another_file_system_everything_is_copied_there(tables):
     page = tables.page(made)
     assert page.files() == here
     assert {path.name for path in page.folder.iterdir()} >= {"map.html", "map-words.png"}
+    assert f'src="{page.folder.name}/map.js"' in (page.folder / "index-above.html").read_text()
 
 
 def test_settings_do_what_they_say(tables):

@@ -69,7 +69,6 @@ export class Store {
     this.site = site;
     this.queue = [];
     this.busy = 0;
-    this.failed = new Set();
     this.loaded = new Map(); // file -> promise of its part
     this.texts = new Map(); // file -> Texts
     this.sheets = new Map(); // file -> image, the last used last
@@ -155,7 +154,6 @@ export class Store {
       script.onload = done;
       script.onerror = () => {
         done();
-        this.failed.add(file);
         reject(new Error(`map/${file} cannot be loaded: is the whole folder there?`));
       };
       script.src = `${HOME}map/${file}`;
