@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from markupsafe import Markup
 
 from minia_spark.classify.tables import CURVES, EVALUATIONS
+from minia_spark.report.text import visible
 
 if TYPE_CHECKING:
     from minia_spark.engine.context import Context
@@ -55,10 +56,10 @@ def _number(row: dict[str, Any] | None) -> str:
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> Markup:
-    top = Markup("").join(Markup('<th scope="col">{}</th>').format(name) for name in head)
+    top = Markup("").join(Markup('<th scope="col">{}</th>').format(visible(name)) for name in head)
     body = Markup("\n").join(
         Markup("<tr>{}</tr>").format(
-            Markup("").join(Markup("<td>{}</td>").format(cell) for cell in row)
+            Markup("").join(Markup("<td>{}</td>").format(visible(str(cell))) for cell in row)
         )
         for row in rows
     )
@@ -130,7 +131,7 @@ def _lines(
             for p in own
             if p["name"] == name
         )
-        title = Markup("<title>{}</title>").format(name or curve)
+        title = Markup("<title>{}</title>").format(visible(name or curve))
         paths.append(Markup('<path class="line" d="M{}">{}</path>').format(places, title))
     frame = Markup(
         '<path class="axis" d="M{0} {0}V{1}H{1}"/><text x="{2}" y="{3}" text-anchor="middle">{4} '

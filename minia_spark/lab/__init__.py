@@ -35,7 +35,7 @@ FIGURES_STAGE = Stage(
     reads=(IMAGES, FACETS, CROPS, COMPONENTS, CLUSTERINGS, CLUSTERS, AGREEMENTS),
     writes=(FIGURES,),
     uses=(
-        Use(LabSettings, ("seed", "members", "reconstructions")),
+        Use(LabSettings, ("seed", "clusters_shown", "members", "reconstructions")),
         Use(ReduceSettings, ("side_px",)),
     ),
     exact=True,

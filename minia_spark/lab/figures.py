@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import io
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
+
+from minia_spark.report.text import visible
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -21,6 +24,8 @@ _COLUMNS = 4
 _CELL = 1.1
 """Of an image in a sheet, in inches."""
 _TREE_LEAVES = 40
+_LONGEST = 24
+"""Of a label, in characters."""
 
 
 def _figure(width: float, height: float) -> Figure:
@@ -38,9 +43,18 @@ def encoded(figure: Figure) -> dict[str, bytes]:
     for kind in FORMATS:
         stream = io.BytesIO()
         nothing = {"Software": None} if kind == "png" else {"CreationDate": None, "Producer": None}
-        figure.savefig(stream, format=kind, metadata=nothing)
+        with warnings.catch_warnings():
+            # a label in letters that the font has not, or many of them: it is drawn all the same
+            warnings.simplefilter("ignore", UserWarning)
+            figure.savefig(stream, format=kind, metadata=nothing)
         found[kind] = stream.getvalue()
     return found
+
+
+def _plain(text: str) -> str:
+    """Return a label as a picture bears it: short, nothing that does not show."""
+    shown = visible(text)
+    return shown if len(shown) <= _LONGEST else shown[: _LONGEST - 3] + "..."
 
 
 def _name(cluster: int) -> str:
@@ -73,7 +87,8 @@ def class_histograms(
             bars = places + (shift - (len(counts) - 1) / 2) * width
             axis.bar(bars, table[:, number], width, label=split)
         axis.set_title(_name(clusters[number]), fontsize=9)
-        axis.set_xticks(places, classes, rotation=90, fontsize=7)
+        names = [_plain(name) for name in classes]
+        axis.set_xticks(places, names, rotation=90, fontsize=7, parse_math=False)
         axis.tick_params(labelbottom=True, axis="x")
         axis.tick_params(axis="y", labelsize=7)
     axes[0, 0].legend(fontsize=7)

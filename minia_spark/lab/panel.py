@@ -12,6 +12,7 @@ from markupsafe import Markup
 from minia_spark.base.pages import WAREHOUSE
 from minia_spark.lab.agreement import MEASURES
 from minia_spark.lab.tables import AGREEMENTS, CONTINGENCIES, FIGURES, RECALLS
+from minia_spark.report.text import visible
 
 if TYPE_CHECKING:
     from minia_spark.engine.context import Context
@@ -36,10 +37,10 @@ def panel(context: Context) -> Markup:
 
 
 def _table(head: Iterable[str], rows: Iterable[Iterable[Any]], caption: str) -> Markup:
-    top = Markup("").join(Markup('<th scope="col">{}</th>').format(name) for name in head)
+    top = Markup("").join(Markup('<th scope="col">{}</th>').format(visible(name)) for name in head)
     body = Markup("\n").join(
         Markup("<tr>{}</tr>").format(
-            Markup("").join(Markup("<td>{}</td>").format(cell) for cell in row)
+            Markup("").join(Markup("<td>{}</td>").format(visible(str(cell))) for cell in row)
         )
         for row in rows
     )
@@ -66,7 +67,8 @@ def _agreements(rows: list[dict[str, Any]]) -> Markup:
     head = ["classes", "split", "method", "images", "clusters", *names]
     note = Markup(
         "<p>AMI and ARI are 0 where clusters and classes have nothing to do with each other, and "
-        "1 where they are the same. Errors are by bootstrap over the images.</p>"
+        "1 where they are the same. Errors are by bootstrap over the images. Classes of Galaxy Zoo "
+        "2: Willett et al. 2013 (MNRAS 435, 2835), Hart et al. 2016 (MNRAS 461, 3663).</p>"
     )
     return _table(head, cells, "Agreement of clusters with classes") + note
 

@@ -16,6 +16,13 @@ class LabSettings(StageSettings):
     silhouette_sample: int = Field(
         2000, ge=2, le=20_000, description="Images whose silhouette is measured, at most."
     )
+    clusters_shown: int = Field(
+        24,
+        ge=1,
+        le=400,
+        description="Clusters of a method that pictures show, the largest; the titles say of how "
+        "many.",
+    )
     members: int = Field(5, ge=1, le=50, description="Images of a cluster that are shown.")
     reconstructions: int = Field(
         12, ge=1, le=100, description="Test images that are shown beside what is left of them."

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -156,19 +157,16 @@ def drawn(context: Context) -> None:
     )
     for method in sorted({e.variant for e in context.entries_of(CLUSTERINGS) if e.variant}):
         model = load_model(context, CLUSTERINGS, method)
-        _draw_counts(method, counts, put)
+        kept, note = _largest(counts, method, settings.clusters_shown)
+        _draw_counts(method, counts, kept, note, put)
         centres = model.arrays["centres"]
-        if len(centres):
-            pictures = draw.to_pixels(components.inverse(centres), side)
-            sheet = draw.centroid_sheet(range(len(centres)), pictures)
-            put(f"{method}-centroids", "Centres of the clusters, as images", method, sheet)
-        own = {c: pictures for (m, c), pictures in sorted(members.items()) if m == method}
-        put(
-            f"{method}-members",
-            "Some images of every cluster",
-            method,
-            draw.member_sheet(own),
-        )
+        numbers = [c for c in kept if c >= 0]
+        if numbers:
+            pictures = draw.to_pixels(components.inverse(centres[numbers]), side)
+            sheet = draw.centroid_sheet(numbers, pictures)
+            put(f"{method}-centroids", f"Centres of the clusters, as images{note}", method, sheet)
+        sheet = draw.member_sheet({c: members[method, c] for c in kept if (method, c) in members})
+        put(f"{method}-members", f"Some images of every cluster{note}", method, sheet)
         if len(model.arrays.get("tree", ())):
             tree = draw.dendrogram(model.arrays["tree"], int(model.told["clusters"]))
             put(f"{method}-dendrogram", "The tree of the training images", method, tree)
@@ -196,15 +194,30 @@ def _draw_agreements(context: Context, put: Any) -> None:
         put(f"agreement-{kind}", f"Agreement with {kind}, on test images", "", figure)
 
 
-def _draw_counts(method: str, counts: pa.Table, put: Any) -> None:
-    rows = [r for r in counts.to_pylist() if r["method"] == method]
-    clusters = sorted({r["cluster"] for r in rows})
+def _largest(counts: pa.Table, method: str, most: int) -> tuple[list[int], str]:
+    """Return the numbers of the largest clusters, ascending, and what titles say of the others."""
+    sizes: Counter[int] = Counter()
+    for r in counts.to_pylist():
+        if r["method"] == method and r["classes"] == "label":  # every image once
+            sizes[r["cluster"]] += r["images"]
+    kept = sorted(sizes, key=lambda cluster: (-sizes[cluster], cluster))[:most]
+    note = "" if len(kept) == len(sizes) else f" (the {len(kept):,} largest of {len(sizes):,})"
+    return sorted(kept), note
+
+
+def _draw_counts(
+    method: str, counts: pa.Table, clusters: Sequence[int], note: str, put: Any
+) -> None:
+    rows = [
+        r for r in counts.to_pylist() if r["method"] == method and r["cluster"] in set(clusters)
+    ]
     splits = sorted({r["split"] for r in rows}, reverse=True)  # train first
     sizes = {s: np.zeros(len(clusters), np.int64) for s in splits}
     for r in rows:
         if r["classes"] == "label":  # every image once
             sizes[r["split"]][clusters.index(r["cluster"])] += r["images"]
-    put(f"{method}-sizes", "Sizes of the clusters", method, draw.cluster_sizes(clusters, sizes))
+    figure = draw.cluster_sizes(clusters, sizes)
+    put(f"{method}-sizes", f"Sizes of the clusters{note}", method, figure)
     for kind in ("galaxy_class", "label"):
         own = [r for r in rows if r["classes"] == kind and r["class"] is not None]
         labels = sorted({r["class"] for r in own})
@@ -215,7 +228,7 @@ def _draw_counts(method: str, counts: pa.Table, put: Any) -> None:
             place = (labels.index(r["class"]), clusters.index(r["cluster"]))
             tables[r["split"]][place] = r["images"]
         figure = draw.class_histograms(labels, clusters, tables)
-        put(f"{method}-classes-{kind}", f"Classes ({kind}) of every cluster", method, figure)
+        put(f"{method}-classes-{kind}", f"Classes ({kind}) of every cluster{note}", method, figure)
 
 
 def _pictures(table: pa.Table, side: int) -> NDArray[np.uint8]:

@@ -30,15 +30,15 @@ def test_as_scikit_learn():
 
 def test_errors_are_those_of_the_bootstrap_over_images():
     """A slow twin draws the images themselves."""
-    found = agreement(TABLE * 10, np.random.default_rng(0), repeats=300)
+    found = agreement(TABLE * 10, np.random.default_rng(0), repeats=150)
     classes, clusters = labels_of(TABLE * 10)
     rng = np.random.default_rng(1)
     drawn = []
-    for _ in range(300):
+    for _ in range(150):
         rows = rng.integers(0, len(classes), len(classes))
         drawn.append(metrics.adjusted_rand_score(classes[rows], clusters[rows]))
-    assert found.ari.error == pytest.approx(np.std(drawn), rel=0.2)
-    smaller = agreement(TABLE, np.random.default_rng(0), repeats=300)
+    assert found.ari.error == pytest.approx(np.std(drawn), rel=0.3)
+    smaller = agreement(TABLE, np.random.default_rng(0), repeats=150)
     assert 2.2 < smaller.ari.error / found.ari.error < 4.5  # by the root of ten
 
 
