@@ -174,7 +174,18 @@ class Planner:
         if base.batches == [batch]:
             frozen = {stage.name for stage in self.house.stages if stage.frozen}
             kept = [e for e in kept if e.stage in frozen]
+        for stage in self.house.stages:
+            if not stage.per_batch and not stage.frozen and self._lacks_batches(stage, kept):
+                kept = [e for e in kept if e.stage != stage.name]
         return tuple(kept)
+
+    def _lacks_batches(self, stage: Stage, entries: Sequence[Entry]) -> bool:
+        """Tell whether no batch is left that a stage of the collection could be made from.
+
+        Of images, say, when the last batch of images goes and batches of exposures stay.
+        """
+        there = {entry.table for entry in entries}
+        return any(output.name not in there for output in stage.reads)
 
     def steps(self, base: Catalogue) -> Iterator[StepKey]:
         """Yield the steps that the request is about, in the order in which they have to run."""

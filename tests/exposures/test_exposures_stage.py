@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import sep
 from astropy.io import fits
+from commands import SETTINGS as COMMON
 from commands import Result, chosen, rows_of, run_minia, table_of
 from image_samples import SHARED
 
@@ -337,3 +338,21 @@ def test_images_and_exposures_side_by_side(line, survey):
     assert ("features", "n1") not in made
     assert ("cells", "b1") not in made
     assert made["cells", "n1"] == "skip"
+
+
+@pytest.mark.parametrize(("removed", "gone", "stays"), [
+    ("b1", "structures", "exposure_page"),
+    ("n1", "exposure_page", "structures"),
+])  # fmt: skip
+def test_the_last_batch_of_its_kind_goes(own, warehouse, removed, gone, stays):
+    """What is made from all batches goes with it; maps and codebook stay, as they are frozen."""
+    house, images = Warehouse(str(own)), Warehouse(str(warehouse)).catalogue()
+    state = house.catalogue()
+    house.commit(state, images.run, (*state.entries, *images.entries), "both", uses=images.uses)
+    stages = tuple(stage.name for stage in HOUSE.stages)
+    settings = HOUSE.load_settings(None, [*COMMON, *SETTINGS])
+    plan, _ = make_plan(HOUSE, Request("test", stages, removed=removed), settings, house)
+    tables = {entry.table for entry in plan.start.entries}
+    assert gone not in tables
+    assert {stays, "codebooks", "cutout_map", "exposure_map"} <= tables
+    assert {step.stage.name for step in plan.steps} >= {stays}
