@@ -33,7 +33,7 @@ ROOT = Path(__file__).resolve().parents[2]
 BINARY = ROOT / "native" / "build" / "smh"
 COMMANDS = tuple(dict.fromkeys(c.name.split()[0] for c in commands_of(HOUSE)))
 STAGES = tuple(HOUSE.stage_commands)
-JOBS = ("run", "reprocess", "stage", "delf")
+JOBS = ("run", "reprocess", "stage", "map", "delf", "lab", "exposures")
 
 
 def process(*arguments: object, **options: object) -> subprocess.CompletedProcess[str]:
