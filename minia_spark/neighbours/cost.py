@@ -24,10 +24,10 @@ def cost(sizes: Sizes) -> Cost:
     dimension = numbers(sizes)
     products = float(sizes.images) ** 2 * (dimension + _LOOKED_AT)
     return Cost(
-        tasks=max(sizes.tasks, -(-sizes.images // 8192)),
+        tasks=max(sizes.tasks, -(-sizes.images // 16_384)),
         core_seconds=products * sizes.rates.product / 4 + 1e-4 * sizes.images,
         driver_seconds=1.5,
         written_bytes=sizes.images * count * 40.0,
-        task_bytes=8192 * dimension * 12.0 + sizes.images * 50.0 + (256 << 20),
+        task_bytes=16_384 * dimension * 12.0 + sizes.images * 50.0 + (256 << 20),
         because="images that are compared, and the names of all",
     )

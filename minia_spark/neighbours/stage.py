@@ -30,7 +30,7 @@ from minia_spark.warehouse.storage import Storage
 
 __all__ = ["run"]
 
-_QUERIES = 8192
+_QUERIES = 16_384
 """Images that a task compares at once."""
 _PIECE = 16_384
 """Images that they are compared with at once, at least, where there are so many."""

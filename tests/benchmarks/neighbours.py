@@ -13,7 +13,7 @@ from minia_spark.neighbours.nearest import Lists, nearest, prepared
 from tests.benchmarks.figures import Figure
 
 NUMBERS, COUNT, PAIRS = 64, 50, 2
-PART = 8192
+PART = 16_384
 """Images that a task compares, as the step does."""
 
 
