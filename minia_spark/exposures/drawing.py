@@ -101,7 +101,7 @@ def map_svg(
         number = population.get(cell, 0)
         quality = qualities.get(cell)
         colour = colours.get(quality or "", _UNKNOWN) if number else _EMPTY
-        opacity = 0.25 + 0.75 * number / most
+        opacity = 0.2 + 0.5 * number / most
         told = f"cell {cell}: {number:,} exposures" + (f", {quality}" if quality else "")
         drawn = Markup(
             '<g><title>{}</title><rect x="{}" y="{}" width="{}" height="{}" fill="{}" '

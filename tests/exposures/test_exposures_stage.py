@@ -148,6 +148,7 @@ class TestCutouts:
             published(tmp_path / "W", "cutouts", "n", *SETTINGS, source=source)
 
 
+@pytest.mark.filterwarnings("ignore::astropy.utils.exceptions.AstropyUserWarning")
 @pytest.mark.skipif(not SHARED.exists(), reason="the shared data is not on this machine")
 def test_real_files(published, tmp_path):
     """Cubes, tables, empty extensions, bz2, crops smaller than a cutout, unsigned integers."""
