@@ -372,9 +372,10 @@ _LABELLED = 5
 """Of the first night, every so-many-th exposure is labelled."""
 # Small enough for two cores and some minutes; what the user gives comes after and wins.
 _DEMO_SETTINGS = (
-    *("exposures.per_ccd=60", "exposures.usual_ccds=2", "desom.cutouts.side=8"),
-    *("desom.cutouts.steps=600", "desom.cutouts.batch=64", "desom.exposures.side=6"),
-    *("desom.exposures.steps=800", "desom.exposures.batch=64"),
+    *("exposures.per_ccd=60", "exposures.usual_ccds=2", "exposures.threshold=5"),
+    *("exposures.least_px=9", "desom.cutouts.side=10", "desom.cutouts.steps=700"),
+    *("desom.cutouts.batch=64", "desom.exposures.side=10", "desom.exposures.steps=3000"),
+    "desom.exposures.batch=64",
 )
 
 
