@@ -6,6 +6,7 @@ small jobs, for which compiling takes most of the time.
 
 from __future__ import annotations
 
+import fcntl
 import functools
 import io
 import os
@@ -63,13 +64,26 @@ def pytest_sessionfinish() -> None:
         _session().stop()
 
 
+def _once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], object]) -> Path:
+    """Return a folder that one of the processes that run the tests made, and all of them read."""
+    base = factory.getbasetemp()
+    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    made = shared / name
+    with (shared / f"{name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not made.exists():
+            part = shared / f"{name}.part"
+            make(part)
+            part.rename(made)
+    return made
+
+
 @pytest.fixture(scope="session")
 def survey(tmp_path_factory: pytest.TempPathFactory) -> SurveyFiles:
     """Sixty images of 128 x 128 pixels, about 33 features each, in which two patterns recur."""
-    folder = tmp_path_factory.mktemp("survey")
-    return write_survey(
-        folder, Survey(side_px=128, patterns=("clumpy_ring", "asterism"), frequency=0.4), 60
-    )
+    what = Survey(side_px=128, patterns=("clumpy_ring", "asterism"), frequency=0.4)
+    folder = _once(tmp_path_factory, "survey", lambda part: write_survey(part, what, 60))
+    return SurveyFiles(folder / "images", folder / "labels.csv", folder / "truth.csv", 60)
 
 
 @pytest.fixture(scope="session")
@@ -98,22 +112,28 @@ def warehouse(
     minia: Callable[..., Result], survey: SurveyFiles, tmp_path_factory: pytest.TempPathFactory
 ) -> Path:
     """A warehouse in which everything ran once, on batch ``b1``; not to be changed."""
-    location = tmp_path_factory.mktemp("warehouse") / "W"
-    minia(
-        *("run", "--images", survey.images, "--batch", "b1", "--labels", survey.labels),
-        *("--warehouse", location, *SMALL),
-    ).expect(0)
-    return location
+
+    def make(location: Path) -> None:
+        minia(
+            *("run", "--images", survey.images, "--batch", "b1", "--labels", survey.labels),
+            *("--warehouse", location, *SMALL),
+        ).expect(0)
+
+    return _once(tmp_path_factory, "W", make)
 
 
 @pytest.fixture(scope="session")
-def laboratory(minia: Callable[..., Result], warehouse: Path) -> Path:
+def laboratory(
+    minia: Callable[..., Result], warehouse: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
     """A copy of it in which the galaxy lab reported; not to be changed."""
-    location = warehouse.with_name("L")
-    shutil.copytree(warehouse, location)
-    settings = chosen(*lab_samples.SETTINGS)
-    minia("lab", "report", "--warehouse", location, *SMALL, *settings).expect(0)
-    return location
+
+    def make(location: Path) -> None:
+        shutil.copytree(warehouse, location)
+        settings = chosen(*lab_samples.SETTINGS)
+        minia("lab", "report", "--warehouse", location, *SMALL, *settings).expect(0)
+
+    return _once(tmp_path_factory, "L", make)
 
 
 @pytest.fixture
