@@ -374,7 +374,7 @@ _LABELLED = 5
 _DEMO_SETTINGS = (
     *("exposures.per_ccd=60", "exposures.usual_ccds=2", "exposures.threshold=5"),
     *("exposures.least_px=9", "desom.cutouts.side=10", "desom.cutouts.steps=700"),
-    *("desom.cutouts.batch=64", "desom.exposures.side=10", "desom.exposures.steps=3000"),
+    *("desom.cutouts.batch=64", "desom.exposures.side=8", "desom.exposures.steps=3000"),
     "desom.exposures.batch=64",
 )
 
