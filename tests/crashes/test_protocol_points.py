@@ -52,7 +52,7 @@ def bring_in(house: Warehouse, batch: str) -> None:
     """Do what a run does: take over, make, note, check, publish, show."""
     base = house.catalogue()
     if batch in base.batches:
-        publish_page(base, house)
+        publish_page(base, house, ("report",))
         return
     left = house.unpublished(base)
     house.settle_newest_run()
@@ -69,7 +69,7 @@ def bring_in(house: Warehouse, batch: str) -> None:
     house.storage.make_durable({"/".join(e.path.split("/")[:2]) for e in view.entries})
     state = house.commit(base, record.run, view.entries, "minia run")
     house.save_run(record.model_copy(update={"state": "done", "catalogue": state.version}))
-    publish_page(state, house)
+    publish_page(state, house, ("report",))
 
 
 def night(location: Path) -> None:
