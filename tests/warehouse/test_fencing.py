@@ -143,5 +143,5 @@ def test_the_page_of_a_writer_that_wakes_late(house):
     publish_with_page("r4")
     slept = house.catalogue()
     publish_with_page("r5")
-    publish_page(slept, house)
+    publish_page(slept, house, ("report",))
     assert house.storage.read("report/index.html") == b"r5"
