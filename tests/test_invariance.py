@@ -57,7 +57,7 @@ def shuffled(partitions: int) -> Iterator[pytest.MonkeyPatch]:
         yield patch
 
 
-@pytest.mark.parametrize("partitions", [1, 17])
+@pytest.mark.parametrize("partitions", [pytest.param(1, marks=pytest.mark.heavy), 17])
 def test_partitions_and_order_of_the_listing(minia, warehouse, survey, tmp_path, partitions):
     """The shared warehouse has three partitions and the listing of the file system."""
     location, files = tmp_path / "W", []

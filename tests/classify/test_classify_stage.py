@@ -12,6 +12,8 @@ from sklearn.metrics import accuracy_score, confusion_matrix
 
 from minia_spark.warehouse.warehouse import Warehouse
 
+pytestmark = pytest.mark.heavy  # trains a network; test_classify_training.py always runs
+
 pytest.importorskip("tensorflow", reason="the extra 'networks' is not installed")
 
 SMALL = chosen(

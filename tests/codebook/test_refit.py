@@ -166,6 +166,7 @@ def test_a_broken_one_leaves_the_old_state_and_is_finished_by_the_next(
         assert rows_of(location, table) == rows_of(refitted, table), table
 
 
+@pytest.mark.heavy
 def test_maps_of_several_codebooks_stay(minia, refitted, tmp_path):
     """Another number of words is another codebook; its map joins the earlier one."""
     location = Path(shutil.copytree(refitted, tmp_path / "W"))

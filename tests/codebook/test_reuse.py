@@ -86,6 +86,7 @@ def test_same_rows_same_version_no_fit(one_after_another, all_at_once):
     assert step.counts == {"words": 120}
 
 
+@pytest.mark.heavy
 def test_it_stays_until_it_is_asked_for_again(minia, one_after_another, all_at_once, tmp_path):
     """The other warehouse moves on; a re-fit here takes its newer codebook over."""
     theirs = Path(shutil.copytree(one_after_another, tmp_path / "W1"))

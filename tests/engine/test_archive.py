@@ -40,6 +40,7 @@ def test_a_place_with_blanks_is_one_option(tmp_path):
     assert first == f"-XX:SharedArchiveFile={place}"
 
 
+@pytest.mark.heavy
 def test_spark_starts_without_a_word_beside_an_archive_of_another_java(tmp_path):
     place = tmp_path / "spark.jsa"
     place.write_bytes(b"not of this Java" * 1000)

@@ -45,6 +45,7 @@ def both(minia, survey, tmp_path_factory) -> Path:
     return location
 
 
+@pytest.mark.heavy
 def test_rows_are_what_the_extractors_find(both, survey):
     rows = table_of(both, "features").set_index(["variant", "image_id"])
     assert len(rows) == 120
@@ -60,6 +61,7 @@ def test_rows_are_what_the_extractors_find(both, survey):
             np.testing.assert_array_equal(stored, found.descriptors)
 
 
+@pytest.mark.heavy
 def test_what_follows_is_there_for_each(both):
     for table in ("codebooks", "words", "word_counts", "structures", "structure_images", "drift"):
         variants = table_of(both, table)["variant"]
@@ -77,6 +79,7 @@ def test_what_follows_is_there_for_each(both):
         assert f'id="structures-{name}"' in page
 
 
+@pytest.mark.heavy
 def test_the_metadata_say_who_computed_surf(both):
     found = {}
     for variant in ("sift", "surf"):
@@ -88,6 +91,7 @@ def test_the_metadata_say_who_computed_surf(both):
     assert found == {"sift": None, "surf": "mahotas"}
 
 
+@pytest.mark.heavy
 def test_what_sift_is_set_to_is_no_matter_of_surf(both, minia, survey):
     arguments = ("--images", survey.images, "--batch", "b1", "--warehouse", both)
     plan = minia("plan", *arguments, *SMALL, *SETTINGS, *chosen("features.sift.grid.step=12"))

@@ -117,6 +117,7 @@ class TestThereAndBack:
         assert "thumbnails 0, missing 60" in said.err
         assert "nothing to do" in minia("features", "--warehouse", location).expect(0).out
 
+    @pytest.mark.heavy
     def test_with_pictures(self, minia, imported, exported, survey, warehouse, tmp_path):
         location = shutil.copytree(imported, tmp_path / "W")
         folder = tmp_path / "elsewhere"
@@ -144,6 +145,7 @@ class TestThereAndBack:
 
 
 class TestBesideImages:
+    @pytest.mark.heavy
     def test_the_words_of_the_same_features(self, minia, own_warehouse, exported):
         take(minia, own_warehouse, exported, batch="b2").expect(0)
         said = minia("run", "--warehouse", own_warehouse).expect(0)
