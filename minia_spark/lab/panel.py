@@ -116,8 +116,8 @@ def _figures(figures: list[dict[str, str]], place: str) -> Markup:
         name = quote(figure["name"])
         parts.append(
             Markup(
-                '<figure><img src="{0}/{1}.png" loading="lazy" alt="{2}"><figcaption>{2} '
-                '(<a href="{0}/{1}.pdf">PDF</a>)</figcaption></figure>'
+                '<figure><a href="{0}/{1}.png"><img src="{0}/{1}.png" loading="lazy" alt="{2}"></a>'
+                '<figcaption>{2} (<a href="{0}/{1}.pdf">PDF</a>)</figcaption></figure>'
             ).format(place, name, title)
         )
-    return Markup("\n").join(parts)
+    return Markup('<div class="figures">{}</div>').format(Markup("\n").join(parts))
