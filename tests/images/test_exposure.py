@@ -139,6 +139,7 @@ def test_a_file_that_ends_early(tmp_path):
         (gzip.compress(b"SIMPLE  =" + bytes(9_000))[:-9], "corrupt"),
         (b"SIMPLE  =" + bytes(9_000), "corrupt"),
     ],
+    ids=["empty", "JPEG", "gzip of none", "too much", "gzip cut off", "zeros"],
 )
 def test_what_is_no_exposure(tmp_path, content, reason):
     path = tmp_path / "e.fits"
