@@ -108,6 +108,7 @@ def compare(location: Path, other: Path, *tables: str) -> None:
         assert rows_of(location, table) == rows_of(other, table), table
 
 
+@pytest.mark.heavy
 def test_a_node_lost_during_features(cluster, driver, minia, warehouse, survey, tmp_path):
     location = tmp_path / "W"
     source = ("--images", survey.images, "--batch", "b1")

@@ -132,6 +132,7 @@ def test_nothing_is_left_to_do(minia, refitted, grown):
     assert re.search(r"^words +b1 +sift +run +after codebook$", plan, re.MULTILINE)
 
 
+@pytest.mark.heavy
 def test_a_broken_one_leaves_the_old_state_and_is_finished_by_the_next(
     minia, grown, refitted, tmp_path, monkeypatch
 ):

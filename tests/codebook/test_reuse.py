@@ -51,6 +51,7 @@ def all_at_once(minia, survey, one_after_another, tmp_path_factory):
     return location
 
 
+@pytest.mark.heavy
 def test_batches_one_after_another_are_as_all_at_once(one_after_another, all_at_once):
     assert rows_of(one_after_another, "codebooks") == rows_of(all_at_once, "codebooks")
     for table, columns in COMPARED.items():
@@ -59,6 +60,7 @@ def test_batches_one_after_another_are_as_all_at_once(one_after_another, all_at_
         assert rows_of(one_after_another, table, *columns) == rows, table
 
 
+@pytest.mark.heavy
 def test_a_new_batch_reads_no_image_of_the_others(one_after_another):
     """The last run's steps of earlier batches were all skipped, and its counts are the batch's."""
     record = next(Warehouse(str(one_after_another)).runs())
@@ -71,6 +73,7 @@ def test_a_new_batch_reads_no_image_of_the_others(one_after_another):
     assert counts["words", "b3"]["images"] == 15
 
 
+@pytest.mark.heavy
 def test_same_rows_same_version_no_fit(one_after_another, all_at_once):
     theirs, ours = (
         Warehouse(str(w)).entries("codebooks")[0] for w in (one_after_another, all_at_once)

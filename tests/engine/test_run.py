@@ -454,6 +454,7 @@ class TestRemoval:
         assert re.search(r">\s*40\s*<", (own / "report" / "index.html").read_text())
         assert "nothing to do" in minia("run", "--warehouse", own, *SMALL).expect(0).out
 
+    @pytest.mark.heavy
     def test_adding_it_again_gives_what_was_there(self, minia, own, halves):
         tables = {table: rows_of(own, table, *columns) for table, columns in SEEN.items()}
         minia("batch", "remove", "b2", "--warehouse", own).expect(0)

@@ -306,6 +306,7 @@ print(sorted(set(found)), len(found), peak() - before)
 """
 
 
+@pytest.mark.heavy
 def test_a_dictionary_page_that_every_row_repeats(tmp_path):
     """6.5 KB that unpack to 64 MiB, 200 times: each copy is looked at and dropped."""
     values = pa.array([bytes(64 << 20)], pa.binary())

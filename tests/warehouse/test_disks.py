@@ -72,7 +72,8 @@ def test_no_room_at_all(disk, survey, unforeseen):
     assert "Traceback" not in found.err
 
 
-@pytest.mark.parametrize("room", [64 << 10, pytest.param(400 << 10, marks=pytest.mark.heavy)])
+@pytest.mark.parametrize("room", [64 << 10, 400 << 10])
+@pytest.mark.heavy
 def test_a_disk_that_fills_up(disk, warehouse, minia, unforeseen, room):
     """The state is unharmed; with some room made, the same line again ends as if nothing was."""
     place = disk("64m")
