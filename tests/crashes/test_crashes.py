@@ -102,6 +102,7 @@ def night(warehouse, survey, minia, tmp_path_factory) -> Night:
     return night
 
 
+@pytest.mark.heavy
 def test_killed_again_and_again_at_chosen_points(night, spark):
     """Every start goes on where the one before died."""
     location = night.copy(night.base, "few")
