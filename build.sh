@@ -150,10 +150,20 @@ need() {  # need THING...: returns when the system has all of them, or ends with
 # ---------------------------------------------------------------- what is made in the checkout
 
 alone() {  # runs a command while no other build.sh of this checkout sets up
-  if command -v flock >/dev/null; then ( flock 9; "$@" 9<&- ) 9<build.sh; else "$@"; fi
+  alone_by build.sh "$@"
+}
+
+alone_by() {  # alone_by FILE COMMAND...: runs it while nobody else holds the file
+  local file=$1
+  shift
+  if command -v flock >/dev/null; then ( flock 9; "$@" 9<&- ) 9<"$file"; else "$@"; fi
 }
 
 pip() { .venv/bin/python -m pip --disable-pip-version-check "$@"; }
+
+pip_install() {  # modules are compiled when they are first imported, as most never are
+  pip install --no-compile --require-hashes --only-binary :all: "$@"
+}
 
 setup_python() {
   local quiet=(-qq)   # a terminal sees pip's progress, a log only errors
@@ -166,8 +176,7 @@ setup_python() {
   if ! cmp -s "$lock" ".venv/$lock"; then
     say "installing $lock into .venv (Spark alone is 450 MB; takes minutes)"
     # only these come as source (pure Python): else what has no wheel should fail by name, not in gcc
-    PIP_USE_PEP517=1 pip install ${quiet[@]+"${quiet[@]}"} --require-hashes \
-      --only-binary :all: --no-binary pyspark,minisom -r "$lock"
+    PIP_USE_PEP517=1 pip_install ${quiet[@]+"${quiet[@]}"} --no-binary pyspark,minisom -r "$lock"
     cp "$lock" ".venv/$lock"
   fi
   if ! cmp -s pyproject.toml .venv/pyproject.toml; then
@@ -180,7 +189,7 @@ setup_python() {
 setup_networks() {   # TensorFlow has no wheels for every Python and machine
   if cmp -s "$networks_lock" ".venv/$networks_lock"; then return; fi
   say "installing $networks_lock into .venv (TensorFlow is 600 MB; takes a minute)"
-  if pip install -qq --require-hashes --only-binary :all: --no-binary pyspark -r "$networks_lock"
+  if pip_install -qq --no-binary pyspark -r "$networks_lock"
   then cp "$networks_lock" ".venv/$networks_lock"
   else say "going on without TensorFlow: tests of networks will be skipped"
   fi
@@ -257,11 +266,16 @@ setup_browser() {  # pages are looked at in one; Ubuntu has no package of it
 }
 
 run_tests() {
-  setup
+  need python java compiler
+  alone setup_python
   setup_browser
-  alone setup_networks
+  # meanwhile: pip waits for the network and the disk, the others keep the processors busy
+  alone_by "$networks_lock" setup_networks &
+  local networks=$!
+  setup
   say "native tests"
   make --no-print-directory -C native test
+  wait "$networks"
   run_lint
   say "pytest"
   # two at a time, a file each: every process has a Spark of its own
