@@ -85,7 +85,7 @@ def run(context: Context) -> None:
     assert context.variant is not None
     stamps = _stamps(source)
     beginning = beginning_of(source)
-    there = stored_layout(context.warehouse.storage, context.view, context.variant)
+    there = stored_layout(context.warehouse, context.view, context.variant)
     # what an extractor's descriptors look like, not what it is set to
     settings = context.all_settings.of(FeaturesSettings)
     layout = layout_of(beginning, context.variant, settings, there, title_of(source.companion))

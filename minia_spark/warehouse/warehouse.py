@@ -37,9 +37,9 @@ from __future__ import annotations
 import contextlib
 import difflib
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from pydantic import ValidationError, ValidationInfo, field_validator
 
@@ -56,6 +56,10 @@ from minia_spark.warehouse.records import (
     now,
 )
 from minia_spark.warehouse.storage import Storage
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    import pyarrow.dataset as ds
 
 __all__ = ["AGE_SECONDS", "Unpublished", "Warehouse"]
 
@@ -387,6 +391,64 @@ class Warehouse(Ledger):
                     yield entry, wrong
                 else:
                     self._found_whole.add((entry.path, entry.files))
+
+    def rows_of(
+        self,
+        entries: Iterable[Entry],
+        columns: Sequence[str] | None = None,
+        where: Any = None,
+    ) -> pa.Table:
+        """Return the rows of entries, one below the other: how tables are read without Spark.
+
+        Parameters
+        ----------
+        entries : iterable of Entry
+            Of none there is a table without columns.
+        columns : sequence of str or None
+            None: all.
+        where : pyarrow.dataset.Expression or None
+            Only these rows.
+
+        Raises
+        ------
+        MiniaError
+            Files of theirs are missing, were added, or cannot be read.
+        """
+        import pyarrow as pa  # noqa: PLC0415 - who only looks at states does without
+
+        chosen = None if columns is None else list(columns)
+        parts = []
+        for entry, files in self.datasets(entries):
+            with self._reading(entry):
+                parts.append(files.to_table(columns=chosen, filter=where))
+        return pa.concat_tables(parts, promote_options="permissive") if parts else pa.table({})
+
+    def datasets(self, entries: Iterable[Entry]) -> Iterator[tuple[Entry, ds.Dataset]]:
+        """Yield entries, each with its files; raises as :meth:`rows_of`."""
+        import pyarrow.dataset as ds  # noqa: PLC0415
+
+        those = list(entries)
+        self.require_whole(those)
+        for entry in those:
+            place, files = self.storage.full(entry.path), self.storage.filesystem
+            with self._reading(entry):
+                found = ds.dataset(place, filesystem=files, format="parquet")
+            yield entry, found
+
+    @contextlib.contextmanager
+    def _reading(self, entry: Entry) -> Iterator[None]:
+        """Name the entry whose files cannot be read although they are all there."""
+        import pyarrow as pa  # noqa: PLC0415
+
+        try:
+            yield
+        except (OSError, pa.ArrowException) as error:
+            said = (str(error).strip() or type(error).__name__).splitlines()[0]
+            raise MiniaError(
+                f"{self.storage}/{entry.path} ({entry.table}) cannot be read: {said}; "
+                f"'minia verify --full --warehouse {self.storage}' tells whether it is damaged, "
+                "and 'minia repair --full' takes it out of the state"
+            ) from error
 
     def path_of(self, entry: Entry) -> str:
         """Return where an entry's files are: a plain path when local, else a URI."""

@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 import pytest
 
@@ -153,6 +154,30 @@ class TestManifest:
         assert (damage(house.storage, entry), rows) == (None, 0)
         house.storage.replace("t/run=1/x", b"12")
         assert damage(house.storage, entry) == "x has 2 bytes, not 3"
+
+
+class TestReadingWithoutSpark:
+    def test_rows_of_several_entries(self, house):
+        entries = house.require().of_table("words")
+        assert house.rows_of(entries, ["x"]).to_pydict() == {"x": [1, 2, 3] * 4}
+        assert house.rows_of(entries[:1], where=ds.field("x") > 2)["x"].to_pylist() == [3, 3]
+        assert house.rows_of([]).num_rows == 0
+
+    @pytest.mark.parametrize("case", QUICK)
+    def test_what_is_not_whole_is_not_read(self, house, case):
+        harm, wanted = QUICK[case]
+        harm(place_of(house))
+        entries = house.require().of_table("words")
+        for read in (house.rows_of, lambda those: list(house.datasets(those))):
+            with pytest.raises(MiniaError, match=rf"batch=b1 \(words\) is damaged: {wanted}"):
+                read(entries)
+        assert house.rows_of(entries[1:]).num_rows == 6
+
+    def test_other_bytes_of_the_same_number(self, house):
+        path = place_of(house) / "part-0.parquet"
+        path.write_bytes(bytes(path.stat().st_size))
+        with pytest.raises(MiniaError, match=r"\(words\) cannot be read: .*; 'minia verify --full"):
+            house.rows_of(house.require().of_table("words", "b1"))
 
 
 class TestVerify:
