@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from pyspark import SparkConf
     from pyspark.sql import SparkSession
 
-__all__ = ["CDS_QUIET", "archive_options", "default_archive", "default_partitions", "is_running"]
-__all__ += ["open_session", "require_connector"]
+__all__ = ["CDS_QUIET", "archive_options", "default_archive", "default_partitions", "is_local"]
+__all__ += ["is_running", "open_session", "require_connector"]
 
 CDS_QUIET = "-Xlog:cds*=off"
 """Else every class that an archive cannot keep is told, on the standard output."""
@@ -249,6 +249,12 @@ def require_connector(spark: SparkSession, location: str) -> None:
             f"Spark cannot write to {location} for want of a jar: name {jar} in "
             "spark.conf.spark.jars, or choose a mounted folder as the warehouse"
         ) from error
+
+
+def is_local(spark: SparkSession) -> bool:
+    """Tell whether all of Spark is one process, which tries no task twice."""
+    master = spark.sparkContext.master or ""
+    return master.startswith("local") and "cluster" not in master
 
 
 def is_running(spark: SparkSession) -> bool:
