@@ -11,6 +11,7 @@ import gzip
 import io
 import math
 import warnings
+import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -110,7 +111,7 @@ def _unpacked(file: IO[bytes], max_bytes: int) -> IO[bytes]:
         try:
             with packer.open(file, "rb") as unpacked:
                 content = unpacked.read(max_bytes + 1)
-        except (EOFError, OSError, ValueError) as error:
+        except (EOFError, OSError, ValueError, zlib.error) as error:
             raise Reason.CORRUPT.reject(
                 f"The compressed stream is damaged: {sentence(error)}"
             ) from error
