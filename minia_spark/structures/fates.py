@@ -81,12 +81,12 @@ def _only_variant(state: Catalogue) -> str:
 
 
 def _state_of(warehouse: Warehouse, name: str) -> Catalogue:
-    states = [warehouse.catalogue(version) for version in warehouse.versions()]
+    states = list(warehouse.heads())[::-1]
     found = [state for state in states if name in (state.run, str(state.version))]
     if not found:
         known = ", ".join(f"{state.version} ({state.run})" for state in states[-5:])
         raise InputError(f"no state {name!r} in {warehouse.storage}; the last ones: {known}")
-    return found[-1]
+    return warehouse.catalogue(found[-1].version)
 
 
 def _structures_of(warehouse: Warehouse, state: Catalogue, variant: str) -> Bags:

@@ -20,6 +20,7 @@ __all__ = [
     "Entry",
     "RunHead",
     "RunRecord",
+    "StateHead",
     "StepRecord",
     "check_batch_name",
     "clock",
@@ -72,8 +73,8 @@ class Entry(_Model):
         return (self.table, self.batch or "", self.variant or "", self.stage)
 
 
-class Catalogue(_Model):
-    """A state of the warehouse."""
+class StateHead(_Model):
+    """What a state says besides its entries, of which a thousand batches have many."""
 
     format: int = Field(FORMAT, description="of the warehouse's layout")
     version: int = 0
@@ -84,14 +85,19 @@ class Catalogue(_Model):
     settings: dict[str, Any] = Field(
         default_factory=dict, description="what the next run works with unless it is told otherwise"
     )
-    uses: dict[str, dict[str, Any]] = Field(
-        default_factory=dict, description="settings that entries were made with, by their key"
-    )
     floor: int = Field(0, description="states below it are gone, or going")
     forgotten: str = Field(
         "", description="of runs up to this one, what no state names is gone, or going"
     )
-    entries: tuple[Entry, ...] = ()
+
+
+class Catalogue(StateHead):
+    """A state of the warehouse."""
+
+    uses: dict[str, dict[str, Any]] = Field(
+        default_factory=dict, description="settings that entries were made with, by their key"
+    )
+    entries: tuple[Entry, ...] = ()  # the last field: heads are read up to it
 
     def of_table(
         self, table: str, batch: str | None = None, variant: str | None = None

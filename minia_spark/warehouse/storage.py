@@ -28,6 +28,7 @@ from minia_spark.warehouse.conditional import ConditionalStore
 __all__ = ["Storage"]
 
 _SYNCS_AT_ONCE = 16
+_PIECE_BYTES = 1 << 16
 _OBJECT_STORES = {"s3", "gcs", "abfs"}
 _AT_FDCWD = -100
 _RENAME_NOREPLACE = 1  # both as in Linux' headers
@@ -122,6 +123,28 @@ class Storage:
         """Return a file's bytes; FileNotFoundError when it is not there."""
         with self._fs.open_input_stream(self.full(path)) as stream:
             return bytes(stream.read())
+
+    def read_outside(self, path: str, sign: bytes) -> tuple[bytes, bytes]:
+        """Return what a file has before a sign, and its last bytes; all of it where it has none.
+
+        Parameters
+        ----------
+        path : str
+        sign : bytes
+
+        Returns
+        -------
+        before : bytes
+        last : bytes
+            Four, or fewer where the file has.
+        """
+        with self._fs.open_input_file(self.full(path)) as file:
+            found = b""
+            while sign not in found and (piece := file.read(_PIECE_BYTES)):
+                found += piece
+            size = file.size()
+            file.seek(max(0, size - 4))
+            return found.partition(sign)[0], file.read(4)
 
     def make_durable(self, paths: Iterable[str]) -> None:
         """Make folders with all in them survive a power cut; of remote stores, that is their part.

@@ -52,6 +52,7 @@ from minia_spark.warehouse.records import (
     Entry,
     RunHead,
     RunRecord,
+    StateHead,
     StepRecord,
     now,
 )
@@ -67,6 +68,8 @@ AGE_SECONDS = 7 * 86_400.0
 """How long vacuum leaves what nobody needs any more but somebody may still read."""
 
 _CATALOGUE = "catalogue"
+_ENTRIES = b'\n "entries": ['
+"""Where a state's entries begin: nothing that is deeper begins a line like that."""
 _LOOKS_AT_ONCE = 16
 
 Unpublished: TypeAlias = dict[tuple[str, str | None, str | None, str], StepRecord]
@@ -148,6 +151,39 @@ class Warehouse(Ledger):
         for version in reversed(self.versions()):
             try:
                 yield self.catalogue(version)
+            except DamagedError as error:
+                self._warn(str(error))
+
+    def head(self, version: int) -> StateHead:
+        """Return what a state says besides its entries; its beginning and end alone are read.
+
+        Raises
+        ------
+        InputError
+            The state is not kept, or what was read of its file cannot be understood.
+        """
+        path = _state_file(version)
+        try:
+            before, last = self.storage.read_outside(path, _ENTRIES)
+        except FileNotFoundError:
+            raise InputError(f"state {version} is not in {self.storage}") from None
+        if not last.endswith(b"}\n"):
+            raise self._not_understood(path, "it is cut off")
+        data = before + _ENTRIES + b"]}"
+        try:
+            self._require_format(data)
+            head = StateHead.model_validate_json(data)
+        except ValidationError as error:
+            raise self._not_understood(path, error.errors()[0]["msg"]) from None
+        if head.version != version:
+            raise self._not_understood(path, f"it says that it is state {head.version}")
+        return head
+
+    def heads(self) -> Iterator[StateHead]:
+        """Yield what the states that are kept say besides their entries, as :meth:`states`."""
+        for version in reversed(self.versions()):
+            try:
+                yield self.head(version)
             except DamagedError as error:
                 self._warn(str(error))
 

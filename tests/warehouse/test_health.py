@@ -156,6 +156,39 @@ class TestManifest:
         assert damage(house.storage, entry) == "x has 2 bytes, not 3"
 
 
+class TestHeads:
+    def test_say_what_states_say_besides_their_entries(self, house):
+        other = {"settings": {"a": {"entries": ['\n "entries": [']}}, "uses": {}}
+        house.commit(house.require(), "r2", [], "minia run", **other)
+        whole, heads = list(house.states()), list(house.heads())
+        for state, head in zip(whole, heads, strict=True):
+            without = {"uses", "entries"}
+            assert head.model_dump(exclude=without) == state.model_dump(exclude=without)
+
+    @pytest.mark.parametrize("data", [b"", b"{", b"{}\n", b'{"format": 3', b"[]\n", b"\xff}\n"])
+    def test_what_is_damaged_is_left_out(self, house, data, capsys):
+        house.commit(house.require(), "r2", [], "minia run")
+        house.storage.replace("catalogue/000000000001.json", data)
+        assert [head.version for head in house.heads()] == [2]
+        assert ("warning" in capsys.readouterr().err) == bool(data)
+
+    def test_one_that_is_cut_off(self, house):
+        path = house.storage.local / "catalogue/000000000001.json"
+        os.truncate(path, path.stat().st_size - 9)
+        with pytest.raises(InputError, match="cannot be understood: it is cut off"):
+            house.head(1)
+
+    def test_of_an_object_that_has_more_pieces(self, house, monkeypatch):
+        monkeypatch.setattr("minia_spark.warehouse.storage._PIECE_BYTES", 7)
+        assert house.head(1).run == house.require().run
+
+    def test_one_of_another_number(self, house):
+        data = house.storage.read("catalogue/000000000001.json")
+        house.storage.replace("catalogue/000000000001.json", data.replace(b'n": 1', b'n": 5', 1))
+        with pytest.raises(InputError, match="it says that it is state 5"):
+            house.head(1)
+
+
 class TestReadingWithoutSpark:
     def test_rows_of_several_entries(self, house):
         entries = house.require().of_table("words")
