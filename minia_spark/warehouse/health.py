@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from minia_spark.warehouse.ledger import DamagedError
-from minia_spark.warehouse.manifest import full_damage
+from minia_spark.warehouse.manifest import at_once, full_damage
 from minia_spark.warehouse.records import Catalogue, Entry
 from minia_spark.warehouse.warehouse import Warehouse
 
 __all__ = ["Damage", "find_damage", "repair"]
 
 _ASIDE = "damaged"
-_LOOKS_AT_ONCE = 8
 
 
 @dataclass(frozen=True)
@@ -60,10 +58,9 @@ def find_damage(warehouse: Warehouse, state: Catalogue, *, full: bool = False) -
             return [broken[entry]]
         return list(full_damage(warehouse.storage, entry, hashes=full))
 
-    with ThreadPoolExecutor(_LOOKS_AT_ONCE) as pool:
-        for entry, texts in zip(state.entries, pool.map(looked, state.entries), strict=True):
-            for text in texts:
-                yield Damage(entry.path, text, entry)
+    for entry, texts in zip(state.entries, at_once(looked, state.entries), strict=True):
+        for text in texts:
+            yield Damage(entry.path, text, entry)
 
 
 def _damaged_records(warehouse: Warehouse, wholly_from: int) -> Iterator[Damage]:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from functools import cached_property
+from itertools import chain
 from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -103,11 +104,9 @@ class Catalogue(StateHead):
         self, table: str, batch: str | None = None, variant: str | None = None
     ) -> list[Entry]:
         """Return a table's entries in batch order; of one batch or variant when it is given."""
-        found = [
-            e
-            for e in self.entries
-            if e.table == table and batch in (None, e.batch) and variant in (None, e.variant)
-        ]
+        of = self._of.get(table, {})
+        those = chain.from_iterable(of.values()) if batch is None else of.get(batch, ())
+        found = [e for e in those if variant in (None, e.variant)]
         return sorted(found, key=lambda e: e.order)
 
     def of_step(self, stage: str, batch: str | None, variant: str | None = None) -> list[Entry]:
@@ -121,6 +120,14 @@ class Catalogue(StateHead):
         return [entry for batch in wanted for entry in made.get(batch, ())]
 
     @cached_property
+    def _of(self) -> dict[str, dict[str | None, list[Entry]]]:
+        """The entries by table and batch."""
+        found: dict[str, dict[str | None, list[Entry]]] = {}
+        for entry in self.entries:
+            found.setdefault(entry.table, {}).setdefault(entry.batch, []).append(entry)
+        return found
+
+    @cached_property
     def _made_by(self) -> dict[str, dict[str | None, list[Entry]]]:
         """The entries by stage and batch: plans look up every step, also of a thousand batches."""
         found: dict[str, dict[str | None, list[Entry]]] = {}
@@ -131,7 +138,8 @@ class Catalogue(StateHead):
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
         """Return a copy, which looks up its own entries."""
         copied = super().model_copy(update=update, deep=deep)
-        copied.__dict__.pop("_made_by", None)
+        for known in ("_of", "_made_by"):
+            copied.__dict__.pop(known, None)
         return copied
 
     @property

@@ -38,15 +38,14 @@ import contextlib
 import difflib
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from pydantic import ValidationError, ValidationInfo, field_validator
+from pydantic import ValidationInfo, field_validator
 
 from minia_spark.base.errors import InputError, MiniaError
 from minia_spark.warehouse.ledger import DamagedError, Ledger
 from minia_spark.warehouse.lock import Lock
-from minia_spark.warehouse.manifest import damage
+from minia_spark.warehouse.manifest import at_once, damage
 from minia_spark.warehouse.records import (
     Catalogue,
     Entry,
@@ -70,7 +69,6 @@ AGE_SECONDS = 7 * 86_400.0
 _CATALOGUE = "catalogue"
 _ENTRIES = b'\n "entries": ['
 """Where a state's entries begin: nothing that is deeper begins a line like that."""
-_LOOKS_AT_ONCE = 16
 
 Unpublished: TypeAlias = dict[tuple[str, str | None, str | None, str], StepRecord]
 """Finished steps of runs that broke off, by stage, batch, variant and fingerprint."""
@@ -135,13 +133,10 @@ class Warehouse(Ledger):
             data = self.storage.read(path)
             if not data and version not in self.versions():
                 raise FileNotFoundError
-            self._require_format(data)
-            state = Catalogue.model_validate_json(data)
+            state = self._understood(Catalogue, path, data)
         except FileNotFoundError:
             kept = ", ".join(map(str, self.versions())) or "none"
             raise InputError(f"state {version} is not in {self.storage}; kept: {kept}") from None
-        except ValidationError as error:
-            raise self._not_understood(path, error.errors()[0]["msg"]) from None
         if state.version != version:
             raise self._not_understood(path, f"it says that it is state {state.version}")
         return state
@@ -169,12 +164,7 @@ class Warehouse(Ledger):
             raise InputError(f"state {version} is not in {self.storage}") from None
         if not last.endswith(b"}\n"):
             raise self._not_understood(path, "it is cut off")
-        data = before + _ENTRIES + b"]}"
-        try:
-            self._require_format(data)
-            head = StateHead.model_validate_json(data)
-        except ValidationError as error:
-            raise self._not_understood(path, error.errors()[0]["msg"]) from None
+        head = self._understood(StateHead, path, before + _ENTRIES + b"]}")
         if head.version != version:
             raise self._not_understood(path, f"it says that it is state {head.version}")
         return head
@@ -419,14 +409,11 @@ class Warehouse(Ledger):
         due = [e for e in entries if again or (e.path, e.files) not in self._found_whole]
         if not due:
             return
-        with ThreadPoolExecutor(_LOOKS_AT_ONCE) as pool:  # listing an object store takes its time
-            for entry, wrong in zip(
-                due, pool.map(lambda e: damage(self.storage, e), due), strict=True
-            ):
-                if wrong is not None:
-                    yield entry, wrong
-                else:
-                    self._found_whole.add((entry.path, entry.files))
+        for entry, wrong in zip(due, at_once(lambda e: damage(self.storage, e), due), strict=True):
+            if wrong is not None:
+                yield entry, wrong
+            else:
+                self._found_whole.add((entry.path, entry.files))
 
     def rows_of(
         self,
