@@ -36,6 +36,7 @@ from __future__ import annotations
 
 import contextlib
 import difflib
+import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -392,11 +393,26 @@ class Warehouse(Ledger):
             Look also at those that were found whole before.
         """
         for entry, wrong in self.damaged(entries, again=again):
+            if self._was_given_up(entry):
+                raise MiniaError(
+                    f"{self.storage}/{entry.path} ({entry.table}) went while it was needed: vacuum "
+                    "gave it up, because whoever needed it seemed to be dead, or slept for longer "
+                    "than vacuum waits; nothing of this is visible; start it again"
+                )
             raise MiniaError(
                 f"{self.storage}/{entry.path} ({entry.table}) is damaged: {wrong}; "
                 f"'minia verify --warehouse {self.storage}' lists what else is, and 'minia repair' "
                 "takes it out of the state, so that the next run makes it anew"
             )
+
+    def _was_given_up(self, entry: Entry) -> bool:
+        """Tell whether vacuum removed an entry's files, which no kept state names."""
+        newest = next(self.states(), Catalogue())
+        if entry.run > newest.forgotten:
+            return False
+        kept = (version for version in self.versions() if version >= newest.floor)
+        sign = json.dumps(entry.path).encode()
+        return not any(sign in self.storage.read(_state_file(version)) for version in kept)
 
     def are_whole(self, entries: Iterable[Entry]) -> bool:
         """Tell whether all files of entries are there, of the size that they had."""
