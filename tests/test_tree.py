@@ -102,6 +102,18 @@ def test_every_room_has_tests(room):
     assert list((ROOT / "tests" / room.name).glob("test_*.py"))
 
 
+def test_tables_are_read_without_spark_by_one_way():
+    """By :meth:`Warehouse.rows_of`, which compares the files first; runs do so when they begin."""
+    opens = re.compile(r"\b(?:read_table|dataset|ParquetFile)\((?:[^()]|\([^()]*\))*\.path\b")
+    found = {name(path) for path in MODULES if opens.search(path.read_text())}
+    assert found <= {
+        "minia_spark/engine/context.py",
+        "minia_spark/explorer/stage.py",
+        "minia_spark/layout/stage.py",
+        "minia_spark/warehouse/warehouse.py",
+    }
+
+
 def test_the_top_has_nothing_more_than_is_drawn():
     drawn = {"build.sh", "jobs", "minia_spark", "native", "conf", "tests", "README.md"}
     beside = {".ci", ".gitignore", ".pre-commit-config.yaml", "pyproject.toml", "LICENSE"}

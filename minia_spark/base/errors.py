@@ -23,6 +23,7 @@ __all__ = [
     "explained",
     "in_step",
     "leaving_readers",
+    "legible",
     "root_cause",
     "state_left",
 ]
@@ -186,6 +187,13 @@ def explained(error: Exception) -> str:
     if advice is None:
         plain, advice = cause, "nobody foresaw that: start it again, and report it if it comes back"
     return f"{where}{plain}; {advice}"
+
+
+def legible(text: str) -> str:
+    """Return a message with what does not print as escapes: files can put anything into it."""
+    return "".join(
+        c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in text
+    )
 
 
 @contextlib.contextmanager

@@ -19,7 +19,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, TextIO, cast
 
-from minia_spark.base.errors import MiniaError, explained, state_left
+from minia_spark.base.errors import MiniaError, explained, legible, state_left
 from minia_spark.base.files import lose_output
 from minia_spark.cli.parser import parser
 from minia_spark.engine.room import House
@@ -54,7 +54,7 @@ def _main(words: list[str], house: House) -> int:
         _flush()
         return code
     except MiniaError as error:
-        print(f"minia {options.command}: {error}", file=sys.stderr)
+        print(f"minia {options.command}: {legible(str(error))}", file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt as error:
         return _stopped(options, "stopped" if isinstance(error, _Terminated) else "interrupted")
@@ -67,7 +67,7 @@ def _main(words: list[str], house: House) -> int:
         if os.environ.get("MINIA_TRACEBACK"):
             traceback.print_exc()
         print(
-            f"minia {options.command}: {explained(error)}\n{_advice(error, options)}"
+            f"minia {options.command}: {legible(explained(error))}\n{_advice(error, options)}"
             f"{_outcome(error)}MINIA_TRACEBACK=1 shows where it happened.",
             file=sys.stderr,
         )

@@ -238,13 +238,13 @@ def _reason(record: RunRecord) -> str:
 def history(options: argparse.Namespace) -> int:
     """Print the states and the runs, newest first."""
     warehouse = Warehouse(options.warehouse)
-    states = list(warehouse.states())
+    states = list(warehouse.heads())
     if not (states or warehouse.run_names()):
         warehouse.require()
     runs = list(map(warehouse.as_it_ended, warehouse.runs()))
     if options.json:
         facts = {
-            "states": [s.model_dump(exclude={"entries", "uses"}) for s in states],
+            "states": [s.model_dump(exclude={"uses"}) for s in states],
             "runs": [r.model_dump(exclude=_OF_STEPS) for r in runs],
         }
         print(json.dumps(facts, indent=1))

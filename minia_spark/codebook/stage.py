@@ -20,7 +20,6 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from pyspark.ml.clustering import KMeansModel
 from pyspark.mllib.common import _py2java
@@ -206,8 +205,7 @@ def _take_over(context: Context, features: DataFrame) -> tuple[Codebook, Descrip
     other, entries = elsewhere(context.all_settings, context.warehouse, context.variant)
     for table, within in ((CODEBOOKS, "words"), (TRAINING_BATCHES, "")):
         entry = entries[table.name]
-        rows = pq.read_table(other.storage.full(entry.path), filesystem=other.storage.filesystem)
-        rows = rows.select([column.name for column in table.columns])
+        rows = other.rows_of([entry], [column.name for column in table.columns])
         context.write_rows(table, rows, within=within, digest=entry.digest)
         context.check_counts(
             f"rows of {table.name}", entry.rows or 0, context.entries[-1].rows or 0

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
@@ -20,7 +19,7 @@ from minia_spark.compare.measure import (
     neighbour_agreement,
     pair_agreement,
 )
-from minia_spark.warehouse.records import Catalogue, Entry
+from minia_spark.warehouse.records import Catalogue
 from minia_spark.warehouse.warehouse import Warehouse
 
 __all__ = ["Found", "compared", "found_in", "overlaps"]
@@ -79,7 +78,7 @@ def found_in(warehouse: Warehouse, catalogue: Catalogue, variant: str) -> Found:
 
     def read(table: str, columns: list[str], of: str | None) -> pa.Table:
         entries = [e for e in catalogue.of_table(table) if e.variant == of]
-        return _rows(warehouse, entries, columns)
+        return warehouse.rows_of(entries, columns)
 
     images = read("images", ["batch", "image_id", "label"], None)
     names = _names(images)
@@ -187,17 +186,6 @@ def _told(measured: Measured) -> dict[str, float | None] | None:
         return None
     error = round(measured.error, 4) if np.isfinite(measured.error) else None
     return {"value": round(measured.value, 4), "error": error}
-
-
-def _rows(warehouse: Warehouse, entries: list[Entry], columns: list[str]) -> pa.Table:
-    storage = warehouse.storage
-    return pa.concat_tables(
-        [
-            pq.read_table(storage.full(e.path), columns=columns, filesystem=storage.filesystem)
-            for e in entries
-        ],
-        promote_options="permissive",
-    )
 
 
 def _names(table: pa.Table) -> NDArray[np.str_]:

@@ -25,7 +25,7 @@ from fractions import Fraction
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import special, stats
+from scipy import special
 
 __all__ = ["Drift", "WordSums", "advice", "beyond", "divergence", "expected_divergence"]
 __all__ += ["measure", "unseen_error"]
@@ -297,6 +297,8 @@ def _moments(
     Many groups: the term is a square of nearly normal deviations. Few: the binomial itself, within
     ten deviations of its middle.
     """
+    from scipy import stats  # noqa: PLC0415 - takes a second, and 'minia status' needs none
+
     variances = groups * chance * (1 - chance)
     unit = (1 / features + 1 / training_features) / (8 * math.log(2))
     means = unit / groups

@@ -361,14 +361,11 @@ def _cost_of_step(
 def _pixels_per_image(base: Catalogue, warehouse: Warehouse) -> float:
     """Return the mean of the images that are there, or an assumption."""
     import pyarrow.compute as pc  # noqa: PLC0415
-    import pyarrow.parquet as pq  # noqa: PLC0415
 
-    storage = warehouse.storage
     total = rows = 0
     for entry in base.of_table("images"):
-        table = pq.read_table(
-            storage.full(entry.path), columns=["width", "height"], filesystem=storage.filesystem
-        ).drop_null()  # images that are known by name only
+        # without images that are known by name only
+        table = warehouse.rows_of([entry], ["width", "height"]).drop_null()
         total += int(pc.sum(pc.multiply(*(c.cast("int64") for c in table.columns))).as_py() or 0)
         rows += table.num_rows
     return total / rows if rows else _ASSUMED_PIXELS

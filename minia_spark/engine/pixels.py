@@ -13,9 +13,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 import pyarrow as pa
+from pyspark import TaskContext
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql.types import StructField, StructType
@@ -23,13 +25,15 @@ from pyspark.sql.types import StructField, StructType
 from minia_spark.base.errors import Rejected
 from minia_spark.engine.context import Context
 from minia_spark.engine.plan import Planner, StepKey
+from minia_spark.engine.session import is_local
 from minia_spark.engine.stage import Output, Stage, load
 from minia_spark.engine.table import Column, Table, arrow_type, spark_type
+from minia_spark.images.care import Care
 
 if TYPE_CHECKING:
     from minia_spark.images.decode import Decoded
 
-__all__ = ["Kernel", "PixelPass", "Reader", "Records"]
+__all__ = ["Kernel", "PixelPass", "Reader", "Records", "care_of_task", "despite_deadly_images"]
 
 _CHUNK_IMAGES = 64
 _CHUNK_BYTES = 64 << 20
@@ -69,13 +73,13 @@ class Records:
         What is told of every record besides the kernels' columns, among it ``uri``,
         ``content_hash``, ``reason`` and ``detail`` (null where the image can be read).
     read : callable
-        From batches of `frame` to (values of `columns` by name, image or None where kernels are
-        not to see it). It is sent to the workers.
+        From batches of `frame`, and how far decoders are trusted, to (values of `columns` by name,
+        image or None where kernels are not to see it). It is sent to the workers.
     """
 
     frame: DataFrame
     columns: tuple[Column, ...]
-    read: Callable[[Iterator[pa.RecordBatch]], Iterator[Found]]
+    read: Callable[[Iterator[pa.RecordBatch], Care], Iterator[Found]]
 
 
 class Reader(Protocol):
@@ -176,10 +180,12 @@ class PixelPass:
         kernels = [(due.name, due.kernel, bool(due.earlier)) for due in self.due]
         read = records.read
 
-        def work(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        def work(
+            batches: Iterator[pa.RecordBatch], *, is_retried: bool
+        ) -> Iterator[pa.RecordBatch]:
             makers = [(kernel.make(), kernel.columns, kept) for _, kernel, kept in kernels]
             known = shared.value or {}
-            for chunk in _chunks(read(batches)):
+            for chunk in _chunks(read(batches, care_of_task(is_retried=is_retried))):
                 yield _wide(chunk, plain, [name for name, _, _ in kernels], makers, known)
 
         schema = StructType(
@@ -195,9 +201,13 @@ class PixelPass:
                 for due in self.due
             ]
         )
-        wide = records.frame.mapInArrow(work, schema)
-        with context.watched("images"):
-            wide.write.mode("overwrite").parquet(context.uri(self.path))
+
+        def write(is_retried: bool) -> None:
+            wide = records.frame.mapInArrow(partial(work, is_retried=is_retried), schema)
+            with context.watched("images"):
+                wide.write.mode("overwrite").parquet(context.uri(self.path))
+
+        despite_deadly_images(context, write)
         shared.destroy()
         self._schema = schema
 
@@ -237,6 +247,36 @@ class PixelPass:
     def remove(self) -> None:
         """Remove the scratch folder."""
         self._context.warehouse.storage.remove_folder(self.path.rpartition("/")[0])
+
+
+def care_of_task(*, is_retried: bool) -> Care:
+    """Return how far a task trusts decoders: less when it, or its whole job, is tried again."""
+    task = TaskContext.get()
+    again = is_retried or (task is not None and task.attemptNumber() > 0)
+    return Care.GUARD if again else Care.ALARM
+
+
+def despite_deadly_images(context: Context, write: Callable[[bool], None]) -> None:
+    """Run a job that decodes images; once more, with care, where a worker died of one.
+
+    Clusters try a task again by themselves; local mode does not.
+
+    Parameters
+    ----------
+    context : Context
+    write : callable
+        Runs the job; its argument says whether it is tried again, for :func:`care_of_task`.
+    """
+    try:
+        write(False)
+    except Exception as error:
+        if "Python worker exited unexpectedly" not in str(error) or not is_local(context.spark):
+            raise
+        context.progress.warn(
+            f"{context.title}: a worker died; the pass is made again, with every image decoded in "
+            "a process of its own"
+        )
+        write(True)
 
 
 def _chunks(found: Iterator[Found]) -> Iterator[list[Found]]:

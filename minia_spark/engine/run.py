@@ -272,6 +272,9 @@ class _Execution:
         if self.spark is None:
             runner.progress.say("starting Spark")
             self.spark = runner.open_session()
+            from minia_spark.engine.session import require_connector  # noqa: PLC0415
+
+            require_connector(self.spark, runner.warehouse.storage.location)
         return Context(
             spark=self.spark,
             stage=step.stage,

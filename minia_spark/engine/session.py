@@ -14,6 +14,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from minia_spark.base.errors import MiniaError
 from minia_spark.engine.settings import SparkSettings
@@ -22,8 +23,8 @@ if TYPE_CHECKING:
     from pyspark import SparkConf
     from pyspark.sql import SparkSession
 
-__all__ = ["CDS_QUIET", "archive_options", "default_archive", "default_partitions", "is_running"]
-__all__ += ["open_session"]
+__all__ = ["CDS_QUIET", "archive_options", "default_archive", "default_partitions", "is_local"]
+__all__ += ["is_running", "open_session", "require_connector"]
 
 CDS_QUIET = "-Xlog:cds*=off"
 """Else every class that an archive cannot keep is told, on the standard output."""
@@ -33,6 +34,15 @@ _LOGGING = Path(__file__).with_name("log4j2.properties")
 _LINE_SECONDS = 4
 _NOISE = (b"Using incubator modules", b"JNI_OnLoad: dlopen(lib")
 """Of Java's vector module, and of a BLAS that is not there: MLlib uses Java's then."""
+
+_CONNECTORS = {
+    "s3": "hadoop-aws-{hadoop}.jar and the AWS SDK's bundle that it asks for (and S3A's class, "
+    "org.apache.hadoop.fs.s3a.S3AFileSystem, in spark.conf.spark.hadoop.fs.s3.impl)",
+    "gs": "Google's gcs-connector for Hadoop 3",
+    "abfs": "hadoop-azure-{hadoop}.jar",
+    "abfss": "hadoop-azure-{hadoop}.jar",
+}
+"""The jars by which Spark writes to object stores."""
 
 # One thread a task: Spark runs a task a core, and libraries that start their own threads on every
 # core only get in each other's way.
@@ -212,6 +222,39 @@ def _patience(say: Callable[[str], None] | None) -> Iterator[None]:
     finally:
         done.set()
         teller.join()
+
+
+def require_connector(spark: SparkSession, location: str) -> None:
+    """Raise MiniaError where Spark has no jar for the store that a warehouse is in.
+
+    Parameters
+    ----------
+    spark : SparkSession
+    location : str
+        URI of the warehouse.
+    """
+    scheme = urlsplit(location).scheme
+    if scheme not in _CONNECTORS:
+        return
+    java = spark.sparkContext._jvm
+    assert java is not None
+    hadoop = java.org.apache.hadoop
+    try:
+        hadoop.fs.FileSystem.getFileSystemClass(
+            scheme, spark.sparkContext._jsc.hadoopConfiguration()
+        )
+    except Exception as error:
+        jar = _CONNECTORS[scheme].format(hadoop=hadoop.util.VersionInfo.getVersion())
+        raise MiniaError(
+            f"Spark cannot write to {location} for want of a jar: name {jar} in "
+            "spark.conf.spark.jars, or choose a mounted folder as the warehouse"
+        ) from error
+
+
+def is_local(spark: SparkSession) -> bool:
+    """Tell whether all of Spark is one process, which tries no task twice."""
+    master = spark.sparkContext.master or ""
+    return master.startswith("local") and "cluster" not in master
 
 
 def is_running(spark: SparkSession) -> bool:

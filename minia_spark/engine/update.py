@@ -242,13 +242,9 @@ class _Call:
 
     def _stranger(self, candidate: Candidate) -> str | None:
         """Return where the images of the batch of this name are, if that is somewhere else."""
-        import pyarrow.dataset as ds  # noqa: PLC0415 - nothing new, nothing loaded
-
-        storage = self.warehouse.storage
         below = uri_of(os.path.realpath(os.fsencode(candidate.source.place))) + "/"
-        for entry in self._entries(candidate):
-            table = ds.dataset(storage.full(entry.path), filesystem=storage.filesystem)
-            for uri in table.head(1, columns=["uri"])["uri"].to_pylist():
+        for _, files in self.warehouse.datasets(self._entries(candidate)):
+            for uri in files.head(1, columns=["uri"])["uri"].to_pylist():
                 if uri is None:
                     return "'minia import'"
                 if not uri.startswith(below):

@@ -236,7 +236,7 @@ def check_extracted(settings: Settings, warehouse: Warehouse, variant: str) -> N
     """
     if variant == "surf":
         here = implementation_of(settings.of(FeaturesSettings))
-        told = told_of_descriptors(warehouse.storage, warehouse.catalogue(), variant) or {}
+        told = told_of_descriptors(warehouse, warehouse.catalogue(), variant) or {}
         theirs = told.get("implementation", here)
         if theirs != here and settings.of(FeaturesSettings).surf.implementation == "auto":
             raise SettingsError(

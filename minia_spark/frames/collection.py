@@ -107,18 +107,13 @@ class Collection:
         InputError
             There is no such table, or none of this variant or batch, or column.
         """
-        storage = self._warehouse.storage
-        parts = []
-        for entry in self._entries(table, variant, batch):
-            files = ds.dataset(
-                storage.full(entry.path), filesystem=storage.filesystem, format="parquet"
-            )
+        entries = self._entries(table, variant, batch)
+        for _, files in self._warehouse.datasets(entries):
             unknown = [c for c in columns or () if c not in files.schema.names]
             if unknown:
                 there = ", ".join(files.schema.names)
                 raise InputError(f"table {table} has no column {unknown[0]!r}; columns: {there}")
-            parts.append(files.to_table(columns=list(columns) if columns else None, filter=where))
-        return pa.concat_tables(parts, promote_options="permissive")
+        return self._warehouse.rows_of(entries, columns or None, where)
 
     def frame(self, table: str, **chosen: Any) -> pd.DataFrame:
         """Return a table as a frame of pandas; the arguments are those of :meth:`arrow`."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from minia_spark.base.errors import Rejected
+from minia_spark.images.care import Care, with_care
 from minia_spark.images.failures import sentence
 from minia_spark.images.fits import is_compressed, read_fits, unpack, wrong_checksum
 from minia_spark.images.guard import read_guarded
@@ -70,6 +71,7 @@ def decode(
     fits_interval: str = "zscale",
     fits_stretch: str = "asinh",
     fits_checksums: str = "ignore",
+    care: Care = Care.NONE,
 ) -> Decoded:
     """Decode an image of any accepted format, recognised by its content.
 
@@ -86,6 +88,8 @@ def decode(
         for grey TIFF and PNG of more than eight bits.
     fits_checksums : {"ignore", "warn", "reject"}
         What is done where a FITS file has checksums that are wrong.
+    care : Care
+        Where the decoder runs.
 
     Returns
     -------
@@ -104,7 +108,10 @@ def decode(
             f"The file has {len(data)} bytes; the limit is {max_bytes} (ingest.max_file_mib)."
         )
     try:
-        kind, values, unpacked = _read(data, max_pixels=max_pixels, max_bytes=max_bytes)
+        with with_care(care):
+            kind, values, unpacked = _read(
+                data, max_pixels=max_pixels, max_bytes=max_bytes, care=care
+            )
         warning = None
         if kind == "fits" and fits_checksums != "ignore":
             warning = wrong_checksum(unpacked)
@@ -153,12 +160,17 @@ def decode_known(reader: ImageReader, uri: str, known_hash: str, **options: Any)
     return decode(data, **options)
 
 
-def _read(data: bytes, *, max_pixels: int, max_bytes: int) -> tuple[str, NDArray[Any], bytes]:
+def _read(
+    data: bytes, *, max_pixels: int, max_bytes: int, care: Care
+) -> tuple[str, NDArray[Any], bytes]:
     """Return the format, the values, and the file as it is unpacked."""
     kind = sniff(data)
     if kind in ("jpeg", "png", "tiff"):
+        if care is Care.GUARD:
+            return kind, read_guarded(data, kind, max_pixels=max_pixels), data
         return kind, read_raster(data, kind, max_pixels=max_pixels), data
     if kind != "fits":
         data = unpack(data, kind, max_bytes=max_bytes)
-    read = read_guarded if is_compressed(data) else read_fits
-    return "fits", read(data, max_pixels=max_pixels), data
+    if care is Care.GUARD or is_compressed(data):
+        return "fits", read_guarded(data, "fits", max_pixels=max_pixels), data
+    return "fits", read_fits(data, max_pixels=max_pixels), data

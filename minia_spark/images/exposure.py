@@ -11,6 +11,7 @@ import gzip
 import io
 import math
 import warnings
+import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,7 @@ from astropy.io import fits
 from minia_spark.base.errors import Rejected
 from minia_spark.base.files import open_regular
 from minia_spark.images.failures import sentence
+from minia_spark.images.guard import read_guarded
 from minia_spark.images.reasons import Reason
 
 if TYPE_CHECKING:
@@ -37,6 +39,7 @@ EXPOSURE_ENDINGS = tuple(
 _BULKY = ("COMMENT", "HISTORY", "CONTINUE", "")
 _PACKED = {b"\x1f\x8b": gzip, b"BZ": bz2}
 _START = b"SIMPLE  ="
+_PRIMARY = fits.PrimaryHDU().header.tostring().encode()
 
 
 @dataclass(frozen=True)
@@ -110,7 +113,7 @@ def _unpacked(file: IO[bytes], max_bytes: int) -> IO[bytes]:
         try:
             with packer.open(file, "rb") as unpacked:
                 content = unpacked.read(max_bytes + 1)
-        except (EOFError, OSError, ValueError) as error:
+        except (EOFError, OSError, ValueError, zlib.error) as error:
             raise Reason.CORRUPT.reject(
                 f"The compressed stream is damaged: {sentence(error)}"
             ) from error
@@ -216,6 +219,8 @@ def _keywords(header: fits.Header) -> dict[str, str]:
 def read_ccd(hdus: fits.HDUList, hdu: int) -> NDArray[np.float32]:
     """Return the pixels of an extension that :func:`ccds` found.
 
+    Compressed tiles are unpacked by a process of its own (:mod:`.guard`).
+
     Returns
     -------
     float32 array, shape (height, width), C-contiguous, in the machine's byte order
@@ -224,19 +229,33 @@ def read_ccd(hdus: fits.HDUList, hdu: int) -> NDArray[np.float32]:
     Raises
     ------
     Rejected
-        ``truncated`` or ``corrupt``.
+        ``truncated`` or ``corrupt``; ``out_of_memory``; ``decoder_failed`` where the decoder of
+        compressed tiles crashed or took longer than a minute.
     """
     try:
         image = hdus[hdu]
-        data = image.data
+        data = _unpacked_tiles(image) if isinstance(image, fits.CompImageHDU) else image.data
         if data is None:
             raise Reason.NO_IMAGE_DATA.reject(f"Extension {hdu} has no pixels.")
         pixels = np.ascontiguousarray(np.asarray(data).reshape(image.shape[-2:]), dtype=np.float32)
-    except (Rejected, MemoryError):
+    except Rejected:
         raise
+    except MemoryError as error:
+        raise Reason.OUT_OF_MEMORY.reject(
+            f"Reading extension {hdu} takes more memory than the worker has; give workers more."
+        ) from error
     except Exception as error:
         raise _damaged(error) from error
     return np.where(np.isfinite(pixels), pixels, np.float32(np.nan))
+
+
+def _unpacked_tiles(image: fits.CompImageHDU) -> NDArray[Any]:
+    """Return the pixels of an extension in compressed tiles, as if it were alone in its file."""
+    place = image.fileinfo()
+    place["file"].seek(place["hdrLoc"])
+    raw = place["file"].read(place["datLoc"] + place["datSpan"] - place["hdrLoc"])
+    largest = max(math.prod(image.shape), math.prod(image.tile_shape))
+    return read_guarded(_PRIMARY + raw, "fits", max_pixels=largest)
 
 
 def _damaged(error: Exception) -> Rejected:

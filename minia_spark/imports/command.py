@@ -67,7 +67,7 @@ def take_in(options: argparse.Namespace) -> int:
         raise SettingsError("--extractor NAME says whose features these are, not --set")
     options.set.append(f"features.extractors=[{extractor}]")
     settings = settings_of_warehouse(options, warehouse, state)
-    there = sources.stored_layout(warehouse.storage, state, extractor)
+    there = sources.stored_layout(warehouse, state, extractor)
     own = settings.of(FeaturesSettings)
     sources.layout_of(beginning, extractor, own, there, sources.title_of(options.matrix))
     request = Request(

@@ -8,8 +8,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import pyarrow.parquet as pq
-
 from minia_spark.base.errors import InputError, Rejected, SettingsError
 from minia_spark.engine.settings import Settings
 from minia_spark.engine.sources import entries_of
@@ -24,7 +22,7 @@ from minia_spark.imports.lines import MAX_LINE_BYTES
 from minia_spark.imports.rows import Form, dimension_of, form_of, is_whole, vectors_of
 from minia_spark.ingest.settings import IngestSettings
 from minia_spark.warehouse.records import Catalogue
-from minia_spark.warehouse.storage import Storage
+from minia_spark.warehouse.warehouse import Warehouse
 
 __all__ = [
     "Beginning",
@@ -170,20 +168,18 @@ class Layout:
         }
 
 
-def stored_layout(storage: Storage, state: Catalogue, extractor: str) -> Layout | None:
+def stored_layout(warehouse: Warehouse, state: Catalogue, extractor: str) -> Layout | None:
     """Return the layout of an extractor's features that are there; None where none are.
 
     Where a codebook outlived its features, it is that of descriptors which it can tell apart.
     """
-    told = told_of_descriptors(storage, state, extractor)
+    told = told_of_descriptors(warehouse, state, extractor)
     if told is not None:
         return Layout(
             told["extractor"], int(told["dimension"]), told["dtype"], bool(told["scored"])
         )
     for entry in state.of_table("codebooks", None, extractor):
-        table = pq.read_table(
-            storage.full(entry.path), columns=["centre", "scale"], filesystem=storage.filesystem
-        ).slice(0, 1)
+        table = warehouse.rows_of([entry], ["centre", "scale"]).slice(0, 1)
         (word,) = table.to_pylist()
         whole = word["scale"] == 1  # the grid of whole numbers
         return Layout(extractor, len(word["centre"]), "|u1" if whole else "<f4", False)

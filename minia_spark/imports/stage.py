@@ -24,13 +24,14 @@ from pyspark.sql import functions as F
 from minia_spark.base.arrow import binary_block, to_lists
 from minia_spark.base.errors import InputError
 from minia_spark.engine.context import Context
-from minia_spark.engine.pixels import Found
+from minia_spark.engine.pixels import Found, care_of_task, despite_deadly_images
 from minia_spark.engine.stage import Source, fingerprint
 from minia_spark.engine.table import arrow_type
 from minia_spark.features.columns import feature_columns
 from minia_spark.features.extractor import Features
 from minia_spark.features.settings import FeaturesSettings
 from minia_spark.features.tables import FEATURES
+from minia_spark.images.care import Care
 from minia_spark.images.identity import uri_of
 from minia_spark.imports.lines import Piece, pieces_of
 from minia_spark.imports.reasons import Reason
@@ -85,7 +86,7 @@ def run(context: Context) -> None:
     assert context.variant is not None
     stamps = _stamps(source)
     beginning = beginning_of(source)
-    there = stored_layout(context.warehouse.storage, context.view, context.variant)
+    there = stored_layout(context.warehouse, context.view, context.variant)
     # what an extractor's descriptors look like, not what it is set to
     settings = context.all_settings.of(FeaturesSettings)
     layout = layout_of(beginning, context.variant, settings, there, title_of(source.companion))
@@ -431,16 +432,26 @@ def _pixels_below(context: Context, source: Source, path: str) -> DataFrame:
     kinds = [(c.name, arrow_type(c.type)) for c in _FROM_FILE]
     told = pa.schema([*kinds, *((key, pa.string()) for key in _KEYS)])
     schema = ", ".join([*(f"{c.name} {c.type}" for c in _FROM_FILE), _keys_ddl()])
-    frame = records.frame.mapInArrow(partial(_readable, read=records.read, schema=told), schema)
-    with context.watched("images"):
-        frame.write.mode("overwrite").parquet(context.uri(path))
+
+    def write(is_retried: bool) -> None:
+        readable = partial(_readable, read=records.read, schema=told, is_retried=is_retried)
+        with context.watched("images"):
+            frame = records.frame.mapInArrow(readable, schema)
+            frame.write.mode("overwrite").parquet(context.uri(path))
+
+    despite_deadly_images(context, write)
     return context.spark.read.schema(schema).parquet(context.pattern(path))
 
 
 def _readable(
-    batches: Batches, *, read: Callable[[Batches], Iterator[Found]], schema: pa.Schema
+    batches: Batches,
+    *,
+    read: Callable[[Batches, Care], Iterator[Found]],
+    schema: pa.Schema,
+    is_retried: bool,
 ) -> Batches:
-    good = (row for row, _ in read(batches) if row["reason"] is None)
+    found = read(batches, care_of_task(is_retried=is_retried))
+    good = (row for row, _ in found if row["reason"] is None)
     while chunk := list(itertools.islice(good, _ROWS_AT_ONCE)):
         rows = [{name: row[name] for name in schema.names} for row in chunk]
         yield pa.RecordBatch.from_pylist(rows, schema=schema)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from minia_spark.base.errors import Rejected
+from minia_spark.images.care import Care, with_care
 from minia_spark.images.container import Part
 from minia_spark.images.decode import Decoded, decode
-from minia_spark.images.identity import content_hash
-from minia_spark.images.reader import Sourced, images_of_file
+from minia_spark.images.guard import walked
+from minia_spark.images.identity import content_hash, image_id_of, uri_of
+from minia_spark.images.reader import Sourced, absolute_path, images_of_file, is_file_of_images
 from minia_spark.ingest.labels import MatchKeys, match_keys
 
 if TYPE_CHECKING:
@@ -74,6 +77,7 @@ def decoded_of_file(
     max_archive_members: int = 1_000_000,
     max_archive_ratio: int = 100,
     part: Part = Part(),  # noqa: B008 - frozen
+    care: Care = Care.NONE,
     **options: Any,
 ) -> Iterator[tuple[ImageRecord, Decoded] | RejectRecord]:
     """Read and decode every image of a listed file, each once.
@@ -85,6 +89,8 @@ def decoded_of_file(
     ----------
     root, path, max_bytes, max_archive_members, max_archive_ratio, part
         As for :func:`~minia_spark.images.reader.images_of_file`.
+    care : Care
+        Where decoders run, those of files of images too.
     **options
         The other parameters of :func:`~minia_spark.images.decode.decode`, by keyword.
 
@@ -93,16 +99,14 @@ def decoded_of_file(
     (ImageRecord, Decoded) or RejectRecord
         One for a plain file, one for each image of a file of images. Bad bytes never raise.
     """
-    for image in images_of_file(
-        root,
-        path,
-        max_bytes=max_bytes,
-        max_archive_members=max_archive_members,
-        max_archive_ratio=max_archive_ratio,
-        part=part,
-    ):
+    limits = {
+        "max_bytes": max_bytes,
+        "max_archive_members": max_archive_members,
+        "max_archive_ratio": max_archive_ratio,
+    }
+    for image in _images(root, path, care, part=part, **limits):
         try:
-            yield _decoded(image, max_bytes=max_bytes, **options)
+            yield _decoded(image, max_bytes=max_bytes, care=care, **options)
         except Rejected as rejected:
             yield RejectRecord(image.uri, rejected.reason, rejected.detail)
 
@@ -112,6 +116,25 @@ def records_of_file(
 ) -> Iterator[ImageRecord | RejectRecord]:
     """Yield what :func:`decoded_of_file` does, without the pixels."""
     return map(_without_pixels, decoded_of_file(root, path, **options))
+
+
+def _images(root: bytes, path: bytes, care: Care, **options: Any) -> Iterator[Sourced]:
+    """Yield the images of a file; up to the one, if any, that its reader does not survive."""
+    images = images_of_file(root, path, **options)
+    absolute = absolute_path(root, path)
+    if care is Care.GUARD and is_file_of_images(absolute):
+        try:
+            for _ in walked(root, path, **options):
+                yield from itertools.islice(images, 1)
+        except Rejected as rejected:
+            yield Sourced(image_id_of(path or absolute), uri_of(absolute), rejected)
+            return
+    while True:
+        with with_care(care):
+            image = next(images, None)
+        if image is None:
+            return
+        yield image
 
 
 def _without_pixels(

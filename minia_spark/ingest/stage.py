@@ -25,6 +25,7 @@ from minia_spark.engine import table as tables
 from minia_spark.engine.context import Context
 from minia_spark.engine.pixels import Found, Records
 from minia_spark.engine.sources import entries_of, title_of
+from minia_spark.images.care import Care
 from minia_spark.images.container import Part
 from minia_spark.images.decode import decode_known
 from minia_spark.images.identity import path_of_uri, uri_of
@@ -113,12 +114,12 @@ READER = _Reader()
 
 
 def _read_listed(
-    batches: Iterator[pa.RecordBatch], *, root: bytes, options: dict[str, Any]
+    batches: Iterator[pa.RecordBatch], care: Care, *, root: bytes, options: dict[str, Any]
 ) -> Iterator[Found]:
     names = [column.name for column in _TOLD]
     for listed in itertools.chain.from_iterable(batch.to_pylist() for batch in batches):
         part = Part(listed["part"], listed["parts"])
-        for found in decoded_of_file(root, listed["path"], part=part, **options):
+        for found in decoded_of_file(root, listed["path"], part=part, care=care, **options):
             row: dict[str, Any] = dict.fromkeys(names)
             if isinstance(found, RejectRecord):
                 row |= {"uri": found.uri, "reason": found.reason, "detail": found.detail}
@@ -132,13 +133,18 @@ def _read_listed(
                 yield row, decoded
 
 
-def _read_known(batches: Iterator[pa.RecordBatch], *, options: dict[str, Any]) -> Iterator[Found]:
+def _read_known(
+    batches: Iterator[pa.RecordBatch], care: Care, *, options: dict[str, Any]
+) -> Iterator[Found]:
     with ImageReader(max_bytes=options["max_bytes"]) as reader:
         for batch in batches:
             for row in batch.to_pylist():
                 told = row | {"reason": None, "detail": None}
                 try:
-                    yield told, decode_known(reader, row["uri"], row["content_hash"], **options)
+                    yield (
+                        told,
+                        decode_known(reader, row["uri"], row["content_hash"], care=care, **options),
+                    )
                 except Rejected as rejected:
                     yield told, rejected
 

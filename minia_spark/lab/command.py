@@ -139,16 +139,8 @@ def compare(options: argparse.Namespace) -> int:
 
 
 def _rows(warehouse: Warehouse, catalogue: Catalogue, table: str) -> list[dict[str, Any]]:
-    import pyarrow.parquet as pq
-
-    storage = warehouse.storage
-    return [
-        row
-        for entry in catalogue.of_table(table)
-        for row in pq.read_table(
-            storage.full(entry.path), filesystem=storage.filesystem
-        ).to_pylist()
-    ]
+    rows: list[dict[str, Any]] = warehouse.rows_of(catalogue.of_table(table)).to_pylist()
+    return rows
 
 
 def _seconds(warehouse: Warehouse, catalogue: Catalogue) -> dict[str, float]:

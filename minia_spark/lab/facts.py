@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.dataset as ds
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
@@ -46,19 +45,12 @@ def _read(
     warehouse: Warehouse, table: str, columns: list[str], variant: str | None = None
 ) -> pa.Table | None:
     """Return a table's rows with a column ``name``; None where there is no such table."""
-    storage = warehouse.storage
     entries = [
         e for e in warehouse.require().of_table(table) if variant is None or e.variant == variant
     ]
-    parts = [
-        ds.dataset(storage.full(e.path), filesystem=storage.filesystem, format="parquet").to_table(
-            columns=["batch", "image_id", *columns]
-        )
-        for e in entries
-    ]
-    if not parts:
+    if not entries:
         return None
-    found = pa.concat_tables(parts, promote_options="permissive")
+    found = warehouse.rows_of(entries, ["batch", "image_id", *columns])
     name = pc.binary_join_element_wise(found["batch"], found["image_id"], "/")
     return found.append_column("name", name)
 

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from minia_spark.base.errors import InputError, SettingsError
 from minia_spark.base.files import whole_file
@@ -75,14 +74,10 @@ def write_map(
     """
 
     def read(table: str, columns: list[str], own: str | None = variant) -> pa.Table:
-        storage = warehouse.storage
-        parts = [
-            pq.read_table(storage.full(e.path), columns=columns, filesystem=storage.filesystem)
-            for e in state.of_table(table, None if table == "map_frames" else batch, own)
-        ]
-        if not parts:
+        entries = state.of_table(table, None if table == "map_frames" else batch, own)
+        if not entries:
             raise InputError(f"there is no table {table} of batch {batch}; 'minia status' shows")
-        return pa.concat_tables(parts, promote_options="permissive")
+        return warehouse.rows_of(entries, columns)
 
     names = ["batch", "image_id"]
     order = [(name, "ascending") for name in names]

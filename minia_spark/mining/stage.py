@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from minia_spark.codebook.settings import CodebookSettings
@@ -146,10 +145,8 @@ def _taken_over(context: Context) -> Choice | None:
 
 def _elsewhere(other: Warehouse, table: Table, variant: str | None) -> list[pa.RecordBatch]:
     """Return the rows of a small table of another warehouse; none where it has none."""
-    batches: list[pa.RecordBatch] = []
-    for entry in other.catalogue().of_table(table.name, None, variant):
-        place, files = other.storage.full(entry.path), other.storage.filesystem
-        batches += pq.read_table(place, filesystem=files).to_batches()
+    entries = other.catalogue().of_table(table.name, None, variant)
+    batches: list[pa.RecordBatch] = other.rows_of(entries).to_batches()
     return batches
 
 

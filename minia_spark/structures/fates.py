@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from minia_spark.base.bags import Bags
@@ -64,9 +62,8 @@ def _map_between(
     if before == after:
         return None
     maps: dict[tuple[str, str], NDArray[np.integer]] = {}
-    storage = warehouse.storage
     for entry in newer.of_table("word_map", None, variant):
-        maps |= maps_of(pq.read_table(storage.full(entry.path), filesystem=storage.filesystem))
+        maps |= maps_of(warehouse.rows_of([entry]))
     found = compose(maps, before, after)
     if found is None:
         raise InputError(
@@ -84,21 +81,19 @@ def _only_variant(state: Catalogue) -> str:
 
 
 def _state_of(warehouse: Warehouse, name: str) -> Catalogue:
-    states = [warehouse.catalogue(version) for version in warehouse.versions()]
+    states = list(warehouse.heads())[::-1]
     found = [state for state in states if name in (state.run, str(state.version))]
     if not found:
         known = ", ".join(f"{state.version} ({state.run})" for state in states[-5:])
         raise InputError(f"no state {name!r} in {warehouse.storage}; the last ones: {known}")
-    return found[-1]
+    return warehouse.catalogue(found[-1].version)
 
 
 def _structures_of(warehouse: Warehouse, state: Catalogue, variant: str) -> Bags:
     entries = state.of_table("structures", None, variant)
     if not entries:
         raise InputError(f"state {state.version} (run {state.run}) has no structures")
-    storage = warehouse.storage
-    tables = [pq.read_table(storage.full(e.path), filesystem=storage.filesystem) for e in entries]
-    rows = pa.concat_tables(tables).sort_by("structure_id")
+    rows = warehouse.rows_of(entries).sort_by("structure_id")
     words = rows["words"].combine_chunks()
     lengths = pc.list_value_length(words).to_numpy(zero_copy_only=False)
     items = pc.list_flatten(words).to_numpy(zero_copy_only=False).astype(np.uint32)

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 from minia_spark.warehouse.ledger import DamagedError
-from minia_spark.warehouse.manifest import full_damage
+from minia_spark.warehouse.manifest import at_once, full_damage
 from minia_spark.warehouse.records import Catalogue, Entry
 from minia_spark.warehouse.warehouse import Warehouse
 
@@ -47,22 +47,29 @@ def find_damage(warehouse: Warehouse, state: Catalogue, *, full: bool = False) -
     state : Catalogue
         Whose files are looked at.
     full : bool
-        Whether every byte is read; else names, sizes and rows are compared.
+        Whether every byte is read; else names, sizes and rows are compared, and of states that
+        came before, what stands before their entries.
     """
-    yield from _damaged_records(warehouse)
+    yield from _damaged_records(warehouse, 0 if full else state.version)
     broken = dict(warehouse.damaged(state.entries, again=True))
-    for entry in state.entries:
+
+    def looked(entry: Entry) -> list[str]:
         if entry in broken:
-            yield Damage(entry.path, broken[entry], entry)
-        else:
-            for text in full_damage(warehouse.storage, entry, hashes=full):
-                yield Damage(entry.path, text, entry)
+            return [broken[entry]]
+        return list(full_damage(warehouse.storage, entry, hashes=full))
+
+    for entry, texts in zip(state.entries, at_once(looked, state.entries), strict=True):
+        for text in texts:
+            yield Damage(entry.path, text, entry)
 
 
-def _damaged_records(warehouse: Warehouse) -> Iterator[Damage]:
+def _damaged_records(warehouse: Warehouse, wholly_from: int) -> Iterator[Damage]:
     for version in warehouse.versions():
         try:
-            warehouse.catalogue(version)
+            if version < wholly_from:
+                warehouse.head(version)
+            else:
+                warehouse.catalogue(version)
         except DamagedError as error:
             yield Damage(warehouse.state_file(version), error.what)
     for run in warehouse.run_names():

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from minia_spark.base.errors import InputError
 from minia_spark.base.events import log_event
@@ -35,7 +35,10 @@ _STAMP = "%Y%m%dT%H%M%S.%f"  # to the microsecond, of one width: names sort as t
 _RUN_PAGE = re.compile(r"([0-9]{8}T[0-9]{6}\.[0-9]{6})-[0-9a-f]{6}\.json")
 _RUNS = "runs"
 
+_FIRST_BYTES = 64  # the number of the layout comes first
+
 _Page = TypeVar("_Page", bound=RunHead)
+_Written = TypeVar("_Written", bound=BaseModel)
 
 
 class DamagedError(InputError):
@@ -105,16 +108,22 @@ class Ledger:
             It is not there, or its file cannot be understood.
         """
         try:
-            return self._understood(RunRecord, run, self.storage.read(self.page_file(run)))
+            path = self.page_file(run)
+            return self._understood(RunRecord, path, self.storage.read(path))
         except FileNotFoundError:
             raise InputError(f"the ledger of {self.storage} has no run {run}") from None
 
-    def _understood(self, model: type[_Page], run: str, data: bytes) -> _Page:
+    def _understood(self, model: type[_Written], path: str, data: bytes) -> _Written:
+        """Return what a page, or a state, says; InputError when it cannot be understood."""
         try:
-            self._require_format(data)
-            return model.model_validate_json(data)
+            found = model.model_validate_json(data)
         except ValidationError as error:
-            raise self._not_understood(self.page_file(run), error.errors()[0]["msg"]) from None
+            self._require_format(data)
+            raise self._not_understood(path, error.errors()[0]["msg"]) from None
+        is_ours = OLDEST_FORMAT <= vars(found)["format"] <= FORMAT
+        if not is_ours or b'"format"' not in data[:_FIRST_BYTES]:
+            self._require_format(data)
+        return found
 
     def run_names(self) -> list[str]:
         """Return the names of the runs that have a page in the ledger, newest first."""
@@ -125,7 +134,8 @@ class Ledger:
         """Yield the ledger's pages, newest first; damaged ones are warned of and left out."""
         for run in self.run_names():
             try:
-                yield run, self._understood(model, run, self.storage.read(self.page_file(run)))
+                path = self.page_file(run)
+                yield run, self._understood(model, path, self.storage.read(path))
             except FileNotFoundError:
                 continue  # it went while we looked
             except DamagedError as error:

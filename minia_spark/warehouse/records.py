@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from functools import cached_property
+from itertools import chain
 from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -20,6 +21,7 @@ __all__ = [
     "Entry",
     "RunHead",
     "RunRecord",
+    "StateHead",
     "StepRecord",
     "check_batch_name",
     "clock",
@@ -72,8 +74,8 @@ class Entry(_Model):
         return (self.table, self.batch or "", self.variant or "", self.stage)
 
 
-class Catalogue(_Model):
-    """A state of the warehouse."""
+class StateHead(_Model):
+    """What a state says besides its entries, of which a thousand batches have many."""
 
     format: int = Field(FORMAT, description="of the warehouse's layout")
     version: int = 0
@@ -84,24 +86,27 @@ class Catalogue(_Model):
     settings: dict[str, Any] = Field(
         default_factory=dict, description="what the next run works with unless it is told otherwise"
     )
-    uses: dict[str, dict[str, Any]] = Field(
-        default_factory=dict, description="settings that entries were made with, by their key"
-    )
     floor: int = Field(0, description="states below it are gone, or going")
     forgotten: str = Field(
         "", description="of runs up to this one, what no state names is gone, or going"
     )
-    entries: tuple[Entry, ...] = ()
+
+
+class Catalogue(StateHead):
+    """A state of the warehouse."""
+
+    uses: dict[str, dict[str, Any]] = Field(
+        default_factory=dict, description="settings that entries were made with, by their key"
+    )
+    entries: tuple[Entry, ...] = ()  # the last field: heads are read up to it
 
     def of_table(
         self, table: str, batch: str | None = None, variant: str | None = None
     ) -> list[Entry]:
         """Return a table's entries in batch order; of one batch or variant when it is given."""
-        found = [
-            e
-            for e in self.entries
-            if e.table == table and batch in (None, e.batch) and variant in (None, e.variant)
-        ]
+        of = self._of.get(table, {})
+        those = chain.from_iterable(of.values()) if batch is None else of.get(batch, ())
+        found = [e for e in those if variant in (None, e.variant)]
         return sorted(found, key=lambda e: e.order)
 
     def of_step(self, stage: str, batch: str | None, variant: str | None = None) -> list[Entry]:
@@ -115,6 +120,14 @@ class Catalogue(_Model):
         return [entry for batch in wanted for entry in made.get(batch, ())]
 
     @cached_property
+    def _of(self) -> dict[str, dict[str | None, list[Entry]]]:
+        """The entries by table and batch."""
+        found: dict[str, dict[str | None, list[Entry]]] = {}
+        for entry in self.entries:
+            found.setdefault(entry.table, {}).setdefault(entry.batch, []).append(entry)
+        return found
+
+    @cached_property
     def _made_by(self) -> dict[str, dict[str | None, list[Entry]]]:
         """The entries by stage and batch: plans look up every step, also of a thousand batches."""
         found: dict[str, dict[str | None, list[Entry]]] = {}
@@ -125,7 +138,8 @@ class Catalogue(_Model):
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
         """Return a copy, which looks up its own entries."""
         copied = super().model_copy(update=update, deep=deep)
-        copied.__dict__.pop("_made_by", None)
+        for known in ("_of", "_made_by"):
+            copied.__dict__.pop(known, None)
         return copied
 
     @property

@@ -23,10 +23,13 @@ import pyarrow.fs as pafs
 
 from minia_spark.base.errors import SettingsError
 from minia_spark.base.files import sync, sync_folder
+from minia_spark.warehouse.conditional import ConditionalStore
 
 __all__ = ["Storage"]
 
 _SYNCS_AT_ONCE = 16
+_PIECE_BYTES = 1 << 16
+_OBJECT_STORES = {"s3", "gcs", "abfs"}
 _AT_FDCWD = -100
 _RENAME_NOREPLACE = 1  # both as in Linux' headers
 _GLOB = re.compile(r"[\[\]{}*?\\]")
@@ -62,7 +65,9 @@ class Storage:
                 raise SettingsError(f"warehouse {location} cannot be reached: {error}") from None
             self._base = base.rstrip("/")
             parts = urlsplit(location)
-            self.location = f"{scheme}://{parts.netloc}{unquote(parts.path)}".rstrip("/")
+            place = parts.netloc.rpartition("@")[2]  # who asks, and the secret, are told to nobody
+            self.location = f"{scheme}://{place}{unquote(parts.path)}".rstrip("/")
+        self._objects = ConditionalStore(location) if self._fs.type_name in _OBJECT_STORES else None
 
     def __str__(self) -> str:
         """Return what a person would type: the path when local, else the URI."""
@@ -119,6 +124,28 @@ class Storage:
         with self._fs.open_input_stream(self.full(path)) as stream:
             return bytes(stream.read())
 
+    def read_outside(self, path: str, sign: bytes) -> tuple[bytes, bytes]:
+        """Return what a file has before a sign, and its last bytes; all of it where it has none.
+
+        Parameters
+        ----------
+        path : str
+        sign : bytes
+
+        Returns
+        -------
+        before : bytes
+        last : bytes
+            Four, or fewer where the file has.
+        """
+        with self._fs.open_input_file(self.full(path)) as file:
+            found = b""
+            while sign not in found and (piece := file.read(_PIECE_BYTES)):
+                found += piece
+            size = file.size()
+            file.seek(max(0, size - 4))
+            return found.partition(sign)[0], file.read(4)
+
     def make_durable(self, paths: Iterable[str]) -> None:
         """Make folders with all in them survive a power cut; of remote stores, that is their part.
 
@@ -172,7 +199,7 @@ class Storage:
             temporary = self._write_temporary(path, data)
             temporary.replace(self.local / path)
             sync_folder((self.local / path).parent)
-        elif self._fs.type_name == "s3":
+        elif self._objects is not None:
             self._put(path, data)
         else:
             temporary_name = f"{path}.{uuid.uuid4().hex}.tmp"
@@ -198,17 +225,15 @@ class Storage:
         """Write a new file; return False, and write nothing, when the name is already taken.
 
         Atomic on POSIX (a hard link; where the file system has none, Linux' rename to a free name;
-        where it cannot do that either, one process of a host at a time) and on HDFS (a rename does
-        not overwrite). On an object store the check and the upload are two steps: there the
-        warehouse's lock keeps writers apart.
+        where it cannot do that either, one process of a host at a time), on HDFS (a rename does
+        not overwrite) and on object stores (a conditional put: :mod:`.conditional`).
         """
         if self.local is not None:
             return self._create_local(self.local / path, self._write_temporary(path, data))
         if self.exists(path):
             return False
-        if self._fs.type_name == "s3":
-            self._put(path, data)
-            return True
+        if self._objects is not None:
+            return self._objects.create(self.full(path).partition("/")[2], data)
         temporary = f"{path}.{uuid.uuid4().hex}.tmp"
         self._put(temporary, data)
         try:
@@ -235,7 +260,7 @@ class Storage:
         return True
 
     def _put(self, path: str, data: bytes) -> None:
-        if self._fs.type_name != "s3":  # there folders are only a part of names
+        if self._objects is None:  # there folders are only a part of names
             self._fs.create_dir(self.full(path).rpartition("/")[0], recursive=True)
         with self._fs.open_output_stream(self.full(path)) as stream:
             stream.write(data)

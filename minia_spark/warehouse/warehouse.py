@@ -36,26 +36,31 @@ from __future__ import annotations
 
 import contextlib
 import difflib
+import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any, TypeAlias
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-from pydantic import ValidationError, ValidationInfo, field_validator
+from pydantic import ValidationInfo, field_validator
 
 from minia_spark.base.errors import InputError, MiniaError
 from minia_spark.warehouse.ledger import DamagedError, Ledger
 from minia_spark.warehouse.lock import Lock
-from minia_spark.warehouse.manifest import damage
+from minia_spark.warehouse.manifest import at_once, damage
 from minia_spark.warehouse.records import (
     Catalogue,
     Entry,
     RunHead,
     RunRecord,
+    StateHead,
     StepRecord,
     now,
 )
 from minia_spark.warehouse.storage import Storage
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    import pyarrow.dataset as ds
 
 __all__ = ["AGE_SECONDS", "Unpublished", "Warehouse"]
 
@@ -63,7 +68,8 @@ AGE_SECONDS = 7 * 86_400.0
 """How long vacuum leaves what nobody needs any more but somebody may still read."""
 
 _CATALOGUE = "catalogue"
-_LOOKS_AT_ONCE = 16
+_ENTRIES = b'\n "entries": ['
+"""Where a state's entries begin: nothing that is deeper begins a line like that."""
 
 Unpublished: TypeAlias = dict[tuple[str, str | None, str | None, str], StepRecord]
 """Finished steps of runs that broke off, by stage, batch, variant and fingerprint."""
@@ -128,13 +134,10 @@ class Warehouse(Ledger):
             data = self.storage.read(path)
             if not data and version not in self.versions():
                 raise FileNotFoundError
-            self._require_format(data)
-            state = Catalogue.model_validate_json(data)
+            state = self._understood(Catalogue, path, data)
         except FileNotFoundError:
             kept = ", ".join(map(str, self.versions())) or "none"
             raise InputError(f"state {version} is not in {self.storage}; kept: {kept}") from None
-        except ValidationError as error:
-            raise self._not_understood(path, error.errors()[0]["msg"]) from None
         if state.version != version:
             raise self._not_understood(path, f"it says that it is state {state.version}")
         return state
@@ -144,6 +147,34 @@ class Warehouse(Ledger):
         for version in reversed(self.versions()):
             try:
                 yield self.catalogue(version)
+            except DamagedError as error:
+                self._warn(str(error))
+
+    def head(self, version: int) -> StateHead:
+        """Return what a state says besides its entries; its beginning and end alone are read.
+
+        Raises
+        ------
+        InputError
+            The state is not kept, or what was read of its file cannot be understood.
+        """
+        path = _state_file(version)
+        try:
+            before, last = self.storage.read_outside(path, _ENTRIES)
+        except FileNotFoundError:
+            raise InputError(f"state {version} is not in {self.storage}") from None
+        if not last.endswith(b"}\n"):
+            raise self._not_understood(path, "it is cut off")
+        head = self._understood(StateHead, path, before + _ENTRIES + b"]}")
+        if head.version != version:
+            raise self._not_understood(path, f"it says that it is state {head.version}")
+        return head
+
+    def heads(self) -> Iterator[StateHead]:
+        """Yield what the states that are kept say besides their entries, as :meth:`states`."""
+        for version in reversed(self.versions()):
+            try:
+                yield self.head(version)
             except DamagedError as error:
                 self._warn(str(error))
 
@@ -362,11 +393,26 @@ class Warehouse(Ledger):
             Look also at those that were found whole before.
         """
         for entry, wrong in self.damaged(entries, again=again):
+            if self._was_given_up(entry):
+                raise MiniaError(
+                    f"{self.storage}/{entry.path} ({entry.table}) went while it was needed: vacuum "
+                    "gave it up, because whoever needed it seemed to be dead, or slept for longer "
+                    "than vacuum waits; nothing of this is visible; start it again"
+                )
             raise MiniaError(
                 f"{self.storage}/{entry.path} ({entry.table}) is damaged: {wrong}; "
                 f"'minia verify --warehouse {self.storage}' lists what else is, and 'minia repair' "
                 "takes it out of the state, so that the next run makes it anew"
             )
+
+    def _was_given_up(self, entry: Entry) -> bool:
+        """Tell whether vacuum removed an entry's files, which no kept state names."""
+        newest = next(self.states(), Catalogue())
+        if entry.run > newest.forgotten:
+            return False
+        kept = (version for version in self.versions() if version >= newest.floor)
+        sign = json.dumps(entry.path).encode()
+        return not any(sign in self.storage.read(_state_file(version)) for version in kept)
 
     def are_whole(self, entries: Iterable[Entry]) -> bool:
         """Tell whether all files of entries are there, of the size that they had."""
@@ -379,14 +425,69 @@ class Warehouse(Ledger):
         due = [e for e in entries if again or (e.path, e.files) not in self._found_whole]
         if not due:
             return
-        with ThreadPoolExecutor(_LOOKS_AT_ONCE) as pool:  # listing an object store takes its time
-            for entry, wrong in zip(
-                due, pool.map(lambda e: damage(self.storage, e), due), strict=True
-            ):
-                if wrong is not None:
-                    yield entry, wrong
-                else:
-                    self._found_whole.add((entry.path, entry.files))
+        for entry, wrong in zip(due, at_once(lambda e: damage(self.storage, e), due), strict=True):
+            if wrong is not None:
+                yield entry, wrong
+            else:
+                self._found_whole.add((entry.path, entry.files))
+
+    def rows_of(
+        self,
+        entries: Iterable[Entry],
+        columns: Sequence[str] | None = None,
+        where: Any = None,
+    ) -> pa.Table:
+        """Return the rows of entries, one below the other: how tables are read without Spark.
+
+        Parameters
+        ----------
+        entries : iterable of Entry
+            Of none there is a table without columns.
+        columns : sequence of str or None
+            None: all.
+        where : pyarrow.dataset.Expression or None
+            Only these rows.
+
+        Raises
+        ------
+        MiniaError
+            Files of theirs are missing, were added, or cannot be read.
+        """
+        import pyarrow as pa  # noqa: PLC0415 - who only looks at states does without
+
+        chosen = None if columns is None else list(columns)
+        parts = []
+        for entry, files in self.datasets(entries):
+            with self._reading(entry):
+                parts.append(files.to_table(columns=chosen, filter=where))
+        return pa.concat_tables(parts, promote_options="permissive") if parts else pa.table({})
+
+    def datasets(self, entries: Iterable[Entry]) -> Iterator[tuple[Entry, ds.Dataset]]:
+        """Yield entries, each with its files; raises as :meth:`rows_of`."""
+        import pyarrow.dataset as ds  # noqa: PLC0415
+
+        those = list(entries)
+        self.require_whole(those)
+        for entry in those:
+            place, files = self.storage.full(entry.path), self.storage.filesystem
+            with self._reading(entry):
+                found = ds.dataset(place, filesystem=files, format="parquet")
+            yield entry, found
+
+    @contextlib.contextmanager
+    def _reading(self, entry: Entry) -> Iterator[None]:
+        """Name the entry whose files cannot be read although they are all there."""
+        import pyarrow as pa  # noqa: PLC0415
+
+        try:
+            yield
+        except (OSError, pa.ArrowException) as error:
+            said = (str(error).strip() or type(error).__name__).splitlines()[0]
+            raise MiniaError(
+                f"{self.storage}/{entry.path} ({entry.table}) cannot be read: {said}; "
+                f"'minia verify --full --warehouse {self.storage}' tells whether it is damaged, "
+                "and 'minia repair --full' takes it out of the state"
+            ) from error
 
     def path_of(self, entry: Entry) -> str:
         """Return where an entry's files are: a plain path when local, else a URI."""

@@ -15,6 +15,7 @@ NAMES = (
     "memory",
     "mining",
     "growth",
+    "history",
     "significance",
     "background",
     "batches",

@@ -21,7 +21,7 @@ import pyarrow as pa
 import pytest
 from commands import SMALL, chosen, run_minia
 
-from minia_spark.base.errors import explained, in_step, root_cause
+from minia_spark.base.errors import MiniaError, explained, in_step, root_cause
 from minia_spark.cli import runs, state
 from minia_spark.cli.parser import commands_of
 from minia_spark.engine import commands
@@ -1022,6 +1022,18 @@ class TestUnforeseen:
         assert found.err.startswith(f"minia status: words b1 sift: {told}")
         assert explained(error) in found.err
         assert found.err.count("\n") <= 3
+
+    @pytest.mark.parametrize("kind", [MiniaError, OSError])
+    def test_what_a_file_puts_into_a_message_cannot_steer_the_terminal(
+        self, kind, monkeypatch, tmp_path
+    ):
+        def broken(_: object) -> int:
+            raise kind("column \x1b[2J\x07\udcffé")
+
+        monkeypatch.setattr("minia_spark.cli.state.status", broken)
+        told = run_minia("status", "--warehouse", tmp_path).expect(1).err
+        assert "column \\x1b[2J\\x07\\udcffé" in told
+        assert not set(told) & set("\x1b\x07\udcff")
 
     def test_what_a_worker_said(self):
         text = "Job aborted\n  at org.apache\nCaused by: x\nOSError: [Errno 36] Name too long: 'y'"

@@ -9,6 +9,7 @@ from commands import table_of
 
 from minia_spark.compare.facts import Found, overlaps
 from minia_spark.compare.page import shown, titles, write_page
+from minia_spark.warehouse.warehouse import Warehouse
 
 
 @pytest.fixture(scope="module")
@@ -74,6 +75,15 @@ def test_for_people(minia, warehouse, tmp_path):
 def test_an_extractor_that_is_not_there(minia, warehouse):
     told = minia("compare", "--warehouse", warehouse, "--variant", "surf").expect(3)
     assert "there are no structures of surf" in told.err
+
+
+@pytest.mark.parametrize("table", ["words", "structures", "structure_images", "images"])
+def test_a_file_that_is_missing_is_told(minia, own_warehouse, table):
+    entry = Warehouse(str(own_warehouse)).require().of_table(table)[0]
+    next((own_warehouse / entry.path).rglob("*.parquet")).unlink()
+    told = minia("compare", "--warehouse", own_warehouse).expect(1)
+    assert f"({table}) is damaged: " in told.err
+    assert "'minia repair' takes it out of the state" in told.err
 
 
 def test_the_page_trusts_no_name(tmp_path):

@@ -118,6 +118,13 @@ def test_the_page_tells(three, warehouse):
     assert "drift-light.png" not in calm  # one batch has no course
 
 
+def test_status_tells_of_a_file_that_is_missing(minia, own_warehouse):
+    (entry,) = Warehouse(str(own_warehouse)).require().of_table("drift")
+    next((own_warehouse / entry.path).rglob("*.parquet")).unlink()
+    told = minia("status", "--warehouse", own_warehouse).expect(1)
+    assert "(drift) is damaged: " in told.err
+
+
 def test_only_the_batch_is_read(three, published, tmp_path):
     """Other batches' words and features are gone: nobody misses them."""
     location = Path(shutil.copytree(three[0], tmp_path / "W"))

@@ -14,7 +14,7 @@ import pytest
 
 from minia_spark.base.errors import MiniaError
 from minia_spark.engine import session as module
-from minia_spark.engine.session import open_session
+from minia_spark.engine.session import open_session, require_connector
 from minia_spark.engine.settings import SparkSettings
 
 START = """
@@ -123,3 +123,12 @@ class TestOnSpark:
         with tempfile.TemporaryDirectory(prefix="with space ", dir="/dev/shm") as scratch:
             found = started(*around, TMPDIR=scratch)
         assert found.stdout == "10\n", found.stderr
+
+
+def test_which_jar_is_missing_for_an_object_store(spark):
+    require_connector(spark, "file:///W")
+    require_connector(spark, "hdfs://name/W")
+    with pytest.raises(MiniaError, match="to s3://survey/W for want of a jar: name hadoop-aws-3"):
+        require_connector(spark, "s3://survey/W")
+    with pytest.raises(MiniaError, match="gcs-connector"):
+        require_connector(spark, "gs://survey/W")

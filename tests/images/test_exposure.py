@@ -11,6 +11,7 @@ import pytest
 from astropy.io import fits
 
 from minia_spark.base.errors import Rejected
+from minia_spark.images import guard
 from minia_spark.images.exposure import Ccd, ccds, is_packed, open_exposure, read_ccd
 
 LIMITS = {"max_pixels": 10_000}
@@ -152,3 +153,44 @@ def test_a_pipe_is_not_waited_for(tmp_path):
     os.mkfifo(tmp_path / "e.fits")
     with pytest.raises(OSError, match="no regular file"):
         contents(tmp_path / "e.fits")
+
+
+@pytest.mark.parametrize("kind", ["RICE_1", "HCOMPRESS_1", "GZIP_2"])
+def test_compressed_tiles_are_unpacked_by_a_guard_to_the_same(tmp_path, kind):
+    draw = np.random.default_rng(1)
+    ccd = draw.integers(0, 900, (40, 50)).astype(np.int16)
+    noise = draw.normal(100, 5, (40, 50)).astype(np.float32)
+    packed = [
+        fits.CompImageHDU(ccd, compression_type=kind, name="A"),
+        fits.CompImageHDU(noise, compression_type=kind, name="B"),
+    ]
+    path = written(tmp_path / "e.fits.fz", *packed, image(3))
+    with fits.open(path) as hdus:
+        wanted = [hdus[number].data.astype(np.float32) for number in (1, 2, 3)]
+    (_, first), (_, second), (_, third) = contents(path)
+    assert all(map(np.array_equal, (first, second, third), wanted))
+
+
+def test_tiles_that_ask_for_too_much_or_kill_their_decoder(tmp_path, monkeypatch):
+    ccd = np.arange(2000, dtype=np.int16).reshape(40, 50)
+    path = written(tmp_path / "e.fits", fits.CompImageHDU(ccd), fits.CompImageHDU(ccd))
+    data = path.read_bytes()
+    rows = b"NAXIS2  =                   40"
+    assert data.count(rows) == 2
+    path.write_bytes(data.replace(rows, b"NAXIS2  =           4294967295", 1))
+    with open_exposure(path, max_bytes=1 << 20) as hdus, pytest.raises(Rejected) as refused:
+        read_ccd(hdus, 1)
+    assert refused.value.reason in ("out_of_memory", "truncated", "corrupt")
+    path.write_bytes(data)
+    asked, left = guard._asked, iter(range(1))
+
+    def killed_once(child, *given):
+        if next(left, None) is not None:
+            child.kill()
+        return asked(child, *given)
+
+    monkeypatch.setattr(guard, "_asked", killed_once)
+    with open_exposure(path, max_bytes=1 << 20) as hdus:
+        with pytest.raises(Rejected, match=r"decoder_failed: .* crashed \(SIGKILL\)"):
+            read_ccd(hdus, 1)
+        assert np.array_equal(read_ccd(hdus, 2), ccd)

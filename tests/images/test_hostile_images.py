@@ -11,6 +11,7 @@ import subprocess
 import sys
 import textwrap
 import time
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -18,16 +19,29 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from archive_samples import zipped
 from astropy.io import fits
-from image_samples import LIMITS, broken_files, fits_bytes, good_files, parquet_of
+from image_samples import (
+    LIMITS,
+    broken_files,
+    fits_bytes,
+    good_files,
+    parquet_of,
+    picture,
+    png_of_size,
+    saved,
+)
 from mutations import mutants
 
 from minia_spark.base.errors import Rejected
 from minia_spark.images import guard
 from minia_spark.images.bounds import bounded_memory
+from minia_spark.images.care import Care
+from minia_spark.images.container import Part
 from minia_spark.images.decode import decode
+from minia_spark.images.identity import uri_of
 from minia_spark.images.reasons import Reason
-from minia_spark.ingest.record import ImageRecord, RejectRecord, records_of_file
+from minia_spark.ingest.record import ImageRecord, RejectRecord, decoded_of_file, records_of_file
 
 REASONS = {str(reason) for reason in Reason}
 
@@ -233,7 +247,7 @@ def test_tiles_that_unpack_to_a_gibibyte():
         Rejected, match="out_of_memory: Unpacking the image takes more than 256 MiB"
     ):
         decode(data)
-    child = guard._guards[os.getpid()]._child
+    child = guard._children[os.getpid(), "decode"].process
     status = Path(f"/proc/{child.pid}/status").read_text().splitlines()
     (line,) = (line for line in status if line.startswith("VmHWM"))
     assert int(line.split()[1]) < 600 << 10
@@ -243,7 +257,7 @@ def test_tiles_that_unpack_to_a_gibibyte():
 def test_a_decoder_that_crashes_or_hangs_costs_one_image(monkeypatch):
     good = fits_bytes(fits.CompImageHDU(np.arange(4096, dtype=np.int32).reshape(64, 64)))
     assert decode(good).pixels.shape == (64, 64)
-    child = guard._guards[os.getpid()]._child
+    child = guard._children[os.getpid(), "decode"].process
     os.kill(child.pid, signal.SIGSTOP)
     monkeypatch.setattr(guard, "SECONDS", 0.3)
     with pytest.raises(Rejected, match=r"decoder_failed: .* took longer than 0\.3 s; the file may"):
@@ -266,14 +280,121 @@ def test_the_guarded_decoder_says_what_the_other_says():
     whole = fits_bytes(fits.CompImageHDU(np.arange(4096, dtype=np.int16).reshape(64, 64)))
     for data in (whole, whole[:6000], packed(b"no gzip"), packed(gzip.compress(b"short"))):
         told = []
-        for read in (guard.read_fits, guard.read_guarded):
+        for read in (guard.read_fits, partial(guard.read_guarded, kind="fits")):
             try:
                 told.append(read(data, max_pixels=5000).tolist())
             except Rejected as rejected:
                 told.append(str(rejected))
         assert told[0] == told[1]
     with pytest.raises(Rejected, match="pixel_limit"):
-        guard.read_guarded(whole, max_pixels=100)
+        guard.read_guarded(whole, "fits", max_pixels=100)
+
+
+@pytest.mark.parametrize("name", sorted(good_files())[::7])
+def test_with_a_guard_every_image_is_the_same(name):
+    plain, guarded = (decode(good_files()[name], care=care) for care in (Care.NONE, Care.GUARD))
+    assert (plain.format, plain.stretch, plain.warning) == (
+        guarded.format,
+        guarded.stretch,
+        guarded.warning,
+    )
+    assert np.array_equal(plain.pixels, guarded.pixels)
+
+
+def test_with_a_guard_what_is_wrong_is_the_same():
+    files = [good_files()["colour0.png"], png_of_size(9_000, 9_000)]
+    for data in (*(d[: len(d) // 2] for d in good_files().values()), *files):
+        told = set()
+        for care in Care:
+            try:
+                decode(data, care=care)
+                told.add("an image")
+            except Rejected as rejected:
+                told.add(str(rejected))
+        assert len(told) == 1
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "TIFF"])
+def test_a_guarded_decoder_that_dies_costs_one_image(kind, monkeypatch):
+    data = saved(picture(), kind)
+    assert decode(data, care=Care.GUARD).format == kind.lower()
+    os.kill(guard._children[os.getpid(), "decode"].process.pid, signal.SIGSTOP)
+    monkeypatch.setattr(guard, "SECONDS", 0.3)
+    with pytest.raises(Rejected, match=rf"decoder_failed: The decoder of {kind} took longer than"):
+        decode(data, care=Care.GUARD)
+    monkeypatch.undo()
+    assert decode(data, care=Care.GUARD).format == kind.lower()
+
+
+HANGS = """
+import sys
+from minia_spark.images import care, decode
+care.ALARM_SECONDS = 0.3
+def forever(*_, **__):
+    while True:
+        sum(range(1 << 24))  # one call of code in C: no handler of Python's would run
+decode.read_raster = forever
+decode.decode(b"\\xff\\xd8\\xff", care=care.Care.ALARM)
+"""
+
+
+def test_an_alarm_ends_the_process():
+    done = subprocess.run([sys.executable, "-c", HANGS], timeout=60, check=False)
+    assert done.returncode == -signal.SIGALRM
+
+
+def test_no_alarm_is_left():
+    decode(saved(picture(), "PNG"), care=Care.ALARM)
+    with pytest.raises(Rejected):
+        decode(b"\xff\xd8\xff", care=Care.ALARM)
+    assert signal.getitimer(signal.ITIMER_REAL) == (0, 0)
+
+
+class TestFilesOfImages:
+    @pytest.fixture
+    def place(self, tmp_path):
+        files = good_files()
+        (tmp_path / "a.parquet").write_bytes(parquet_of([files["colour0.png"]] * 5))
+        members = {f"{number}.png": files["colour1.png"] for number in range(3)}
+        (tmp_path / "a.zip").write_bytes(zipped({"empty.png": b""} | members))
+        return tmp_path
+
+    @pytest.mark.parametrize("name", ["a.parquet", "a.zip"])
+    @pytest.mark.parametrize("of", [1, 2])
+    def test_with_a_guard_they_hold_the_same(self, place, name, of):
+        for number in range(of):
+            told = [
+                list(records_of_file(os.fsencode(place), name.encode(), care=care,
+                                     part=Part(number, of), **LIMITS))
+                for care in Care
+            ]  # fmt: skip
+            assert told[0] == told[1] == told[2]
+
+    def test_a_reader_that_dies_costs_the_rest_of_the_file(self, place, monkeypatch):
+        asked, left = guard._next, iter(range(2))
+
+        def dying(child):
+            if next(left, None) is None:
+                child.kill()
+                child.wait()
+                raise ValueError("no answer")
+            return asked(child)
+
+        monkeypatch.setattr(guard, "_next", dying)
+        root = os.fsencode(place)
+        *images, last = records_of_file(root, b"a.parquet", care=Care.GUARD, **LIMITS)
+        assert [image.image_id for image in images] == ["0.png", "1.png"]
+        assert (last.reason, last.uri) == ("decoder_failed", uri_of(root + b"/a.parquet"))
+        assert last.detail.startswith("The reader of a file of images crashed (SIGKILL)")
+        monkeypatch.undo()
+        assert len(list(records_of_file(root, b"a.zip", care=Care.GUARD, **LIMITS))) == 4
+
+    def test_who_stops_early_leaves_no_answers_behind(self, place):
+        root = os.fsencode(place)
+        found = decoded_of_file(root, b"a.parquet", care=Care.GUARD, **LIMITS)
+        next(found)
+        found.close()
+        assert len(list(records_of_file(root, b"a.zip", care=Care.GUARD, **LIMITS))) == 4
 
 
 @pytest.mark.parametrize("count", [60, pytest.param(2000, marks=pytest.mark.heavy)])

@@ -108,6 +108,24 @@ def test_no_run_takes_over_what_vacuum_gave_up(house):
         house.commit(base, record.run, base.with_entries([made]).entries, "minia run")
 
 
+def test_who_slept_while_vacuum_gave_up_its_base_is_told_so(house):
+    """Its files are not damaged, and there is nothing to repair."""
+    base = house.require()
+    house.commit(base, "r9", [], "minia batch remove")
+    house.vacuum(1, age_seconds=0)
+    with pytest.raises(MiniaError, match=r"\(words\) went while it was needed: vacuum gave it up"):
+        house.require_whole(base.entries, again=True)
+
+
+def test_what_a_kept_state_names_is_damaged_when_it_is_missing(house):
+    base = house.require()
+    house.commit(base, "r9", [], "minia batch remove")
+    house.vacuum(2, age_seconds=0)
+    house.storage.remove_folder(base.entries[0].path)
+    with pytest.raises(MiniaError, match="is damaged: missing or empty"):
+        house.require_whole(base.entries, again=True)
+
+
 def test_no_number_is_given_twice(house):
     """A run that slept through everything would create a number that vacuum made free."""
     base = house.catalogue(1)

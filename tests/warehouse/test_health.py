@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 import pytest
 
@@ -153,6 +154,63 @@ class TestManifest:
         assert (damage(house.storage, entry), rows) == (None, 0)
         house.storage.replace("t/run=1/x", b"12")
         assert damage(house.storage, entry) == "x has 2 bytes, not 3"
+
+
+class TestHeads:
+    def test_say_what_states_say_besides_their_entries(self, house):
+        other = {"settings": {"a": {"entries": ['\n "entries": [']}}, "uses": {}}
+        house.commit(house.require(), "r2", [], "minia run", **other)
+        whole, heads = list(house.states()), list(house.heads())
+        for state, head in zip(whole, heads, strict=True):
+            without = {"uses", "entries"}
+            assert head.model_dump(exclude=without) == state.model_dump(exclude=without)
+
+    @pytest.mark.parametrize("data", [b"", b"{", b"{}\n", b'{"format": 3', b"[]\n", b"\xff}\n"])
+    def test_what_is_damaged_is_left_out(self, house, data, capsys):
+        house.commit(house.require(), "r2", [], "minia run")
+        house.storage.replace("catalogue/000000000001.json", data)
+        assert [head.version for head in house.heads()] == [2]
+        assert ("warning" in capsys.readouterr().err) == bool(data)
+
+    def test_one_that_is_cut_off(self, house):
+        path = house.storage.local / "catalogue/000000000001.json"
+        os.truncate(path, path.stat().st_size - 9)
+        with pytest.raises(InputError, match="cannot be understood: it is cut off"):
+            house.head(1)
+
+    def test_of_an_object_that_has_more_pieces(self, house, monkeypatch):
+        monkeypatch.setattr("minia_spark.warehouse.storage._PIECE_BYTES", 7)
+        assert house.head(1).run == house.require().run
+
+    def test_one_of_another_number(self, house):
+        data = house.storage.read("catalogue/000000000001.json")
+        house.storage.replace("catalogue/000000000001.json", data.replace(b'n": 1', b'n": 5', 1))
+        with pytest.raises(InputError, match="it says that it is state 5"):
+            house.head(1)
+
+
+class TestReadingWithoutSpark:
+    def test_rows_of_several_entries(self, house):
+        entries = house.require().of_table("words")
+        assert house.rows_of(entries, ["x"]).to_pydict() == {"x": [1, 2, 3] * 4}
+        assert house.rows_of(entries[:1], where=ds.field("x") > 2)["x"].to_pylist() == [3, 3]
+        assert house.rows_of([]).num_rows == 0
+
+    @pytest.mark.parametrize("case", QUICK)
+    def test_what_is_not_whole_is_not_read(self, house, case):
+        harm, wanted = QUICK[case]
+        harm(place_of(house))
+        entries = house.require().of_table("words")
+        for read in (house.rows_of, lambda those: list(house.datasets(those))):
+            with pytest.raises(MiniaError, match=rf"batch=b1 \(words\) is damaged: {wanted}"):
+                read(entries)
+        assert house.rows_of(entries[1:]).num_rows == 6
+
+    def test_other_bytes_of_the_same_number(self, house):
+        path = place_of(house) / "part-0.parquet"
+        path.write_bytes(bytes(path.stat().st_size))
+        with pytest.raises(MiniaError, match=r"\(words\) cannot be read: .*; 'minia verify --full"):
+            house.rows_of(house.require().of_table("words", "b1"))
 
 
 class TestVerify:

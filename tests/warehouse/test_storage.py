@@ -8,13 +8,17 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from object_store import ObjectStore, object_store
 
-from minia_spark.base.errors import SettingsError
+from minia_spark.base.errors import MiniaError, SettingsError
+from minia_spark.warehouse.conditional import store_options
 from minia_spark.warehouse.storage import Storage
+from minia_spark.warehouse.warehouse import Warehouse
 
 WRITERS = 16
 
@@ -43,9 +47,26 @@ def names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 
 
-@pytest.fixture(params=["local", "remote"])
+@pytest.fixture(scope="module")
+def store() -> Iterator[ObjectStore]:
+    """An object store on this machine."""
+    with object_store() as found:
+        yield found
+
+
+@pytest.fixture
+def objects(store: ObjectStore) -> ObjectStore:
+    pytest.importorskip("obstore", reason="the extra objectstore is not installed")
+    store.objects.clear()
+    store.keeps_conditions, store.lost_answers = True, 0
+    return store
+
+
+@pytest.fixture(params=["local", "remote", "object store"])
 def storage(request: pytest.FixtureRequest, tmp_path: Path) -> Storage:
-    """A local folder, and a file system in memory that is reached by a URI."""
+    """A local folder, a file system in memory that is reached by a URI, an object store."""
+    if request.param == "object store":
+        return Storage(request.getfixturevalue("objects").uri("w"))
     return Storage(str(tmp_path / "w") if request.param == "local" else "mock:///w")
 
 
@@ -116,6 +137,93 @@ class TestFiles:
         assert storage.size_bytes("t") == 6
         storage.remove_folder("t/deep")
         assert storage.names("t") == ["a", "b"]
+
+
+class TestObjectStores:
+    def test_of_many_creators_one_wins(self, objects):
+        """Each looks first, finds nothing, and puts: only the store can tell them apart."""
+        start = threading.Barrier(WRITERS)
+        storages = [Storage(objects.uri("W")) for _ in range(WRITERS)]
+        for number, storage in enumerate(storages):
+            storage.exists = lambda _: bool(start.wait()) and False
+            assert storage._objects.create(f"W/warm/{number}", b"")
+
+        def create(number: int) -> bool:
+            return storages[number].create("catalogue/7", b"%d" % number)
+
+        for _ in range(5):
+            with ThreadPoolExecutor(WRITERS) as pool:
+                won = list(pool.map(create, range(WRITERS)))
+            assert sum(won) == 1
+            assert objects.objects.pop("W/catalogue/7") == b"%d" % won.index(True)
+
+    def test_an_answer_that_was_lost(self, objects):
+        """The put is repeated and refused, since it was done: what is there is ours."""
+        storage = Storage(objects.uri("W"))
+        assert storage.create("a", b"1")
+        objects.lost_answers = 1
+        assert storage.create("catalogue/7", b"mine")
+        assert objects.objects["W/catalogue/7"] == b"mine"
+        assert objects.lost_answers == 0
+
+    def test_a_store_that_ignores_conditions_is_refused(self, objects):
+        objects.keeps_conditions = False
+        for _ in range(2):
+            with pytest.raises(SettingsError, match="s3://survey overwrites an object although"):
+                Storage(objects.uri("W")).create("catalogue/7", b"1")
+        assert "W/catalogue/7" not in objects.objects
+
+    def test_without_the_extra(self, store, monkeypatch):
+        monkeypatch.setitem(sys.modules, "obstore.exceptions", None)
+        with pytest.raises(SettingsError, match=r"it takes pip install .minia-spark\[objectst"):
+            Storage(store.uri("W")).create("catalogue/7", b"1")
+
+    def test_nobody_is_told_the_secret(self, store):
+        assert str(Storage(store.uri("W"))) == "s3://survey/W"
+        assert Storage(store.uri("W")).uri("t") == "s3://survey/W/t"
+
+    @pytest.mark.parametrize(
+        ("query", "options"),
+        [
+            ("", {}),
+            ("?region=eu-west-1", {"region": "eu-west-1"}),
+            ("?endpoint_override=store:9000", {"endpoint": "https://store:9000"}),
+            (
+                "?endpoint_override=http://store:9000",
+                {"endpoint": "http://store:9000", "client_options": {"allow_http": True}},
+            ),
+            (
+                "?scheme=http&endpoint_override=store:9000",
+                {"endpoint": "http://store:9000", "client_options": {"allow_http": True}},
+            ),
+        ],
+    )
+    def test_options(self, query, options):
+        assert store_options(f"s3://bucket/a/b{query}") == ("s3://bucket", options)
+        secret = {"access_key_id": "k/", "secret_access_key": "s+"}
+        assert store_options(f"s3://k%2F:s%2B@bucket/a{query}") == ("s3://bucket", secret | options)
+
+    def test_two_runs_that_both_hold_the_lock(self, objects):
+        """One publishes; the other is told, and its state is nowhere."""
+        houses = [Warehouse(objects.uri("W")) for _ in range(2)]
+        bases = [house.catalogue() for house in houses]
+        runs = [house.new_run("minia run", "1", {}).run for house in houses]
+        assert houses[0].commit(bases[0], runs[0], [], "minia run").version == 1
+        for house in houses:
+            house.storage.exists = lambda _: False  # as it looked a moment ago
+        houses[1]._state_sizes = dict
+        with pytest.raises(MiniaError, match="another run published state 1 of s3://survey/W"):
+            houses[1].commit(bases[1], runs[1], [], "minia run")
+        assert Warehouse(objects.uri("W")).require().run == runs[0]
+
+    def test_the_lock(self, objects):
+        house, other = (Warehouse(objects.uri("W")) for _ in range(2))
+        refused = pytest.raises(MiniaError, match="minia run")
+        with house.lock("minia run"), refused, other.lock("minia vacuum"):
+            pass
+        with other.lock("minia vacuum"):
+            pass
+        assert not [name for name in objects.objects if "lock" in name]
 
 
 class TestRaces:
@@ -226,8 +334,6 @@ class TestDurability:
         Storage("mock:///W").make_durable(["t/run=1"])
 
     def test_a_run_syncs_before_its_state_is_there(self, minia, own_warehouse, monkeypatch):
-        from minia_spark.warehouse.warehouse import Warehouse
-
         order = []
         durable, commit = Storage.make_durable, Warehouse.commit
 
