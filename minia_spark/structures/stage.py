@@ -17,11 +17,11 @@ from pyspark.sql import functions as F
 from minia_spark.base.arrow import from_lists, to_lists
 from minia_spark.codebook.tables import CODEBOOKS, WORD_MAP
 from minia_spark.engine.context import Context
-from minia_spark.mining.model import Structures
 from minia_spark.mining.overlap import StructureIndex
 from minia_spark.mining.rows import bags_of_words
 from minia_spark.mining.tables import STRUCTURES
 from minia_spark.structures.lineage import Event, compose, inherited, maps_of, trace
+from minia_spark.structures.rows import NO_STRUCTURES, load_structures
 from minia_spark.structures.settings import StructuresSettings
 from minia_spark.structures.tables import LINEAGE, STRUCTURE_IMAGES
 from minia_spark.warehouse.records import Catalogue
@@ -29,28 +29,9 @@ from minia_spark.words.counts import kept_by_settings
 from minia_spark.words.settings import WordsSettings
 from minia_spark.words.tables import WORDS
 
-__all__ = ["load_structures", "run", "trace_lineage"]
+__all__ = ["run", "trace_lineage"]
 
 _PAIRS_AT_ONCE = 4096
-
-
-_NONE = np.zeros(0, dtype=np.uint32)
-NO_STRUCTURES = Structures(np.zeros(1, dtype=np.int64), _NONE, _NONE, _NONE.astype(np.int64))
-
-
-def load_structures(table: pa.Table) -> Structures:
-    """Return the structures that table ``structures`` holds, in their order."""
-    batches = table.sort_by("structure_id").combine_chunks().to_batches()
-    if not batches:
-        return NO_STRUCTURES
-    words, offsets = to_lists(batches[0]["words"])
-    frequencies, _ = to_lists(batches[0]["frequencies"])
-    return Structures(
-        offsets,
-        words.astype(np.uint32),
-        frequencies.astype(np.uint32),
-        batches[0]["sets"].to_numpy().astype(np.int64),
-    )
 
 
 def run(context: Context) -> None:
