@@ -25,9 +25,11 @@ import pyarrow.dataset as ds
 from minia_spark.base.errors import InputError, SettingsError
 from minia_spark.features.told import told_of_descriptors
 from minia_spark.frames.figures import scatter
+from minia_spark.frames.news import News, news
 from minia_spark.frames.scan import Work
 from minia_spark.frames.search import ImageFound, search_image
 from minia_spark.structures.rows import find_structure
+from minia_spark.structures.tables import STRUCTURE_NAMES
 from minia_spark.warehouse.records import Catalogue, Entry
 from minia_spark.warehouse.warehouse import Warehouse
 
@@ -211,6 +213,41 @@ class Collection:
                 "distance": row["distances"][0].as_py(),
             }
         )
+
+    def batches_of(self, table: str, variant: str | None = None) -> list[Entry]:
+        """Return the pieces of a table, a batch each, from the state alone."""
+        return self._entries(table, variant, None)
+
+    def newest_batch(self) -> str:
+        """Return the batch of images that was read last."""
+        entries = self._entries("images", None, None)
+        return max((entry.run, entry.batch or "") for entry in entries)[1]
+
+    def structure_names(self, variant: str | None = None) -> pd.DataFrame:
+        """Return what people said of structures: lineage_id, name, kind, note, named_at.
+
+        Parameters
+        ----------
+        variant : str or None
+            Extractor; None: all.
+
+        Returns
+        -------
+        pandas.DataFrame
+            Empty where nobody said anything.
+        """
+        if "structure_names" in self.tables:
+            there = self.variants("structure_names")
+            if variant is None or variant in there:
+                return self.frame("structure_names", variant=variant)
+        none: pd.DataFrame = STRUCTURE_NAMES.arrow_schema().empty_table().to_pandas()
+        return none
+
+    def news(
+        self, batch: str | None = None, *, variant: str | None = None, rate: float = 0.01
+    ) -> News:
+        """Tell what a batch brought; see :func:`minia_spark.frames.news.news`."""
+        return news(self, batch=batch, variant=variant, rate=rate)
 
     # -- search -----------------------------------------------------------------------------------
 
