@@ -293,8 +293,8 @@ web() {  # in build/: the package must not hold what npm installs
   # no scripts of packages are run: esbuild's program is a package of its own
   ( cd "$made" && npm ci --ignore-scripts --no-audit --no-fund --loglevel error >/dev/null &&
       node build.mjs out )
-  cp "$made/out/map.js" "$made/out/map.js.LICENSES.txt" "${1:-$source}"
-  say "done: ${1:-$source}/map.js"
+  cp "$made/out/map.js" "$made/out/gallery.js" "$made/out/map.js.LICENSES.txt" "${1:-$source}"
+  say "done: ${1:-$source}/map.js and gallery.js"
 }
 
 bench() {

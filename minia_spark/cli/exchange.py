@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 from minia_spark.base.errors import MiniaError, SettingsError
 from minia_spark.base.files import require_replaceable, whole_file
-from minia_spark.base.spreadsheet import inert_path
+from minia_spark.base.spreadsheet import inert, inert_path
 from minia_spark.engine.commands import (
     add_settings,
     add_warehouse,
@@ -40,7 +40,9 @@ __all__ = ["export"]
 
 def export_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``minia export``."""
-    parser.add_argument("what", choices=("words", "ifs", "features", "structures", "map"))
+    parser.add_argument(
+        "what", choices=("words", "ifs", "features", "structures", "map", "catalog", "names")
+    )
     parser.add_argument(
         "out",
         type=Path,
@@ -91,6 +93,10 @@ def export(options: argparse.Namespace) -> int:
         raise SettingsError(f"minia export {options.what} needs OUT, the file to write")
     if options.root is not None:
         raise SettingsError("--root belongs to 'minia export map'")
+    if options.what == "catalog":
+        return _export_catalogue(options)
+    if options.what == "names":
+        return _export_names(options)
     if options.what == "structures" and options.batch is not None:
         raise SettingsError("structures belong to the whole collection; leave out --batch")
     warehouse = Warehouse(options.warehouse)
@@ -308,6 +314,57 @@ def _export_map(options: argparse.Namespace) -> int:
     if note is not None:
         print(f"warning: {note}", file=sys.stderr)
     print(out)
+    return 0
+
+
+def _export_catalogue(options: argparse.Namespace) -> int:
+    import minia_spark  # noqa: PLC0415
+    from minia_spark.frames.catalogue import ENDINGS, catalogue, write_catalogue  # noqa: PLC0415
+
+    out: Path = options.out
+    if out.suffix not in ENDINGS:
+        raise SettingsError(f"{out} ends in none of {', '.join(ENDINGS)}, which say its format")
+    if options.variant is not None:
+        raise SettingsError("a catalogue has all variants, in columns of their own: no --variant")
+    warehouse = Warehouse(options.warehouse)
+    settings = settings_of_warehouse(options, warehouse, warehouse.require())
+    _check_places(out, options, settings, warehouse)
+    table, fields = catalogue(minia_spark.open(options.warehouse), batch=options.batch)
+    try:
+        with whole_file(out) as file:
+            note = write_catalogue(file, out.suffix, table, fields)
+    except OSError as error:
+        raise MiniaError(f"{out} cannot be written: {error}") from None
+    if note is not None:
+        print(f"warning: {note}", file=sys.stderr)
+    print(out)
+    return 0
+
+
+def _export_names(options: argparse.Namespace) -> int:
+    import minia_spark  # noqa: PLC0415
+
+    if options.batch is not None:
+        raise SettingsError("structures belong to the whole collection; leave out --batch")
+    warehouse = Warehouse(options.warehouse)
+    settings = settings_of_warehouse(options, warehouse, warehouse.require())
+    _check_places(options.out, options, settings, warehouse)
+    names = minia_spark.open(options.warehouse).structure_names(options.variant)
+    rows: list[dict[str, str | None]] = [
+        {str(k): v for k, v in row.items()} for row in names.to_dict(orient="records")
+    ]
+    try:
+        with whole_file(options.out) as file:
+            text = io.TextIOWrapper(file, encoding="utf-8", newline="", write_through=True)
+            writer = csv.writer(text, lineterminator="\n")
+            header = ["variant", "lineage_id", "name", "kind", "note", "named_at"]
+            writer.writerow(header)
+            for row in rows:
+                writer.writerow([inert(row.get(name) or "") for name in header])
+            text.detach()
+    except OSError as error:
+        raise MiniaError(f"{options.out} cannot be written: {error}") from None
+    print(options.out)
     return 0
 
 

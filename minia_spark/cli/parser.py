@@ -150,7 +150,7 @@ COMMANDS = (
     ),
     Command(
         "export",
-        "write words, inverted file, features, structures or the map as text files",
+        "write words, inverted file, features, structures, map, names or a catalogue as files",
         f"{_HERE}.exchange:export",
         f"{_HERE}.exchange:export_arguments",
         "words:      OUT (.words: a document a line), with OUT.images naming each line's image\n"
@@ -160,10 +160,14 @@ COMMANDS = (
         "            them back\n"
         "structures: OUT (.model: a structure a line)\n"
         "map:        OUT (CSV with ';': Image_file_names, Image_file_paths, Image_features, X, Y,\n"
-        "            and Z in three dimensions; for Tableau and the like)",
+        "            and Z in three dimensions; for Tableau and the like)\n"
+        "catalog:    OUT.parquet, .vot or .csv: a row an image with ra, dec, label, structures\n"
+        "            and places; Parquet with a VOTable's metadata and _healpix_29, for LSDB\n"
+        "names:      OUT (CSV): what people call structures",
         "  minia export words night1.words --warehouse W\n"
         "  minia export features all.csv --warehouse W --batch night1\n"
-        "  minia export map map.csv --warehouse W --root survey",
+        "  minia export map map.csv --warehouse W --root survey\n"
+        "  minia export catalog survey.parquet --warehouse W",
     ),
     Command(
         "settings",

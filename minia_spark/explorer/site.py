@@ -34,7 +34,21 @@ from minia_spark.base.errors import MiniaError
 from minia_spark.explorer import palette, parts
 from minia_spark.explorer.sheets import IMAGES, sheet
 
-__all__ = ["Batch", "Box", "Field", "Map", "Site", "Written", "at_hand", "frozen_box", "write"]
+__all__ = [
+    "LARGE",
+    "Batch",
+    "Box",
+    "Field",
+    "Map",
+    "Pictures",
+    "Site",
+    "Writer",
+    "Written",
+    "at_hand",
+    "frozen_box",
+    "sheets_of",
+    "write",
+]
 
 PAGE = "map.html"
 ABOVE = "index-above.html"
@@ -236,7 +250,7 @@ def write(
             raise MiniaError(f"explorer: the folder {folder} is not empty")
         target.mkdir()
         keep = None if previous is None or before is None else previous / PARTS
-        writer = _Writer(target, keep, threads)
+        writer = Writer(target, keep, threads)
         boxes = _boxes(site, before)
         batches = [
             _batch(site, batch, boxes, writer, _of_batch(before, batch.name))
@@ -282,7 +296,7 @@ def _pairs(
     return zip(site.batches, written, strict=True)
 
 
-class _Writer:
+class Writer:
     """Writes parts, or takes the same ones from the page before."""
 
     def __init__(self, folder: Path, previous: Path | None, threads: int) -> None:
@@ -392,7 +406,7 @@ def _batch(
     site: Site,
     batch: Batch,
     boxes: Mapping[str, Box],
-    writer: _Writer,
+    writer: Writer,
     before: Mapping[str, Any] | None,
 ) -> dict[str, Any]:
     """Write the parts of a batch, and return what the page has to know of it."""
@@ -453,7 +467,7 @@ def _pictures(
     batch: Batch,
     names: pa.StringArray,
     points: NDArray[np.uint16],
-    writer: _Writer,
+    writer: Writer,
 ) -> dict[str, Any]:
     """Write the sheets of a batch, in the order of places on the first map."""
     assert batch.pictures is not None
@@ -463,7 +477,9 @@ def _pictures(
     larger: list[str] = []
     there: list[bool] = []
     wanted = batch.pictures(names.take(pa.array(curve)).to_pylist())
-    for number, (copies, (made, seen)) in enumerate(_sheets(wanted, site.cell_px, writer.threads)):
+    for number, (copies, (made, seen)) in enumerate(
+        sheets_of(wanted, site.cell_px, writer.threads)
+    ):
         sheets.append(writer.put("sheet", key, number, "jpg", made))
         there += seen
         if site.large:
@@ -487,7 +503,7 @@ def _pictures(
     return {"places": slots, "sheets": sheets, "larger": larger, "pictures": sum(there)}
 
 
-def _sheets(
+def sheets_of(
     pictures: Iterator[Sequence[bytes | None]], side_px: int, threads: int
 ) -> Iterator[tuple[Sequence[bytes | None], tuple[bytes, list[bool]]]]:
     """Yield pictures and their sheet; no more are held than threads are at work."""

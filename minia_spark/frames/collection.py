@@ -5,13 +5,16 @@
     collection = minia_spark.open("W")
     collection.frame("structures")
     collection.neighbours("night1/a.png")
+    collection.search_structure("s0003", threshold=0.2)
+    collection.search_image("new.png").by_words["sift"].structures
     collection.map("words")
     collection.figure_map("words", colour="label").savefig("map.png")
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,8 +22,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
 
-from minia_spark.base.errors import InputError
+from minia_spark.base.errors import InputError, SettingsError
+from minia_spark.features.told import told_of_descriptors
 from minia_spark.frames.figures import scatter
+from minia_spark.frames.news import News, news
+from minia_spark.frames.scan import Work
+from minia_spark.frames.search import ImageFound, search_image
+from minia_spark.structures.rows import find_structure
+from minia_spark.structures.tables import STRUCTURE_NAMES
 from minia_spark.warehouse.records import Catalogue, Entry
 from minia_spark.warehouse.warehouse import Warehouse
 
@@ -28,6 +37,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
     from numpy.typing import ArrayLike
+    from pyspark.sql import SparkSession
 
 __all__ = ["Collection"]
 
@@ -77,6 +87,16 @@ class Collection:
     def variants(self, table: str) -> list[str]:
         """Return the variants in which there is a table; none where it comes in one alone."""
         return sorted({e.variant for e in self._state.of_table(table) if e.variant is not None})
+
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        """What the state was made with: section to values."""
+        return self._state.settings
+
+    def implementation(self, extractor: str) -> str | None:
+        """Return who computed an extractor's descriptors, where there are several who can."""
+        told = told_of_descriptors(self._warehouse.storage, self._state, extractor) or {}
+        return told.get("implementation")
 
     # -- tables -----------------------------------------------------------------------------------
 
@@ -188,6 +208,158 @@ class Collection:
                 "distance": row["distances"][0].as_py(),
             }
         )
+
+    def batches_of(self, table: str, variant: str | None = None) -> list[Entry]:
+        """Return the pieces of a table, a batch each, from the state alone."""
+        return self._entries(table, variant, None)
+
+    def newest_batch(self) -> str:
+        """Return the batch of images that was read last."""
+        entries = self._entries("images", None, None)
+        return max((entry.run, entry.batch or "") for entry in entries)[1]
+
+    def structure_names(self, variant: str | None = None) -> pd.DataFrame:
+        """Return what people said of structures: lineage_id, name, kind, note, named_at.
+
+        Parameters
+        ----------
+        variant : str or None
+            Extractor; None: all.
+
+        Returns
+        -------
+        pandas.DataFrame
+            Empty where nobody said anything.
+        """
+        if "structure_names" in self.tables:
+            there = self.variants("structure_names")
+            if variant is None or variant in there:
+                return self.frame("structure_names", variant=variant)
+        none: pd.DataFrame = STRUCTURE_NAMES.arrow_schema().empty_table().to_pandas()
+        return none
+
+    def news(
+        self, batch: str | None = None, *, variant: str | None = None, rate: float = 0.01
+    ) -> News:
+        """Tell what a batch brought; see :func:`minia_spark.frames.news.news`."""
+        return news(self, batch=batch, variant=variant, rate=rate)
+
+    # -- search -----------------------------------------------------------------------------------
+
+    def structure_variant(self, variant: str | None) -> str:
+        """Return the extractor whose structures are meant: the only one, where none is named.
+
+        Raises
+        ------
+        InputError
+            There are no structures.
+        SettingsError
+            There are none of this extractor, or several extractors and none is named.
+        """
+        there = self.variants("structures")
+        if not there:
+            raise InputError(f"there are no structures in {self!r}: 'minia run' mines them")
+        if variant is None and len(there) > 1:
+            raise SettingsError(f"there are structures of {', '.join(there)}: choose a variant")
+        if variant is not None and variant not in there:
+            raise SettingsError(
+                f"there are no structures of {variant!r}, only of {', '.join(there)}"
+            )
+        return variant or there[0]
+
+    def search_structure(
+        self, structure: str | int, *, threshold: float = 0.0, variant: str | None = None
+    ) -> pd.DataFrame:
+        """Return the images of a structure, by falling overlap.
+
+        Parameters
+        ----------
+        structure : str or int
+            Its number in this state (3, ``s0003``), or its lineage (``2.5``), which stays.
+        threshold : float
+            Least overlap, 0 to 1; below ``structures.min_overlap`` the table has none.
+        variant : str or None
+            Extractor; None where there is one alone.
+
+        Returns
+        -------
+        pandas.DataFrame
+            Columns rank, batch, image_id, overlap, words_held, label.
+
+        Raises
+        ------
+        InputError
+            There is no such structure.
+        SettingsError
+            The threshold is not within 0 to 1, or the variant is not clear.
+        """
+        if not 0 <= threshold <= 1:
+            raise SettingsError(f"the threshold must be within 0..1, got {threshold}")
+        name = self.structure_variant(variant)
+        number, _ = find_structure(str(structure), self.arrow("lineage", variant=name))
+        columns = ["rank", "batch", "image_id", "overlap", "words_held"]
+        chosen = (ds.field("structure_id") == number) & (ds.field("overlap") >= threshold)
+        rows = self.arrow("structure_images", variant=name, columns=columns, where=chosen)
+        labels = self.frame("images", columns=["batch", "image_id", "label"])
+        found: pd.DataFrame = rows.sort_by("rank").to_pandas()
+        return found.merge(labels, on=["batch", "image_id"], how="left", validate="m:1")
+
+    def search_image(
+        self,
+        file: str | Path,
+        *,
+        variant: str | None = None,
+        count: int = 12,
+        geometry: bool = False,
+        spark: SparkSession | None = None,
+    ) -> ImageFound:
+        """Tell what the collection says of an image, which need not be in it.
+
+        Parameters
+        ----------
+        file : str or path
+            A JPEG, PNG, TIFF or FITS file.
+        variant : str or None
+            Only this extractor; None: all whose words are there.
+        count : int
+            Nearest images that are wanted.
+        geometry : bool
+            Whether it is looked how many features lie alike in these images.
+        spark : SparkSession or None
+            Goes through the images' words and embeddings, where they are too many for one machine;
+            the result is the same.
+
+        Raises
+        ------
+        InputError
+            The file is not there or cannot be decoded, there are no words, or nothing is found
+            in it that could be compared.
+        SettingsError
+            There is no such extractor, or a network's file is missing.
+        """
+        scan: Any = self._scan
+        if spark is not None:
+            from minia_spark.frames.spark import SparkScan  # noqa: PLC0415 - only with Spark
+
+            scan = SparkScan(spark, self._warehouse, self._state)
+        return search_image(self, scan, file, variant=variant, count=count, geometry=geometry)
+
+    def _scan(self, table: str, variant: str | None, columns: list[str], work: Work) -> pa.Table:
+        """Apply work to the rows of a table, some at a time."""
+        storage = self._warehouse.storage
+        found = []
+        for entry in self._entries(table, variant, None):
+            place = storage.full(entry.path)
+            files = ds.dataset(place, filesystem=storage.filesystem, format="parquet")
+            found += list(work(files.to_batches(columns=columns)))
+        return pa.Table.from_batches(
+            found,
+            pa.schema(
+                [("batch", pa.string()), ("image_id", pa.string()), ("distance", pa.float64())]
+            ),
+        )
+
+    # -- the map ----------------------------------------------------------------------------------
 
     def map(self, variant: str | None = None) -> pd.DataFrame:
         """Return the map with what is known of its images.

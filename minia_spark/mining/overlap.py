@@ -6,6 +6,7 @@ ranked by the overlap of structure and image as multisets.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -45,6 +46,19 @@ class Matches:
     overlaps: NDArray[np.float64]
     held: NDArray[np.int64]
     support: NDArray[np.int64]
+
+    def without(self, unwanted: Sequence[int]) -> Matches:
+        """Return the matches of all but some structures."""
+        if not len(unwanted):
+            return self
+        kept = ~np.isin(self.structures, np.asarray(unwanted))
+        return Matches(
+            self.images[kept],
+            self.structures[kept],
+            self.overlaps[kept],
+            self.held[kept],
+            self.support,
+        )
 
 
 class StructureIndex:

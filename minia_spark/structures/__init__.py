@@ -5,7 +5,7 @@ from minia_spark.engine.room import Command, Facet, Room
 from minia_spark.engine.stage import Stage, Use
 from minia_spark.mining.tables import STRUCTURES
 from minia_spark.structures.settings import StructuresSettings
-from minia_spark.structures.tables import LINEAGE, STRUCTURE_IMAGES
+from minia_spark.structures.tables import LINEAGE, STRUCTURE_IMAGES, STRUCTURE_NAMES
 from minia_spark.words.settings import WordsSettings
 from minia_spark.words.tables import WORD_COUNTS, WORDS
 
@@ -16,6 +16,7 @@ STRUCTURES_STAGE = Stage(
     scope="collection",
     reads=(CODEBOOKS, WORDS, WORD_COUNTS, STRUCTURES),
     writes=(STRUCTURE_IMAGES,),
+    optional=(LINEAGE, STRUCTURE_NAMES),  # who is left out is said of a lineage
     uses=(
         StructuresSettings,
         Use(WordsSettings, ("weight", "drop_outliers")),
@@ -44,7 +45,7 @@ ROOM = Room(
     name="structures",
     about="The images of every structure, and its history.",
     settings={"structures": StructuresSettings},
-    outputs=(STRUCTURE_IMAGES, LINEAGE),
+    outputs=(STRUCTURE_IMAGES, LINEAGE, STRUCTURE_NAMES),
     stages=(STRUCTURES_STAGE, LINEAGE_STAGE),
     facets=(
         Facet(
@@ -63,7 +64,17 @@ ROOM = Room(
             STRUCTURES_STAGE.about,
             "minia_spark.structures.command:structures",
             "minia_spark.structures.command:arguments",
-            examples="  minia structures --warehouse W\n  minia structures diff 3 4 --warehouse W",
+            "Without a word it brings the images of the structures up to date. diff compares\n"
+            "two states. new tells what a batch brought: structures that were born or grew,\n"
+            "those that are more frequent in it than chance explains, and its images that are\n"
+            "unlike anything. name says what a structure is; that stays with it under its\n"
+            "lineage, also when structures are mined anew. names lists it.",
+            "  minia structures --warehouse W\n"
+            "  minia structures diff 3 4 --warehouse W\n"
+            "  minia structures new --batch night2 --alert-exit-code 10 --warehouse W\n"
+            "  minia structures name s0003 --kind artefact --note 'satellite trail' --warehouse W\n"
+            "  minia structures names --json --warehouse W\n"
+            "  minia run --set structures.exclude_kinds=[artefact] --warehouse W",
         ),
     ),
 )

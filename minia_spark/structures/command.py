@@ -1,35 +1,222 @@
-"""The command ``minia structures``: the images of the structures, or a comparison of two states."""
+"""``minia structures``: their images, two states compared, what is new, what people call them."""
+# ruff: noqa: PLC0415 - NumPy and Arrow where they are needed
 
 from __future__ import annotations
 
 import argparse
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from minia_spark.base.errors import SettingsError
-from minia_spark.engine.commands import run_stages, stage_arguments
+from minia_spark.base.errors import MiniaError, SettingsError
+from minia_spark.engine.commands import positive, run_stages, stage_arguments
+
+if TYPE_CHECKING:
+    from minia_spark.frames.news import News
 
 __all__ = ["arguments", "structures"]
+
+_FIRST_FREE, _LAST_FREE = 4, 125
+_OF_ACTION = {
+    "batch": ("new",),
+    "count": ("new",),
+    "rate": ("new",),
+    "metrics": ("new",),
+    "alert_exit_code": ("new",),
+    "name": ("name",),
+    "kind": ("name",),
+    "note": ("name",),
+    "remove": ("name",),
+    "json": ("new", "names"),
+    "variant": ("new", "name", "names", "diff"),
+}
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Add its arguments."""
     parser.set_defaults(stage_command="structures")
     parser.add_argument(
-        "diff",
+        "action",
         nargs="*",
-        metavar="diff RUN RUN",
-        help="instead: what became of every structure between two runs (or states)",
+        metavar="ACTION",
+        help="instead: diff RUN RUN (or states): what became of every structure; new: what a batch "
+        "brought; name ID: say what a structure is; names: what was said",
     )
-    parser.add_argument("--variant", metavar="NAME", help="extractor whose structures to compare")
+    parser.add_argument("--variant", metavar="NAME", help="extractor whose structures are meant")
+    new = parser.add_argument_group("new")
+    new.add_argument("--batch", metavar="NAME", help="default: the one that was read last")
+    new.add_argument("--count", type=positive, metavar="N", help="odd images to list (10)")
+    new.add_argument(
+        "--rate",
+        type=_rate,
+        metavar="R",
+        help="false alerts that a batch without anything new may have on average, of structures "
+        "and of images each (0.01)",
+    )
+    new.add_argument("--metrics", type=Path, metavar="FILE", help="also write for Prometheus")
+    new.add_argument(
+        "--alert-exit-code",
+        type=_free_exit_code,
+        metavar="N",
+        help="exit code when there is an alert: 0, or 4 to 125 (0)",
+    )
+    name = parser.add_argument_group("name")
+    name.add_argument("--name", metavar="TEXT", help="what people call it, up to 80 characters")
+    name.add_argument("--kind", metavar="KIND", help="e.g. artefact; see structures.exclude_kinds")
+    name.add_argument("--note", metavar="TEXT", help="what else is to be known")
+    name.add_argument("--remove", action="store_true", help="what was said is forgotten")
+    parser.add_argument("--json", action="store_true", help="new, names: for programs")
     stage_arguments(parser)
 
 
-def structures(options: argparse.Namespace) -> int:
-    """Find the images of the structures, or compare two states."""
-    if not options.diff:
-        return run_stages(options)
-    if len(options.diff) != 3 or options.diff[0] != "diff":
-        raise SettingsError("expected 'minia structures diff RUN RUN', the older run first")
-    from minia_spark.structures.fates import print_fates  # noqa: PLC0415 - loads NumPy
-    from minia_spark.warehouse.warehouse import Warehouse  # noqa: PLC0415
+def _rate(text: str) -> float:
+    value = float(text)
+    if not 0 < value <= 1:
+        raise argparse.ArgumentTypeError("must be above 0 and at most 1")
+    return value
 
-    return print_fates(Warehouse(options.warehouse), *options.diff[1:], variant=options.variant)
+
+def _free_exit_code(text: str) -> int:
+    value = int(text)
+    if value and not _FIRST_FREE <= value <= _LAST_FREE:
+        raise argparse.ArgumentTypeError("must be 0, or 4 to 125")
+    return value
+
+
+def structures(options: argparse.Namespace) -> int:
+    """Find the images of the structures, or do what the first word says."""
+    action, *rest = options.action or [""]
+    for option, actions in _OF_ACTION.items():
+        if getattr(options, option) not in (None, False) and action not in actions:
+            places = " or ".join(f"'minia structures {one}'" for one in actions)
+            raise SettingsError(f"--{option.replace('_', '-')} belongs to {places}")
+    if not action:
+        return run_stages(options)
+    ways: dict[str, tuple[int, str, Callable[..., int]]] = {
+        "diff": (2, "diff RUN RUN', the older run first", _diff),
+        "new": (0, "new'", _new),
+        "name": (1, "name ID' with --name, --kind, --note or --remove", _name),
+        "names": (0, "names'", _names),
+    }
+    known = ways.get(action)
+    if known is None:
+        raise SettingsError(f"there is no 'minia structures {action}': {', '.join(ways)}")
+    count, usage, way = known
+    if len(rest) != count:
+        raise SettingsError(f"expected 'minia structures {usage}")
+    return way(options, *rest)
+
+
+def _diff(options: argparse.Namespace, older: str, newer: str) -> int:
+    from minia_spark.structures.fates import print_fates
+    from minia_spark.warehouse.warehouse import Warehouse
+
+    return print_fates(Warehouse(options.warehouse), older, newer, variant=options.variant)
+
+
+# -- new ------------------------------------------------------------------------------------------
+
+
+def _new(options: argparse.Namespace) -> int:
+    import minia_spark
+    from minia_spark.base.files import whole_file
+
+    found = minia_spark.open(options.warehouse).news(
+        options.batch, variant=options.variant, rate=options.rate or 0.01
+    )
+    if options.metrics is not None:
+        try:
+            with whole_file(options.metrics) as file:
+                file.write(found.metrics().encode())
+        except OSError as error:
+            raise MiniaError(f"--metrics {options.metrics}: {error.strerror}") from None
+    if options.json:
+        print(json.dumps(found.as_dict(options.count or 10), indent=1))
+    else:
+        _print_news(found, options.count or 10)
+    return int(options.alert_exit_code or 0) if found.alerts else 0
+
+
+def _print_news(found: News, count: int) -> None:
+    print(f"batch {found.batch}, {found.variant}: {found.alerts:,} alerts")
+    since = "" if found.compared_with is None else f"new since state {found.compared_with}, or "
+    print(f"\nstructures {since}more frequent in this batch than chance explains")
+    structures: Any = found.structures
+    for row in structures.itertuples():
+        mark = "!" if row.alert else " "
+        known = " ".join(_plain(text) for text in (row.name, row.kind) if isinstance(text, str))
+        expected = "" if row.expected != row.expected else f", expected {row.expected:,.1f}"
+        here = f"{row.images:,} images of the batch{expected}"
+        sure = "" if row.established else ", not established"
+        title = f"s{row.structure_id:04d} ({row.lineage_id})"
+        print(f"{mark} {title}  {row.event:<8} {here}{sure}  {known}".rstrip())
+    if not len(found.structures):
+        print("  none")
+    print(f"\nimages unlike anything ({found.known:,} images are known)")
+    images: Any = found.images.head(count)
+    for row in images.itertuples():
+        mark = "!" if row.alert else " "
+        chance = "        " if row.p != row.p else f"{row.p:8.1e}"
+        print(f"{mark} {row.rank:>4,}  {chance}  {row.image_id}: {row.reasons}")
+
+
+# -- names ----------------------------------------------------------------------------------------
+
+
+def _name(options: argparse.Namespace, wanted: str) -> int:
+    import minia_spark
+    from minia_spark.engine.progress import Progress
+    from minia_spark.structures.names import checked, publish_names
+    from minia_spark.structures.rows import find_structure
+    from minia_spark.warehouse.warehouse import Warehouse
+
+    said = {what: getattr(options, what) for what in ("name", "kind", "note")}
+    told = {what: checked(what, text) for what, text in said.items() if text is not None}
+    if bool(told) == options.remove:
+        raise SettingsError("give --name, --kind or --note, or --remove alone")
+    collection = minia_spark.open(options.warehouse)
+    variant = collection.structure_variant(options.variant)
+    number, lineage_id = find_structure(wanted, collection.arrow("lineage", variant=variant))
+    state = publish_names(
+        Warehouse(options.warehouse),
+        variant,
+        lineage_id,
+        None if options.remove else told,
+        command=f"minia structures name {lineage_id}",
+        say=Progress(quiet=options.quiet).say,
+    )
+    print(f"s{number:04d} ({lineage_id}): said in state {state.version}; 'minia run' shows it")
+    return 0
+
+
+def _names(options: argparse.Namespace) -> int:
+    import minia_spark
+
+    collection = minia_spark.open(options.warehouse)
+    variant = collection.structure_variant(options.variant)
+    lineage = collection.arrow("lineage", variant=variant)
+    numbers = dict(
+        zip(lineage["lineage_id"].to_pylist(), lineage["structure_id"].to_pylist(), strict=True)
+    )
+    rows: Any = collection.structure_names(variant).drop(columns="variant", errors="ignore")
+    told: list[dict[str, Any]] = [
+        {"structure_id": numbers.get(row["lineage_id"])} | row
+        for row in rows.to_dict(orient="records")
+    ]
+    if options.json:
+        print(json.dumps(told, indent=1))
+        return 0
+    for row in told:
+        number = row["structure_id"]
+        where = "ended" if number is None else f"s{number:04d}"
+        texts = [_plain(row[what]) for what in ("name", "kind", "note") if row[what] is not None]
+        print(f"{where}  {row['lineage_id']:<8}  {'; '.join(texts)}")
+    if not told:
+        print("nobody named a structure: 'minia structures name ID --name TEXT --kind KIND'")
+    return 0
+
+
+def _plain(text: str) -> str:
+    """Return a text of people as a terminal may have it."""
+    return "".join(sign if sign.isprintable() else " " for sign in text)

@@ -22,3 +22,8 @@ class StructuresSettings(StageSettings):
         description="How often a structure counts its words in the overlap: by their frequency "
         "(minIA), or once each.",
     )
+    exclude_kinds: tuple[str, ...] = Field(
+        (),
+        description="Kinds of structures ('minia structures name ID --kind K') that are left out: "
+        "they get no images, here and in what follows.",
+    )

@@ -17,40 +17,22 @@ from pyspark.sql import functions as F
 from minia_spark.base.arrow import from_lists, to_lists
 from minia_spark.codebook.tables import CODEBOOKS, WORD_MAP
 from minia_spark.engine.context import Context
-from minia_spark.mining.model import Structures
 from minia_spark.mining.overlap import StructureIndex
 from minia_spark.mining.rows import bags_of_words
 from minia_spark.mining.tables import STRUCTURES
 from minia_spark.structures.lineage import Event, compose, inherited, maps_of, trace
+from minia_spark.structures.names import excluded
+from minia_spark.structures.rows import NO_STRUCTURES, load_structures
 from minia_spark.structures.settings import StructuresSettings
-from minia_spark.structures.tables import LINEAGE, STRUCTURE_IMAGES
+from minia_spark.structures.tables import LINEAGE, STRUCTURE_IMAGES, STRUCTURE_NAMES
 from minia_spark.warehouse.records import Catalogue
 from minia_spark.words.counts import kept_by_settings
 from minia_spark.words.settings import WordsSettings
 from minia_spark.words.tables import WORDS
 
-__all__ = ["load_structures", "run", "trace_lineage"]
+__all__ = ["run", "trace_lineage"]
 
 _PAIRS_AT_ONCE = 4096
-
-
-_NONE = np.zeros(0, dtype=np.uint32)
-NO_STRUCTURES = Structures(np.zeros(1, dtype=np.int64), _NONE, _NONE, _NONE.astype(np.int64))
-
-
-def load_structures(table: pa.Table) -> Structures:
-    """Return the structures that table ``structures`` holds, in their order."""
-    batches = table.sort_by("structure_id").combine_chunks().to_batches()
-    if not batches:
-        return NO_STRUCTURES
-    words, offsets = to_lists(batches[0]["words"])
-    frequencies, _ = to_lists(batches[0]["frequencies"])
-    return Structures(
-        offsets,
-        words.astype(np.uint32),
-        frequencies.astype(np.uint32),
-        batches[0]["sets"].to_numpy().astype(np.int64),
-    )
 
 
 def run(context: Context) -> None:
@@ -60,6 +42,7 @@ def run(context: Context) -> None:
     shared = context.spark.sparkContext.broadcast(found)
     kept = kept_by_settings(context)
     counting, least = settings.structure_counts, settings.min_overlap
+    unwanted = _unwanted(context)
     weights = "sizes" if context.settings(WordsSettings).weight == "size" else "counts"
 
     def search(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
@@ -67,7 +50,7 @@ def run(context: Context) -> None:
         index = StructureIndex(structures, structure_counts=counting)
         for batch in batches:
             bags = bags_of_words(batch, weights, kept=kept)
-            matches = index.search(bags, min_overlap=least)
+            matches = index.search(bags, min_overlap=least).without(unwanted)
             feature_words, starts = to_lists(batch["feature_words"])
             for first in range(0, len(matches.images), _PAIRS_AT_ONCE):
                 pairs = slice(first, first + _PAIRS_AT_ONCE)
@@ -104,6 +87,16 @@ def run(context: Context) -> None:
     context.write(STRUCTURE_IMAGES, ranked)
     shared.destroy()
     context.counts |= {"structures": len(found), "matches": context.entries[-1].rows or 0}
+    if unwanted:
+        context.counts["left_out"] = len(unwanted)
+
+
+def _unwanted(context: Context) -> list[int]:
+    """Return the numbers of the structures that people want to be left out."""
+    if not (context.has(LINEAGE) and context.has(STRUCTURE_NAMES)):
+        return []
+    kinds = context.settings(StructuresSettings).exclude_kinds
+    return excluded(context.small(STRUCTURE_NAMES), context.small(LINEAGE), kinds)
 
 
 def trace_lineage(context: Context) -> None:

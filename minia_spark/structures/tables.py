@@ -2,7 +2,7 @@
 
 from minia_spark.engine.table import Column, Table
 
-__all__ = ["LINEAGE", "STRUCTURE_IMAGES"]
+__all__ = ["LINEAGE", "STRUCTURE_IMAGES", "STRUCTURE_NAMES"]
 
 STRUCTURE_IMAGES = Table(
     "structure_images",
@@ -30,6 +30,19 @@ LINEAGE = Table(
         Column("older_structure_id", "int", "The structure in it.", null=True),
         Column("words_gained", "bigint", "Words that came."),
         Column("words_lost", "bigint", "Words that went."),
+    ),
+    variants=True,
+)
+
+STRUCTURE_NAMES = Table(
+    "structure_names",
+    "a structure that people named; written by 'minia structures name', not by a stage",
+    (
+        Column("lineage_id", "string", "The structure, as of table lineage."),
+        Column("name", "string", "What people call it.", null=True),
+        Column("kind", "string", "What kind of thing it is, e.g. artefact.", null=True),
+        Column("note", "string", "What else is to be known.", null=True),
+        Column("named_at", "string", "When that was said last, ISO 8601."),
     ),
     variants=True,
 )

@@ -207,7 +207,7 @@ class TestNoInput:
         [
             ("words", "codebook", "words needs table codebooks of batch b1"),
             ("mine", "words", "tune needs table word_counts, "),
-            ("structures", "mine", "structures needs table structures, "),
+            ("structures", "mine", "lineage needs table structures, "),
         ],
     )
     def test_a_stage_before_its_input(self, own_warehouse, command, gone, wanted):

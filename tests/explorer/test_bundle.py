@@ -28,7 +28,7 @@ def test_the_program_is_made_from_its_sources(tmp_path):
     if done.returncode and re.search(r"\b(ENOTFOUND|EAI_AGAIN|ECONN\w+|ETIMEDOUT)\b", done.stderr):
         pytest.skip("the packages of the page cannot be fetched")
     assert done.returncode == 0, done.stdout + done.stderr
-    for name in ("map.js", "map.js.LICENSES.txt"):
+    for name in ("map.js", "gallery.js", "map.js.LICENSES.txt"):
         assert (made / name).read_bytes() == (WEB / name).read_bytes(), "run ./build.sh web"
 
 
@@ -52,8 +52,9 @@ def test_what_is_bundled_has_its_licence():
     assert text.count("Permission to use") + text.count("Redistribution and use") >= len(found)
 
 
-def test_the_program_is_one_plain_script():
-    text = (WEB / "map.js").read_text(encoding="ascii")
+@pytest.mark.parametrize("name", ["map.js", "gallery.js"])
+def test_the_program_is_one_plain_script(name):
+    text = (WEB / name).read_text(encoding="ascii")
     assert text.startswith("var minia_map=")
     for word in (r"\bfetch\(", r"\beval\(", r"new Function", r"\bimport\(", r"Worker\("):
         assert not re.search(word, text), word

@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 from commands import SMALL, chosen, rows_of, table_of
 
-from minia_spark.structures.stage import load_structures
+from minia_spark.structures.rows import load_structures
 from minia_spark.warehouse.warehouse import Warehouse
 
 

@@ -1,12 +1,11 @@
-// Makes map.js, one classic script, and the licences of what is in it: node build.mjs FOLDER
+// Makes map.js and gallery.js, each one classic script, and the licences of what is in the first:
+// node build.mjs FOLDER
 import { build } from "esbuild";
 import { readFileSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 
 const folder = process.argv[2];
-const made = await build({
-  entryPoints: ["src/main.js"],
-  outfile: join(folder, "map.js"),
+const common = {
   bundle: true,
   format: "iife",
   globalName: "minia_map",
@@ -16,7 +15,12 @@ const made = await build({
   legalComments: "none",
   metafile: true,
   logLevel: "warning",
-});
+};
+const made = await build({ ...common, entryPoints: ["src/main.js"], outfile: join(folder, "map.js") });
+const other = await build({ ...common, entryPoints: ["src/gallery.js"], outfile: join(folder, "gallery.js") });
+if (Object.keys(other.metafile.inputs).some((path) => path.startsWith("node_modules/"))) {
+  throw new Error("gallery.js has packages in it: its licences must be written too");
+}
 const names = new Set();
 for (const path of Object.keys(made.metafile.inputs)) {
   const found = path.match(/^node_modules\/((?:@[^/]+\/)?[^/]+)\//);

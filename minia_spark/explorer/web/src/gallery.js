@@ -1,0 +1,815 @@
+// The gallery: every structure, image and word. What is shown is in the address, after the #.
+
+import { part } from "./loader.js";
+import { HOME, amount, button, count, element, own, seen } from "./page.js";
+import { Shelf } from "./shelf.js";
+
+export { part };
+
+const FEW = 24; // images, or structures, that are shown before somebody asks for more
+const PATCH = 48; // pixels of a patch
+const SVG = "http://www.w3.org/2000/svg";
+
+const MEASURES = {
+  support: ["Support", "images that hold more than half of its words", (r) => count(r.support)],
+  lift: ["Lift", "support beside what chance explains", (r) => brief(r.lift)],
+  q: ["q", "estimated share of false structures among those as sure", (r) => brief(r.q)],
+  stability: ["Stability", "how often it is found again", (r) => brief(r.stability)],
+  verified: ["Verified", "share of pairs of its images in which its features lie alike", (r) => brief(r.verified)],
+  coverage: ["Coverage", "share of all images that it is in", (r) => `${(100 * r.coverage).toFixed(1)} %`],
+  size: ["Words", "how many words it has", (r) => count(r.words.length)],
+};
+const SORTS = {
+  rank: ["as ranked", (r) => r.id],
+  support: ["support", (r) => -r.support],
+  lift: ["lift", (r) => -(r.lift ?? -1)],
+  q: ["q", (r) => r.q ?? 2],
+  stability: ["stability", (r) => -(r.stability ?? -1)],
+  verified: ["verified", (r) => -(r.verified ?? -1)],
+  size: ["number of words", (r) => -r.words.length],
+  agreement: ["agreement with classes", (r) => -agreement(r)],
+  born: ["birth, the newest first", (r) => -Number(r.lineage.split(".")[0])],
+};
+
+let app = null;
+
+// The first call of gallery-data.js.
+export function site(head) {
+  app = new App(head);
+  page.app = app;
+  app.show();
+}
+
+// For scripts and tests.
+export const page = {
+  app: null,
+  async whole() {
+    while (!app?.ready) await new Promise((resolve) => setTimeout(resolve, 10));
+  },
+};
+
+// Three digits are enough to judge by.
+function brief(value) {
+  return value === null ? "" : amount(Number(value.toPrecision(3)));
+}
+
+function agreement(row) {
+  const [first] = row.labels;
+  const all = row.labels.reduce((sum, [, n]) => sum + n, 0);
+  return first ? first[1] / all - first[2] : -1;
+}
+
+function title(row) {
+  return row.name ?? `s${String(row.id).padStart(4, "0")}`;
+}
+
+function svg(tag, properties = {}, ...children) {
+  const made = document.createElementNS(SVG, tag);
+  for (const [name, value] of Object.entries(properties)) made.setAttribute(name, value);
+  made.append(...children);
+  return made;
+}
+
+function address(...parts) {
+  return `#/${parts.map(encodeURIComponent).join("/")}`;
+}
+
+class App {
+  constructor(head) {
+    this.shelf = new Shelf(head);
+    this.site = head;
+    this.main = document.querySelector("main");
+    this.turn = 0;
+    this.circles = true;
+    this.ready = false;
+    this.group = []; // images that a slideshow and the arrows go through
+    this.watcher = new IntersectionObserver((entries) => {
+      for (const entry of entries) {
+        if (!entry.isIntersecting) continue;
+        this.watcher.unobserve(entry.target);
+        entry.target.dispatchEvent(new Event("near"));
+      }
+    }, { rootMargin: "300px" });
+    addEventListener("hashchange", () => this.show());
+    addEventListener("keydown", (event) => this.key(event));
+    document.querySelector("#theme").addEventListener("click", () => this.turnTheme());
+    const find = document.querySelector("#find");
+    find.addEventListener("submit", (event) => {
+      event.preventDefault();
+      location.hash = address("find", document.querySelector("#query").value.trim());
+    });
+  }
+
+  turnTheme() {
+    const root = document.documentElement;
+    const dark = root.dataset.theme ? root.dataset.theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
+    root.dataset.theme = dark ? "light" : "dark";
+  }
+
+  // Pictures of the sky are dark, whatever the page is.
+  get colours() {
+    return this.site.palette.dark;
+  }
+
+  // -- which page --------------------------------------------------------------------------------
+
+  async show() {
+    const turn = ++this.turn;
+    this.ready = false;
+    this.close();
+    const [path, query = ""] = location.hash.replace(/^#\/?/, "").split("?");
+    let parts = [];
+    try {
+      parts = path.split("/").filter(Boolean).map(decodeURIComponent);
+    } catch {
+      parts = ["?"];
+    }
+    const ways = { "": "overview", structures: "structures", s: "structure", i: "image", w: "word", find: "found" };
+    const way = ways[parts[0] ?? ""];
+    let made;
+    try {
+      made = way ? await this[way](parts.slice(1), new URLSearchParams(query)) : this.lost("There is no such page.");
+    } catch (error) {
+      made = this.lost(error.message);
+    }
+    if (turn !== this.turn) return; // somebody went on meanwhile
+    this.main.replaceChildren(...made);
+    for (const one of this.main.querySelectorAll("[data-near]")) this.watcher.observe(one);
+    for (const one of document.querySelectorAll("header nav a")) {
+      const here = one.getAttribute("href") === `#/${parts[0] ?? ""}`;
+      if (here) one.setAttribute("aria-current", "page");
+      else one.removeAttribute("aria-current");
+    }
+    scrollTo(0, 0);
+    document.title = `${seen(this.main.querySelector("h1")?.textContent ?? "")} \u00b7 ${this.site.title}`;
+    this.ready = true;
+  }
+
+  lost(text) {
+    return [element("h1", {}, "Nothing here"), element("p", {}, text), element("p", {}, element("a", { href: "#/" }, "Overview"))];
+  }
+
+  variantOf(name) {
+    const v = this.shelf.variants.findIndex((variant) => variant.name === name);
+    if (v < 0) throw new Error(`There is nothing of an extractor ${name}.`);
+    return v;
+  }
+
+  // Something that is made when it comes into view.
+  near(made, act) {
+    made.dataset.near = "";
+    made.addEventListener("near", () => act(made), { once: true });
+    if (made.isConnected) this.watcher.observe(made);
+    return made;
+  }
+
+  // -- overview ----------------------------------------------------------------------------------
+
+  async overview() {
+    const { shelf } = this;
+    const figures = element("dl", { className: "figures" });
+    const put = (name, value) => figures.append(element("div", {}, element("dt", {}, name), element("dd", {}, value)));
+    put("Images", count(shelf.images));
+    put("Batches", count(shelf.batches.length));
+    const made = [element("h1", {}, "Overview"), figures];
+    for (let v = 0; v < shelf.variants.length; v++) {
+      const rows = await shelf.structures(v);
+      const sure = rows.filter((row) => row.established).length;
+      const several = shelf.variants.length > 1 ? ` (${shelf.variants[v].name})` : "";
+      put(`Structures${several}`, count(rows.length));
+      const section = element("section", {}, element("h2", {}, `Structures${several}`));
+      const judged = rows.some((row) => row.established !== null);
+      section.append(
+        element(
+          "p",
+          {},
+          judged
+            ? `${count(sure)} of ${count(rows.length)} are established: significant and found again. Look at these first.`
+            : `${count(rows.length)} structures; how sure they are was not measured.`,
+        ),
+        this.tiles(v, rows.filter((row) => row.established ?? true).slice(0, 8)),
+        element("p", {}, element("a", { href: `${address("structures", shelf.variants[v].name)}` }, "All structures")),
+      );
+      const news = rows.filter((row) => ["born", "split", "grown", "changed"].includes(row.event));
+      const first = rows.length > 0 && news.length === rows.length && news.every((row) => row.event === "born");
+      section.append(element("h3", {}, "What changed"));
+      if (first) section.append(element("p", { className: "quiet" }, "These are the first structures."));
+      else if (!news.length) section.append(element("p", { className: "quiet" }, "No structure was born or grew since the state before."));
+      else section.append(this.tiles(v, news.slice(0, 8)));
+      made.push(section);
+    }
+    const table = element("table");
+    table.append(
+      element("caption", {}, "Batches: what arrived, and what was rejected"),
+      element("thead", {}, element("tr", {}, ...["Batch", "Images", "Rejected"].map((text) => element("th", { scope: "col" }, text)))),
+      element(
+        "tbody",
+        {},
+        ...shelf.batches.slice(-200).map((batch) =>
+          element(
+            "tr",
+            {},
+            element("th", { scope: "row" }, own(batch.name)),
+            element("td", { className: "number" }, count(batch.n)),
+            element("td", { className: batch.rejected ? "number warn" : "number" }, count(batch.rejected)),
+          ),
+        ),
+      ),
+    );
+    const hint = "minia structures new --batch NAME tells which images of a batch are unlike anything.";
+    made.push(element("section", {}, element("h2", {}, "Batches"), element("div", { className: "scroll", tabIndex: 0 }, table), element("p", { className: "quiet" }, hint)));
+    return made;
+  }
+
+  // -- structures --------------------------------------------------------------------------------
+
+  tiles(v, rows) {
+    return element("ul", { className: "tiles" }, ...rows.map((row) => this.tile(v, row)));
+  }
+
+  tile(v, row) {
+    const strip = element("div", { className: "strip" });
+    this.near(strip, async () => {
+      if (!row.images) return;
+      const images = (await this.shelf.imagesOf(v, row.id)).slice(0, 4);
+      strip.replaceChildren(...images.map((image) => this.small(image, "")));
+    });
+    const facts = ["support", "q", "stability"].filter((name) => row[name] !== null);
+    const told = facts.map((name) => `${MEASURES[name][0].toLowerCase()} ${MEASURES[name][2](row)}`).join(", ");
+    const sure = row.established === null ? "" : row.established ? "established" : "not established";
+    const kind = row.kind ? [" ", element("span", { className: "kind" }, own(row.kind))] : [];
+    return element(
+      "li",
+      { className: row.established === false ? "tile doubt" : "tile" },
+      element("a", { href: address("s", this.shelf.variants[v].name, row.lineage) }, strip, element("b", {}, own(title(row)))),
+      ...kind,
+      element("p", { className: "quiet" }, `${count(row.images)} images, ${told}${sure ? `, ${sure}` : ""}`),
+    );
+  }
+
+  async structures(parts, query) {
+    const { shelf } = this;
+    const v = parts[0] === undefined ? 0 : this.variantOf(parts[0]);
+    if (!shelf.variants.length) return this.lost("There are no structures yet.");
+    const rows = await shelf.structures(v);
+    const form = element("form", { className: "bar" });
+    const host = element("div");
+    const told = element("p", { role: "status", className: "quiet" });
+    const choose = (name, label, options, value) => {
+      const box = element("select", { name }, ...options.map(([key, text]) => element("option", { value: key, selected: key === value }, text)));
+      box.setAttribute("aria-label", label); // not with all that can be chosen
+      form.append(element("label", {}, `${label} `, box));
+      return box;
+    };
+    if (shelf.variants.length > 1) {
+      const box = choose("variant", "Extractor", shelf.variants.map((one) => [one.name, one.name]), shelf.variants[v].name);
+      box.addEventListener("change", () => (location.hash = address("structures", box.value)));
+    }
+    const sort = choose("sort", "Sort by", Object.entries(SORTS).map(([key, [text]]) => [key, text]), query.get("sort") ?? "rank");
+    const kinds = [...new Set(rows.map((row) => row.kind).filter(Boolean))].sort();
+    const show = choose(
+      "show",
+      "Show",
+      [["all", "all"], ["established", "established"], ["verified", "verified in half of the pairs"], ["new", "born or grown"], ["named", "named"], ...kinds.map((kind) => [`kind:${kind}`, `kind: ${seen(kind)}`])],
+      query.get("show") ?? "all",
+    );
+    const least = element("input", { type: "number", name: "least", min: 0, step: 1, value: query.get("least") ?? "", placeholder: "0" });
+    form.append(element("label", {}, "Images, at least ", least));
+    const text = element("input", { type: "search", name: "text", value: query.get("text") ?? "", placeholder: "name, note, class" });
+    form.append(element("label", {}, "Filter ", text));
+    const chosen = () => {
+      const wanted = text.value.trim().toLowerCase();
+      const found = rows.filter((row) => {
+        if (show.value === "established" && !row.established) return false;
+        if (show.value === "verified" && !(row.verified >= 0.5)) return false;
+        if (show.value === "new" && !["born", "split", "grown", "changed"].includes(row.event)) return false;
+        if (show.value === "named" && !row.name && !row.kind && !row.note) return false;
+        if (show.value.startsWith("kind:") && row.kind !== show.value.slice(5)) return false;
+        if (row.images < Number(least.value || 0)) return false;
+        const texts = [title(row), row.lineage, row.kind, row.note, ...row.labels.map(([label]) => label)];
+        return !wanted || texts.some((one) => one && one.toLowerCase().includes(wanted));
+      });
+      const key = SORTS[sort.value][1];
+      return found.sort((a, b) => key(a) - key(b) || a.id - b.id);
+    };
+    const fill = () => {
+      const found = chosen();
+      told.textContent = `${count(found.length)} of ${count(rows.length)} structures`;
+      host.replaceChildren(this.more(found, (some) => this.tiles(v, some)));
+    };
+    form.addEventListener("submit", (event) => event.preventDefault());
+    form.addEventListener("input", () => {
+      const kept = new URLSearchParams();
+      for (const [name, box, usual] of [["sort", sort, "rank"], ["show", show, "all"], ["least", least, ""], ["text", text, ""]]) {
+        if (box.value !== usual) kept.set(name, box.value);
+      }
+      history.replaceState(null, "", `${address("structures", shelf.variants[v].name)}${kept.size ? `?${kept}` : ""}`);
+      fill();
+    });
+    fill();
+    return [element("h1", {}, "Structures"), form, told, host];
+  }
+
+  // A list of which more is shown as its end comes into view.
+  more(all, draw) {
+    const host = element("div");
+    let shown = 0;
+    const next = () => {
+      const some = all.slice(shown, shown + FEW);
+      shown += some.length;
+      const part = draw(some);
+      host.append(part);
+      for (const one of host.querySelectorAll("[data-near]")) this.watcher.observe(one);
+      if (shown < all.length) {
+        const end = button(`More (${count(all.length - shown)})`, "Show more", () => {
+          end.remove();
+          next();
+        });
+        host.append(end);
+        this.near(end, () => end.isConnected && end.click());
+      }
+    };
+    next();
+    return host;
+  }
+
+  // -- a structure -------------------------------------------------------------------------------
+
+  async structure([name, lineage]) {
+    const { shelf } = this;
+    const v = this.variantOf(name);
+    const rows = await shelf.structures(v);
+    const row = rows.find((one) => one.lineage === lineage);
+    if (!row) return this.lost(`The structure ${lineage} is not there any more: it ended, or was never there.`);
+    const images = row.images ? await shelf.imagesOf(v, row.id) : [];
+    this.neighbours = [rows[row.id - 1], rows[row.id + 1]].map((one) => one && address("s", name, one.lineage));
+    const facts = element("dl", { className: "figures" });
+    for (const [text, about, value] of Object.values(MEASURES)) {
+      const shown = value(row);
+      if (shown) facts.append(element("div", { title: about }, element("dt", {}, text), element("dd", {}, shown)));
+    }
+    const doubt = row.established === false ? [element("p", { className: "note" }, "Not established: chance may have made it, or it is not found again.")] : [];
+    const fate = row.event && !["same", "born"].includes(row.event) ? `, now ${row.event}${row.gained ? `, ${count(row.gained)} words came` : ""}${row.lost ? `, ${count(row.lost)} went` : ""}` : "";
+    const said = [row.kind, row.note].filter(Boolean).map((text) => element("p", {}, own(text)));
+    const naming = `minia structures name ${row.lineage} --name TEXT --kind KIND`;
+    return [
+      this.steps(name, rows, row),
+      element("h1", {}, own(title(row))),
+      element("p", { className: "quiet" }, `Lineage ${row.lineage}, which stays; born in state ${row.lineage.split(".")[0]}${fate}. To name it: `, element("code", {}, naming)),
+      ...said,
+      ...doubt,
+      facts,
+      this.imagesSection(v, row, images),
+      this.wordsSection(v, row, images),
+      element("div", { className: "charts" }, this.whereSection(v, row, images), this.timeSection(row), ...this.labelsSection(row), ...(await this.skySection(images))),
+      this.relatedSection(v, rows, row),
+    ];
+  }
+
+  steps(name, rows, row) {
+    const link = (one, text) => (one ? element("a", { href: address("s", name, one.lineage) }, text) : element("span", { className: "quiet" }, text));
+    return element(
+      "nav",
+      { className: "steps", "aria-label": "Structures" },
+      link(rows[row.id - 1], "\u2190 previous"),
+      element("a", { href: address("structures", name) }, "all structures"),
+      link(rows[row.id + 1], "next \u2192"),
+    );
+  }
+
+  imagesSection(v, row, images) {
+    const most = images.length ? images[0].overlap : 1;
+    const slider = element("input", { type: "range", min: 0, max: most, step: most / 200 || 0.005, value: 0, id: "threshold" });
+    const told = element("output", { htmlFor: "threshold" });
+    const circles = element("input", { type: "checkbox", checked: this.circles });
+    const host = element("div");
+    host.classList.toggle("plain", !this.circles);
+    circles.addEventListener("change", () => {
+      this.circles = circles.checked;
+      host.classList.toggle("plain", !this.circles);
+    });
+    circles.id = "circles";
+    const colours = new Map(row.words.map((word, k) => [word, this.colours[k % this.colours.length]]));
+    const fill = () => {
+      const found = images.filter((image) => image.overlap >= Number(slider.value) - 1e-9);
+      this.group = found;
+      told.textContent = `${count(found.length)} of ${count(images.length)} images with an overlap of at least ${Number(slider.value).toFixed(3)}`;
+      host.replaceChildren(this.more(found, (some) => element("ul", { className: "images" }, ...some.map((image) => this.figure(v, image, colours, found)))));
+    };
+    slider.addEventListener("input", fill);
+    fill();
+    const play = button("Slideshow", "Show one after another", () => this.slides(this.group, v, colours));
+    return element(
+      "section",
+      {},
+      element("h2", {}, "Images"),
+      element("div", { className: "bar" }, element("label", { htmlFor: "threshold" }, "Overlap "), slider, told, element("label", {}, circles, " matched features"), play),
+      host,
+    );
+  }
+
+  // A picture with circles on the features of some words.
+  figure(v, image, colours, group) {
+    const frame = element("span", { className: "picture" });
+    const caption = element("figcaption", {}, element("span", { className: "quiet" }, image.overlap === undefined ? "" : `overlap ${image.overlap.toFixed(3)}`));
+    const open = element("a", {}, frame);
+    const made = element("li", {}, element("figure", {}, open, caption));
+    this.near(made, async () => {
+      const about = await this.shelf.image(image);
+      open.href = address("i", about.batch, about.name);
+      open.addEventListener("click", () => (this.group = group));
+      caption.append(element("br"), own(about.name), about.label ? element("span", { className: "label" }, " ", own(about.label)) : "");
+      frame.append(...(await this.picture(v, image, about, colours)));
+    });
+    return made;
+  }
+
+  async picture(v, image, about, colours) {
+    const source = await this.shelf.large(image);
+    const name = `Image ${seen(about.name)}`;
+    if (!source) return [this.small(image, name)];
+    const shown = element("img", { src: source, alt: name });
+    if (!colours) return [shown];
+    const features = (await this.shelf.features(v, image)).filter(({ word }) => colours.has(word));
+    const longer = Math.max(about.width, about.height) || 1;
+    const [wide, high] = about.width ? [about.width / longer, about.height / longer] : [1, 1];
+    const over = svg("svg", { viewBox: `0 0 ${wide} ${high}`, "aria-hidden": "true", class: "circles" });
+    for (const { x, y, size, word } of features) {
+      const half = 0.5 / longer; // the middle of the first pixel is 0
+      const circle = svg("circle", { cx: x + half, cy: y + half, r: Math.max(size / 2, 0.006), stroke: colours.get(word) });
+      circle.append(svg("title", {}, `word ${word}`));
+      over.append(circle);
+    }
+    return [shown, over];
+  }
+
+  small(image, name) {
+    const cell = this.shelf.cell(image);
+    const made = element("span", { className: "small" });
+    if (name) {
+      made.setAttribute("role", "img");
+      made.setAttribute("aria-label", name);
+    }
+    if (cell) {
+      made.style.backgroundImage = `url("${HOME}map/${cell.file}")`;
+      made.style.backgroundSize = `1600% ${100 * cell.rows}%`;
+      made.style.backgroundPosition = `${(100 * cell.x) / 15}% ${cell.rows > 1 ? (100 * cell.y) / (cell.rows - 1) : 0}%`;
+    }
+    return made;
+  }
+
+  wordsSection(v, row, images) {
+    const host = element("ul", { className: "words" });
+    const most = Math.max(...row.frequencies);
+    const cells = row.words.slice(0, 60).map((word, k) => {
+      const canvas = element("canvas", { width: PATCH, height: PATCH, role: "img", "aria-label": `mean patch of word ${word}` });
+      const colour = element("span", { className: "swatch" });
+      colour.style.background = this.colours[k % this.colours.length];
+      const bar = element("meter", { min: 0, max: most, value: row.frequencies[k], "aria-label": `frequency ${row.frequencies[k]}` });
+      host.append(element("li", {}, element("a", { href: address("w", this.shelf.variants[v].name, word) }, canvas, element("br"), colour, ` ${word}`), bar, element("span", { className: "quiet number" }, count(row.frequencies[k]))));
+      return [word, canvas];
+    });
+    this.near(host, () => this.meanPatches(v, new Map(cells), images.slice(0, FEW)));
+    const left = row.words.length > 60 ? ` The 60 most frequent of ${count(row.words.length)}.` : "";
+    return element(
+      "section",
+      {},
+      element("h2", {}, "Words"),
+      element("p", { className: "quiet" }, `What each word looks like: the mean patch of its features in the best images; the bar is how often the structure has it.${left}`),
+      host,
+    );
+  }
+
+  // Averages the patches of words over images, each drawn a little fainter than the one before.
+  async meanPatches(v, canvases, images) {
+    const seenOf = new Map();
+    for (const image of images) {
+      const picture = await this.bitmap(image);
+      if (!picture) continue;
+      for (const feature of await this.shelf.features(v, image)) {
+        const canvas = canvases.get(feature.word);
+        if (!canvas) continue;
+        const n = (seenOf.get(feature.word) ?? 0) + 1;
+        seenOf.set(feature.word, n);
+        const ink = canvas.getContext("2d");
+        ink.globalAlpha = 1 / n;
+        cut(ink, picture, feature);
+      }
+    }
+  }
+
+  async bitmap(image) {
+    const source = await this.shelf.large(image);
+    if (!source) return null;
+    const picture = new Image();
+    picture.src = source;
+    await picture.decode();
+    return picture;
+  }
+
+  whereSection(v, row, images) {
+    const side = 220;
+    const canvas = element("canvas", { width: side, height: side, role: "img", "aria-label": "Where in the images its words lie" });
+    const section = element("section", {}, element("h3", {}, "Where in the image"), canvas, element("p", { className: "quiet" }, `Features of its words in the best ${Math.min(FEW, images.length)} images, all laid upon each other; sides are the images' sides.`));
+    this.near(section, async () => {
+      const ink = canvas.getContext("2d");
+      ink.globalAlpha = 0.35;
+      ink.fillStyle = getComputedStyle(canvas).color;
+      const own = new Set(row.words);
+      for (const image of images.slice(0, FEW)) {
+        const about = await this.shelf.image(image);
+        const longer = Math.max(about.width, about.height) || 1;
+        for (const { x, y, word } of await this.shelf.features(v, image)) {
+          if (!own.has(word)) continue;
+          ink.beginPath();
+          ink.arc(x * side * (longer / (about.width || longer)), y * side * (longer / (about.height || longer)), 2.2, 0, 2 * Math.PI);
+          ink.fill();
+        }
+      }
+    });
+    return section;
+  }
+
+  timeSection(row) {
+    const first = Math.max(0, this.shelf.batches.length - 60);
+    const bars = this.shelf.batches.slice(first).map((batch, k) => ({
+      name: batch.name,
+      value: batch.n ? row.batches[first + k] / batch.n : 0,
+      told: `${seen(batch.name)}: ${count(row.batches[first + k])} of ${count(batch.n)} images`,
+    }));
+    const note = `Share of each batch's images that are in it${first ? ", of the last 60 batches" : ""}; batches in the order of their names.`;
+    return element("section", {}, element("h3", {}, "Over the batches"), bar(bars, "share of the batch"), element("p", { className: "quiet" }, note));
+  }
+
+  labelsSection(row) {
+    if (!row.labels.length) return [];
+    const all = row.labels.reduce((sum, [, n]) => sum + n, 0);
+    const table = element(
+      "table",
+      {},
+      element("thead", {}, element("tr", {}, ...["Class", "Images", "Share", "Of all images"].map((text) => element("th", { scope: "col" }, text)))),
+      element("tbody", {}, ...row.labels.map(([label, n, share]) => element("tr", {}, element("th", { scope: "row" }, own(label)), ...[count(n), `${((100 * n) / all).toFixed(0)} %`, `${(100 * share).toFixed(0)} %`].map((text) => element("td", { className: "number" }, text))))),
+    );
+    return [element("section", {}, element("h3", {}, "Classes"), table, element("p", { className: "quiet" }, "The most frequent classes of its images, beside the share that each has of all images with a class."))];
+  }
+
+  async skySection(images) {
+    if (!this.shelf.batches.some((batch) => batch.has_sky)) return [];
+    const [wide, high] = [360, 180];
+    const plot = svg("svg", { viewBox: `-34 -8 ${wide + 44} ${high + 44}`, role: "img", "aria-label": "Where on the sky its images are", class: "plot" });
+    plot.append(svg("rect", { x: 0, y: 0, width: wide, height: high, class: "frame" }));
+    for (const ra of [0, 90, 180, 270, 360]) plot.append(svg("text", { x: wide - ra, y: high + 14, "text-anchor": "middle" }, `${ra}\u00b0`));
+    for (const dec of [-90, -45, 0, 45, 90]) plot.append(svg("text", { x: -4, y: 90 - dec + 4, "text-anchor": "end" }, `${dec}\u00b0`));
+    plot.append(svg("text", { x: wide / 2, y: high + 30, "text-anchor": "middle" }, "right ascension"));
+    let placed = 0;
+    for (const image of images.slice(0, 2000)) {
+      const { ra, dec } = await this.shelf.image(image);
+      if (Number.isNaN(ra)) continue;
+      placed++;
+      plot.append(svg("circle", { cx: wide - ra, cy: 90 - dec, r: 2, class: "dot" }));
+    }
+    if (!placed) return [];
+    return [element("section", {}, element("h3", {}, "On the sky"), plot, element("p", { className: "quiet" }, `${count(placed)} of its images; declination upwards, right ascension to the left.`))];
+  }
+
+  relatedSection(v, rows, row) {
+    const kin = row.related.map(([id]) => rows[id]);
+    const body = kin.length ? this.tiles(v, kin) : element("p", { className: "quiet" }, "No other structure has a word of it.");
+    return element("section", {}, element("h2", {}, "Related structures"), body);
+  }
+
+  // -- an image ----------------------------------------------------------------------------------
+
+  async image([batch, name]) {
+    const { shelf } = this;
+    const b = shelf.batch(batch);
+    const i = b < 0 ? -1 : await shelf.find(b, name);
+    if (i < 0) return this.lost(`There is no image ${name ?? ""} in batch ${batch}.`);
+    const image = { b, i };
+    const about = await shelf.image(image);
+    const at = this.group.findIndex((one) => one.b === b && one.i === i);
+    const beside = [this.group[at - 1], this.group[at + 1]];
+    this.neighbours = await Promise.all(
+      beside.map(async (one) => {
+        if (at < 0 || !one) return undefined;
+        const found = await shelf.image(one);
+        return address("i", found.batch, found.name);
+      }),
+    );
+    const frame = element("span", { className: "picture whole" });
+    const told = element("p", { className: "quiet", role: "status" });
+    const tables = [];
+    const draw = async (v, row) => {
+      const colours = row ? new Map(row.words.map((word, k) => [word, this.colours[k % this.colours.length]])) : null;
+      frame.replaceChildren(...(await this.picture(v, image, about, colours)));
+      told.textContent = row ? `Circles: features of structure ${seen(title(row))}.` : "";
+    };
+    let first = null;
+    for (let v = 0; v < shelf.variants.length; v++) {
+      const rows = await shelf.structures(v);
+      const held = await shelf.held(v, image);
+      const features = await shelf.features(v, image);
+      first ??= held.length ? [v, rows[held[0].id]] : null;
+      const several = shelf.variants.length > 1 ? ` (${shelf.variants[v].name})` : "";
+      const words = new Set(features.map(({ word }) => word));
+      const section = element("section", {}, element("h2", {}, `Structures${several}`), element("p", { className: "quiet" }, `${count(features.length)} features, ${count(words.size)} different words.`));
+      if (!held.length) section.append(element("p", { className: "quiet" }, "It holds more than half of the words of no structure."));
+      else {
+        section.append(
+          element(
+            "table",
+            {},
+            element("thead", {}, element("tr", {}, ...["Structure", "Overlap", ""].map((text) => element("th", { scope: "col" }, text)))),
+            element(
+              "tbody",
+              {},
+              ...held.map(({ id, overlap }) =>
+                element(
+                  "tr",
+                  {},
+                  element("th", { scope: "row" }, element("a", { href: address("s", shelf.variants[v].name, rows[id].lineage) }, own(title(rows[id])))),
+                  element("td", { className: "number" }, overlap.toFixed(3)),
+                  element("td", {}, this.shower(() => draw(v, rows[id]), rows[id])),
+                ),
+              ),
+            ),
+          ),
+        );
+      }
+      const list = [...words].sort((a, c) => a - c).slice(0, 200);
+      if (list.length) {
+        section.append(element("details", {}, element("summary", {}, "Words"), element("p", {}, ...list.flatMap((word) => [element("a", { href: address("w", shelf.variants[v].name, word) }, String(word)), " "]))));
+      }
+      tables.push(section);
+    }
+    await draw(...(first ?? [0, null]));
+    const facts = element("dl", { className: "figures" });
+    const put = (text, value) => facts.append(element("div", {}, element("dt", {}, text), element("dd", {}, value)));
+    put("Batch", own(about.batch));
+    if (about.label) put("Class", own(about.label));
+    if (about.width) put("Size", `${about.width} \u00d7 ${about.height} pixels`);
+    if (!Number.isNaN(about.ra)) put("Position", `${about.ra.toFixed(6)}\u00b0, ${about.dec.toFixed(6)}\u00b0`);
+    return [
+      element("h1", {}, own(about.name)),
+      facts,
+      ...skyLinks(about),
+      frame,
+      told,
+      ...tables,
+    ];
+  }
+
+  shower(act, row) {
+    const made = button("Show", "Show its features", act);
+    made.setAttribute("aria-label", `Show features of structure ${seen(title(row))}`);
+    return made;
+  }
+
+  // -- a word ------------------------------------------------------------------------------------
+
+  async word([name, text]) {
+    const { shelf } = this;
+    const v = this.variantOf(name);
+    const word = Number(text);
+    const rows = (await shelf.structures(v)).filter((row) => row.words.includes(word));
+    const host = element("ul", { className: "patches" });
+    const told = element("p", { className: "quiet", role: "status" }, "Looking for examples\u2026");
+    this.near(host, async () => {
+      const turn = this.turn;
+      let found = 0;
+      search: for (const [b, batch] of shelf.batches.entries()) {
+        for (let i = 0; i < batch.n; i++) {
+          if (turn !== this.turn || found >= 48 || i >= 4096) break search;
+          const features = (await shelf.features(v, { b, i })).filter((one) => one.word === word);
+          if (!features.length) continue;
+          const picture = await this.bitmap({ b, i });
+          if (!picture) continue;
+          const about = await shelf.image({ b, i });
+          const canvas = element("canvas", { width: PATCH, height: PATCH, role: "img", "aria-label": `patch of ${seen(about.name)}` });
+          cut(canvas.getContext("2d"), picture, features[0]);
+          host.append(element("li", {}, element("a", { href: address("i", about.batch, about.name), title: seen(about.name) }, canvas)));
+          found++;
+        }
+      }
+      told.textContent = found ? `${count(found)} examples, one an image.` : "No image that was looked at has it.";
+    });
+    return [
+      element("h1", {}, `Word ${word}`),
+      element("p", { className: "quiet" }, `A group of features that look alike, by ${name}.`),
+      element("section", {}, element("h2", {}, "Patches"), told, host),
+      element("section", {}, element("h2", {}, "Structures with it"), rows.length ? this.tiles(v, rows) : element("p", { className: "quiet" }, "None.")),
+    ];
+  }
+
+  async found([text = ""]) {
+    const images = text ? await this.shelf.search(text) : [];
+    this.group = images;
+    return [
+      element("h1", {}, "Images"),
+      element("p", { role: "status" }, `${count(images.length)} images whose name holds \u201c`, own(text), `\u201d${images.length === 40 ? " (the first ones)" : ""}`),
+      element("ul", { className: "images" }, ...images.map((image) => this.figure(0, image, null, images))),
+    ];
+  }
+
+  // -- slideshow, keyboard -----------------------------------------------------------------------
+
+  slides(group, v, colours) {
+    if (!group.length) return;
+    this.close();
+    let at = 0;
+    const before = document.activeElement;
+    const stage = element("div", { className: "stage" });
+    const told = element("p", { role: "status" });
+    const box = element("dialog", { className: "slides", "aria-label": "Slideshow" }, stage, told);
+    let timer = null;
+    const draw = async () => {
+      const image = group[at];
+      const about = await this.shelf.image(image);
+      const picture = element("span", { className: "picture whole" }, ...(await this.picture(v, image, about, colours)));
+      picture.classList.toggle("plain", !this.circles);
+      stage.replaceChildren(picture);
+      told.replaceChildren(`${count(at + 1)} of ${count(group.length)}: `, own(about.name));
+    };
+    const go = (step) => {
+      at = (at + step + group.length) % group.length;
+      return draw();
+    };
+    const play = button("Play", "Play or pause", () => {
+      if (timer) clearInterval(timer);
+      timer = timer ? null : setInterval(() => go(1), 2000);
+      play.textContent = timer ? "Pause" : "Play";
+    });
+    box.append(element("div", { className: "bar" }, button("\u2190", "Previous", () => go(-1)), play, button("\u2192", "Next", () => go(1)), button("Close", "Close the slideshow", () => this.close())));
+    document.body.append(box);
+    this.shown = { go, circles: draw, end: () => { clearInterval(timer); box.remove(); before?.focus?.(); } };
+    box.addEventListener("close", () => this.close());
+    box.showModal();
+    draw();
+  }
+
+  close() {
+    const shown = this.shown;
+    this.shown = null;
+    shown?.end();
+  }
+
+  key(event) {
+    if (event.ctrlKey || event.metaKey || event.altKey) return;
+    const typing = /^(?:INPUT|SELECT|TEXTAREA)$/.test(event.target.tagName);
+    if (this.shown) {
+      if (event.key === "ArrowLeft") this.shown.go(-1);
+      else if (event.key === "ArrowRight") this.shown.go(1);
+      else if (event.key === "c") { this.circles = !this.circles; this.shown.circles(); }
+      return;
+    }
+    if (typing) return;
+    const [before, after] = /^#\/[si]\//.test(location.hash) ? (this.neighbours ?? []) : [];
+    if (event.key === "ArrowLeft" && before) location.hash = before;
+    else if (event.key === "ArrowRight" && after) location.hash = after;
+    else if (event.key === "c") document.querySelector("#circles")?.click();
+    else if (event.key === "s") [...document.querySelectorAll("main button")].find((one) => one.textContent === "Slideshow")?.click();
+    else if (event.key === "/") { event.preventDefault(); document.querySelector("#query").focus(); }
+  }
+}
+
+// Draws the square of a feature, one and a half times its size.
+function cut(ink, picture, { x, y, size }) {
+  const longer = Math.max(picture.naturalWidth, picture.naturalHeight);
+  const side = Math.max(4, 1.5 * size * longer);
+  ink.drawImage(picture, x * longer - side / 2, y * longer - side / 2, side, side, 0, 0, PATCH, PATCH);
+}
+
+function bar(bars, axis) {
+  const [wide, high, room] = [Math.max(160, 16 * bars.length), 110, 44];
+  const most = Math.max(...bars.map((one) => one.value), 0.01);
+  const plot = svg("svg", { viewBox: `${-room} -8 ${wide + room + 6} ${high + 34}`, role: "img", "aria-label": `Chart: ${axis}`, class: "plot" });
+  for (const part of [0, 0.5, 1]) {
+    const y = high * (1 - part);
+    plot.append(svg("path", { d: `M0 ${y}H${wide}` }), svg("text", { x: -5, y: y + 4, "text-anchor": "end" }, `${(100 * most * part).toFixed(most < 0.1 ? 1 : 0)} %`));
+  }
+  const step = wide / bars.length;
+  bars.forEach((one, k) => {
+    const tall = (high * one.value) / most;
+    const made = svg("rect", { x: k * step + step * 0.15, y: high - tall, width: Math.min(step * 0.7, 40), height: tall, class: "bar" });
+    made.append(svg("title", {}, one.told));
+    plot.append(made);
+  });
+  const ends = bars.length > 1 ? [[0, "start", bars[0]], [wide, "end", bars[bars.length - 1]]] : [[0, "start", bars[0]]];
+  for (const [x, anchor, one] of ends) plot.append(svg("text", { x, y: high + 16, "text-anchor": anchor }, seen(one.name).slice(0, 18)));
+  return plot;
+}
+
+// Public viewers of the sky at a position.
+function skyLinks({ ra, dec }) {
+  if (Number.isNaN(ra)) return [];
+  const [r, d] = [ra.toFixed(6), dec.toFixed(6)];
+  const sign = dec < 0 ? "" : "%2B";
+  const places = [
+    ["Aladin Lite", `https://aladin.cds.unistra.fr/AladinLite/?target=${r}%20${sign}${d}&fov=0.05`],
+    ["Legacy Survey", `https://www.legacysurvey.org/viewer?ra=${r}&dec=${d}&zoom=15`],
+    ["SDSS", `https://skyserver.sdss.org/dr18/VisualTools/navi?ra=${r}&dec=${d}&scale=0.2`],
+    ["SIMBAD", `https://simbad.cds.unistra.fr/simbad/sim-coo?Coord=${r}d${sign}${d}d&Radius=1&Radius.unit=arcmin`],
+    ["NED", `https://ned.ipac.caltech.edu/conesearch?coordinates=${r}d%20${sign}${d}d&radius=1`],
+  ];
+  return [element("p", {}, "The same place in ", ...places.flatMap(([name, href], k) => [k ? ", " : "", element("a", { href, rel: "noreferrer" }, name)]))];
+}

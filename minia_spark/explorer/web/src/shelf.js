@@ -1,0 +1,161 @@
+// What the gallery knows: batches with their images, extractors with their structures.
+
+import { Loader, inflated, json } from "./loader.js";
+
+const POINTS = 65536; // images of a part that says something of each
+const WHOLE = 65535;
+
+export class Shelf {
+  constructor(site) {
+    this.site = site;
+    this.loader = new Loader();
+    this.batches = site.batches;
+    this.variants = site.variants;
+    this.images = site.batches.reduce((sum, batch) => sum + batch.n, 0);
+  }
+
+  batch(name) {
+    return this.batches.findIndex((batch) => batch.name === name);
+  }
+
+  // -- structures --------------------------------------------------------------------------------
+
+  async structures(v) {
+    const variant = this.variants[v];
+    variant.rows ??= await this.loader.get(variant.table, ({ blobs }) => json(blobs[0]));
+    return variant.rows;
+  }
+
+  // The images of a structure, the best first: { b, i, overlap }.
+  async imagesOf(v, id) {
+    const { block } = this.site;
+    const file = this.variants[v].images[Math.floor(id / block)];
+    const { counts, batch, image, overlap } = await this.loader.get(file, async ({ blobs }) => ({
+      counts: await inflated(blobs[0], Uint32Array),
+      batch: await inflated(blobs[1], Uint32Array),
+      image: await inflated(blobs[2], Uint32Array),
+      overlap: await inflated(blobs[3], Float32Array),
+    }));
+    let at = 0;
+    for (let k = 0; k < id % block; k++) at += counts[k];
+    return Array.from({ length: counts[id % block] }, (_, k) => ({
+      b: batch[at + k],
+      i: image[at + k],
+      overlap: overlap[at + k],
+    }));
+  }
+
+  // The structures that an image holds: { id, overlap }, the largest overlap first.
+  async held(v, { b, i }) {
+    const { images, ids, overlap } = await this.loader.get(this.variants[v].held[b], async ({ blobs }) => ({
+      images: await inflated(blobs[0], Uint32Array),
+      ids: await inflated(blobs[1], Uint32Array),
+      overlap: await inflated(blobs[2], Float32Array),
+    }));
+    let low = 0;
+    let high = images.length;
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if (images[middle] < i) low = middle + 1;
+      else high = middle;
+    }
+    const found = [];
+    for (let k = low; k < images.length && images[k] === i; k++) found.push({ id: ids[k], overlap: overlap[k] });
+    return found;
+  }
+
+  // -- images ------------------------------------------------------------------------------------
+
+  about(b, place) {
+    return this.loader.get(this.batches[b].about[place], async ({ blobs }) => ({
+      names: await json(blobs[0]),
+      labels: await json(blobs[1]),
+      ra: await inflated(blobs[2], Float64Array),
+      dec: await inflated(blobs[3], Float64Array),
+      width: await inflated(blobs[4], Float32Array),
+      height: await inflated(blobs[5], Float32Array),
+    }));
+  }
+
+  async image({ b, i }) {
+    const all = await this.about(b, Math.floor(i / POINTS));
+    const k = i % POINTS;
+    return {
+      b,
+      i,
+      batch: this.batches[b].name,
+      name: all.names[k],
+      label: all.labels[k],
+      ra: all.ra[k],
+      dec: all.dec[k],
+      width: all.width[k],
+      height: all.height[k],
+    };
+  }
+
+  async find(b, name) {
+    for (let place = 0; place < this.batches[b].about.length; place++) {
+      const k = (await this.about(b, place)).names.indexOf(name);
+      if (k >= 0) return place * POINTS + k;
+    }
+    return -1;
+  }
+
+  // Images whose name holds a text, so many at most.
+  async search(text, most = 40) {
+    const wanted = text.toLowerCase();
+    const found = [];
+    for (let b = 0; b < this.batches.length; b++) {
+      for (let place = 0; place < this.batches[b].about.length; place++) {
+        const { names } = await this.about(b, place);
+        for (let k = 0; k < names.length && found.length < most; k++) {
+          if (names[k].toLowerCase().includes(wanted)) found.push({ b, i: place * POINTS + k });
+        }
+      }
+    }
+    return found;
+  }
+
+  // The sheet that a small picture is on, and where; null: there are none.
+  cell({ b, i }) {
+    const { chunk, cell } = this.site;
+    const file = this.batches[b].sheets[Math.floor(i / chunk)];
+    if (file === undefined) return null;
+    const k = i % chunk;
+    const rows = Math.ceil(Math.min(chunk, this.batches[b].n - (i - k)) / 16);
+    return { file, x: k % 16, y: Math.floor(k / 16), rows, side: cell };
+  }
+
+  // The larger picture as an address; empty: there is none.
+  async large({ b, i }) {
+    const { large } = this.site;
+    const file = this.batches[b].larger[Math.floor(i / large)];
+    if (file === undefined) return "";
+    const { blobs } = await this.loader.get(file, (found) => found);
+    const blob = blobs[i % large];
+    if (!blob.length) return "";
+    let text = "";
+    for (let at = 0; at < blob.length; at += 8192) text += String.fromCharCode(...blob.subarray(at, at + 8192));
+    return `data:image/${blob[0] === 0x89 ? "png" : "jpeg"};base64,${btoa(text)}`;
+  }
+
+  // Features of an image: x, y and size as shares of its longer side, and the word of each.
+  async features(v, { b, i }) {
+    const { chunk } = this.site;
+    const file = this.batches[b].features[this.variants[v].name]?.[Math.floor(i / chunk)];
+    if (file === undefined) return [];
+    const all = await this.loader.get(file, async ({ blobs }) => {
+      const counts = await inflated(blobs[0], Uint32Array);
+      const starts = new Uint32Array(counts.length + 1);
+      for (let k = 0; k < counts.length; k++) starts[k + 1] = starts[k] + counts[k];
+      return { starts, shares: await inflated(blobs[1], Uint16Array), words: await inflated(blobs[2], Uint32Array) };
+    });
+    const n = all.words.length;
+    const found = [];
+    for (let k = all.starts[i % chunk]; k < all.starts[(i % chunk) + 1]; k++) {
+      const [x, y, size] = [0, 1, 2].map((row) => all.shares[row * n + k] / WHOLE);
+      found.push({ x, y, size, word: all.words[k] });
+    }
+    return found;
+  }
+}

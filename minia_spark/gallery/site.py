@@ -1,0 +1,374 @@
+"""Writes the gallery: one folder that works from the file system, without a network.
+
+``gallery.html`` is the page, ``gallery.js`` its program (built from ``explorer/web/``),
+``gallery-data.js`` says what there is, and ``map/`` holds the data in parts, as those of the map's
+page (:mod:`minia_spark.explorer.parts`). What belongs to a batch (names, pictures, features) is
+written once and taken from the page before as long as it does not change; what is said of
+structures is small, and written each time.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import zlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from minia_spark.base.errors import MiniaError
+from minia_spark.explorer import palette, parts
+from minia_spark.explorer.sheets import IMAGES
+from minia_spark.explorer.site import LARGE, Pictures, Writer, sheets_of
+
+__all__ = ["Batch", "Features", "Gallery", "Variant", "Written", "write"]
+
+PAGE = "gallery.html"
+ABOVE = "index-above.html"
+DATA = "gallery-data.js"
+PARTS = "map"
+FORMAT = 1
+"""Of the parts; pages of another one are not built upon."""
+BLOCK = 64
+"""Structures whose images are in a part."""
+_WHOLE = 65_535
+_PART = re.compile(r"[a-z]+[0-9]*-[0-9a-f]{10}-[0-9]{1,7}-[0-9a-f]{16}\.(?:js|jpg)")
+
+
+@dataclass(frozen=True)
+class Features:
+    """Features of some images, one image after another.
+
+    Attributes
+    ----------
+    offsets : int64 array, shape (n + 1,)
+        Image i has features ``offsets[i]:offsets[i + 1]``.
+    x, y, size : float32 arrays
+        As shares of the longer side of the image, in which the middle of its first pixel is 0.
+    words : int array
+    """
+
+    offsets: NDArray[np.int64]
+    x: NDArray[np.float32]
+    y: NDArray[np.float32]
+    size: NDArray[np.float32]
+    words: NDArray[np.integer]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Batch:
+    """The images of one batch; everything is in the order of `image_ids`.
+
+    Attributes
+    ----------
+    name : str
+    image_ids : string array, shape (n,)
+        All different, in the order in which parts hold them.
+    labels : string array, shape (n,)
+    ra, dec : float64 arrays, shape (n,)
+        In degrees; null: not known.
+    width, height : int arrays, shape (n,)
+        In pixels; null: not known.
+    rejected : int
+        Files that could not be used.
+    pictures : callable
+        From names to encoded copies.
+    features : mapping
+        Extractor to what gives :class:`Features` of 256 images at a time.
+    digest : str
+        Of pictures and features: parts of the same one are taken over.
+    """
+
+    name: str
+    image_ids: pa.StringArray
+    labels: pa.StringArray
+    ra: pa.Array
+    dec: pa.Array
+    width: pa.Array
+    height: pa.Array
+    rejected: int
+    pictures: Pictures
+    features: Mapping[str, Callable[[Sequence[str]], Iterator[Features]]]
+    digest: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Variant:
+    """What one extractor found.
+
+    Attributes
+    ----------
+    name : str
+    structures : list of dict
+        A row a structure, in the order of their numbers; JSON values.
+    images : list of (batch, image, overlap) arrays
+        Of each structure, the best first: number of the batch, place in it, 0 to 1.
+    """
+
+    name: str
+    structures: Sequence[Mapping[str, Any]]
+    images: Sequence[tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gallery:
+    """What the page shows."""
+
+    title: str
+    batches: Sequence[Batch]
+    variants: Sequence[Variant]
+    made: str = ""
+    home: str = ""
+    cell_px: int = 96
+    large: bool = True
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    """For the overview: JSON values."""
+
+
+@dataclass(frozen=True)
+class Written:
+    """What `write` did."""
+
+    index: Path
+    images: int
+    structures: int
+    kept: int
+    new: int
+
+
+def write(
+    gallery: Gallery, folder: Path, previous: Path | None = None, *, threads: int = 1
+) -> Written:
+    """Write the page.
+
+    Parameters
+    ----------
+    gallery : Gallery
+    folder : Path
+        Made when it does not exist; must be empty.
+    previous : Path or None
+        Folder of the page before, from which parts that did not change are taken.
+    threads : int
+        Sheets that are made at the same time.
+
+    Raises
+    ------
+    MiniaError
+        The folder is not empty or cannot be written.
+    """
+    before = _manifest(previous)
+    target = folder / PARTS
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if any(folder.iterdir()):
+            raise MiniaError(f"gallery: the folder {folder} is not empty")
+        target.mkdir()
+        writer = Writer(target, previous / PARTS if previous and before else None, threads)
+        known = {} if before is None else {one["name"]: one for one in before["batches"]}
+        head = {
+            "format": FORMAT,
+            "title": gallery.title,
+            "made": gallery.made,
+            "home": gallery.home,
+            "cell": gallery.cell_px,
+            "chunk": IMAGES,
+            "large": LARGE,
+            "block": BLOCK,
+            "palette": {"light": palette.LIGHT, "dark": palette.DARK},
+            "facts": gallery.facts,
+            "batches": [
+                _batch(gallery, batch, writer, known.get(batch.name)) for batch in gallery.batches
+            ],
+            "variants": [
+                _variant(variant, len(gallery.batches), writer) for variant in gallery.variants
+            ],
+        }
+        (folder / DATA).write_bytes(parts.script("site", head))
+        _write_static(gallery, folder)
+    except OSError as error:
+        raise MiniaError(f"gallery: {folder} cannot be written: {error}") from error
+    return Written(
+        index=folder / PAGE,
+        images=sum(len(batch.image_ids) for batch in gallery.batches),
+        structures=sum(len(variant.structures) for variant in gallery.variants),
+        kept=writer.kept,
+        new=writer.new,
+    )
+
+
+def _manifest(previous: Path | None) -> Mapping[str, Any] | None:
+    if previous is None:
+        return None
+    try:
+        text = (previous / DATA).read_text(encoding="ascii")
+        found = json.loads(text.removeprefix("minia_map.site(").removesuffix(",[]);\n"))
+    except (OSError, ValueError):
+        return None
+    return found if isinstance(found, dict) and found.get("format") == FORMAT else None
+
+
+# -- batches --------------------------------------------------------------------------------------
+
+
+def _batch(
+    gallery: Gallery, batch: Batch, writer: Writer, before: Mapping[str, Any] | None
+) -> dict[str, Any]:
+    """Write the parts of a batch, and return what the page has to know of it."""
+    key = parts.digest(batch.name, size=5)
+    told: dict[str, Any] = {"name": batch.name, "n": len(batch.image_ids)}
+    told["rejected"] = batch.rejected
+    told |= {"has_sky": batch.ra.null_count < len(batch.ra)}
+    told["about"] = [
+        writer.script("about", key, place, _about(batch, start))
+        for place, start in enumerate(range(0, len(batch.image_ids), parts.POINTS))
+    ]
+    stamp = parts.digest(batch.digest, str((gallery.cell_px, gallery.large)), *told["about"])
+    if before is not None and before["stamp"] == stamp:
+        heavy = {name: before[name] for name in ("sheets", "there", "larger", "features")}
+        of_features = [name for one in heavy["features"].values() for name in one]
+        listed = [*heavy["sheets"], *heavy["larger"], *of_features]
+        if all(map(_PART.fullmatch, listed)) and all(map(writer.take, listed)):
+            return told | heavy | {"stamp": stamp}
+    return (
+        told
+        | _pictures(gallery, batch, key, writer)
+        | _features(batch, key, writer)
+        | {"stamp": stamp}
+    )
+
+
+def _about(batch: Batch, start: int) -> parts.Part:
+    """Return names, labels, positions and sizes of up to 65,536 images."""
+    here = slice(start, start + parts.POINTS)
+
+    def texts(values: pa.Array) -> bytes:
+        listed = [value or "" for value in values[here].to_pylist()]
+        return zlib.compress(json.dumps(listed, ensure_ascii=True).encode(), 6)
+
+    def numbers(values: pa.Array, kind: str) -> bytes:
+        plain = values[here].cast(pa.float64()).fill_null(float("nan")).to_numpy()
+        return zlib.compress(plain.astype(kind).tobytes(), 6)
+
+    blobs = [texts(batch.image_ids), texts(batch.labels)]
+    blobs += [numbers(batch.ra, "<f8"), numbers(batch.dec, "<f8")]
+    blobs += [numbers(batch.width, "<f4"), numbers(batch.height, "<f4")]
+    return {"kind": "about", "n": len(batch.image_ids[here])}, blobs
+
+
+def _pictures(gallery: Gallery, batch: Batch, key: str, writer: Writer) -> dict[str, Any]:
+    sheets: list[str] = []
+    larger: list[str] = []
+    there: list[bool] = []
+    wanted = batch.pictures(batch.image_ids.to_pylist())
+    for number, (copies, (made, seen)) in enumerate(
+        sheets_of(wanted, gallery.cell_px, writer.threads)
+    ):
+        sheets.append(writer.put("sheet", key, number, "jpg", made))
+        there += seen
+        if gallery.large:
+            good = [copy if copy and one else b"" for copy, one in zip(copies, seen, strict=True)]
+            for start in range(0, len(good), LARGE):
+                some = good[start : start + LARGE]
+                place = (number * IMAGES + start) // LARGE
+                larger.append(
+                    writer.script(
+                        "larger", key, place, ({"kind": "pictures", "n": len(some)}, some)
+                    )
+                )
+    return {"sheets": sheets, "larger": larger, "there": sum(there)}
+
+
+def _features(batch: Batch, key: str, writer: Writer) -> dict[str, Any]:
+    names = batch.image_ids.to_pylist()
+    return {
+        "features": {
+            variant: [
+                writer.script(f"features{order}", key, place, _chunk(found))
+                for place, found in enumerate(source(names))
+            ]
+            for order, (variant, source) in enumerate(sorted(batch.features.items()))
+        }
+    }
+
+
+def _chunk(found: Features) -> parts.Part:
+    """Return the part of the features of 256 images."""
+    counts = np.diff(found.offsets).astype("<u4")
+    shares = np.stack([found.x, found.y, found.size])
+    whole = np.floor(np.clip(shares, 0, 1) * _WHOLE + 0.5).astype("<u2")
+    blobs = [counts.tobytes(), whole.tobytes(), found.words.astype("<u4").tobytes()]
+    return {"kind": "features", "n": len(counts)}, [zlib.compress(blob, 6) for blob in blobs]
+
+
+# -- structures -----------------------------------------------------------------------------------
+
+
+def _variant(variant: Variant, batches: int, writer: Writer) -> dict[str, Any]:
+    """Write what is said of structures, and which images they have; return where."""
+    key = parts.digest(variant.name, size=5)
+    rows = json.dumps(list(variant.structures), ensure_ascii=True, allow_nan=False).encode()
+    table = writer.script("structures", key, 0, ({"kind": "structures"}, [zlib.compress(rows, 6)]))
+    images = []
+    for place, start in enumerate(range(0, len(variant.images), BLOCK)):
+        some = variant.images[start : start + BLOCK]
+        counts = np.array([len(batch) for batch, _, _ in some], "<u4")
+        joined = [np.concatenate([one[k] for one in some]) for k in range(3)]
+        blobs = [
+            counts.tobytes(),
+            joined[0].astype("<u4").tobytes(),
+            joined[1].astype("<u4").tobytes(),
+            joined[2].astype("<f4").tobytes(),
+        ]
+        part = {"kind": "images", "n": len(some)}, [zlib.compress(blob, 6) for blob in blobs]
+        images.append(writer.script("images", key, place, part))
+    return {
+        "name": variant.name,
+        "structures": len(variant.structures),
+        "table": table,
+        "images": images,
+        "held": [_held(variant, number, key, writer) for number in range(batches)],
+    }
+
+
+def _held(variant: Variant, number: int, key: str, writer: Writer) -> str:
+    """Write which structures the images of a batch hold; return the part's name."""
+    pairs = [np.zeros((0, 3))]
+    for structure, (batch, image, overlap) in enumerate(variant.images):
+        own = batch == number
+        pairs.append(np.stack([image[own], np.full(own.sum(), structure), overlap[own]], axis=1))
+    joined = np.concatenate(pairs)
+    joined = joined[np.lexsort((-joined[:, 2], joined[:, 0]))]
+    blobs = [joined[:, k].astype(kind).tobytes() for k, kind in enumerate(("<u4", "<u4", "<f4"))]
+    part = {"kind": "held", "n": len(joined)}, [zlib.compress(blob, 6) for blob in blobs]
+    return writer.script("held", key, number, part)
+
+
+def _write_static(gallery: Gallery, folder: Path) -> None:
+    web = files("minia_spark.explorer") / "web"
+    (folder / "gallery.js").write_bytes((web / "gallery.js").read_bytes())
+    environment = jinja2.Environment(
+        loader=jinja2.ChoiceLoader(
+            [
+                jinja2.PackageLoader("minia_spark.gallery"),
+                jinja2.PackageLoader("minia_spark.report"),
+            ]
+        ),
+        autoescape=jinja2.select_autoescape(("html",)),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    for name, template, here in (
+        (PAGE, PAGE, ""),
+        ("gallery.css", "gallery.css", ""),
+        (ABOVE, PAGE, f"{folder.name}/"),
+    ):
+        text = environment.get_template(template).render(gallery=gallery, here=here)
+        (folder / name).write_text(text, encoding="utf-8")

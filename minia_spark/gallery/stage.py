@@ -1,0 +1,333 @@
+"""Collects what the gallery shows and has it written; the page is made in :mod:`.site`.
+
+Everything is read on the driver, without a job, and what is large (thumbnails, features) only of
+batches that changed, some images at a time.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.dataset as ds
+import pyarrow.fs as pafs
+from numpy.typing import NDArray
+
+from minia_spark import __version__
+from minia_spark.engine.context import Context
+from minia_spark.engine.table import Table
+from minia_spark.explorer.parts import hash_order
+from minia_spark.explorer.sheets import IMAGES as IMAGES_OF_A_SHEET
+from minia_spark.features.tables import FEATURES
+from minia_spark.gallery.related import related
+from minia_spark.gallery.settings import GallerySettings
+from minia_spark.gallery.site import Batch, Features, Gallery, Variant, write
+from minia_spark.gallery.tables import GALLERY
+from minia_spark.geometry.tables import VERIFICATIONS
+from minia_spark.ingest.tables import IMAGES, REJECTS
+from minia_spark.mining.settings import MiningSettings
+from minia_spark.mining.tables import STRUCTURES
+from minia_spark.structures.rows import load_structures
+from minia_spark.structures.tables import LINEAGE, STRUCTURE_IMAGES, STRUCTURE_NAMES
+from minia_spark.thumbnails.tables import THUMBNAILS
+from minia_spark.warehouse.records import now
+from minia_spark.words.tables import WORDS
+
+__all__ = ["run"]
+
+_NAMES = ["batch", "image_id"]
+_OF_IMAGES = [*_NAMES, "label", "ra_deg", "dec_deg", "width", "height"]
+_NUMBERS = ["support", "expected_support", "lift", "q", "stability"]
+
+
+def run(context: Context) -> None:
+    """Write the page and publish it."""
+    settings = context.settings(GallerySettings)
+    storage = context.warehouse.storage
+    folder = context.folder(GALLERY)
+    variants = sorted({entry.variant or "" for entry in context.entries_of(WORDS)})
+    with tempfile.TemporaryDirectory() as scratch:
+        near = Path(scratch) / Path(folder).name
+        target = near if storage.local is None else storage.local / folder
+        batches = _batches(context, variants)
+        places = _Places(batches)
+        gallery = Gallery(
+            title="Gallery",
+            batches=batches,
+            variants=[_variant(context, name, places) for name in variants],
+            made=f"Made by minia-spark {__version__} \N{MIDDLE DOT} run {context.run} "
+            f"\N{MIDDLE DOT} {now()}",
+            home="../../report/index.html",
+            cell_px=settings.cell_px,
+            large=settings.large_copies,
+            facts={"state": context.published.version + 1},
+        )
+        written = write(gallery, target, _previous(context), threads=os.cpu_count() or 1)
+        if storage.local is None:
+            pafs.copy_files(
+                str(target), storage.full(folder), pafs.LocalFileSystem(), storage.filesystem
+            )
+    context.publish(GALLERY, folder)
+    context.counts |= {
+        "images": written.images,
+        "structures": written.structures,
+        "files_kept": written.kept,
+        "files_new": written.new,
+    }
+
+
+def _previous(context: Context) -> Path | None:
+    """Return the folder of the page before; None: there is none, or not on this file system."""
+    local = context.warehouse.storage.local
+    entries = context.published.of_table(GALLERY.name)
+    if local is None or not entries:
+        return None
+    return local / entries[0].path
+
+
+def _rows(
+    context: Context,
+    table: Table,
+    columns: Sequence[str],
+    variant: str | None = None,
+    where: ds.Expression | None = None,
+) -> pa.Table:
+    """Return columns of a table; of one variant alone where it has any."""
+    schema = pa.schema([table.arrow_schema().field(name) for name in columns])
+    source = context.of_variant(variant) if table.variants else context
+    batches = [one.select(schema.names) for one in source.rows_here(table, list(columns), where)]
+    return pa.Table.from_batches([one.cast(schema) for one in batches], schema)
+
+
+# -- batches --------------------------------------------------------------------------------------
+
+
+class _Places:
+    """Where images are: the number of their batch, and their place in it."""
+
+    def __init__(self, batches: Sequence[Batch]) -> None:
+        self.sizes = [len(batch.image_ids) for batch in batches]
+        self._numbers = {batch.name: number for number, batch in enumerate(batches)}
+        self._starts = np.concatenate([[0], np.cumsum(self.sizes)]).astype(np.int64)
+        keys = [
+            pc.binary_join_element_wise(str(number), batch.image_ids, "/")
+            for number, batch in enumerate(batches)
+        ]
+        self._keys = pa.concat_arrays(keys) if keys else pa.array([], pa.string())
+
+    def of(self, rows: pa.Table) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Return the batch and the place of the image of every row."""
+        codes = pc.dictionary_encode(rows["batch"].combine_chunks())
+        known = [str(self._numbers[name]) for name in codes.dictionary.to_pylist()]
+        numbers = pa.array(known, pa.string()).take(codes.indices)
+        keys = pc.binary_join_element_wise(numbers, rows["image_id"].combine_chunks(), "/")
+        found = pc.index_in(keys, self._keys).to_numpy(zero_copy_only=False).astype(np.int64)
+        owners = numbers.cast(pa.int64()).to_numpy()
+        return owners, found - self._starts[owners]
+
+
+def _batches(context: Context, variants: Sequence[str]) -> list[Batch]:
+    images = _rows(context, IMAGES, _OF_IMAGES)
+    rejects = _rows(context, REJECTS, ["batch", "stage"])
+    counted = rejects.filter(pc.equal(rejects["stage"], "ingest"))["batch"]
+    rejected = {row["values"]: row["counts"] for row in pc.value_counts(counted).to_pylist()}
+    names = pc.unique(images["batch"]).to_pylist()
+    return [_batch(context, images, str(name), variants, rejected) for name in sorted(names)]
+
+
+def _batch(
+    context: Context,
+    images: pa.Table,
+    name: str,
+    variants: Sequence[str],
+    rejected: dict[str, int],
+) -> Batch:
+    own = images.filter(pc.equal(images["batch"], name)).combine_chunks()
+    own = own.take(pa.array(hash_order(own["image_id"].combine_chunks()))).combine_chunks()
+    columns = {column: own[column].combine_chunks() for column in own.schema.names}
+    sources = [THUMBNAILS, FEATURES, WORDS]
+    digests = [entry.digest for table in sources for entry in context.entries_of(table, name)]
+    sizes = dict(
+        zip(
+            columns["image_id"].to_pylist(),
+            pc.max_element_wise(columns["width"], columns["height"]).fill_null(0).to_pylist(),
+            strict=True,
+        )
+    )
+    return Batch(
+        name=name,
+        image_ids=columns["image_id"],
+        labels=columns["label"],
+        ra=columns["ra_deg"],
+        dec=columns["dec_deg"],
+        width=columns["width"],
+        height=columns["height"],
+        rejected=rejected.get(name, 0),
+        pictures=_pictures(context, name),
+        features={variant: _features(context, name, variant, sizes) for variant in variants},
+        digest=" ".join(digests),
+    )
+
+
+def _pictures(
+    context: Context, batch: str
+) -> Callable[[Sequence[str]], Iterator[Sequence[bytes | None]]]:
+    def of(image_ids: Sequence[str]) -> Iterator[Sequence[bytes | None]]:
+        for start in range(0, len(image_ids), IMAGES_OF_A_SHEET):
+            wanted = list(image_ids[start : start + IMAGES_OF_A_SHEET])
+            found = dict(_of_batch(context, THUMBNAILS, batch, ["image_id", "data"], wanted))
+            yield [found.get(name) for name in wanted]
+
+    return of
+
+
+def _of_batch(
+    context: Context, table: Table, batch: str, columns: list[str], image_ids: Sequence[str]
+) -> Iterator[tuple[Any, ...]]:
+    """Yield rows of some images of a batch."""
+    where = ds.field("image_id").isin(list(image_ids))
+    storage = context.warehouse.storage
+    for entry in context.entries_of(table, batch):
+        place = storage.full(entry.path)
+        files = ds.dataset(place, filesystem=storage.filesystem, format="parquet")
+        for rows in files.to_batches(columns=columns, filter=where):
+            yield from zip(*(rows[name].to_pylist() for name in columns), strict=True)
+
+
+def _features(
+    context: Context, batch: str, variant: str, sizes: dict[str, int]
+) -> Callable[[Sequence[str]], Iterator[Features]]:
+    own = context.of_variant(variant)
+
+    def of(image_ids: Sequence[str]) -> Iterator[Features]:
+        for start in range(0, len(image_ids), IMAGES_OF_A_SHEET):
+            wanted = list(image_ids[start : start + IMAGES_OF_A_SHEET])
+            columns = ["image_id", "x", "y", "size"]
+            found = {row[0]: row[1:] for row in _of_batch(own, FEATURES, batch, columns, wanted)}
+            words = dict(_of_batch(own, WORDS, batch, ["image_id", "feature_words"], wanted))
+            yield _joined(wanted, found, words, sizes)
+
+    return of
+
+
+def _joined(
+    wanted: Sequence[str],
+    found: dict[str, tuple[Any, ...]],
+    words: dict[str, list[int] | None],
+    sizes: dict[str, int],
+) -> Features:
+    parts: list[NDArray[np.float32]] = []
+    counts = []
+    of_word: list[int] = []
+    for name in wanted:
+        own = words.get(name) or []
+        places = found.get(name)
+        if places is None or places[0] is None or len(places[0]) != len(own):
+            counts.append(0)
+            continue
+        longer = sizes[name] or max(1.0, max(places[0], default=1), max(places[1], default=1))
+        parts.append(np.array(places, np.float32) / np.float32(longer))
+        counts.append(len(own))
+        of_word += own
+    joined = np.concatenate([np.zeros((3, 0), np.float32), *parts], axis=1)
+    offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+    return Features(offsets, joined[0], joined[1], joined[2], np.array(of_word, np.int64))
+
+
+# -- structures -----------------------------------------------------------------------------------
+
+
+def _variant(context: Context, name: str, places: _Places) -> Variant:
+    own = context.of_variant(name)
+    if not own.has(STRUCTURES):
+        return Variant(name=name, structures=[], images=[])
+    table = own.small(STRUCTURES).sort_by("structure_id")
+    structures = load_structures(table)
+    images = _images(context, name, len(structures), places)
+    mining = context.settings(MiningSettings)
+    judged = mining.decoys > 0 and mining.seeds > 0
+    fates = {row["structure_id"]: row for row in _small(own, LINEAGE)}
+    said = {row["lineage_id"]: row for row in _small(own, STRUCTURE_NAMES)}
+    verified = {row["structure_id"]: row["verified"] for row in _small(own, VERIFICATIONS)}
+    labels = _labels(context, name)
+    kin = related(structures)
+    total = sum(places.sizes)
+    rows = []
+    for row in table.to_pylist():
+        number = row["structure_id"]
+        fate = fates.get(number, {})
+        told = said.get(fate.get("lineage_id"), {})
+        rows.append(
+            {
+                "id": number,
+                "lineage": fate.get("lineage_id") or str(number),
+                "event": fate.get("event"),
+                "gained": fate.get("words_gained"),
+                "lost": fate.get("words_lost"),
+                "name": told.get("name"),
+                "kind": told.get("kind"),
+                "note": told.get("note"),
+                "words": row["words"],
+                "frequencies": row["frequencies"],
+                **{what: row[what] for what in _NUMBERS},
+                "established": bool(row["significant"] and row["reproducible"]) if judged else None,
+                "verified": verified.get(number),
+                "images": len(images[number][0]),
+                "coverage": row["support"] / total if total else 0,
+                "batches": np.bincount(images[number][0], minlength=len(places.sizes)).tolist(),
+                "labels": labels.get(number, []),
+                "related": kin[number],
+            }
+        )
+    return Variant(name=name, structures=rows, images=images)
+
+
+def _small(context: Context, table: Table) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = context.small(table).to_pylist() if context.has(table) else []
+    return rows
+
+
+def _images(
+    context: Context, variant: str, count: int, places: _Places
+) -> list[tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]]:
+    """Return the images of every structure, the best first."""
+    columns = ["structure_id", "rank", *_NAMES, "overlap"]
+    rows = _rows(context, STRUCTURE_IMAGES, columns, variant)
+    rows = rows.sort_by([("structure_id", "ascending"), ("rank", "ascending")]).combine_chunks()
+    batches, images = places.of(rows)
+    overlaps = rows["overlap"].to_numpy()
+    ends = np.searchsorted(rows["structure_id"].to_numpy(), np.arange(count + 1))
+    return [
+        (batches[a:b], images[a:b], overlaps[a:b])
+        for a, b in zip(ends[:-1].tolist(), ends[1:].tolist(), strict=True)
+    ]
+
+
+def _labels(context: Context, variant: str) -> dict[int, list[list[Any]]]:
+    """Return the most frequent labels of each structure's images: label, images, share of all."""
+    images = _rows(context, IMAGES, [*_NAMES, "label"])
+    images = images.filter(images["label"].is_valid())
+    if not images.num_rows:
+        return {}
+    pairs = _rows(context, STRUCTURE_IMAGES, ["structure_id", *_NAMES], variant)
+    keys = [pc.binary_join_element_wise(t["batch"], t["image_id"], "/") for t in (images, pairs)]
+    labels = images["label"].take(pc.index_in(keys[1], keys[0].combine_chunks()))
+    counted = (
+        pairs.append_column("label", labels)
+        .group_by(["structure_id", "label"])
+        .aggregate([([], "count_all")])
+        .sort_by([("count_all", "descending"), ("label", "ascending")])
+    )
+    whole = {row["values"]: row["counts"] for row in pc.value_counts(images["label"]).to_pylist()}
+    found: dict[int, list[list[Any]]] = {}
+    for row in counted.to_pylist():
+        if row["label"] is not None and len(found.setdefault(row["structure_id"], [])) < 6:
+            share = whole[row["label"]] / images.num_rows
+            found[row["structure_id"]].append([row["label"], row["count_all"], share])
+    return found

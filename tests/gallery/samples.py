@@ -1,0 +1,103 @@
+"""A small gallery, written by hand."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pyarrow as pa
+from PIL import Image
+
+from minia_spark.explorer.site import at_hand
+from minia_spark.gallery.site import Batch, Features, Gallery, Variant
+
+HOSTILE = [
+    "<img src=x onerror=alert(1)>.png",
+    "</script><script>alert(2)</script>.png",
+    "\u202egnp.exe",
+    "%2e%2e/a b&c#d?e.png",
+]
+
+
+def picture(number: int) -> bytes:
+    out = io.BytesIO()
+    pixels = np.full((60, 80, 3), (40 * number % 200, 90, 30), np.uint8)
+    pixels[20:30, 30:40] = 255
+    Image.fromarray(pixels).save(out, "PNG")
+    return out.getvalue()
+
+
+def batch(name: str, images: list[str], *, rejected: int = 0, digest: str = "d") -> Batch:
+    n = len(images)
+    rng = np.random.default_rng(n)
+
+    def features(image_ids):
+        for start in range(0, len(image_ids), 256):
+            many = len(image_ids[start : start + 256])
+            # four features an image, of words 0 to 3, on the square that is drawn
+            words = np.tile(np.arange(4), many)
+            x, y = (30 + rng.uniform(0, 10, 4 * many), 20 + rng.uniform(0, 10, 4 * many))
+            size = np.full(4 * many, 8.0)
+            shares = (np.float32(v / 80) for v in (x, y, size))
+            yield Features(4 * np.arange(many + 1), *shares, words)
+
+    return Batch(
+        name=name,
+        image_ids=pa.array(images),
+        labels=pa.array(["spiral" if k % 2 else None for k in range(n)], pa.string()),
+        ra=pa.array([10.0 * k for k in range(n)], pa.float64(), mask=np.arange(n) == 0),
+        dec=pa.array(np.linspace(-80, 80, n), mask=np.arange(n) == 0),
+        width=pa.array([80] * n, pa.int32()),
+        height=pa.array([60] * n, pa.int32()),
+        rejected=rejected,
+        pictures=at_hand({image: picture(k) for k, image in enumerate(images)}),
+        features={"sift": features},
+        digest=digest,
+    )
+
+
+def row(number: int, **more):
+    return {
+        "id": number,
+        "lineage": f"1.{number}",
+        "event": "same",
+        "gained": 0,
+        "lost": 0,
+        "name": None,
+        "kind": None,
+        "note": None,
+        "words": [0, 1, 2],
+        "frequencies": [9, 5, 2],
+        "support": 100 - number,
+        "expected_support": 1.0,
+        "lift": float(number),
+        "q": 0.01,
+        "stability": 1 - number / 100,
+        "established": number < 3,
+        "verified": None,
+        "images": 0,
+        "coverage": 0.5,
+        "batches": [],
+        "labels": [],
+        "related": [],
+    } | more
+
+
+def gallery(batches: list[Batch], structures: int = 5, **more) -> Gallery:
+    """Structure k holds the images k, k + 1, ... of the first batch, the first one of the last."""
+    rows, images = [], []
+    for k in range(structures):
+        n = max(0, len(batches[0].image_ids) - k)
+        owners = np.concatenate([np.zeros(n, np.int64), [len(batches) - 1]])
+        places = np.concatenate([np.arange(k, k + n), [0]])
+        overlaps = np.linspace(0.9, 0.1, n + 1)
+        images.append((owners, places, overlaps))
+        counts = np.bincount(owners, minlength=len(batches)).tolist()
+        told = {"images": n + 1, "batches": counts, "labels": [["spiral", n, 0.5]]}
+        if k == 1:
+            told |= {"name": "<b>ring</b>", "kind": "artefact", "note": "\u202enote =1+1"}
+        if k == 2:
+            told |= {"event": "born", "related": [[0, 0.5], [1, 0.2]]}
+        rows.append(row(k, **told))
+    variant = Variant(name="sift", structures=rows, images=images)
+    return Gallery(title="Test", batches=batches, variants=[variant], home="x.html", **more)

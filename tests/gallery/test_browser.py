@@ -1,0 +1,220 @@
+"""The gallery in a real browser, from the file system and without a network."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from minia_spark.gallery.site import write
+
+from .samples import HOSTILE, batch, gallery
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "explorer"))
+from browser import Opened, chromium
+
+IMAGES = [f"night/i{k:03d}.png" for k in range(70)]
+PAGE = "gallery.html"
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with chromium() as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Two batches; 40 structures."""
+    place = tmp_path_factory.mktemp("gallery") / "g"
+    batches = [batch("b1", IMAGES), batch("<b2>", HOSTILE, rejected=3)]
+    write(gallery(batches, structures=40), place)
+    return place
+
+
+@pytest.fixture
+def opened(browser, folder):
+    one = Opened(browser, folder.as_uri())
+    yield one
+    one.close()
+
+
+class TestOverview:
+    def test_figures_structures_batches(self, opened):
+        page = opened.open(PAGE)
+        assert page.locator("dl.figures dd").all_inner_texts() == ["74", "2", "40"]
+        assert "3 of 40 are established" in page.locator("main").inner_text()
+        assert page.locator("main section").nth(0).locator("ul.tiles").nth(1).locator(
+            "b"
+        ).all_inner_texts() == ["s0002"]
+        rows = page.locator("tbody tr").all_inner_texts()
+        assert [row.split("\t") for row in rows] == [["b1", "70", "0"], ["<b2>", "4", "3"]]
+
+    def test_nothing_there(self, opened):
+        page = opened.open(PAGE, "#/s/sift/9.9")
+        assert "The structure 9.9 is not there any more" in page.locator("main").inner_text()
+        page = opened.open(PAGE, "#/i/b1/zzz.png")
+        assert "There is no image zzz.png in batch b1" in page.locator("main").inner_text()
+        page = opened.open(PAGE, "#/%E0%A4%A/x")
+        assert "There is no such page" in page.locator("main").inner_text()
+
+
+class TestStructures:
+    def test_sorted_filtered_more_on_demand(self, opened):
+        page = opened.open(PAGE, "#/structures/sift")
+        assert page.locator("li.tile").count() == 24
+        page.get_by_role("button", name="More (16)").scroll_into_view_if_needed()
+        page.locator("li.tile").nth(39).wait_for()
+        names = page.locator("li.tile b")
+        page.get_by_label("Sort by").select_option("lift")
+        assert names.nth(0).inner_text() == "s0039"
+        page.get_by_label("Show", exact=True).select_option("established")
+        assert names.all_inner_texts() == ["s0002", "<b>ring</b>", "s0000"]
+        page.get_by_label("Filter").fill("RING")
+        assert names.all_inner_texts() == ["<b>ring</b>"]
+        assert "1 of 40 structures" in page.locator("main").inner_text()
+        page.get_by_label("Filter").fill("")
+        page.get_by_label("Show", exact=True).select_option("kind:artefact")
+        assert names.all_inner_texts() == ["<b>ring</b>"]
+        page.get_by_label("Show", exact=True).select_option("all")
+        page.get_by_label("Images, at least").fill("70")
+        assert sorted(names.all_inner_texts()) == ["<b>ring</b>", "s0000"]
+
+    def test_the_address_holds_what_is_chosen(self, opened):
+        page = opened.open(PAGE, "#/structures/sift?sort=stability&show=established")
+        assert page.locator("li.tile b").all_inner_texts()[-1] == "s0002"
+        assert page.get_by_label("Sort by").input_value() == "stability"
+
+
+class TestStructure:
+    def test_slider_and_circles(self, opened):
+        page = opened.open(PAGE, "#/s/sift/1.0")
+        figures = page.locator("ul.images li")
+        figures.nth(0).locator("svg circle").nth(2).wait_for()
+        # three of the four features are of its words
+        assert figures.nth(0).locator("svg circle").count() == 3
+        assert "night/i000.png" in figures.nth(0).inner_text()
+        box = page.locator("#threshold")
+        box.evaluate("(b) => { b.value = 0.8; b.dispatchEvent(new Event('input')); }")
+        overlaps = [0.9 - 0.8 * k / 70 for k in range(71)]
+        value = float(box.input_value())
+        wanted = sum(o >= value for o in overlaps)
+        assert page.locator("output").inner_text().startswith(f"{wanted} of 71 images")
+        assert figures.count() == wanted
+        assert page.locator("svg.circles").first.is_visible()
+        page.keyboard.press("c")
+        assert not page.locator("svg.circles").first.is_visible()
+
+    def test_words_charts_related(self, opened):
+        page = opened.open(PAGE, "#/s/sift/1.2")
+        page.locator("ul.words").scroll_into_view_if_needed()
+        canvas = page.locator("ul.words canvas").nth(0)
+        blank = "(c) => Object.assign(document.createElement('canvas'), {width: 48, height: 48})"
+        empty = canvas.evaluate(f"{blank}.toDataURL()")
+        for _ in range(100):
+            page.wait_for_timeout(50)
+            if canvas.evaluate("(c) => c.toDataURL()") != empty:
+                break
+        assert canvas.evaluate("(c) => c.toDataURL()") != empty
+        assert page.locator("svg.plot rect.bar title").all_text_contents() == [
+            "b1: 68 of 70 images",
+            "<b2>: 1 of 4 images",
+        ]
+        assert page.locator("svg.plot circle.dot").count() > 60
+        assert page.locator(
+            "section:has(> h2:text-is('Related structures')) b"
+        ).all_inner_texts() == ["s0000", "<b>ring</b>"]
+
+    def test_keys_and_slideshow(self, opened):
+        page = opened.open(PAGE, "#/s/sift/1.3")
+        page.keyboard.press("ArrowLeft")
+        page.locator("h1", has_text="s0002").wait_for()
+        page.keyboard.press("ArrowRight")
+        page.locator("h1", has_text="s0003").wait_for()
+        page.keyboard.press("s")
+        dialog = page.get_by_role("dialog")
+        dialog.get_by_text("1 of 68: night/i003.png").wait_for()
+        page.keyboard.press("ArrowRight")
+        dialog.get_by_text("2 of 68: night/i004.png").wait_for()
+        page.keyboard.press("ArrowLeft")
+        page.keyboard.press("ArrowLeft")
+        dialog.get_by_text("68 of 68").wait_for()
+        page.keyboard.press("Escape")
+        dialog.wait_for(state="detached")
+
+    def test_names_and_notes_do_no_harm(self, opened):
+        page = opened.open(PAGE, "#/s/sift/1.1")
+        assert page.locator("h1").inner_text() == "<b>ring</b>"
+        assert "\\u202enote =1+1" in page.locator("main").inner_text()
+
+
+class TestImage:
+    def test_from_a_structure_and_on(self, opened):
+        page = opened.open(PAGE, "#/s/sift/1.0")
+        page.locator("ul.images li a[href]").nth(1).click()
+        page.locator("h1", has_text="night/i001.png").wait_for()
+        rows = page.locator("main tbody tr")
+        assert rows.count() == 2  # structures 0 and 1
+        assert page.locator(".picture svg circle").count() == 3
+        page.get_by_role("button", name="Show features of structure").nth(1).click()
+        links = page.get_by_role("link", name="Aladin Lite").get_attribute("href")
+        assert links.startswith("https://aladin.cds.unistra.fr/AladinLite/?target=10.000000%20")
+        page.keyboard.press("ArrowRight")
+        page.locator("h1", has_text="night/i002.png").wait_for()
+
+    @pytest.mark.parametrize("name", HOSTILE)
+    def test_hostile_names(self, opened, name):
+        page = opened.open(PAGE)
+        page.evaluate(
+            "(n) => (location.hash = `#/i/${['<b2>', n].map(encodeURIComponent).join('/')}`)", name
+        )
+        page.get_by_text("60 pixels").wait_for()
+        assert page.locator("h1").inner_text() == name.replace("\u202e", "\\u202e")
+        assert page.locator("main script, main img[onerror]").count() == 0
+
+    def test_found_by_name(self, opened):
+        page = opened.open(PAGE)
+        page.keyboard.press("/")
+        page.keyboard.type("I06")
+        page.keyboard.press("Enter")
+        page.locator("h1", has_text="Images").wait_for()
+        assert page.locator("ul.images li").count() == 10
+
+
+class TestWord:
+    def test_patches_and_structures(self, opened):
+        page = opened.open(PAGE, "#/w/sift/2")
+        page.get_by_text("48 examples").wait_for()
+        assert page.locator("ul.patches canvas").count() == 48
+        assert page.locator("li.tile").count() == 40
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [390, 1280])
+def test_nothing_is_wider_than_the_window(browser, folder, scheme, width):
+    one = Opened(
+        browser, folder.as_uri(), viewport={"width": width, "height": 800}, color_scheme=scheme
+    )
+    shots = folder.parent / "screenshots"
+    for name, place in {
+        "overview": "",
+        "structures": "#/structures",
+        "structure": "#/s/sift/1.0",
+        "image": "#/i/b1/night%2Fi001.png",
+        "word": "#/w/sift/1",
+    }.items():
+        page = one.open(PAGE, place)
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        page.screenshot(path=shots / f"{name}-{width}-{scheme}.png")
+    one.close()
+
+
+def test_it_works_one_folder_above(browser, folder, tmp_path):
+    """As it is published: ``gallery/index.html`` beside the folder of the run."""
+    place = folder.parent / "index.html"
+    place.write_bytes((folder / "index-above.html").read_bytes())
+    one = Opened(browser, folder.parent.as_uri())
+    page = one.open("index.html", "#/s/sift/1.0")
+    page.locator("ul.images img").first.wait_for()
+    one.close()

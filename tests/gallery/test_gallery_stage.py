@@ -1,0 +1,83 @@
+"""The gallery of a warehouse says what its tables say."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+import zlib
+
+import numpy as np
+import pytest
+
+import minia_spark
+
+
+def _part(folder, name):
+    text = (folder / "map" / name).read_text("ascii")
+    blobs = re.search(r"\[([^\[\]]*)\]\);\n$", text)[1]
+    return [base64.b64decode(blob.strip('"')) for blob in blobs.split(",") if blob]
+
+
+@pytest.fixture(scope="module")
+def built(warehouse):
+    (entry,) = minia_spark.open(warehouse)._state.of_table("gallery")
+    folder = warehouse / entry.path
+    text = (folder / "gallery-data.js").read_text("ascii")
+    return folder, json.loads(text.removeprefix("minia_map.site(").removesuffix(",[]);\n"))
+
+
+def _rows(built):
+    folder, head = built
+    return json.loads(zlib.decompress(_part(folder, head["variants"][0]["table"])[0]))
+
+
+def _names(built):
+    folder, head = built
+    return json.loads(zlib.decompress(_part(folder, head["batches"][0]["about"][0])[0]))
+
+
+def test_structures(built, warehouse):
+    collection = minia_spark.open(warehouse)
+    told = collection.frame("structures").sort_values("structure_id")
+    rows = _rows(built)
+    assert [row["words"] for row in rows] == [list(words) for words in told["words"]]
+    assert [row["support"] for row in rows] == told["support"].tolist()
+    counts = collection.frame("structure_images").groupby("structure_id").size()
+    assert [row["images"] for row in rows] == [counts.get(row["id"], 0) for row in rows]
+    lineage = collection.frame("lineage").set_index("structure_id")["lineage_id"]
+    assert [row["lineage"] for row in rows] == [lineage[row["id"]] for row in rows]
+
+
+def test_images_of_structures(built, warehouse):
+    folder, head = built
+    blobs = [zlib.decompress(b) for b in _part(folder, head["variants"][0]["images"][0])]
+    counts, _, images = (np.frombuffer(blob, "<u4") for blob in blobs[:3])
+    names = _names(built)
+    told = minia_spark.open(warehouse).frame("structure_images")
+    told = told.sort_values(["structure_id", "rank"])
+    assert [names[i] for i in images] == told["image_id"].tolist()
+    assert np.frombuffer(blobs[3], "<f4").tolist() == told["overlap"].astype("f4").tolist()
+    assert counts.sum() == len(told)
+
+
+def test_features_of_images(built, warehouse):
+    folder, head = built
+    (name,) = head["batches"][0]["features"]["sift"]
+    counts, shares, words = (zlib.decompress(blob) for blob in _part(folder, name))
+    counts = np.frombuffer(counts, "<u4")
+    collection = minia_spark.open(warehouse)
+    features = collection.frame("features").set_index("image_id")
+    feature_words = collection.frame("words").set_index("image_id")["feature_words"]
+    names = _names(built)
+    assert counts.tolist() == [len(feature_words[n]) for n in names]
+    assert np.frombuffer(words, "<u4").tolist() == [w for n in names for w in feature_words[n]]
+    x = np.frombuffer(shares, "<u2").reshape(3, -1)[0] / 65535 * 128
+    wanted = np.concatenate([features.loc[n, "x"] for n in names])
+    assert np.abs(x - wanted).max() < 0.002
+
+
+def test_it_is_where_people_look(warehouse):
+    assert (warehouse / "gallery" / "index.html").is_file()
+    page = (warehouse / "report" / "index.html").read_text("utf-8")
+    assert 'href="../gallery/index.html"' in page

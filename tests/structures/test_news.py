@@ -1,0 +1,153 @@
+"""``minia structures new``: what a batch brought, its alerts, its exit code and figures."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+import minia_spark
+from minia_spark.base.errors import InputError
+from minia_spark.warehouse.warehouse import Warehouse
+
+NIGHT = 20
+"""Images of the second batch: the last of the 60 by name."""
+
+
+@pytest.fixture(scope="module")
+def two_nights(warehouse, tmp_path_factory):
+    """The warehouse as if its last 20 images had come as batch ``n2``, with two things planted.
+
+    Image 59 has words at random that fit badly, and structure 0 is in 18 images of the night and
+    in 2 of the others.
+    """
+    location = tmp_path_factory.mktemp("news") / "W"
+    shutil.copytree(warehouse, location)
+    house = Warehouse(str(location))
+    state = house.catalogue()
+    run = house.new_run("by hand", "0", {}).run
+    names = sorted(minia_spark.open(location).frame("images")["image_id"])
+    night = set(names[-NIGHT:])
+    entries = []
+
+    def put(entry, batch, table):
+        path = f"{entry.table}/run={run}/batch={batch}"
+        (location / path).mkdir(parents=True)
+        pq.write_table(table, location / path / "part.parquet")
+        changed = {"batch": batch, "path": path, "rows": table.num_rows, "run": run, "files": ""}
+        entries.append(entry.model_copy(update=changed))
+
+    for entry in state.entries:
+        table = pq.read_table(location / entry.path) if entry.rows is not None else None
+        if entry.table in ("images", "words"):
+            table = _planted(table, names) if entry.table == "words" else table
+            is_night = pa.array([name in night for name in table["image_id"].to_pylist()])
+            put(entry, "n2", _in_batch(table.filter(is_night), "n2"))
+            put(entry, "b1", table.filter(pa.compute.invert(is_night)))
+        elif entry.table == "structure_images":
+            rows = table.filter(pa.compute.not_equal(table["structure_id"], 0)).to_pylist()
+            like = table.slice(0, 1).to_pylist()[0]
+            rows += [
+                like | {"structure_id": 0, "image_id": name, "rank": rank}
+                for rank, name in enumerate([*names[:2], *names[-18:]], 1)
+            ]
+            rows = [r | {"batch": "n2" if r["image_id"] in night else "b1"} for r in rows]
+            put(entry, None, pa.Table.from_pylist(rows, table.schema))
+        elif entry.table == "lineage":
+            rows = table.to_pylist()
+            for row in rows:
+                row |= {"older_state": 1, "event": "same", "older_structure_id": 0}
+            rows[1] |= {"event": "born"}
+            put(entry, None, pa.Table.from_pylist(rows, table.schema))
+        else:
+            entries.append(entry)
+    house.commit(state, run, entries, "by hand")
+    return location
+
+
+def _in_batch(table, batch):
+    place = table.schema.get_field_index("batch")
+    return table.set_column(place, table.schema.field(place), pa.array([batch] * len(table)))
+
+
+def _planted(table, names):
+    rng = np.random.default_rng(1)
+    rows = table.to_pylist()
+    (odd,) = (row for row in rows if row["image_id"] == names[-1])
+    words = np.sort(rng.choice(120, 30, replace=False))
+    odd |= {"words": words.tolist(), "counts": [1] * 30, "sizes": [5] * 30}
+    odd["quantisation_error"] *= 20
+    return pa.Table.from_pylist(rows, table.schema)
+
+
+class TestNews:
+    def test_planted_things_are_told_and_nothing_else(self, two_nights):
+        found = minia_spark.open(two_nights).news()
+        assert (found.batch, found.compared_with, found.known) == ("n2", 1, 40)
+        structures = found.structures
+        (planted,) = structures[structures["alert"]].to_dict("records")
+        assert planted["structure_id"] == 0
+        assert planted["images"] == 18
+        assert planted["expected"] == 2 * NIGHT / 40
+        assert planted["q"] < 1e-6
+        assert structures[~structures["alert"]]["event"].tolist() == ["born"]
+        images = found.images
+        assert len(images) == NIGHT
+        assert images["image_id"][0] == sorted(images["image_id"])[-1]
+        assert images["alert"].tolist() == [True] + [False] * (NIGHT - 1)
+        assert "its features fit their words badly" in images["reasons"][0]
+        assert found.alerts == 2
+
+    def test_the_other_batch_raises_no_alert(self, two_nights):
+        assert minia_spark.open(two_nights).news("b1").alerts == 0
+
+    def test_the_first_batch_of_all(self, warehouse):
+        found = minia_spark.open(warehouse).news()
+        assert found.compared_with is None
+        assert found.alerts == len(found.structures) == 0
+        assert len(found.images) == 60
+
+    def test_no_such_batch(self, warehouse):
+        with pytest.raises(InputError, match=r"there is no batch 'b9' .* batches: b1"):
+            minia_spark.open(warehouse).news("b9")
+
+
+class TestCommand:
+    def test_text_and_exit_code(self, minia, two_nights):
+        told = minia("structures", "new", "--warehouse", two_nights).expect(0)
+        assert told.out.splitlines()[0] == "batch n2, sift: 2 alerts"
+        arguments = ("--alert-exit-code", 10, "--warehouse", two_nights)
+        minia("structures", "new", *arguments).expect(10)
+        minia("structures", "new", "--batch", "b1", *arguments).expect(0)
+
+    def test_json_and_figures(self, minia, two_nights, tmp_path):
+        metrics = tmp_path / "news.prom"
+        told = minia(
+            *("structures", "new", "--json", "--count", 3, "--metrics", metrics),
+            *("--warehouse", two_nights),
+        ).expect(0)
+        found = json.loads(told.out)
+        assert found["alerts"] == 2
+        assert len(found["images"]) == 3
+        lines = metrics.read_text().splitlines()
+        assert 'minia_news_alerts{batch="n2",variant="sift",of="images"} 1' in lines
+        assert 'minia_news_structures{batch="n2",variant="sift",event="born"} 1' in lines
+
+    @pytest.mark.parametrize(
+        ("arguments", "problem"),
+        [
+            (["new", "x"], "expected 'minia structures new'"),
+            (["old"], "there is no 'minia structures old': diff, new, name, names"),
+            (["--batch", "b1"], "--batch belongs to 'minia structures new'"),
+            (["names", "--kind", "x"], "--kind belongs to 'minia structures name'"),
+            (["new", "--rate", "0"], "must be above 0 and at most 1"),
+            (["new", "--alert-exit-code", "3"], "must be 0, or 4 to 125"),
+        ],
+    )
+    def test_wrong_usage(self, minia, warehouse, arguments, problem):
+        told = minia("structures", *arguments, "--warehouse", warehouse).expect(2)
+        assert problem in told.err
