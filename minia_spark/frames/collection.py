@@ -95,7 +95,7 @@ class Collection:
 
     def implementation(self, extractor: str) -> str | None:
         """Return who computed an extractor's descriptors, where there are several who can."""
-        told = told_of_descriptors(self._warehouse.storage, self._state, extractor) or {}
+        told = told_of_descriptors(self._warehouse, self._state, extractor) or {}
         return told.get("implementation")
 
     # -- tables -----------------------------------------------------------------------------------
