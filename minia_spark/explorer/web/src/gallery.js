@@ -619,7 +619,7 @@ class App {
           element(
             "table",
             {},
-            element("thead", {}, element("tr", {}, ...["Structure", "Overlap", ""].map((text) => element("th", { scope: "col" }, text)))),
+            element("thead", {}, element("tr", {}, ...["Structure", "Overlap", "Features"].map((text) => element("th", { scope: "col" }, text)))),
             element(
               "tbody",
               {},
