@@ -64,6 +64,13 @@ class Collection:
             self._warehouse.require() if state is None else self._warehouse.catalogue(state)
         )
 
+    @classmethod
+    def of_state(cls, warehouse: Warehouse, state: Catalogue) -> Collection:
+        """Return what a state holds, also of one that is not published yet."""
+        made = cls.__new__(cls)
+        made._warehouse, made._state = warehouse, state
+        return made
+
     def __repr__(self) -> str:
         """Say where it is and how much there is."""
         images = sum(e.rows or 0 for e in self._state.of_table("images"))

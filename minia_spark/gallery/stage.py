@@ -21,11 +21,13 @@ from numpy.typing import NDArray
 
 from minia_spark import __version__
 from minia_spark.base.arrow import to_lists
+from minia_spark.base.errors import InputError
 from minia_spark.engine.context import Context
 from minia_spark.engine.table import Table
 from minia_spark.explorer.parts import hash_order
 from minia_spark.explorer.sheets import IMAGES as IMAGES_OF_A_SHEET
 from minia_spark.features.tables import FEATURES
+from minia_spark.frames.collection import Collection
 from minia_spark.gallery.related import related
 from minia_spark.gallery.settings import GallerySettings
 from minia_spark.gallery.site import Batch, Features, Gallery, Variant, write
@@ -35,6 +37,7 @@ from minia_spark.ingest.tables import IMAGES, REJECTS
 from minia_spark.mining.settings import MiningSettings
 from minia_spark.mining.tables import STRUCTURES
 from minia_spark.structures.rows import load_structures
+from minia_spark.structures.settings import StructuresSettings
 from minia_spark.structures.tables import LINEAGE, STRUCTURE_IMAGES, STRUCTURE_NAMES
 from minia_spark.thumbnails.tables import THUMBNAILS
 from minia_spark.warehouse.records import now
@@ -67,7 +70,10 @@ def run(context: Context) -> None:
             home="../../report/index.html",
             cell_px=settings.cell_px,
             large=settings.large_copies,
-            facts={"state": context.published.version + 1},
+            facts={
+                "state": context.published.version + 1,
+                "news": [_news(context, name, settings.odd_images) for name in variants],
+            },
         )
         written = write(gallery, target, _previous(context), threads=os.cpu_count() or 1)
         if storage.local is None:
@@ -80,6 +86,38 @@ def run(context: Context) -> None:
         "structures": written.structures,
         "files_kept": written.kept,
         "files_new": written.new,
+    }
+
+
+def _news(context: Context, variant: str, count: int) -> dict[str, Any] | None:
+    """Return what the newest batch brought; None where nothing can be said of it."""
+    if not count or not context.of_variant(variant).has(STRUCTURES):
+        return None
+    # the state that is being made, with the settings that it is made with
+    kinds = {"exclude_kinds": context.settings(StructuresSettings).exclude_kinds}
+    state = context.view.model_copy(update={"settings": {"structures": kinds}})
+    try:
+        found = Collection.of_state(context.warehouse, state).news(variant=variant)
+    except InputError as error:
+        context.say(str(error))
+        return None
+    return {
+        "batch": found.batch,
+        "known": found.known,
+        "rate": found.rate,
+        "structures": [
+            {"id": int(row["structure_id"]), "images": int(row["images"]), "of": row["expected"]}
+            for row in found.structures.to_dict("records")
+            if row["alert"]
+        ],
+        "images": [
+            {
+                "name": row["image_id"],
+                "alert": bool(row["alert"]),
+                "reasons": row["reasons"],
+            }
+            for row in found.images.head(count).to_dict("records")
+        ],
     }
 
 

@@ -100,4 +100,14 @@ def gallery(batches: list[Batch], structures: int = 5, **more) -> Gallery:
             told |= {"event": "born", "related": [[0, 0.5], [1, 0.2]]}
         rows.append(row(k, **told))
     variant = Variant(name="sift", structures=rows, images=images)
-    return Gallery(title="Test", batches=batches, variants=[variant], home="x.html", **more)
+    last = batches[-1]
+    odd = [
+        {"name": name, "alert": k == 0, "reasons": "its features <i>fit</i> badly"}
+        for k, name in enumerate(last.image_ids.to_pylist()[:2])
+    ]
+    found = [{"id": 0, "images": 1, "of": 0.25}] if structures else []
+    news = {"batch": last.name, "known": 50, "rate": 0.01, "structures": found, "images": odd}
+    facts = {"news": [news]}
+    return Gallery(
+        title="Test", batches=batches, variants=[variant], home="x.html", facts=facts, **more
+    )

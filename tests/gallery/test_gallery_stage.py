@@ -81,3 +81,13 @@ def test_it_is_where_people_look(warehouse):
     assert (warehouse / "gallery" / "index.html").is_file()
     page = (warehouse / "report" / "index.html").read_text("utf-8")
     assert 'href="../gallery/index.html"' in page
+
+
+def test_what_the_newest_batch_brought(built, warehouse):
+    _, head = built
+    (news,) = head["facts"]["news"]
+    told = minia_spark.open(warehouse).news()
+    assert news["batch"] == "b1"
+    assert [one["name"] for one in news["images"]] == told.images["image_id"].tolist()[:12]
+    assert [one["reasons"] for one in news["images"]] == told.images["reasons"].tolist()[:12]
+    assert news["structures"] == []
