@@ -518,9 +518,10 @@ class TestRemoval:
         assert actions_of_last_run(own) == {
             ("pairs", None): "reused",
             ("mine", None): "reused",
+            ("lineage", None): "reused",
             ("structures", None): "reused",
-            ("lineage", None): "done",
             ("geometry", None): "done",
+            ("gallery", None): "done",
             ("report", None): "done",
         }
 
