@@ -21,8 +21,11 @@ GALLERY_STAGE = Stage(
     line="discovery",
     scope="collection",
     all_variants=True,
-    reads=(IMAGES, REJECTS, FEATURES, THUMBNAILS, CODEBOOKS, WORDS, WORD_COUNTS),
-    optional=(STRUCTURES, STRUCTURE_IMAGES, LINEAGE, STRUCTURE_NAMES, VERIFICATIONS),
+    reads=(
+        *(IMAGES, REJECTS, FEATURES, THUMBNAILS, CODEBOOKS, WORDS, WORD_COUNTS),
+        *(STRUCTURES, STRUCTURE_IMAGES, LINEAGE, VERIFICATIONS),
+    ),
+    optional=(STRUCTURE_NAMES,),
     writes=(GALLERY,),
     uses=(
         GallerySettings,

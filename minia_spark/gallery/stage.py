@@ -90,8 +90,8 @@ def run(context: Context) -> None:
 
 
 def _news(context: Context, variant: str, count: int) -> dict[str, Any] | None:
-    """Return what the newest batch brought; None where nothing can be said of it."""
-    if not count or not context.of_variant(variant).has(STRUCTURES):
+    """Return what the newest batch brought; None where nobody asks, or too little is known."""
+    if not count:
         return None
     # the state that is being made, with the settings that it is made with
     kinds = {"exclude_kinds": context.settings(StructuresSettings).exclude_kinds}
@@ -327,8 +327,6 @@ def _joined(images: Sequence[tuple[bytes, bytes, int]]) -> Features:
 
 def _variant(context: Context, name: str, places: _Places) -> Variant:
     own = context.of_variant(name)
-    if not own.has(STRUCTURES):
-        return Variant(name=name, structures=[], images=[])
     table = own.small(STRUCTURES).sort_by("structure_id")
     structures = load_structures(table)
     images = _images(context, name, len(structures), places)

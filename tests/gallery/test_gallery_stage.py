@@ -8,9 +8,11 @@ import re
 import zlib
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
 import minia_spark
+from minia_spark.warehouse.warehouse import Warehouse
 
 
 def _part(folder, name):
@@ -75,6 +77,26 @@ def test_features_of_images(built, warehouse):
     x = np.frombuffer(shares, "<u2").reshape(3, -1)[0] / 65535 * 128
     wanted = np.concatenate([features.loc[n, "x"] for n in names])
     assert np.abs(x - wanted).max() < 0.002
+
+
+def test_a_collection_without_structures(own_warehouse, published):
+    house = Warehouse(str(own_warehouse))
+    state = house.catalogue()
+    entries = []
+    for entry in state.entries:
+        if entry.table in ("structures", "structure_images", "lineage", "verifications"):
+            table = pq.read_table(own_warehouse / entry.path).slice(0, 0)
+            (own_warehouse / entry.table / "none").mkdir()
+            pq.write_table(table, own_warehouse / entry.table / "none" / "part.parquet")
+            changed = {"path": f"{entry.table}/none", "rows": 0, "files": ""}
+            entries.append(entry.model_copy(update=changed))
+        elif entry.table != "gallery":
+            entries.append(entry)
+    house.commit(state, state.run, entries, "without structures")
+    assert published(own_warehouse, "gallery").counts["structures"] == 0
+    found = minia_spark.open(own_warehouse).news()
+    assert found.alerts == 0
+    assert len(found.images) == 60
 
 
 def test_it_is_where_people_look(warehouse):
