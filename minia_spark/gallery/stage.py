@@ -360,7 +360,6 @@ def _variant(context: Context, name: str, places: _Places) -> Variant:
                 "verified": verified.get(number),
                 "images": len(images[number][0]),
                 "coverage": row["support"] / total if total else 0,
-                "batches": np.bincount(images[number][0], minlength=len(places.sizes)).tolist(),
                 "labels": labels.get(number, []),
                 "related": kin[number],
             }

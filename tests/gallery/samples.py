@@ -77,7 +77,6 @@ def row(number: int, **more):
         "verified": None,
         "images": 0,
         "coverage": 0.5,
-        "batches": [],
         "labels": [],
         "related": [],
     } | more
@@ -92,8 +91,7 @@ def gallery(batches: list[Batch], structures: int = 5, **more) -> Gallery:
         places = np.concatenate([np.arange(k, k + n), [0]])
         overlaps = np.linspace(0.9, 0.1, n + 1)
         images.append((owners, places, overlaps))
-        counts = np.bincount(owners, minlength=len(batches)).tolist()
-        told = {"images": n + 1, "batches": counts, "labels": [["spiral", n, 0.5]]}
+        told = {"images": n + 1, "labels": [["spiral", n, 0.5]]}
         if k == 1:
             told |= {"name": "<b>ring</b>", "kind": "artefact", "note": "\u202enote =1+1"}
         if k == 2:

@@ -395,7 +395,7 @@ class App {
       facts,
       this.imagesSection(v, row, images),
       this.wordsSection(v, row, images),
-      element("div", { className: "charts" }, this.whereSection(v, row, images), this.timeSection(row), ...this.labelsSection(row), ...(await this.skySection(images))),
+      element("div", { className: "charts" }, this.whereSection(v, row, images), this.timeSection(images), ...this.labelsSection(row), ...(await this.skySection(images))),
       this.relatedSection(v, rows, row),
     ];
   }
@@ -564,12 +564,14 @@ class App {
     return section;
   }
 
-  timeSection(row) {
+  timeSection(images) {
+    const held = this.shelf.batches.map(() => 0);
+    for (const { b } of images) held[b]++;
     const first = Math.max(0, this.shelf.batches.length - 60);
     const bars = this.shelf.batches.slice(first).map((batch, k) => ({
       name: batch.name,
-      value: batch.n ? row.batches[first + k] / batch.n : 0,
-      told: `${seen(batch.name)}: ${count(row.batches[first + k])} of ${count(batch.n)} images`,
+      value: batch.n ? held[first + k] / batch.n : 0,
+      told: `${seen(batch.name)}: ${count(held[first + k])} of ${count(batch.n)} images`,
     }));
     const note = `Share of each batch's images that are in it${first ? ", of the last 60 batches" : ""}; batches in the order of their names.`;
     return element("section", {}, element("h3", {}, "Over the batches"), bar(bars, "share of the batch"), element("p", { className: "quiet" }, note));
