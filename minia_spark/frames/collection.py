@@ -24,7 +24,7 @@ import pyarrow.dataset as ds
 
 from minia_spark.base.errors import InputError, SettingsError
 from minia_spark.features.told import told_of_descriptors
-from minia_spark.frames.figures import scatter
+from minia_spark.frames.figures import Tile, scatter, tiles
 from minia_spark.frames.news import News, news
 from minia_spark.frames.scan import Work
 from minia_spark.frames.search import ImageFound, search_image
@@ -63,6 +63,13 @@ class Collection:
         self._state: Catalogue = (
             self._warehouse.require() if state is None else self._warehouse.catalogue(state)
         )
+
+    @classmethod
+    def of_state(cls, warehouse: Warehouse, state: Catalogue) -> Collection:
+        """Return what a state holds, also of one that is not published yet."""
+        made = cls.__new__(cls)
+        made._warehouse, made._state = warehouse, state
+        return made
 
     def __repr__(self) -> str:
         """Say where it is and how much there is."""
@@ -303,6 +310,69 @@ class Collection:
         labels = self.frame("images", columns=["batch", "image_id", "label"])
         found: pd.DataFrame = rows.sort_by("rank").to_pandas()
         return found.merge(labels, on=["batch", "image_id"], how="left", validate="m:1")
+
+    def figure_structure(
+        self,
+        structure: str | int,
+        *,
+        threshold: float = 0.0,
+        images: int = 9,
+        variant: str | None = None,
+    ) -> Figure:
+        """Return a figure of a structure's best images, the matched features drawn as circles.
+
+        Parameters
+        ----------
+        structure, threshold, variant
+            As for :meth:`search_structure`.
+        images : int
+            Most that are drawn.
+
+        Raises
+        ------
+        InputError, SettingsError
+            As :meth:`search_structure` does.
+        """
+        name = self.structure_variant(variant)
+        best = self.search_structure(structure, threshold=threshold, variant=name).head(images)
+        number, lineage_id = find_structure(str(structure), self.arrow("lineage", variant=name))
+        (words,) = self.arrow(
+            "structures", variant=name, columns=["words"], where=ds.field("structure_id") == number
+        )["words"].to_pylist()
+        wanted = ds.field("image_id").isin(best["image_id"].tolist())
+        keys = ["batch", "image_id"]
+
+        def rows(table: str, columns: list[str], where: ds.Expression) -> dict[Any, Any]:
+            own = name if self.variants(table) else None
+            found = self.arrow(table, variant=own, columns=[*keys, *columns], where=where)
+            return {(row["batch"], row["image_id"]): row for row in found.to_pylist()}
+
+        matched = rows(
+            "structure_images", ["features"], wanted & (ds.field("structure_id") == number)
+        )
+        places = rows("features", ["x", "y", "size"], wanted)
+        of_words = rows("words", ["feature_words"], wanted)
+        pictures = rows("thumbnails", ["data"], wanted)
+        sizes = rows("images", ["width", "height"], wanted)
+        drawn = []
+        for row in best.itertuples():
+            key: Any = (row.batch, row.image_id)
+            at = np.array(matched[key]["features"], np.int64)
+            x, y, size = (np.array(places[key][what])[at] for what in ("x", "y", "size"))
+            colours = [words.index(of_words[key]["feature_words"][place]) for place in at]
+            drawn.append(
+                Tile(
+                    title=f"{row.image_id}\noverlap {row.overlap:.3f}",
+                    picture=pictures.get(key, {}).get("data"),
+                    width=sizes[key]["width"] or int(max(x, default=1)) + 1,
+                    height=sizes[key]["height"] or int(max(y, default=1)) + 1,
+                    x=x,
+                    y=y,
+                    size=size,
+                    colours=np.array(colours, np.int64),
+                )
+            )
+        return tiles(drawn, title=f"structure s{number:04d} ({lineage_id}), {name}")
 
     def search_image(
         self,

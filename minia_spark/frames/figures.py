@@ -3,7 +3,10 @@
 
 from __future__ import annotations
 
+import io
 import math
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,8 +15,9 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from numpy.typing import NDArray
 
-__all__ = ["scatter"]
+__all__ = ["Tile", "scatter", "tiles"]
 
+_ACROSS = 3
 _MOST_CLASSES = 20
 _OTHERS = "#bbbbbb"
 
@@ -71,6 +75,67 @@ def scatter(
     if note is not None:
         figure.supxlabel(note, color="red")
     return figure
+
+
+@dataclass(frozen=True)
+class Tile:
+    """An image as it is drawn.
+
+    Attributes
+    ----------
+    title : str
+    picture : bytes or None
+        A JPEG or PNG file; None: an empty frame.
+    width, height : int
+        Of the image that the circles are of, in pixels.
+    x, y, size : float arrays, shape (n,)
+        Centres and diameters of its features, in pixels.
+    colours : int array, shape (n,)
+        Of matplotlib's cycle.
+    """
+
+    title: str
+    picture: bytes | None
+    width: int
+    height: int
+    x: NDArray[np.float64]
+    y: NDArray[np.float64]
+    size: NDArray[np.float64]
+    colours: NDArray[np.int64]
+
+
+def tiles(images: Sequence[Tile], *, title: str = "") -> Figure:
+    """Return a figure of images, three side by side, with circles on their features."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+    from matplotlib.patches import Circle
+    from PIL import Image
+
+    rows = max(1, -(-len(images) // _ACROSS))
+    figure = Figure(figsize=(3 * _ACROSS, 3.2 * rows), layout="constrained")
+    FigureCanvasAgg(figure)
+    figure.suptitle(_plain(title))
+    for number, image in enumerate(images, start=1):
+        axes = figure.add_subplot(rows, _ACROSS, number)
+        axes.set_title(_plain(image.title), fontsize="small")
+        axes.set_xticks([])
+        axes.set_yticks([])
+        # the centre of the first pixel is 0
+        box = (-0.5, image.width - 0.5, image.height - 0.5, -0.5)
+        if image.picture is not None:
+            with Image.open(io.BytesIO(image.picture)) as opened:
+                axes.imshow(np.asarray(opened.convert("RGB")), extent=box)
+        axes.set_xlim(*box[:2])
+        axes.set_ylim(*box[2:])
+        axes.set_aspect("equal")
+        for x, y, size, colour in zip(image.x, image.y, image.size, image.colours, strict=True):
+            axes.add_patch(Circle((x, y), size / 2, fill=False, edgecolor=f"C{colour % 10}"))
+    return figure
+
+
+def _plain(text: str) -> str:
+    """Return a text that matplotlib takes for no formula, and that prints."""
+    return "".join(c if c.isprintable() else "?" for c in text).replace("$", r"\$")
 
 
 def _classes(

@@ -10,9 +10,10 @@ from minia_spark.geometry.tables import VERIFICATIONS
 from minia_spark.ingest.tables import IMAGES, REJECTS
 from minia_spark.mining.settings import MiningSettings
 from minia_spark.mining.tables import STRUCTURES
+from minia_spark.structures.settings import StructuresSettings
 from minia_spark.structures.tables import LINEAGE, STRUCTURE_IMAGES, STRUCTURE_NAMES
 from minia_spark.thumbnails.tables import THUMBNAILS
-from minia_spark.words.tables import WORDS
+from minia_spark.words.tables import WORD_COUNTS, WORDS
 
 GALLERY_STAGE = Stage(
     name="gallery",
@@ -20,10 +21,17 @@ GALLERY_STAGE = Stage(
     line="discovery",
     scope="collection",
     all_variants=True,
-    reads=(IMAGES, REJECTS, FEATURES, THUMBNAILS, CODEBOOKS, WORDS),
-    optional=(STRUCTURES, STRUCTURE_IMAGES, LINEAGE, STRUCTURE_NAMES, VERIFICATIONS),
+    reads=(
+        *(IMAGES, REJECTS, FEATURES, THUMBNAILS, CODEBOOKS, WORDS, WORD_COUNTS),
+        *(STRUCTURES, STRUCTURE_IMAGES, LINEAGE, VERIFICATIONS),
+    ),
+    optional=(STRUCTURE_NAMES,),
     writes=(GALLERY,),
-    uses=(GallerySettings, Use(MiningSettings, ("decoys", "seeds"))),
+    uses=(
+        GallerySettings,
+        Use(MiningSettings, ("decoys", "seeds")),
+        Use(StructuresSettings, ("exclude_kinds",)),
+    ),
     exact=True,  # labels and positions count
     previous=True,  # what did not change is taken from the page before
     run="minia_spark.gallery.stage:run",

@@ -20,3 +20,10 @@ class GallerySettings(StageSettings):
         description="Whether the thumbnails are taken over too, to be shown large and cut into "
         "patches: about 11 kB an image.",
     )
+    odd_images: int = Field(
+        12,
+        ge=0,
+        le=1000,
+        description="Images of the newest batch that are listed as unlike anything; 0 looks for "
+        "none.",
+    )

@@ -333,21 +333,27 @@ def _variant(variant: Variant, batches: int, writer: Writer) -> dict[str, Any]:
         "structures": len(variant.structures),
         "table": table,
         "images": images,
-        "held": [_held(variant, number, key, writer) for number in range(batches)],
+        "held": _held(variant, batches, key, writer),
     }
 
 
-def _held(variant: Variant, number: int, key: str, writer: Writer) -> str:
-    """Write which structures the images of a batch hold; return the part's name."""
-    pairs = [np.zeros((0, 3))]
-    for structure, (batch, image, overlap) in enumerate(variant.images):
-        own = batch == number
-        pairs.append(np.stack([image[own], np.full(own.sum(), structure), overlap[own]], axis=1))
-    joined = np.concatenate(pairs)
-    joined = joined[np.lexsort((-joined[:, 2], joined[:, 0]))]
-    blobs = [joined[:, k].astype(kind).tobytes() for k, kind in enumerate(("<u4", "<u4", "<f4"))]
-    part = {"kind": "held", "n": len(joined)}, [zlib.compress(blob, 6) for blob in blobs]
-    return writer.script("held", key, number, part)
+def _held(variant: Variant, batches: int, key: str, writer: Writer) -> list[str]:
+    """Write which structures the images of each batch hold, and return the parts' names."""
+    sizes = [len(batch) for batch, _, _ in variant.images]
+    none = np.zeros(0, np.int64)
+    owners, images, overlaps = (
+        np.concatenate([none, *(one[k] for one in variant.images)]) for k in range(3)
+    )
+    numbers = np.repeat(np.arange(len(sizes)), sizes)
+    order = np.lexsort((numbers, -overlaps, images, owners))
+    ends = np.searchsorted(owners[order], np.arange(batches + 1))
+    names = []
+    for number in range(batches):
+        own = order[ends[number] : ends[number + 1]]
+        columns = ((images, "<u4"), (numbers, "<u4"), (overlaps, "<f4"))
+        blobs = [zlib.compress(column[own].astype(kind).tobytes(), 6) for column, kind in columns]
+        names.append(writer.script("held", key, number, ({"kind": "held", "n": len(own)}, blobs)))
+    return names
 
 
 def _write_static(gallery: Gallery, folder: Path) -> None:

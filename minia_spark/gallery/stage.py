@@ -10,7 +10,7 @@ import os
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import pyarrow as pa
@@ -20,11 +20,14 @@ import pyarrow.fs as pafs
 from numpy.typing import NDArray
 
 from minia_spark import __version__
+from minia_spark.base.arrow import to_lists
+from minia_spark.base.errors import InputError
 from minia_spark.engine.context import Context
 from minia_spark.engine.table import Table
 from minia_spark.explorer.parts import hash_order
 from minia_spark.explorer.sheets import IMAGES as IMAGES_OF_A_SHEET
 from minia_spark.features.tables import FEATURES
+from minia_spark.frames.collection import Collection
 from minia_spark.gallery.related import related
 from minia_spark.gallery.settings import GallerySettings
 from minia_spark.gallery.site import Batch, Features, Gallery, Variant, write
@@ -34,6 +37,7 @@ from minia_spark.ingest.tables import IMAGES, REJECTS
 from minia_spark.mining.settings import MiningSettings
 from minia_spark.mining.tables import STRUCTURES
 from minia_spark.structures.rows import load_structures
+from minia_spark.structures.settings import StructuresSettings
 from minia_spark.structures.tables import LINEAGE, STRUCTURE_IMAGES, STRUCTURE_NAMES
 from minia_spark.thumbnails.tables import THUMBNAILS
 from minia_spark.warehouse.records import now
@@ -55,7 +59,7 @@ def run(context: Context) -> None:
     with tempfile.TemporaryDirectory() as scratch:
         near = Path(scratch) / Path(folder).name
         target = near if storage.local is None else storage.local / folder
-        batches = _batches(context, variants)
+        batches = _batches(context, variants, Path(scratch))
         places = _Places(batches)
         gallery = Gallery(
             title="Gallery",
@@ -66,7 +70,10 @@ def run(context: Context) -> None:
             home="../../report/index.html",
             cell_px=settings.cell_px,
             large=settings.large_copies,
-            facts={"state": context.published.version + 1},
+            facts={
+                "state": context.published.version + 1,
+                "news": [_news(context, name, settings.odd_images) for name in variants],
+            },
         )
         written = write(gallery, target, _previous(context), threads=os.cpu_count() or 1)
         if storage.local is None:
@@ -79,6 +86,38 @@ def run(context: Context) -> None:
         "structures": written.structures,
         "files_kept": written.kept,
         "files_new": written.new,
+    }
+
+
+def _news(context: Context, variant: str, count: int) -> dict[str, Any] | None:
+    """Return what the newest batch brought; None where nobody asks, or too little is known."""
+    if not count:
+        return None
+    # the state that is being made, with the settings that it is made with
+    kinds = {"exclude_kinds": context.settings(StructuresSettings).exclude_kinds}
+    state = context.view.model_copy(update={"settings": {"structures": kinds}})
+    try:
+        found = Collection.of_state(context.warehouse, state).news(variant=variant)
+    except InputError as error:
+        context.say(str(error))
+        return None
+    return {
+        "batch": found.batch,
+        "known": found.known,
+        "rate": found.rate,
+        "structures": [
+            {"id": int(row["structure_id"]), "images": int(row["images"]), "of": row["expected"]}
+            for row in found.structures.to_dict("records")
+            if row["alert"]
+        ],
+        "images": [
+            {
+                "name": row["image_id"],
+                "alert": bool(row["alert"]),
+                "reasons": row["reasons"],
+            }
+            for row in found.images.head(count).to_dict("records")
+        ],
     }
 
 
@@ -132,13 +171,16 @@ class _Places:
         return owners, found - self._starts[owners]
 
 
-def _batches(context: Context, variants: Sequence[str]) -> list[Batch]:
+def _batches(context: Context, variants: Sequence[str], scratch: Path) -> list[Batch]:
     images = _rows(context, IMAGES, _OF_IMAGES)
     rejects = _rows(context, REJECTS, ["batch", "stage"])
     counted = rejects.filter(pc.equal(rejects["stage"], "ingest"))["batch"]
     rejected = {row["values"]: row["counts"] for row in pc.value_counts(counted).to_pylist()}
     names = pc.unique(images["batch"]).to_pylist()
-    return [_batch(context, images, str(name), variants, rejected) for name in sorted(names)]
+    return [
+        _batch(context, images, str(name), variants, rejected=rejected, scratch=scratch)
+        for name in sorted(names)
+    ]
 
 
 def _batch(
@@ -146,7 +188,9 @@ def _batch(
     images: pa.Table,
     name: str,
     variants: Sequence[str],
+    *,
     rejected: dict[str, int],
+    scratch: Path,
 ) -> Batch:
     own = images.filter(pc.equal(images["batch"], name)).combine_chunks()
     own = own.take(pa.array(hash_order(own["image_id"].combine_chunks()))).combine_chunks()
@@ -169,75 +213,113 @@ def _batch(
         width=columns["width"],
         height=columns["height"],
         rejected=rejected.get(name, 0),
-        pictures=_pictures(context, name),
-        features={variant: _features(context, name, variant, sizes) for variant in variants},
+        pictures=_pictures(context, name, scratch),
+        features={one: _features(context, name, one, sizes, scratch) for one in variants},
         digest=" ".join(digests),
     )
 
 
-def _pictures(
-    context: Context, batch: str
-) -> Callable[[Sequence[str]], Iterator[Sequence[bytes | None]]]:
-    def of(image_ids: Sequence[str]) -> Iterator[Sequence[bytes | None]]:
-        for start in range(0, len(image_ids), IMAGES_OF_A_SHEET):
-            wanted = list(image_ids[start : start + IMAGES_OF_A_SHEET])
-            found = dict(_of_batch(context, THUMBNAILS, batch, ["image_id", "data"], wanted))
-            yield [found.get(name) for name in wanted]
+class _Spool:
+    """Bytes by the names of images, in a file: those of a batch may be more than memory holds."""
 
-    return of
+    def __init__(self, rows: Iterator[tuple[str, bytes]], scratch: Path) -> None:
+        self._file: IO[bytes] = tempfile.TemporaryFile(dir=scratch)  # noqa: SIM115
+        self._places: dict[str, tuple[int, int]] = {}
+        for name, data in rows:
+            self._places[name] = (self._file.tell(), len(data))
+            self._file.write(data)
+
+    def get(self, name: str) -> bytes:
+        """Return what there is of an image; nothing where there is none."""
+        start, size = self._places.get(name, (0, 0))
+        self._file.seek(start)
+        return self._file.read(size)
+
+    def close(self) -> None:
+        """Forget all of it."""
+        self._file.close()
 
 
-def _of_batch(
-    context: Context, table: Table, batch: str, columns: list[str], image_ids: Sequence[str]
-) -> Iterator[tuple[Any, ...]]:
-    """Yield rows of some images of a batch."""
-    where = ds.field("image_id").isin(list(image_ids))
+def _batches_of(
+    context: Context, table: Table, batch: str, columns: list[str]
+) -> Iterator[pa.RecordBatch]:
     storage = context.warehouse.storage
     for entry in context.entries_of(table, batch):
         place = storage.full(entry.path)
         files = ds.dataset(place, filesystem=storage.filesystem, format="parquet")
-        for rows in files.to_batches(columns=columns, filter=where):
-            yield from zip(*(rows[name].to_pylist() for name in columns), strict=True)
+        yield from files.to_batches(columns=["image_id", *columns])
 
 
-def _features(
-    context: Context, batch: str, variant: str, sizes: dict[str, int]
-) -> Callable[[Sequence[str]], Iterator[Features]]:
-    own = context.of_variant(variant)
+def _pictures(
+    context: Context, batch: str, scratch: Path
+) -> Callable[[Sequence[str]], Iterator[Sequence[bytes | None]]]:
+    def rows() -> Iterator[tuple[str, bytes]]:
+        for found in _batches_of(context, THUMBNAILS, batch, ["data"]):
+            for name, data in zip(
+                found["image_id"].to_pylist(), found["data"].to_pylist(), strict=True
+            ):
+                yield name, data or b""
 
-    def of(image_ids: Sequence[str]) -> Iterator[Features]:
-        for start in range(0, len(image_ids), IMAGES_OF_A_SHEET):
-            wanted = list(image_ids[start : start + IMAGES_OF_A_SHEET])
-            columns = ["image_id", "x", "y", "size"]
-            found = {row[0]: row[1:] for row in _of_batch(own, FEATURES, batch, columns, wanted)}
-            words = dict(_of_batch(own, WORDS, batch, ["image_id", "feature_words"], wanted))
-            yield _joined(wanted, found, words, sizes)
+    def of(image_ids: Sequence[str]) -> Iterator[Sequence[bytes | None]]:
+        spool = _Spool(rows(), scratch)
+        try:
+            for start in range(0, len(image_ids), IMAGES_OF_A_SHEET):
+                yield [spool.get(n) or None for n in image_ids[start : start + IMAGES_OF_A_SHEET]]
+        finally:
+            spool.close()
 
     return of
 
 
-def _joined(
-    wanted: Sequence[str],
-    found: dict[str, tuple[Any, ...]],
-    words: dict[str, list[int] | None],
-    sizes: dict[str, int],
-) -> Features:
-    parts: list[NDArray[np.float32]] = []
+def _lists(
+    context: Context, table: Table, batch: str, columns: list[str], kind: str
+) -> Iterator[tuple[str, bytes]]:
+    """Yield the lists of every image, one after another, as numbers of one type."""
+    for found in _batches_of(context, table, batch, columns):
+        pairs = [to_lists(found[column]) for column in columns]
+        for row, name in enumerate(found["image_id"].to_pylist()):
+            yield (
+                name,
+                b"".join(v[o[row] : o[row + 1]].astype(kind).tobytes() for v, o in pairs),
+            )
+
+
+def _features(
+    context: Context, batch: str, variant: str, sizes: dict[str, int], scratch: Path
+) -> Callable[[Sequence[str]], Iterator[Features]]:
+    own = context.of_variant(variant)
+
+    def of(image_ids: Sequence[str]) -> Iterator[Features]:
+        places = _Spool(_lists(own, FEATURES, batch, ["x", "y", "size"], "<f4"), scratch)
+        words = _Spool(_lists(own, WORDS, batch, ["feature_words"], "<i4"), scratch)
+        try:
+            for start in range(0, len(image_ids), IMAGES_OF_A_SHEET):
+                some = image_ids[start : start + IMAGES_OF_A_SHEET]
+                yield _joined([(places.get(n), words.get(n), sizes[n]) for n in some])
+        finally:
+            places.close()
+            words.close()
+
+    return of
+
+
+def _joined(images: Sequence[tuple[bytes, bytes, int]]) -> Features:
+    """Return features of some images: places, words, and the longer side in pixels (0: unknown)."""
+    parts: list[NDArray[np.float32]] = [np.zeros((3, 0), np.float32)]
+    words = [np.zeros(0, np.int32)]
     counts = []
-    of_word: list[int] = []
-    for name in wanted:
-        own = words.get(name) or []
-        places = found.get(name)
-        if places is None or places[0] is None or len(places[0]) != len(own):
-            counts.append(0)
-            continue
-        longer = sizes[name] or max(1.0, max(places[0], default=1), max(places[1], default=1))
-        parts.append(np.array(places, np.float32) / np.float32(longer))
+    for place, word, side in images:
+        own = np.frombuffer(word, "<i4")
+        pixels = np.frombuffer(place, "<f4").reshape(3, -1)
+        if pixels.shape[1] != len(own):  # of an image that was extracted but has no words
+            own, pixels = own[:0], pixels[:, :0]
+        longer = side or max(1.0, float(pixels[:2].max(initial=1)))
+        parts.append((pixels / np.float32(longer)).astype(np.float32))
+        words.append(own)
         counts.append(len(own))
-        of_word += own
-    joined = np.concatenate([np.zeros((3, 0), np.float32), *parts], axis=1)
+    joined = np.concatenate(parts, axis=1)
     offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
-    return Features(offsets, joined[0], joined[1], joined[2], np.array(of_word, np.int64))
+    return Features(offsets, joined[0], joined[1], joined[2], np.concatenate(words))
 
 
 # -- structures -----------------------------------------------------------------------------------
@@ -245,8 +327,6 @@ def _joined(
 
 def _variant(context: Context, name: str, places: _Places) -> Variant:
     own = context.of_variant(name)
-    if not own.has(STRUCTURES):
-        return Variant(name=name, structures=[], images=[])
     table = own.small(STRUCTURES).sort_by("structure_id")
     structures = load_structures(table)
     images = _images(context, name, len(structures), places)
@@ -280,7 +360,6 @@ def _variant(context: Context, name: str, places: _Places) -> Variant:
                 "verified": verified.get(number),
                 "images": len(images[number][0]),
                 "coverage": row["support"] / total if total else 0,
-                "batches": np.bincount(images[number][0], minlength=len(places.sizes)).tolist(),
                 "labels": labels.get(number, []),
                 "related": kin[number],
             }

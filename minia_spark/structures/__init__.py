@@ -14,9 +14,9 @@ STRUCTURES_STAGE = Stage(
     about="find the images of every structure, and what became of those before",
     line="discovery",
     scope="collection",
-    reads=(CODEBOOKS, WORDS, WORD_COUNTS, STRUCTURES),
+    reads=(CODEBOOKS, WORDS, WORD_COUNTS, STRUCTURES, LINEAGE),
     writes=(STRUCTURE_IMAGES,),
-    optional=(LINEAGE, STRUCTURE_NAMES),  # who is left out is said of a lineage
+    optional=(STRUCTURE_NAMES,),  # who is left out is said of a lineage
     uses=(
         StructuresSettings,
         Use(WordsSettings, ("weight", "drop_outliers")),

@@ -93,7 +93,7 @@ def run(context: Context) -> None:
 
 def _unwanted(context: Context) -> list[int]:
     """Return the numbers of the structures that people want to be left out."""
-    if not (context.has(LINEAGE) and context.has(STRUCTURE_NAMES)):
+    if not context.has(STRUCTURE_NAMES):
         return []
     kinds = context.settings(StructuresSettings).exclude_kinds
     return excluded(context.small(STRUCTURE_NAMES), context.small(LINEAGE), kinds)

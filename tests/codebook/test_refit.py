@@ -67,7 +67,7 @@ def test_one_state_in_which_everything_is_of_the_new_codebook(grown, refitted):
             (stage, None)
             for stage in (
                 *(CODEBOOK.name, "tune", "pairs", "mine"),
-                *("structures", "lineage", "geometry", "report"),
+                *("structures", "lineage", "geometry", "gallery", "report"),
             )
         ),
     }

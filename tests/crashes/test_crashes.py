@@ -25,8 +25,8 @@ STEPS = (
     *(("ingest", "b2"), ("features", "b2"), ("thumbnails", "b2"), ("codebook", None)),
     *(("words", "b1"), ("words", "b2"), ("drift", "b1"), ("drift", "b2"), ("tune", None)),
     *(("sketch", "b1"), ("sketch", "b2")),
-    *(("pairs", None), ("mine", None), ("structures", None), ("lineage", None)),
-    *(("geometry", None), ("report", None)),
+    *(("pairs", None), ("mine", None), ("lineage", None), ("structures", None)),
+    *(("geometry", None), ("gallery", None), ("report", None)),
 )
 """What the run does, in order."""
 

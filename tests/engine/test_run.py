@@ -61,7 +61,17 @@ def actions_of_last_run(location: Path) -> dict[tuple[str, str | None], str]:
 FEATURES_ON = set(ALL) - {"ingest", "import", "thumbnails"}
 CODEBOOK_ON = FEATURES_ON - {"features"}
 PER_BATCH = ("features", "thumbnails", "words", "drift", "sketch")
-TUNE_ON = {"tune", "sketch", "pairs", "mine", "structures", "lineage", "geometry", "report"}
+TUNE_ON = {
+    "tune",
+    "sketch",
+    "pairs",
+    "mine",
+    "structures",
+    "lineage",
+    "geometry",
+    "gallery",
+    "report",
+}
 SKETCH_ON = TUNE_ON - {"tune"}
 MINE_ON = SKETCH_ON - {"sketch", "pairs"}
 
@@ -111,8 +121,8 @@ class TestFingerprints:
             ("report.title=Other", {"report"}),
             ("words.outlier_deviations=3", {"report"}),  # the page draws the bounds
             ("drift.max_divergence=0.2", {"report"}),  # limits apply where drift is read
-            ("structures.min_overlap=0.3", {"structures", "geometry", "report"}),
-            ("structures.structure_counts=ones", {"structures", "geometry", "report"}),
+            ("structures.min_overlap=0.3", {"structures", "geometry", "gallery", "report"}),
+            ("structures.structure_counts=ones", {"structures", "geometry", "gallery", "report"}),
             ("mining.link=consensus", TUNE_ON),
             ("mining.density=0.4", MINE_ON),
             ("mining.decoys=4", MINE_ON | {"pairs"}),
@@ -127,7 +137,7 @@ class TestFingerprints:
             ("mining.expand=true", SKETCH_ON - {"pairs"}),
             (
                 "words.weight=size",
-                {"structures", "geometry", "report"},
+                {"structures", "geometry", "gallery", "report"},
             ),  # mining takes words as sets
             ("codebook.size=100", CODEBOOK_ON),
             ("codebook.seed=2", CODEBOOK_ON),
@@ -135,7 +145,7 @@ class TestFingerprints:
             ("features.max_features=50", FEATURES_ON),
             # the pixels change, and so do all descriptors
             ("ingest.fits_stretch=sqrt", FEATURES_ON | {"thumbnails"}),
-            ("thumbnails.quality=50", {"thumbnails", "report"}),
+            ("thumbnails.quality=50", {"thumbnails", "gallery", "report"}),
         ],
     )
     def test_which_change_redoes_what(self, warehouse, setting, wanted):
@@ -158,7 +168,15 @@ class TestFingerprints:
             *((stage, "b2") for stage in ("ingest", *PER_BATCH)),
             *(
                 (stage, None)
-                for stage in ("pairs", "mine", "structures", "lineage", "geometry", "report")
+                for stage in (
+                    "pairs",
+                    "mine",
+                    "structures",
+                    "lineage",
+                    "geometry",
+                    "gallery",
+                    "report",
+                )
             ),
         }
 
@@ -245,9 +263,9 @@ def two_batches(
             assert not (location / "report" / "index.html").exists()
             assert next(house.runs()).state == "failed"
             assert not (location / "lock.json").exists()
-    # ingest b2; features, thumbnails, words, drift, sketch of both; tune, pairs, mine, structures,
-    # lineage, geometry, report
-    assert deaths == 18
+    # ingest b2; features, thumbnails, words, drift, sketch of both; tune, pairs, mine, lineage,
+    # structures, geometry, gallery, report
+    assert deaths == 19
     return location
 
 
@@ -261,7 +279,7 @@ class TestBreaks:
         )
 
     def test_every_step_was_done_once(self, two_batches):
-        records = list(Warehouse(str(two_batches)).runs())[:19]
+        records = list(Warehouse(str(two_batches)).runs())[:20]
         done = [
             (step.stage, step.batch)
             for record in reversed(records)
@@ -279,7 +297,15 @@ class TestBreaks:
             *(("sketch", b) for b in ("b1", "b2")),
             *(
                 (stage, None)
-                for stage in ("pairs", "mine", "structures", "lineage", "geometry", "report")
+                for stage in (
+                    "pairs",
+                    "mine",
+                    "lineage",
+                    "structures",
+                    "geometry",
+                    "gallery",
+                    "report",
+                )
             ),
         ]
         last = actions_of_last_run(two_batches)
@@ -411,7 +437,15 @@ class TestChanges:
             *((stage, "b2") for stage in ("ingest", *PER_BATCH)),
             *(
                 (stage, None)
-                for stage in ("pairs", "mine", "structures", "lineage", "geometry", "report")
+                for stage in (
+                    "pairs",
+                    "mine",
+                    "structures",
+                    "lineage",
+                    "geometry",
+                    "gallery",
+                    "report",
+                )
             ),
         }
         assert rows_of(location, "words", "image_id", "words", batch="b1") == before
@@ -423,7 +457,7 @@ class TestChanges:
         source = ("--images", images, "--batch", "b2", "--warehouse", location)
         minia("run", *source, "--labels", survey.labels, *SMALL).expect(0)
         done = {k for k, action in actions_of_last_run(location).items() if action == "done"}
-        assert done == {("ingest", "b2"), ("report", None)}
+        assert done == {("ingest", "b2"), ("gallery", None), ("report", None)}
         labels = rows_of(location, "images", "label", batch="b2")
         assert len(labels) == 20
         assert None not in {row[0] for row in labels}
@@ -443,7 +477,7 @@ class TestRemoval:
         # with the settings of the run before: nothing else would be left as it was
         assert actions_of_last_run(own) == {
             (stage, None): "done"
-            for stage in ("pairs", "mine", "structures", "lineage", "geometry", "report")
+            for stage in ("pairs", "mine", "structures", "lineage", "geometry", "gallery", "report")
         }
         after = house.catalogue()
         assert f"state {after.version}" in out
@@ -484,9 +518,10 @@ class TestRemoval:
         assert actions_of_last_run(own) == {
             ("pairs", None): "reused",
             ("mine", None): "reused",
+            ("lineage", None): "reused",
             ("structures", None): "reused",
-            ("lineage", None): "done",
             ("geometry", None): "done",
+            ("gallery", None): "done",
             ("report", None): "done",
         }
 
@@ -530,8 +565,8 @@ def test_a_warehouse_of_any_name(minia, survey, tmp_path):
 def test_a_stage_alone_reads_no_mixture(minia, own_warehouse):
     smaller = [*SMALL, "--set", "codebook.size=24"]
     minia("codebook", "--warehouse", own_warehouse, *smaller, "--replace").expect(0)
-    for stage in ("mine", "structures", "report"):
+    for stage, first in (("mine", "words"), ("structures", "mine"), ("report", "words")):
         refused = minia(stage, "--warehouse", own_warehouse, *smaller).expect(3)
-        assert "made from what has changed since; run 'minia words' first" in refused.err
+        assert f"made from what has changed since; run 'minia {first}' first" in refused.err
     minia("run", "--warehouse", own_warehouse, *smaller).expect(0)
     assert "nothing to do" in minia("mine", "--warehouse", own_warehouse, *smaller).expect(0).out

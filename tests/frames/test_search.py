@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,6 +15,8 @@ from PIL import Image
 import minia_spark
 from minia_spark.base.errors import InputError, SettingsError
 from minia_spark.warehouse.warehouse import Warehouse
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -55,6 +59,42 @@ class TestStructure:
             collection.search_structure(0, threshold=1.5)
         with pytest.raises(SettingsError, match="no structures of 'surf', only of sift"):
             collection.search_structure(0, variant="surf")
+
+
+class TestFigure:
+    def test_circles_are_the_matched_features(self, collection):
+        figure = collection.figure_structure(0, images=4)
+        rows = collection.frame("structure_images")
+        best = rows[rows["structure_id"] == 0].sort_values("rank").head(4)
+        features = collection.frame("features").set_index("image_id")
+        assert len(figure.axes) == len(best)
+        for axes, row in zip(figure.axes, best.itertuples(), strict=True):
+            wanted = features.loc[row.image_id, "x"][row.features]
+            assert [patch.center[0] for patch in axes.patches] == pytest.approx(list(wanted))
+            assert axes.get_xlim() == (-0.5, 127.5)
+            assert axes.get_ylim() == (127.5, -0.5)
+            assert row.image_id in axes.get_title()
+
+    def test_the_notebook_runs(self, warehouse, known, tmp_path):
+        book = json.loads((ROOT / "jobs" / "notebooks" / "structures.ipynb").read_text())
+        cells = ["".join(c["source"]) for c in book["cells"] if c["cell_type"] == "code"]
+        assert not any(c["outputs"] for c in book["cells"] if c["cell_type"] == "code")
+        script = tmp_path / "book.py"
+        script.write_text("\n".join(cells))
+        paths = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
+        own = {"MINIA_WAREHOUSE": warehouse, "MINIA_IMAGE": known[1], "PYTHONPATH": paths}
+        done = subprocess.run(
+            [sys.executable, "-W", "error", script],
+            cwd=tmp_path,
+            env=os.environ | {name: str(value) for name, value in own.items()},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        assert "b1 0 alerts" in done.stdout
+        assert (tmp_path / "structure.png").stat().st_size > 5000
+        assert (tmp_path / "catalogue.vot").stat().st_size > 1000
 
 
 class TestImage:

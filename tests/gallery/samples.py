@@ -77,7 +77,6 @@ def row(number: int, **more):
         "verified": None,
         "images": 0,
         "coverage": 0.5,
-        "batches": [],
         "labels": [],
         "related": [],
     } | more
@@ -92,12 +91,21 @@ def gallery(batches: list[Batch], structures: int = 5, **more) -> Gallery:
         places = np.concatenate([np.arange(k, k + n), [0]])
         overlaps = np.linspace(0.9, 0.1, n + 1)
         images.append((owners, places, overlaps))
-        counts = np.bincount(owners, minlength=len(batches)).tolist()
-        told = {"images": n + 1, "batches": counts, "labels": [["spiral", n, 0.5]]}
+        told = {"images": n + 1, "labels": [["spiral", n, 0.5]]}
         if k == 1:
             told |= {"name": "<b>ring</b>", "kind": "artefact", "note": "\u202enote =1+1"}
         if k == 2:
             told |= {"event": "born", "related": [[0, 0.5], [1, 0.2]]}
         rows.append(row(k, **told))
     variant = Variant(name="sift", structures=rows, images=images)
-    return Gallery(title="Test", batches=batches, variants=[variant], home="x.html", **more)
+    last = batches[-1]
+    odd = [
+        {"name": name, "alert": k == 0, "reasons": "its features <i>fit</i> badly"}
+        for k, name in enumerate(last.image_ids.to_pylist()[:2])
+    ]
+    found = [{"id": 0, "images": 1, "of": 0.25}] if structures else []
+    news = {"batch": last.name, "known": 50, "rate": 0.01, "structures": found, "images": odd}
+    facts = {"news": [news]}
+    return Gallery(
+        title="Test", batches=batches, variants=[variant], home="x.html", facts=facts, **more
+    )

@@ -45,11 +45,21 @@ class TestOverview:
         page = opened.open(PAGE)
         assert page.locator("dl.figures dd").all_inner_texts() == ["74", "2", "40"]
         assert "3 of 40 are established" in page.locator("main").inner_text()
-        assert page.locator("main section").nth(0).locator("ul.tiles").nth(1).locator(
-            "b"
-        ).all_inner_texts() == ["s0002"]
+        assert page.locator("ul.tiles").nth(1).locator("b").all_inner_texts() == ["s0002"]
         rows = page.locator("tbody tr").all_inner_texts()
         assert [row.split("\t") for row in rows] == [["b1", "70", "0"], ["<b2>", "4", "3"]]
+
+    def test_what_needs_attention(self, opened):
+        page = opened.open(PAGE)
+        section = page.locator("section:has(> h2:text-is('Needs attention'))")
+        assert "2 alerts in batch <b2>." in section.inner_text()
+        assert "s0000 is in 1 of its images, 0.3 were expected" in section.inner_text()
+        odd = section.locator("ul.images li")
+        assert odd.count() == 2
+        assert odd.nth(0).locator("p").inner_text() == "Alert: its features <i>fit</i> badly."
+        assert odd.nth(1).locator("p").inner_text() == "its features <i>fit</i> badly."
+        section.locator("a").first.click()
+        page.locator("h1", has_text="s0000").wait_for()
 
     def test_nothing_there(self, opened):
         page = opened.open(PAGE, "#/s/sift/9.9")

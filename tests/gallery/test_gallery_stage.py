@@ -8,9 +8,11 @@ import re
 import zlib
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
 import minia_spark
+from minia_spark.warehouse.warehouse import Warehouse
 
 
 def _part(folder, name):
@@ -77,7 +79,37 @@ def test_features_of_images(built, warehouse):
     assert np.abs(x - wanted).max() < 0.002
 
 
+def test_a_collection_without_structures(own_warehouse, published):
+    house = Warehouse(str(own_warehouse))
+    state = house.catalogue()
+    entries = []
+    for entry in state.entries:
+        if entry.table in ("structures", "structure_images", "lineage", "verifications"):
+            table = pq.read_table(own_warehouse / entry.path).slice(0, 0)
+            (own_warehouse / entry.table / "none").mkdir()
+            pq.write_table(table, own_warehouse / entry.table / "none" / "part.parquet")
+            changed = {"path": f"{entry.table}/none", "rows": 0, "files": ""}
+            entries.append(entry.model_copy(update=changed))
+        elif entry.table != "gallery":
+            entries.append(entry)
+    house.commit(state, state.run, entries, "without structures")
+    assert published(own_warehouse, "gallery").counts["structures"] == 0
+    found = minia_spark.open(own_warehouse).news()
+    assert found.alerts == 0
+    assert len(found.images) == 60
+
+
 def test_it_is_where_people_look(warehouse):
     assert (warehouse / "gallery" / "index.html").is_file()
     page = (warehouse / "report" / "index.html").read_text("utf-8")
     assert 'href="../gallery/index.html"' in page
+
+
+def test_what_the_newest_batch_brought(built, warehouse):
+    _, head = built
+    (news,) = head["facts"]["news"]
+    told = minia_spark.open(warehouse).news()
+    assert news["batch"] == "b1"
+    assert [one["name"] for one in news["images"]] == told.images["image_id"].tolist()[:12]
+    assert [one["reasons"] for one in news["images"]] == told.images["reasons"].tolist()[:12]
+    assert news["structures"] == []

@@ -122,14 +122,16 @@ class TestInAWarehouse:
 def test_names_stay_with_what_they_named(minia, own_warehouse, tmp_path):
     """A batch comes, the codebook is fitted anew, the batch goes: the same images are meant."""
     what = Survey(side_px=128, patterns=("clumpy_ring", "asterism"), frequency=0.4)
+    images = tmp_path / "night"
+    images.mkdir()
     for name, pixels, _ in generate(what, range(60, 90)):
-        Image.fromarray(pixels).save(tmp_path / name)
+        Image.fromarray(pixels).save(images / f"{name}.png")
     where = ("--warehouse", own_warehouse)
     minia("structures", "name", "0", "--name", "ring", *where).expect(0)
     lineage = minia_spark.open(own_warehouse).structure_names()["lineage_id"][0]
     named = set(minia_spark.open(own_warehouse).search_structure(lineage)["image_id"])
     steps = [
-        ("run", "--images", tmp_path, "--batch", "b2", *SMALL),
+        ("run", "--images", images, "--batch", "b2", *SMALL),
         ("codebook", "refit", *SMALL),
         ("batch", "remove", "b2", *SMALL),
     ]

@@ -216,8 +216,42 @@ class App {
         ),
       ),
     );
-    const hint = "minia structures new --batch NAME tells which images of a batch are unlike anything.";
-    made.push(element("section", {}, element("h2", {}, "Batches"), element("div", { className: "scroll", tabIndex: 0 }, table), element("p", { className: "quiet" }, hint)));
+    made.splice(2, 0, ...(await this.attention()));
+    made.push(element("section", {}, element("h2", {}, "Batches"), element("div", { className: "scroll", tabIndex: 0 }, table)));
+    return made;
+  }
+
+  // What somebody has to look at in the newest batch.
+  async attention() {
+    const made = [];
+    for (const [v, news] of (this.site.facts.news ?? []).entries()) {
+      if (!news) continue;
+      const rows = await this.shelf.structures(v);
+      const several = this.shelf.variants.length > 1 ? ` (${this.shelf.variants[v].name})` : "";
+      const alerts = news.structures.length + news.images.filter((one) => one.alert).length;
+      const section = element("section", {}, element("h2", {}, `Needs attention${several}`));
+      section.append(
+        element("p", alerts ? { className: "note" } : {}, `${alerts ? count(alerts) : "No"} alert${alerts === 1 ? "" : "s"} in batch `, own(news.batch), "."),
+      );
+      for (const { id, images, of } of news.structures) {
+        const link = element("a", { href: address("s", this.shelf.variants[v].name, rows[id].lineage) }, own(title(rows[id])));
+        section.append(element("p", {}, "Structure ", link, ` is in ${count(images)} of its images, ${of.toFixed(1)} were expected.`));
+      }
+      const list = element("ul", { className: "images" });
+      const b = this.shelf.batch(news.batch);
+      for (const one of news.images) {
+        const i = await this.shelf.find(b, one.name);
+        if (i < 0) continue;
+        const figure = this.figure(v, { b, i }, null, []);
+        figure.append(element("p", { className: one.alert ? "warn quiet" : "quiet" }, `${one.alert ? "Alert: " : ""}${one.reasons}.`));
+        list.append(figure);
+      }
+      const text = `The oddest images of the batch first, beside ${count(news.known)} known ones. A batch without anything odd has ${news.rate} alerts on average, or fewer; minia structures new tells the same.`;
+      const details = element("details", { open: alerts > 0 }, element("summary", {}, "Images unlike anything"), element("p", { className: "quiet" }, text), list);
+      details.addEventListener("toggle", () => details.open && list.querySelectorAll("[data-near]").forEach((one) => this.watcher.observe(one)));
+      section.append(details);
+      made.push(section);
+    }
     return made;
   }
 
@@ -361,7 +395,7 @@ class App {
       facts,
       this.imagesSection(v, row, images),
       this.wordsSection(v, row, images),
-      element("div", { className: "charts" }, this.whereSection(v, row, images), this.timeSection(row), ...this.labelsSection(row), ...(await this.skySection(images))),
+      element("div", { className: "charts" }, this.whereSection(v, row, images), this.timeSection(images), ...this.labelsSection(row), ...(await this.skySection(images))),
       this.relatedSection(v, rows, row),
     ];
   }
@@ -530,12 +564,14 @@ class App {
     return section;
   }
 
-  timeSection(row) {
+  timeSection(images) {
+    const held = this.shelf.batches.map(() => 0);
+    for (const { b } of images) held[b]++;
     const first = Math.max(0, this.shelf.batches.length - 60);
     const bars = this.shelf.batches.slice(first).map((batch, k) => ({
       name: batch.name,
-      value: batch.n ? row.batches[first + k] / batch.n : 0,
-      told: `${seen(batch.name)}: ${count(row.batches[first + k])} of ${count(batch.n)} images`,
+      value: batch.n ? held[first + k] / batch.n : 0,
+      told: `${seen(batch.name)}: ${count(held[first + k])} of ${count(batch.n)} images`,
     }));
     const note = `Share of each batch's images that are in it${first ? ", of the last 60 batches" : ""}; batches in the order of their names.`;
     return element("section", {}, element("h3", {}, "Over the batches"), bar(bars, "share of the batch"), element("p", { className: "quiet" }, note));
@@ -619,7 +655,7 @@ class App {
           element(
             "table",
             {},
-            element("thead", {}, element("tr", {}, ...["Structure", "Overlap", ""].map((text) => element("th", { scope: "col" }, text)))),
+            element("thead", {}, element("tr", {}, ...["Structure", "Overlap", "Features"].map((text) => element("th", { scope: "col" }, text)))),
             element(
               "tbody",
               {},
