@@ -37,7 +37,7 @@ CUTOUTS_STAGE = Stage(
         Use(ExposureSettings, (*_OF_CUTOUTS, "max_pixels", "max_file_mib")),
         Use(IngestSettings, ("follow_links_outside",)),
     ),
-    run=f"{_HERE}.stage:cutouts",
+    run=f"{_HERE}.stages.cutouts:cutouts",
     cost=f"{_HERE}.cost:cutouts",
 )
 
@@ -54,7 +54,7 @@ CUTOUT_MAP_STAGE = Stage(
     replaces="the map of cutouts",
     check=f"{_HERE}.sources:check_cutout_map",
     wants_anew=f"{_HERE}.sources:wants_new_cutout_map",
-    run=f"{_HERE}.stage:cutout_map",
+    run=f"{_HERE}.stages.cutout_map:cutout_map",
     cost=f"{_HERE}.cost:cutout_map",
 )
 
@@ -67,7 +67,7 @@ CELLS_STAGE = Stage(
     writes=(CELLS,),
     uses=(Use(ExposureSettings, _OF_VECTORS),),
     check=f"{_HERE}.sources:check_networks",
-    run=f"{_HERE}.stage:cells",
+    run=f"{_HERE}.stages.cells:cells",
     cost=f"{_HERE}.cost:cells",
 )
 
@@ -86,7 +86,7 @@ EXPOSURE_MAP_STAGE = Stage(
     replaces="the map of exposures",
     check=f"{_HERE}.sources:check_exposure_map",
     wants_anew=f"{_HERE}.sources:wants_new_exposure_map",
-    run=f"{_HERE}.stage:exposure_map",
+    run=f"{_HERE}.stages.exposure_map:exposure_map",
     cost=f"{_HERE}.cost:exposure_map",
 )
 
@@ -100,7 +100,7 @@ PLACES_STAGE = Stage(
     uses=(Use(ExposureSettings, _OF_VECTORS),),
     consults=(ExposureSettings,),  # limits: what is measured is the same whatever they are
     check=f"{_HERE}.sources:check_networks",
-    run=f"{_HERE}.stage:places",
+    run=f"{_HERE}.stages.places:places",
     cost=f"{_HERE}.cost:places",
 )
 
@@ -113,7 +113,7 @@ FLAGS_STAGE = Stage(
     writes=(FLAGS,),
     uses=(Use(ExposureSettings, ("labels", "labelled_map")),),
     check=f"{_HERE}.sources:check_networks",
-    run=f"{_HERE}.stage:flags",
+    run=f"{_HERE}.stages.flags:flags",
     cost=f"{_HERE}.cost:flags",
 )
 
@@ -129,7 +129,7 @@ PAGE_STAGE = Stage(
     writes=(EXPOSURE_PAGE,),
     uses=(Use(ExposureSettings, ("max_error_ratio",)),),
     exact=True,
-    run=f"{_HERE}.stage:exposure_page",
+    run=f"{_HERE}.stages.exposure_page:exposure_page",
     cost=f"{_HERE}.cost:page",
 )
 
@@ -233,7 +233,7 @@ ROOM = Room(
     ),
     commands=COMMANDS,
     reasons=ExposureReason,
-    panel=Panel("Exposures", (EXPOSURE_MAP, PLACES, FLAGS), f"{_HERE}.stage:panel"),
+    panel=Panel("Exposures", (EXPOSURE_MAP, PLACES, FLAGS), f"{_HERE}.stages.exposure_page:panel"),
 )
 
 __all__ = ["COMMANDS", "ROOM"]

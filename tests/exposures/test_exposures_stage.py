@@ -26,7 +26,9 @@ from minia_spark.engine.plan import Request, make_plan
 from minia_spark.engine.stage import Source
 from minia_spark.exposures.cutouts import cut, draw, scaled, sources
 from minia_spark.exposures.histogram import histo_vector
-from minia_spark.exposures.stage import cutout_map, exposure_map, panel
+from minia_spark.exposures.stages.cutout_map import cutout_map
+from minia_spark.exposures.stages.exposure_map import exposure_map
+from minia_spark.exposures.stages.exposure_page import panel
 from minia_spark.exposures.trained import load_trained
 from minia_spark.rooms import HOUSE
 from minia_spark.sky.exposures import Exposures, exposure_truth, write_exposures
