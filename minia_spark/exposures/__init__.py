@@ -33,6 +33,7 @@ CUTOUTS_STAGE = Stage(
     source="exposures",
     digest=f"{_HERE}.sources:source_digest",
     writes=(EXPOSURES, CUTOUTS, REJECTS),
+    revision=2,  # cutouts have pictures of the CCDs
     uses=(
         Use(ExposureSettings, (*_OF_CUTOUTS, "max_pixels", "max_file_mib")),
         Use(IngestSettings, ("follow_links_outside",)),

@@ -20,6 +20,7 @@ from minia_spark.base.errors import InputError, Rejected
 from minia_spark.engine.context import Context
 from minia_spark.engine.sources import title_of
 from minia_spark.exposures.cutouts import cut, draw, scaled, sources
+from minia_spark.exposures.pictures import picture
 from minia_spark.exposures.reasons import ExposureReason
 from minia_spark.exposures.settings import ExposureSettings
 from minia_spark.exposures.sources import listed
@@ -309,6 +310,7 @@ def _of_ccd(
         "low": made.low,
         "high": made.high,
         "pixels": made.pixels.tobytes(),
+        "picture": picture(pixels, found.background, found.noise),
     }
 
 

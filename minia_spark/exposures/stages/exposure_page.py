@@ -41,7 +41,7 @@ from minia_spark.exposures.tables import (
 )
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
+    pass
 
 __all__ = ["exposure_page", "panel"]
 
@@ -156,7 +156,7 @@ def _shown(
     flag_of: Mapping[_Key, Mapping[str, Any]],
 ) -> list[Cell]:
     """Return the cells whose members are shown, with these."""
-    pixels, vectors = _pictures(context, [key for keys in chosen.values() for key in keys])
+    pictures = _pictures(context, [key for keys in chosen.values() for key in keys])
     return [
         Cell(
             cell,
@@ -169,8 +169,7 @@ def _shown(
                     facts=_told(facts[key]),
                     dead=len(facts[key]["dead_ccds"]),
                     confidence=flag_of[key]["confidence"],
-                    cutouts=pixels[key],
-                    histo_vector=vectors[key],
+                    **pictures[key],
                 )
                 for key in keys
             ],
@@ -217,36 +216,40 @@ def _chance(key: _Key) -> str:
     return fingerprint(*key)
 
 
-def _pictures(
-    context: Context, keys: Sequence[_Key]
-) -> tuple[dict[_Key, NDArray[np.uint8]], dict[_Key, NDArray[Any]]]:
-    """Return some cutouts, and the histo-vector, of some exposures."""
-    pixels: dict[_Key, NDArray[np.uint8]] = {}
-    vectors: dict[_Key, NDArray[Any]] = {}
+def _pictures(context: Context, keys: Sequence[_Key]) -> dict[_Key, dict[str, Any]]:
+    """Return what is drawn of some exposures: cutouts, histo-vector, CCDs."""
     if not keys:
-        return pixels, vectors
-    batches, names = zip(*keys, strict=True)
-    wanted = context.spark.createDataFrame(
-        pa.table({"batch": pa.array(batches), "exposure_id": pa.array(names)})
-    )
+        return {}
     of = ["batch", "exposure_id"]
+    batches, names = zip(*keys, strict=True)
+    wanted = F.broadcast(
+        context.spark.createDataFrame(
+            pa.table({"batch": pa.array(batches), "exposure_id": pa.array(names)})
+        )
+    )
     some = F.substring("pixels", 1, _CUTOUTS_SHOWN * SIDE_PX * SIDE_PX)
+    there = F.when(F.size("x") > 0, F.col("hdu"))
     sheets = (
         context.read(CUTOUTS)
-        .where(F.size("x") > 0)
-        .join(F.broadcast(wanted), of)
+        .where("reason is null")
+        .join(wanted, of)
         .groupBy(*of)
-        .agg(F.min_by(some, "hdu").alias("pixels"))
+        .agg(
+            F.min_by(some, there).alias("pixels"),
+            F.sort_array(F.collect_list(F.struct("hdu", "ccd", "picture"))).alias("ccds"),
+        )
     )
-    counted = context.read(CELLS).join(F.broadcast(wanted), of).select(*of, "histo_vector")
+    counted = context.read(CELLS).join(wanted, of).select(*of, "histo_vector")
     with context.watched("members"):
         rows = counted.join(sheets, of).toArrow().to_pylist()
-    for row in rows:
-        key = (row["batch"], row["exposure_id"])
-        flat = np.frombuffer(row["pixels"], np.uint8)
-        pixels[key] = flat.reshape(-1, SIDE_PX, SIDE_PX)
-        vectors[key] = np.array(row["histo_vector"])
-    return pixels, vectors
+    return {
+        (row["batch"], row["exposure_id"]): {
+            "cutouts": np.frombuffer(row["pixels"], np.uint8).reshape(-1, SIDE_PX, SIDE_PX),
+            "histo_vector": np.array(row["histo_vector"]),
+            "ccds": [(one["ccd"], one["picture"]) for one in row["ccds"]],
+        }
+        for row in rows
+    }
 
 
 def _told(row: Mapping[str, Any]) -> str:
