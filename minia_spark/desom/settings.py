@@ -11,7 +11,7 @@ from minia_spark.base.settings import StageSettings
 
 __all__ = ["CutoutMapSettings", "DesomSettings", "ExposureMapSettings", "MapSettings"]
 
-_OF_TRAINING = ("steps", "rate", "gamma", "batch")
+_OF_TRAINING = ("steps", "rate", "gamma", "batch", "refits")
 
 
 class MapSettings(StageSettings):
@@ -32,6 +32,14 @@ class MapSettings(StageSettings):
         description="Weight of the map's part of the loss beside the autoencoder's.",
     )
     batch: int = Field(256, ge=1, le=65_536, description="Inputs of a batch.")
+    refits: int = Field(
+        40,
+        ge=0,
+        le=10_000_000,
+        description="How many times during the training all prototypes are moved to where the "
+        "map's part of the loss is least for them; Adam alone (0), as in the article, leaves most "
+        "where no input comes.",
+    )
     seed: int = Field(1, ge=0, le=2**31 - 1, description="Seed of the training and of its sample.")
     sample: int = Field(
         100_000,

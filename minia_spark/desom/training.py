@@ -5,6 +5,10 @@ d_k is the squared distance of its latent vector to prototype k, w_k = exp(-D^2 
 Manhattan distance on the grid between cell k and the nearest one, and T falls exponentially
 (Forest et al. 2019, equations 2 to 5). Every random choice follows from the seed and the step, so
 that a training that was stopped goes on as if it had not been.
+
+A wide neighbourhood draws the latent vectors together far faster than Adam moves a prototype, which
+is the learning rate a step: most prototypes are then left where no vector comes any more. Now and
+then all are therefore moved to where the map's part of the loss is least for them.
 """
 # ruff: noqa: PLC0415 - TensorFlow takes seconds to load
 
@@ -21,6 +25,7 @@ from minia_spark.base.errors import InputError, MiniaError
 from minia_spark.base.networks import load_tensorflow
 from minia_spark.delf.records import order_of
 from minia_spark.desom.grid import (
+    batch_map,
     grid_distances,
     quantisation_error,
     temperature,
@@ -34,7 +39,7 @@ if TYPE_CHECKING:
 __all__ = ["BATCH", "Recipe", "Trainer", "encoded"]
 
 BATCH = 256
-_MEASURED = 2_048  # inputs on which the errors of the map are measured
+_MEASURED = 2_048  # inputs on which the map is measured, and its prototypes are refitted
 
 
 @dataclass(frozen=True)
@@ -56,6 +61,9 @@ class Recipe:
     seed : int
     log_every : int
         Steps between two measurements.
+    refit_every : int
+        Steps between two times that :func:`~minia_spark.desom.grid.batch_map` moves all prototypes;
+        0: never.
     """
 
     design: Design
@@ -67,6 +75,7 @@ class Recipe:
     lowest: float = 0.1
     seed: int = 0
     log_every: int = 100
+    refit_every: int = 0
 
 
 def encoded(desom: Desom, inputs: NDArray[Any], batch: int = BATCH) -> NDArray[np.float32]:
@@ -197,6 +206,8 @@ class Trainer:
             sums += [float(value) for value in told]
             self.step += 1
             done += 1
+            if recipe.refit_every and self.step % recipe.refit_every == 0:
+                self._refit(width)
             if self.step % recipe.log_every == 0 or self.step == recipe.steps:
                 error, spread, nearest = sums / done
                 if not np.isfinite(error + spread):
@@ -219,13 +230,19 @@ class Trainer:
 
     def errors(self) -> dict[str, float]:
         """Return the errors of the map as it is, on a sample that does not change."""
-        chosen = np.sort(order_of(self.recipe.seed, len(self.inputs), 0, _MEASURED)[:_MEASURED])
-        codes = encoded(self.desom, self.inputs[np.unique(chosen)], self.recipe.batch)
-        prototypes = self.desom.prototypes.numpy()
+        codes, prototypes = self._sample(), self.desom.prototypes.numpy()
         return {
             "quantisation_error": quantisation_error(codes, prototypes),
             "topographic_error": topographic_error(codes, prototypes, self.recipe.design.side),
         }
+
+    def _sample(self) -> NDArray[np.float32]:
+        chosen = np.unique(order_of(self.recipe.seed, len(self.inputs), 0, _MEASURED))
+        return encoded(self.desom, self.inputs[chosen], self.recipe.batch)
+
+    def _refit(self, width: float) -> None:
+        moved = batch_map(self._sample(), self.desom.prototypes.numpy(), width)
+        self.desom.prototypes.assign(moved.astype(np.float32))
 
     # -- to go on later ---------------------------------------------------------------------------
 

@@ -50,7 +50,7 @@ class Member:
     cutouts : uint8 array, shape (n, 32, 32)
     histo_vector : int array
     ccds : sequence of (str, bytes)
-        Name and picture of every CCD, as
+        None; or name and picture of every CCD, as
         :func:`~minia_spark.exposures.pictures.picture` gives it, in the order of the file.
     """
 
@@ -87,6 +87,8 @@ class Page:
         The decoded map of cutouts, a PNG file.
     population, qualities : dict
         Of every cell.
+    telling : sequence of int
+        Cells whose labels say most of the others, the first first.
     cells : sequence of Cell
     nights : sequence of (night, filter, dict)
         Exposures by quality; the night is a whole MJD or None.
@@ -104,6 +106,7 @@ class Page:
     prototypes: bytes
     population: dict[int, int]
     qualities: dict[int, str]
+    telling: Sequence[int]
     cells: Sequence[Cell]
     nights: Sequence[tuple[int | None, str | None, dict[str, int]]]
     warnings: Sequence[str] = ()
@@ -148,10 +151,12 @@ def render(page: Page, folder: Path) -> int:
                 place = (folder, number)
                 pictures += _write_member(template, page.cutout_side, cell, member, place)
         _write_cells(page, folder / "cells.csv")
+        linked = [cell.cell for cell in page.cells]
         html = environment.get_template("page.html").render(
             page=page,
             cells=shown,
-            map=map_svg(page.population, page.qualities, page.side, [c.cell for c in page.cells]),
+            linked=linked,
+            map=map_svg(page.population, page.qualities, page.side, linked),
             colours=colours_of(list(page.qualities.values())),
             names=sorted({name for _, _, counts in page.nights for name in counts}),
         )
@@ -175,18 +180,19 @@ def _write_member(
     Image.fromarray(contact_sheet(member.cutouts)).save(folder / f"c{number}.png")
     drawn = heat(member.histo_vector, cutout_side)
     Image.fromarray(drawn).save(folder / f"h{number}.png")
-    whole = exposure_picture([unpacked(content) for _, content in member.ccds])
-    levels = 0
-    pictures = 2
-    for level, row, column, content in tiles(whole):
-        (folder / f"t{number}-{level}-{row}-{column}.jpg").write_bytes(content)
-        levels = level + 1
-        pictures += 1
+    shape, levels, pictures = (0, 0), 0, 2
+    if member.ccds:
+        whole = exposure_picture([unpacked(content) for _, content in member.ccds])
+        shape = whole.shape
+        for level, row, column, content in tiles(whole):
+            (folder / f"t{number}-{level}-{row}-{column}.jpg").write_bytes(content)
+            levels = level + 1
+            pictures += 1
     html = template.render(
         cell=cell,
         member=member,
         number=number,
-        size=whole.shape,
+        size=shape,
         levels=levels,
         tile=TILE_PX,
         columns=columns_of(len(member.ccds)),
@@ -197,9 +203,14 @@ def _write_member(
 
 
 def _write_cells(page: Page, path: Path) -> None:
-    """Write a table to fill in and give to ``minia exposures label``."""
+    """Write a table to fill in and give to ``minia exposures label``, the telling cells first."""
+    order = {cell: number for number, cell in enumerate(page.telling, 1)}
+    rows = sorted(
+        page.population, key=lambda cell: (order.get(cell, len(page.population) + 1), cell)
+    )
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(("cell", "exposures", "quality"))
-        for cell, number in sorted(page.population.items()):
-            writer.writerow((cell, number, inert(page.qualities.get(cell, ""))))
+        writer.writerow(("order", "cell", "exposures", "quality"))
+        for cell in rows:
+            quality = inert(page.qualities.get(cell, ""))
+            writer.writerow((order.get(cell, ""), cell, page.population[cell], quality))

@@ -68,7 +68,7 @@ def unpacked(content: bytes) -> NDArray[np.uint8]:
 
 
 def columns_of(ccds: int) -> int:
-    """Return how many of so many CCDs, at least one, stand in a row."""
+    """Return how many of so many CCDs stand in a row."""
     return math.ceil(math.sqrt(ccds))
 
 

@@ -63,6 +63,7 @@ def page(**changes):
         "prototypes": buffer.getvalue(),
         "population": {3: 1},
         "qualities": {3: "<b>bad"},
+        "telling": [3],
         "cells": [Cell(3, 1, "<b>bad", [member])],
         "nights": [(60_000, "<i>g", {"<b>bad": 1}), (None, None, {"no label": 2})],
         "warnings": ["batch n2 is unlike <it>"],
@@ -88,7 +89,7 @@ def test_the_page_escapes_what_it_is_told(tmp_path):
         assert name in html
         with Image.open(folder / name) as picture:
             assert picture.size[0] > 0
-    assert (folder / "cells.csv").read_text() == "cell,exposures,quality\n3,1,<b>bad\n"
+    assert (folder / "cells.csv").read_text() == "order,cell,exposures,quality\n1,3,1,<b>bad\n"
 
 
 def test_a_page_without_labels_says_how_to_give_some(tmp_path):

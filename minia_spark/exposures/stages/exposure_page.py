@@ -21,6 +21,7 @@ from minia_spark.engine.table import Table
 from minia_spark.exposures.cutouts import SIDE_PX
 from minia_spark.exposures.drawing import map_svg
 from minia_spark.exposures.drift import beyond
+from minia_spark.exposures.labels import worth_labelling
 from minia_spark.exposures.page import Cell, Member, Page, render
 from minia_spark.exposures.settings import ExposureSettings
 from minia_spark.exposures.stages.networks import loaded
@@ -45,7 +46,7 @@ if TYPE_CHECKING:
 
 __all__ = ["exposure_page", "panel"]
 
-_CELLS_SHOWN, _MEMBERS_SHOWN = 60, 9
+_MEMBERS_SHOWN, _WHOLE_SHOWN = 9, 3
 
 
 _CUTOUTS_SHOWN = 16
@@ -112,19 +113,22 @@ def _page(context: Context) -> Page:
     flag_of = {(row["batch"], row["exposure_id"]): row for row in flagged}
     ccds = sum(row["ccds"] for row in facts.values())
     (entry,) = context.entries_of(CUTOUT_MAP)
+    trained = loaded(context, EXPOSURE_MAP)
+    telling = worth_labelling(trained.prototypes, population)
     return Page(
         exposures=len(facts),
         ccds=ccds,
         dead_ccds=sum(len(row["dead_ccds"]) for row in facts.values()),
         rejects=context.rows(CUTOUTS) - ccds,
-        side=loaded(context, EXPOSURE_MAP).design.side,
+        side=trained.design.side,
         cutout_side=loaded(context, CUTOUT_MAP).design.side,
         prototypes=context.warehouse.storage.read(f"{entry.path}/{PROTOTYPES}"),
         population=population,
         qualities=qualities,
+        telling=telling,
         cells=_shown(
             context,
-            _members(placed, population),
+            _members(placed, telling),
             population=population,
             qualities=qualities,
             facts=facts,
@@ -156,7 +160,10 @@ def _shown(
     flag_of: Mapping[_Key, Mapping[str, Any]],
 ) -> list[Cell]:
     """Return the cells whose members are shown, with these."""
-    pictures = _pictures(context, [key for keys in chosen.values() for key in keys])
+    whole = {
+        key: place < _WHOLE_SHOWN for keys in chosen.values() for place, key in enumerate(keys)
+    }
+    pictures = _pictures(context, whole)
     return [
         Cell(
             cell,
@@ -198,12 +205,9 @@ def _training(context: Context) -> list[tuple[str, dict[str, Any]]]:
     return told
 
 
-def _members(
-    placed: Sequence[Mapping[str, Any]], population: Mapping[int, int]
-) -> dict[int, list[_Key]]:
-    """Return up to nine members of the largest cells, by cell; which ones is chance, and stays."""
-    largest = sorted(population, key=lambda cell: (-population[cell], cell))[:_CELLS_SHOWN]
-    members: dict[int, list[_Key]] = {cell: [] for cell in sorted(largest)}
+def _members(placed: Sequence[Mapping[str, Any]], cells: Sequence[int]) -> dict[int, list[_Key]]:
+    """Return up to nine members of some cells, by cell; which ones is chance, and stays."""
+    members: dict[int, list[_Key]] = {cell: [] for cell in sorted(cells)}
     for row in placed:
         if row["cell"] in members:
             members[row["cell"]].append((row["batch"], row["exposure_id"]))
@@ -216,19 +220,16 @@ def _chance(key: _Key) -> str:
     return fingerprint(*key)
 
 
-def _pictures(context: Context, keys: Sequence[_Key]) -> dict[_Key, dict[str, Any]]:
-    """Return what is drawn of some exposures: cutouts, histo-vector, CCDs."""
-    if not keys:
+def _pictures(context: Context, whole: Mapping[_Key, bool]) -> dict[_Key, dict[str, Any]]:
+    """Return what is drawn of exposures: cutouts, histo-vector, and CCDs where that is wanted."""
+    if not whole:
         return {}
     of = ["batch", "exposure_id"]
-    batches, names = zip(*keys, strict=True)
-    wanted = F.broadcast(
-        context.spark.createDataFrame(
-            pa.table({"batch": pa.array(batches), "exposure_id": pa.array(names)})
-        )
-    )
+    rows = [{"batch": key[0], "exposure_id": key[1], "whole": one} for key, one in whole.items()]
+    wanted = F.broadcast(context.spark.createDataFrame(pa.Table.from_pylist(rows)))
     some = F.substring("pixels", 1, _CUTOUTS_SHOWN * SIDE_PX * SIDE_PX)
     there = F.when(F.size("x") > 0, F.col("hdu"))
+    ccd = F.struct("hdu", "ccd", "picture")
     sheets = (
         context.read(CUTOUTS)
         .where("reason is null")
@@ -236,7 +237,7 @@ def _pictures(context: Context, keys: Sequence[_Key]) -> dict[_Key, dict[str, An
         .groupBy(*of)
         .agg(
             F.min_by(some, there).alias("pixels"),
-            F.sort_array(F.collect_list(F.struct("hdu", "ccd", "picture"))).alias("ccds"),
+            F.sort_array(F.collect_list(F.when(F.col("whole"), ccd))).alias("ccds"),
         )
     )
     counted = context.read(CELLS).join(wanted, of).select(*of, "histo_vector")

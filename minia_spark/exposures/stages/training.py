@@ -80,6 +80,7 @@ def trained(
         batch=settings.batch,
         seed=settings.seed,
         log_every=log_every(settings.steps),
+        refit_every=max(1, settings.steps // settings.refits) if settings.refits else 0,
     )
     folder = None
     storage = context.warehouse.storage
