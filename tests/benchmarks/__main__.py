@@ -25,6 +25,7 @@ NAMES = (
     "embedding",
     "explorer",
     "lab",
+    "exposures",
 )
 
 

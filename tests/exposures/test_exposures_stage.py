@@ -15,6 +15,7 @@ from astropy.io import fits
 from commands import SETTINGS as COMMON
 from commands import Result, chosen, rows_of, run_minia, table_of
 from image_samples import SHARED
+from notebooks import run_notebook
 
 pytest.importorskip("tensorflow", reason="the extra 'networks' is not installed")
 
@@ -319,6 +320,18 @@ class TestUse:
         shown = panel(context(line, "report"))
         assert "11 exposures on their map" in shown
         assert shown.count("<rect") == 4
+
+    def test_the_notebook_runs(self, line, tmp_path):
+        told = run_notebook("exposures.ipynb", line, tmp_path)
+        assert told.startswith("11 exposures with")
+        for name in ("cutouts.png", "histo-vector.png"):
+            assert (tmp_path / name).stat().st_size > 0
+
+    def test_the_page_has_ccds_to_zoom_into(self, line):
+        folder = artefact(line, "exposure_page")
+        assert 'data-width="324" data-height="160"' in (folder / "e00001.html").read_text()
+        assert (folder / "t00001-1-0-0.jpg").is_file()
+        assert (folder / "cells.csv").read_text().startswith("order,cell,exposures,quality\n1,")
 
     def test_wrong_use(self, line, tmp_path):
         told = run(line, "run", "--batch", "n2").expect(2)
