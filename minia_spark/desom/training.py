@@ -8,7 +8,9 @@ that a training that was stopped goes on as if it had not been.
 
 A wide neighbourhood draws the latent vectors together far faster than Adam moves a prototype, which
 is the learning rate a step: most prototypes are then left where no vector comes any more. Now and
-then all are therefore moved to where the map's part of the loss is least for them.
+then all can therefore be moved to where the map's part of the loss is least for them. And as the
+sum over the cells grows with their number, on large maps it can outweigh the reconstruction until
+all inputs have one latent vector: gamma can grow from nothing while the neighbourhood shrinks.
 """
 # ruff: noqa: PLC0415 - TensorFlow takes seconds to load
 
@@ -64,6 +66,8 @@ class Recipe:
     refit_every : int
         Steps between two times that :func:`~minia_spark.desom.grid.batch_map` moves all prototypes;
         0: never.
+    ramp : float
+        Share of the steps over which gamma grows to its value, with the cube of the step.
     """
 
     design: Design
@@ -76,6 +80,12 @@ class Recipe:
     seed: int = 0
     log_every: int = 100
     refit_every: int = 0
+    ramp: float = 0.0
+
+    def gamma_at(self, step: int) -> float:
+        """Return the weight of the map's part of the loss at a step."""
+        growing = self.ramp * self.steps
+        return self.gamma * min(1.0, step / growing) ** 3 if growing else self.gamma
 
 
 def encoded(desom: Desom, inputs: NDArray[Any], batch: int = BATCH) -> NDArray[np.float32]:
@@ -162,7 +172,7 @@ class Trainer:
         apart = tf.constant(grid_distances(recipe.design.side), tf.float32)
         watched = [variable.value for variable in variables]
 
-        def learn(inputs: Any, width: Any) -> tuple[Any, Any, Any]:
+        def learn(inputs: Any, width: Any, gamma: Any) -> tuple[Any, Any, Any]:
             with tf.GradientTape() as tape:
                 codes = desom.encoder(inputs, training=True)
                 rebuilt = desom.decoder(codes, training=True)
@@ -175,13 +185,14 @@ class Trainer:
                 cells = tf.argmin(distances, axis=-1)
                 weights = tf.exp(-tf.square(tf.gather(apart, cells) / width))
                 spread = tf.reduce_mean(tf.reduce_sum(weights * distances, axis=-1))
-                loss = error + recipe.gamma * spread
+                loss = error + gamma * spread
             self._optimizer.apply(tape.gradient(loss, watched), variables)
             nearest = tf.reduce_mean(tf.reduce_min(distances, axis=-1))
             return error, spread, nearest
 
         shape = (recipe.batch, *recipe.design.input_shape)
-        signature = [tf.TensorSpec(shape, tf.float32), tf.TensorSpec((), tf.float32)]
+        number = tf.TensorSpec((), tf.float32)
+        signature = [tf.TensorSpec(shape, tf.float32), number, number]
         return tf.function(learn, input_signature=signature, autograph=False)
 
     def train(self) -> Iterator[dict[str, float]]:
@@ -202,7 +213,8 @@ class Trainer:
             start = self.step * recipe.batch
             places = order_of(recipe.seed, len(self.inputs), start, start + recipe.batch)
             width = temperature(self.step, recipe.steps, recipe.highest, recipe.lowest)
-            told = self._learn(_as_float(self.inputs[places]), np.float32(width))
+            gamma = recipe.gamma_at(self.step)
+            told = self._learn(_as_float(self.inputs[places]), np.float32(width), np.float32(gamma))
             sums += [float(value) for value in told]
             self.step += 1
             done += 1

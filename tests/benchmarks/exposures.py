@@ -98,7 +98,8 @@ def trained(design, inputs, steps, rate):
     from minia_spark.desom.training import Recipe, Trainer
 
     refit = max(1, steps // 40)
-    recipe = Recipe(design, steps, rate=rate, batch=64, seed=1, log_every=steps, refit_every=refit)
+    every = {"log_every": steps, "refit_every": refit}
+    recipe = Recipe(design, steps, rate=rate, batch=64, seed=1, ramp=0.5, **every)
     trainer = Trainer(recipe, inputs)
     list(trainer.train())
     return trainer

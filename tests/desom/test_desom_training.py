@@ -71,6 +71,21 @@ def test_it_learns():
     assert figures[-1]["topology"] == pytest.approx(0, abs=1e-6)
 
 
+def test_gamma_grows_with_the_cube():
+    made = recipe(steps=40, gamma=8.0, ramp=0.5)
+    assert [made.gamma_at(step) for step in (0, 10, 20, 39)] == [0, 1, 8, 8]
+    assert recipe(gamma=8.0).gamma_at(0) == 8
+
+
+def test_without_gamma_the_prototypes_stay():
+    trainer = Trainer(recipe(steps=40, ramp=1.0), vectors())
+    start = trainer.desom.prototypes.numpy()
+    trainer._learn(trainer.inputs[:20], np.float32(10), np.float32(0))
+    np.testing.assert_array_equal(trainer.desom.prototypes.numpy(), start)
+    trainer._learn(trainer.inputs[:20], np.float32(10), np.float32(1))
+    assert (trainer.desom.prototypes.numpy() != start).all()
+
+
 def test_refitted_prototypes_are_not_left_behind():
     """With a wide neighbourhood the encoder runs away from prototypes that Adam moves."""
     used = []
@@ -85,7 +100,7 @@ def test_refitted_prototypes_are_not_left_behind():
 
 
 def test_a_stopped_training_goes_on_as_if_it_had_not_been():
-    made = recipe(refit_every=15)
+    made = recipe(refit_every=15, ramp=0.5)
     whole = Trainer(made, vectors())
     list(whole.train())
     first = Trainer(made, vectors())

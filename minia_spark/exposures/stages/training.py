@@ -78,6 +78,7 @@ def trained(
         rate=settings.rate,
         gamma=settings.gamma,
         batch=settings.batch,
+        ramp=settings.ramp,
         seed=settings.seed,
         log_every=log_every(settings.steps),
         refit_every=max(1, settings.steps // settings.refits) if settings.refits else 0,
