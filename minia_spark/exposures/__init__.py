@@ -171,8 +171,9 @@ COMMANDS = (
         f"{_HERE}.command:label_arguments",
         "CSV has the columns cell and quality, or exposure_id and quality: then a cell gets the\n"
         "label that most of its exposures have. It takes the place of earlier labels. Cells\n"
-        "without a label get that of the five nearest labelled ones, each counting with the\n"
-        "inverse of its squared distance; the winner's share is the confidence.",
+        "without a label get that which a random walk between neighbouring prototypes is most\n"
+        "likely to meet first; how likely is the confidence. The page's cells.csv tells which\n"
+        "cells to label first: a fifth of them says most of the others.",
         "  minia exposures label qualities.csv --warehouse W",
     ),
     Command(
@@ -192,6 +193,16 @@ COMMANDS = (
         "the first night, labels a fifth of its exposures, flags the second night, and says how\n"
         "far that agrees with the truth.",
         "  minia exposures demo --warehouse demo/exposures",
+    ),
+    Command(
+        "exposures mine",
+        "mine kinds of sources that occur together in exposures, as words do in images",
+        f"{_HERE}.command:mine",
+        f"{_HERE}.command:mine_arguments",
+        "A document is an exposure, a word a cell of the map of cutouts. What is written and\n"
+        "printed is that of 'minia mine --words': structures of cells, those first that are\n"
+        "significant and reproducible; settings mining.* hold.",
+        "  minia exposures mine --warehouse W --model cells.model --assessment cells.csv",
     ),
     Command(
         "exposures flags",
