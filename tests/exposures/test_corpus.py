@@ -7,7 +7,7 @@ import io
 import numpy as np
 import pyarrow as pa
 import pytest
-from commands import run_minia
+from commands import chosen, run_minia
 
 from minia_spark.base.bags import write_bags
 from minia_spark.exposures import command
