@@ -14,6 +14,7 @@ _CUTOUT_BYTES = 1_040.0
 _PICTURE_BYTES = 12e3  # of a CCD
 _ENCODED_SECONDS = 0.25e-3  # a cutout: network and nearest prototype
 _REFITTED = 2_048  # inputs, each time
+_ENCODED_SHARE = 0.16  # of the time that it takes to learn from an input
 _LEARNT_SECONDS = 1.6e-3  # a cutout of a batch
 _LEARNT_VECTOR_SECONDS = 72e-6
 _NETWORK_SECONDS = 12.0  # TensorFlow comes up, the network is built
@@ -45,8 +46,9 @@ def cutouts(sizes: Sizes) -> Cost:
 
 def _learnt(settings: MapSettings, seconds: float) -> float:
     """Return what the batches take, and the inputs that are encoded to refit the prototypes."""
-    refitted = settings.refits * min(_REFITTED, settings.sample) * _ENCODED_SECONDS
-    return 0.0 if settings.weights else settings.steps * settings.batch * seconds + refitted
+    refitted = settings.refits * min(_REFITTED, settings.sample) * _ENCODED_SHARE
+    learnt = settings.steps * settings.batch
+    return 0.0 if settings.weights else (learnt + refitted) * seconds
 
 
 def cutout_map(sizes: Sizes) -> Cost:
