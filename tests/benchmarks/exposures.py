@@ -21,7 +21,7 @@ import sep
 from astropy.io import fits
 
 from minia_spark.base.networks import load_tensorflow
-from minia_spark.desom.grid import nearest_cells, quantisation_error, topographic_error
+from minia_spark.desom.grid import nearest_cells, quantisation_error, temperature, topographic_error
 from minia_spark.exposures.cutouts import cut, draw, scaled, sources
 from minia_spark.exposures.histogram import histo_vector
 from minia_spark.exposures.labels import majority, spread, worth_labelling
@@ -164,20 +164,26 @@ def of_seeds(found: dict[str, list[float]]) -> Iterator[Figure]:
 
 
 def errors(what: str, codes, desom) -> Iterator[Figure]:
-    """Yield errors of a map beside those of minisom's on the same latent vectors."""
+    """Yield errors of a map beside those of plain ones on the same latent vectors.
+
+    One is minisom as it comes, whose neighbourhood stays wide; one has the widths of the paper.
+    """
     from minisom import MiniSom
 
-    side, prototypes = desom.design.side, desom.prototypes.numpy()
-    plain = MiniSom(side, side, codes.shape[1], sigma=side / 2, learning_rate=0.5, random_seed=1)
-    plain.random_weights_init(codes)
-    plain.train_random(codes, 10 * len(codes))
-    theirs = plain.get_weights().reshape(side * side, -1)
-    for name, measure in (
-        ("quantisation error", quantisation_error),
-        ("topographic error", partial(topographic_error, side=side)),
-    ):
-        yield Figure(f"  {what}: {name}", measure(codes, prototypes))
-        yield Figure(f"  {what}: {name}, minisom's", measure(codes, theirs))
+    side = desom.design.side
+    maps = {"": desom.prototypes.numpy()}
+    for name in (", minisom's", ", minisom's with the same widths"):
+        plain = MiniSom(side, side, codes.shape[1], sigma=side / 2, random_seed=1)
+        if "same" in name:  # its neighbourhood is exp(-d^2 / 2 sigma^2)
+            plain._sigma_decay_function = lambda _, t, last: temperature(t, last) / 2**0.5
+        plain.random_weights_init(codes)
+        plain.train_random(codes, 10 * len(codes))
+        maps[name] = plain.get_weights().reshape(side * side, -1)
+    for name, prototypes in maps.items():
+        error = quantisation_error(codes, prototypes)
+        yield Figure(f"  {what}: quantisation error{name}", error)
+        error = topographic_error(codes, prototypes, side)
+        yield Figure(f"  {what}: topographic error{name}", error)
 
 
 # -- throughput -----------------------------------------------------------------------------------

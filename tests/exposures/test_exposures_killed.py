@@ -47,8 +47,8 @@ def contents(location: Path) -> dict[str, object]:
         folder = location / entry.path
         if list(folder.rglob("*.parquet")):
             found[entry.table] = rows_of(location, entry.table)
-        else:  # a manifest says how quick its training was
-            files = [f for f in folder.rglob("*") if f.is_file() and f.name != "minia.json"]
+        else:  # manifests say how quick a training was, and of which run it is
+            files = [f for f in folder.rglob("*") if f.is_file() and f.suffix != ".json"]
             found[entry.table] = {f.name: f.read_bytes() for f in files}
     return found
 

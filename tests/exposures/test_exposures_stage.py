@@ -27,6 +27,7 @@ from minia_spark.engine.plan import Request, make_plan
 from minia_spark.engine.stage import Source
 from minia_spark.exposures.cutouts import cut, draw, scaled, sources
 from minia_spark.exposures.histogram import histo_vector
+from minia_spark.exposures.stages.cells import cells
 from minia_spark.exposures.stages.cutout_map import cutout_map
 from minia_spark.exposures.stages.exposure_map import exposure_map
 from minia_spark.exposures.stages.exposure_page import panel
@@ -191,6 +192,15 @@ class TestMaps:
             if len(cells):
                 assert row["quantisation_error"] == pytest.approx(apart.mean())
             assert list(row["ccd_cutouts"]) == [len(x) for x in those["x"]]
+
+    def test_exposures_much_smaller_than_usual_are_told_of(self, line, context, monkeypatch):
+        for usual, wanted in ((2, 0), (36, 1)):
+            made = context(line, "cells", "n1", *SETTINGS, f"exposures.usual_ccds={usual}")
+            told: list[str] = []
+            monkeypatch.setattr(made.progress, "warn", told.append)
+            cells(made)
+            assert len(told) == wanted
+        assert "set exposures.usual_ccds to how many CCDs most exposures have" in told[0]
 
     def test_places_are_those_of_the_network(self, line):
         trained = load_trained(artefact(line, "exposure_map"))

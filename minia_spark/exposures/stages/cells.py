@@ -65,7 +65,19 @@ def cells(context: Context) -> None:
     exposures = context.entries[-1].rows or 0
     context.check_counts("exposures", context.rows(EXPOSURES), exposures)
     context.counts["exposures"] = exposures
+    _warn_of_few(context, exposures, settings.usual_ccds * settings.per_ccd)
     shared.destroy()
+
+
+def _warn_of_few(context: Context, exposures: int, full: int) -> None:
+    """Warn where exposures are so much smaller than usual that their counts round to nothing."""
+    mean = int(context.counts["cutouts"] or 0) / max(exposures, 1)
+    if 0 < mean < full / 2:
+        context.progress.warn(
+            f"{context.title}: exposures have {mean:,.0f} cutouts in the mean, and those that "
+            f"exposures.usual_ccds and per_ccd say {full:,}: histo-vectors are rounded to few "
+            "counts; set exposures.usual_ccds to how many CCDs most exposures have"
+        )
 
 
 def _count(batches: Batches, *, batch: str, side: int, full: int) -> Batches:
