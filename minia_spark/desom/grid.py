@@ -6,10 +6,13 @@ Cells of a map of `side` rows and columns are numbered row by row. Forest et al.
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
 __all__ = [
+    "batch_map",
     "grid_distances",
     "nearest_cells",
     "neighbourhood",
@@ -22,6 +25,7 @@ __all__ = [
 Vectors = NDArray[np.floating]
 
 _AT_ONCE = 2_048  # vectors
+_LEAST_WEIGHT = 1e-30
 _ROUNDING = 1e-9  # far more than a product of float64 matrices loses
 
 
@@ -95,6 +99,37 @@ def nearest_cells(
         cells[start : start + _AT_ONCE] = chosen
         distances[start : start + _AT_ONCE] = np.square(theirs[chosen] - part).sum(axis=1)
     return cells, np.sqrt(distances)
+
+
+def batch_map(vectors: Vectors, prototypes: Vectors, width: float) -> NDArray[np.float64]:
+    """Move prototypes to where the map's loss is least for the cells that vectors have now.
+
+    That is the mean of all vectors, each with weight exp(-D^2 / T^2), D from its cell to the
+    prototype's: a step of Kohonen's batch map.
+
+    Parameters
+    ----------
+    vectors : float array, shape (n, d)
+    prototypes : float array, shape (side * side, d)
+        Not changed.
+    width : float
+        T, of the neighbourhood; > 0.
+
+    Returns
+    -------
+    float64 array, shape (side * side, d)
+        A prototype too far from all cells that have vectors for any weight stays.
+    """
+    found, theirs = np.asarray(vectors, np.float64), np.asarray(prototypes, np.float64)
+    cells, _ = nearest_cells(found, theirs)
+    sums = np.zeros_like(theirs)
+    np.add.at(sums, cells, found)
+    near = neighbourhood(grid_distances(math.isqrt(len(theirs))), width)
+    weights = near @ np.bincount(cells, minlength=len(theirs))
+    there = weights > _LEAST_WEIGHT
+    moved = theirs.copy()
+    moved[there] = (near @ sums)[there] / weights[there, None]
+    return moved
 
 
 def quantisation_error(vectors: Vectors, prototypes: Vectors) -> float:

@@ -11,7 +11,7 @@ from minia_spark.base.settings import StageSettings
 
 __all__ = ["CutoutMapSettings", "DesomSettings", "ExposureMapSettings", "MapSettings"]
 
-_OF_TRAINING = ("steps", "rate", "gamma", "batch")
+_OF_TRAINING = ("steps", "rate", "gamma", "batch", "refits", "ramp")
 
 
 class MapSettings(StageSettings):
@@ -32,6 +32,21 @@ class MapSettings(StageSettings):
         description="Weight of the map's part of the loss beside the autoencoder's.",
     )
     batch: int = Field(256, ge=1, le=65_536, description="Inputs of a batch.")
+    refits: int = Field(
+        40,
+        ge=0,
+        le=10_000_000,
+        description="How many times during the training all prototypes are moved to where the "
+        "map's part of the loss is least for them; Adam alone (0), as in the article, leaves most "
+        "where no input comes.",
+    )
+    ramp: float = Field(
+        0.5,
+        ge=0,
+        le=1,
+        description="Share of the training over which gamma grows to its value; from the start "
+        "(0), as in the article, a large map may draw all inputs into one point.",
+    )
     seed: int = Field(1, ge=0, le=2**31 - 1, description="Seed of the training and of its sample.")
     sample: int = Field(
         100_000,

@@ -5,6 +5,12 @@ d_k is the squared distance of its latent vector to prototype k, w_k = exp(-D^2 
 Manhattan distance on the grid between cell k and the nearest one, and T falls exponentially
 (Forest et al. 2019, equations 2 to 5). Every random choice follows from the seed and the step, so
 that a training that was stopped goes on as if it had not been.
+
+A wide neighbourhood draws the latent vectors together far faster than Adam moves a prototype, which
+is the learning rate a step: most prototypes are then left where no vector comes any more. Now and
+then all can therefore be moved to where the map's part of the loss is least for them. And as the
+sum over the cells grows with their number, on large maps it can outweigh the reconstruction until
+all inputs have one latent vector: gamma can grow from nothing while the neighbourhood shrinks.
 """
 # ruff: noqa: PLC0415 - TensorFlow takes seconds to load
 
@@ -21,6 +27,7 @@ from minia_spark.base.errors import InputError, MiniaError
 from minia_spark.base.networks import load_tensorflow
 from minia_spark.delf.records import order_of
 from minia_spark.desom.grid import (
+    batch_map,
     grid_distances,
     quantisation_error,
     temperature,
@@ -34,7 +41,7 @@ if TYPE_CHECKING:
 __all__ = ["BATCH", "Recipe", "Trainer", "encoded"]
 
 BATCH = 256
-_MEASURED = 2_048  # inputs on which the errors of the map are measured
+_MEASURED = 2_048  # inputs on which the map is measured, and its prototypes are refitted
 
 
 @dataclass(frozen=True)
@@ -56,6 +63,11 @@ class Recipe:
     seed : int
     log_every : int
         Steps between two measurements.
+    refit_every : int
+        Steps between two times that :func:`~minia_spark.desom.grid.batch_map` moves all prototypes;
+        0: never.
+    ramp : float
+        Share of the steps over which gamma grows to its value, with the cube of the step.
     """
 
     design: Design
@@ -67,6 +79,13 @@ class Recipe:
     lowest: float = 0.1
     seed: int = 0
     log_every: int = 100
+    refit_every: int = 0
+    ramp: float = 0.0
+
+    def gamma_at(self, step: int) -> float:
+        """Return the weight of the map's part of the loss at a step."""
+        growing = self.ramp * self.steps
+        return self.gamma * min(1.0, step / growing) ** 3 if growing else self.gamma
 
 
 def encoded(desom: Desom, inputs: NDArray[Any], batch: int = BATCH) -> NDArray[np.float32]:
@@ -153,7 +172,7 @@ class Trainer:
         apart = tf.constant(grid_distances(recipe.design.side), tf.float32)
         watched = [variable.value for variable in variables]
 
-        def learn(inputs: Any, width: Any) -> tuple[Any, Any, Any]:
+        def learn(inputs: Any, width: Any, gamma: Any) -> tuple[Any, Any, Any]:
             with tf.GradientTape() as tape:
                 codes = desom.encoder(inputs, training=True)
                 rebuilt = desom.decoder(codes, training=True)
@@ -166,13 +185,14 @@ class Trainer:
                 cells = tf.argmin(distances, axis=-1)
                 weights = tf.exp(-tf.square(tf.gather(apart, cells) / width))
                 spread = tf.reduce_mean(tf.reduce_sum(weights * distances, axis=-1))
-                loss = error + recipe.gamma * spread
+                loss = error + gamma * spread
             self._optimizer.apply(tape.gradient(loss, watched), variables)
             nearest = tf.reduce_mean(tf.reduce_min(distances, axis=-1))
             return error, spread, nearest
 
         shape = (recipe.batch, *recipe.design.input_shape)
-        signature = [tf.TensorSpec(shape, tf.float32), tf.TensorSpec((), tf.float32)]
+        number = tf.TensorSpec((), tf.float32)
+        signature = [tf.TensorSpec(shape, tf.float32), number, number]
         return tf.function(learn, input_signature=signature, autograph=False)
 
     def train(self) -> Iterator[dict[str, float]]:
@@ -193,10 +213,13 @@ class Trainer:
             start = self.step * recipe.batch
             places = order_of(recipe.seed, len(self.inputs), start, start + recipe.batch)
             width = temperature(self.step, recipe.steps, recipe.highest, recipe.lowest)
-            told = self._learn(_as_float(self.inputs[places]), np.float32(width))
+            gamma = recipe.gamma_at(self.step)
+            told = self._learn(_as_float(self.inputs[places]), np.float32(width), np.float32(gamma))
             sums += [float(value) for value in told]
             self.step += 1
             done += 1
+            if recipe.refit_every and self.step % recipe.refit_every == 0:
+                self._refit(width)
             if self.step % recipe.log_every == 0 or self.step == recipe.steps:
                 error, spread, nearest = sums / done
                 if not np.isfinite(error + spread):
@@ -219,13 +242,19 @@ class Trainer:
 
     def errors(self) -> dict[str, float]:
         """Return the errors of the map as it is, on a sample that does not change."""
-        chosen = np.sort(order_of(self.recipe.seed, len(self.inputs), 0, _MEASURED)[:_MEASURED])
-        codes = encoded(self.desom, self.inputs[np.unique(chosen)], self.recipe.batch)
-        prototypes = self.desom.prototypes.numpy()
+        codes, prototypes = self._sample(), self.desom.prototypes.numpy()
         return {
             "quantisation_error": quantisation_error(codes, prototypes),
             "topographic_error": topographic_error(codes, prototypes, self.recipe.design.side),
         }
+
+    def _sample(self) -> NDArray[np.float32]:
+        chosen = np.unique(order_of(self.recipe.seed, len(self.inputs), 0, _MEASURED))
+        return encoded(self.desom, self.inputs[chosen], self.recipe.batch)
+
+    def _refit(self, width: float) -> None:
+        moved = batch_map(self._sample(), self.desom.prototypes.numpy(), width)
+        self.desom.prototypes.assign(moved.astype(np.float32))
 
     # -- to go on later ---------------------------------------------------------------------------
 

@@ -33,11 +33,12 @@ CUTOUTS_STAGE = Stage(
     source="exposures",
     digest=f"{_HERE}.sources:source_digest",
     writes=(EXPOSURES, CUTOUTS, REJECTS),
+    revision=2,  # cutouts have pictures of the CCDs
     uses=(
         Use(ExposureSettings, (*_OF_CUTOUTS, "max_pixels", "max_file_mib")),
         Use(IngestSettings, ("follow_links_outside",)),
     ),
-    run=f"{_HERE}.stage:cutouts",
+    run=f"{_HERE}.stages.cutouts:cutouts",
     cost=f"{_HERE}.cost:cutouts",
 )
 
@@ -54,7 +55,7 @@ CUTOUT_MAP_STAGE = Stage(
     replaces="the map of cutouts",
     check=f"{_HERE}.sources:check_cutout_map",
     wants_anew=f"{_HERE}.sources:wants_new_cutout_map",
-    run=f"{_HERE}.stage:cutout_map",
+    run=f"{_HERE}.stages.cutout_map:cutout_map",
     cost=f"{_HERE}.cost:cutout_map",
 )
 
@@ -67,7 +68,7 @@ CELLS_STAGE = Stage(
     writes=(CELLS,),
     uses=(Use(ExposureSettings, _OF_VECTORS),),
     check=f"{_HERE}.sources:check_networks",
-    run=f"{_HERE}.stage:cells",
+    run=f"{_HERE}.stages.cells:cells",
     cost=f"{_HERE}.cost:cells",
 )
 
@@ -86,7 +87,7 @@ EXPOSURE_MAP_STAGE = Stage(
     replaces="the map of exposures",
     check=f"{_HERE}.sources:check_exposure_map",
     wants_anew=f"{_HERE}.sources:wants_new_exposure_map",
-    run=f"{_HERE}.stage:exposure_map",
+    run=f"{_HERE}.stages.exposure_map:exposure_map",
     cost=f"{_HERE}.cost:exposure_map",
 )
 
@@ -100,7 +101,7 @@ PLACES_STAGE = Stage(
     uses=(Use(ExposureSettings, _OF_VECTORS),),
     consults=(ExposureSettings,),  # limits: what is measured is the same whatever they are
     check=f"{_HERE}.sources:check_networks",
-    run=f"{_HERE}.stage:places",
+    run=f"{_HERE}.stages.places:places",
     cost=f"{_HERE}.cost:places",
 )
 
@@ -113,7 +114,7 @@ FLAGS_STAGE = Stage(
     writes=(FLAGS,),
     uses=(Use(ExposureSettings, ("labels", "labelled_map")),),
     check=f"{_HERE}.sources:check_networks",
-    run=f"{_HERE}.stage:flags",
+    run=f"{_HERE}.stages.flags:flags",
     cost=f"{_HERE}.cost:flags",
 )
 
@@ -129,7 +130,7 @@ PAGE_STAGE = Stage(
     writes=(EXPOSURE_PAGE,),
     uses=(Use(ExposureSettings, ("max_error_ratio",)),),
     exact=True,
-    run=f"{_HERE}.stage:exposure_page",
+    run=f"{_HERE}.stages.exposure_page:exposure_page",
     cost=f"{_HERE}.cost:page",
 )
 
@@ -170,8 +171,9 @@ COMMANDS = (
         f"{_HERE}.command:label_arguments",
         "CSV has the columns cell and quality, or exposure_id and quality: then a cell gets the\n"
         "label that most of its exposures have. It takes the place of earlier labels. Cells\n"
-        "without a label get that of the five nearest labelled ones, each counting with the\n"
-        "inverse of its squared distance; the winner's share is the confidence.",
+        "without a label get that which a random walk between neighbouring prototypes is most\n"
+        "likely to meet first; how likely is the confidence. The page's cells.csv tells which\n"
+        "cells to label first: a fifth of them says most of the others.",
         "  minia exposures label qualities.csv --warehouse W",
     ),
     Command(
@@ -191,6 +193,16 @@ COMMANDS = (
         "the first night, labels a fifth of its exposures, flags the second night, and says how\n"
         "far that agrees with the truth.",
         "  minia exposures demo --warehouse demo/exposures",
+    ),
+    Command(
+        "exposures mine",
+        "mine kinds of sources that occur together in exposures, as words do in images",
+        f"{_HERE}.command:mine",
+        f"{_HERE}.command:mine_arguments",
+        "A document is an exposure, a word a cell of the map of cutouts. What is written and\n"
+        "printed is that of 'minia mine --words': structures of cells, those first that are\n"
+        "significant and reproducible; settings mining.* hold.",
+        "  minia exposures mine --warehouse W --model cells.model --assessment cells.csv",
     ),
     Command(
         "exposures flags",
@@ -233,7 +245,7 @@ ROOM = Room(
     ),
     commands=COMMANDS,
     reasons=ExposureReason,
-    panel=Panel("Exposures", (EXPOSURE_MAP, PLACES, FLAGS), f"{_HERE}.stage:panel"),
+    panel=Panel("Exposures", (EXPOSURE_MAP, PLACES, FLAGS), f"{_HERE}.stages.exposure_page:panel"),
 )
 
 __all__ = ["COMMANDS", "ROOM"]

@@ -36,6 +36,8 @@ __all__ = [
     "flags_arguments",
     "label",
     "label_arguments",
+    "mine",
+    "mine_arguments",
     "report",
     "report_arguments",
     "run",
@@ -363,6 +365,69 @@ def flags(options: argparse.Namespace) -> int:
         if row["quality"] not in (None, options.good) and row["confidence"] >= options.sure
     ]
     return options.bad_exit_code if bad else 0
+
+
+# -- mine -----------------------------------------------------------------------------------------
+
+
+def mine_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of ``minia exposures mine``."""
+    add_warehouse(parser)
+    parser.add_argument(
+        "--model", type=Path, required=True, metavar="OUT", help="where the structures go"
+    )
+    parser.add_argument(
+        "--assessment", type=Path, metavar="CSV", help="where what is known of each goes"
+    )
+    parser.add_argument(
+        "--corpus",
+        type=Path,
+        metavar="FILE",
+        help="keep the corpus: a line an exposure, by batch and exposure_id",
+    )
+    add_run_settings(parser)
+
+
+def mine(options: argparse.Namespace) -> int:
+    """Mine the cells of exposures.
+
+    Raises
+    ------
+    InputError
+        No exposure has cells yet.
+    MiniaError
+        A file cannot be written.
+    """
+    import tempfile
+
+    from minia_spark.base.bags import write_bags
+    from minia_spark.base.files import whole_file
+    from minia_spark.exposures.corpus import bags_of_cells
+    from minia_spark.mining.corpus_file import mine_file
+    from minia_spark.warehouse.warehouse import Warehouse
+
+    warehouse = Warehouse(options.warehouse)
+    state = warehouse.require()
+    settings = settings_of_warehouse(options, warehouse, state)
+    rows = _rows(warehouse, state, "cells", ["batch", "exposure_id", "words", "counts"])
+    if not any(row["words"] for row in rows):
+        raise InputError("no exposure has cells yet: 'minia exposures run' makes them")
+    rows.sort(key=lambda row: (row["batch"], row["exposure_id"]))
+    with tempfile.TemporaryDirectory() as scratch:
+        corpus = options.corpus or Path(scratch) / "cells.words"
+        try:
+            with whole_file(corpus) as file:
+                write_bags(file, bags_of_cells([(row["words"], row["counts"]) for row in rows]))
+        except OSError as error:
+            raise MiniaError(f"{corpus} cannot be written: {error.strerror}") from None
+        return mine_file(
+            corpus,
+            options.model,
+            settings,
+            assessment=options.assessment,
+            vocabulary=None,
+            quiet=options.quiet,
+        )
 
 
 # -- demo -----------------------------------------------------------------------------------------

@@ -11,7 +11,10 @@ __all__ = ["cells", "cutout_map", "cutouts", "exposure_map", "flags", "page", "p
 
 _SEP = 2.0  # of a search for features, a pixel: background, sources, cutouts
 _CUTOUT_BYTES = 1_040.0
+_PICTURE_BYTES = 12e3  # of a CCD
 _ENCODED_SECONDS = 0.25e-3  # a cutout: network and nearest prototype
+_REFITTED = 2_048  # inputs, each time
+_ENCODED_SHARE = 0.16  # of the time that it takes to learn from an input
 _LEARNT_SECONDS = 1.6e-3  # a cutout of a batch
 _LEARNT_VECTOR_SECONDS = 72e-6
 _NETWORK_SECONDS = 12.0  # TensorFlow comes up, the network is built
@@ -34,14 +37,18 @@ def cutouts(sizes: Sizes) -> Cost:
         tasks=max(1, sizes.images * _ccds(sizes)),
         core_seconds=sizes.images * sizes.pixels * sizes.rates.pixel * _SEP,
         driver_seconds=3.0,
-        written_bytes=sizes.images * _cutouts(sizes) * _CUTOUT_BYTES,
+        written_bytes=sizes.images
+        * (_cutouts(sizes) * _CUTOUT_BYTES + _ccds(sizes) * _PICTURE_BYTES),
         task_bytes=20 * sizes.pixels / _ccds(sizes),
         because="the pixels of a CCD",
     )
 
 
 def _learnt(settings: MapSettings, seconds: float) -> float:
-    return 0.0 if settings.weights else settings.steps * settings.batch * seconds
+    """Return what the batches take, and the inputs that are encoded to refit the prototypes."""
+    refitted = settings.refits * min(_REFITTED, settings.sample) * _ENCODED_SHARE
+    learnt = settings.steps * settings.batch
+    return 0.0 if settings.weights else (learnt + refitted) * seconds
 
 
 def cutout_map(sizes: Sizes) -> Cost:
@@ -113,7 +120,7 @@ def page(sizes: Sizes) -> Cost:
         tasks=sizes.tasks,
         core_seconds=sizes.images * 1e-3,
         driver_seconds=5.0,
-        written_bytes=3e6,
-        task_bytes=sizes.images * 500.0,
-        because="a line an exposure",
+        written_bytes=min(sizes.images, 300) * _ccds(sizes) * _PICTURE_BYTES + 3e6,
+        task_bytes=sizes.images * 500.0 + min(sizes.images, 300) * _ccds(sizes) * _PICTURE_BYTES,
+        because="a line an exposure, and pictures of CCDs",
     )

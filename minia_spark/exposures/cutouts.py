@@ -25,6 +25,7 @@ SIDE_PX = 32
 """Height and width of a cutout."""
 
 _STACK = 1 << 22  # pixels above the threshold that sep holds at a time
+_SMALL_STACK = 300_000  # sep's own; clearing the whole one costs more than a small CCD does
 _BLENDED = 4_096  # parts of one source that sep tells apart
 
 
@@ -114,7 +115,7 @@ def _extract(
     noise: float,
     least_px: int,
 ) -> NDArray[np.void]:
-    sep.set_extract_pixstack(_STACK)
+    sep.set_extract_pixstack(min(_STACK, max(_SMALL_STACK, clean.size)))
     sep.set_sub_object_limit(_BLENDED)
     refusal = None
     for contrast in (0.005, 1.0):  # SExtractor's; then blended sources are not told apart

@@ -8,7 +8,7 @@ import numpy as np
 from markupsafe import Markup
 from numpy.typing import NDArray
 
-__all__ = ["COLOURS", "colours_of", "contact_sheet", "heat", "map_svg", "mosaic"]
+__all__ = ["COLOURS", "bars_svg", "colours_of", "contact_sheet", "heat", "map_svg", "mosaic"]
 
 COLOURS = ("#2f7d4f", "#b3412a", "#3b6db3", "#a8761c", "#7d4aa3", "#1f8a8a", "#b0457f", "#6d6d2a")
 """Of qualities, by their names in order; more than eight begin anew."""
@@ -68,6 +68,19 @@ def heat(histo_vector: NDArray[np.number], side: int, zoom: int = 5) -> NDArray[
     roots = np.sqrt(np.asarray(histo_vector, np.float64)).reshape(side, side).T
     levels = np.rint(255 * roots / max(roots.max(), 1e-300)).astype(np.uint8)
     return np.kron(levels, np.ones((zoom, zoom), np.uint8))
+
+
+def bars_svg(histo_vector: NDArray[np.number], height: int = 120) -> Markup:
+    """Return a histo-vector as bars, one a cell in the order of the vector; none for zeros."""
+    values = np.asarray(histo_vector, np.float64)
+    most = max(values.max(initial=0), 1e-300)
+    there = np.flatnonzero(values)
+    path = " ".join(f"M{n} {height}V{height - height * values[n] / most:.1f}" for n in there)
+    return Markup(
+        '<svg class="bars" role="img" viewBox="-1 0 {} {}" preserveAspectRatio="none" '
+        'aria-label="Histo-vector: largest count {:,.0f}"><path d="{}" fill="none" '
+        'stroke="currentColor"/></svg>'
+    ).format(len(values) + 1, height, values.max(initial=0), path)
 
 
 def colours_of(qualities: Sequence[str]) -> dict[str, str]:

@@ -1,12 +1,14 @@
-"""Writes the page of exposures: a folder that needs no network and runs no script.
+"""Writes the page of exposures, and one an exposure that is shown: a folder that needs no network.
 
 File names are running numbers; texts from outside are escaped, and a Content-Security-Policy
-forbids what is no image or style of the page.
+forbids what is no image, style or script of the folder. The only script draws the tiles of an
+exposure; the page of all exposures runs none.
 """
 
 from __future__ import annotations
 
 import csv
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,7 +20,14 @@ from PIL import Image
 
 from minia_spark.base.errors import MiniaError
 from minia_spark.base.spreadsheet import inert
-from minia_spark.exposures.drawing import colours_of, contact_sheet, heat, map_svg
+from minia_spark.exposures.drawing import bars_svg, colours_of, contact_sheet, heat, map_svg
+from minia_spark.exposures.pictures import (
+    TILE_PX,
+    columns_of,
+    exposure_picture,
+    tiles,
+    unpacked,
+)
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -40,6 +49,9 @@ class Member:
     confidence : float or None
     cutouts : uint8 array, shape (n, 32, 32)
     histo_vector : int array
+    ccds : sequence of (str, bytes)
+        None; or name and picture of every CCD, as
+        :func:`~minia_spark.exposures.pictures.picture` gives it, in the order of the file.
     """
 
     exposure_id: str
@@ -49,6 +61,7 @@ class Member:
     confidence: float | None
     cutouts: NDArray[np.uint8]
     histo_vector: NDArray[np.integer]
+    ccds: Sequence[tuple[str, bytes]]
 
 
 @dataclass(frozen=True)
@@ -74,6 +87,8 @@ class Page:
         The decoded map of cutouts, a PNG file.
     population, qualities : dict
         Of every cell.
+    telling : sequence of int
+        Cells whose labels say most of the others, the first first.
     cells : sequence of Cell
     nights : sequence of (night, filter, dict)
         Exposures by quality; the night is a whole MJD or None.
@@ -91,6 +106,7 @@ class Page:
     prototypes: bytes
     population: dict[int, int]
     qualities: dict[int, str]
+    telling: Sequence[int]
     cells: Sequence[Cell]
     nights: Sequence[tuple[int | None, str | None, dict[str, int]]]
     warnings: Sequence[str] = ()
@@ -111,53 +127,90 @@ def render(page: Page, folder: Path) -> int:
     MiniaError
         It is not empty, or cannot be written.
     """
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("minia_spark.exposures"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if any(folder.iterdir()):
             raise MiniaError(f"the folder {folder} is not empty")
         (folder / "prototypes.png").write_bytes(page.prototypes)
+        template = environment.get_template("exposure.html")
         pictures = 1
-        shown = []
-        for cell in page.cells:
-            members = []
-            for member in cell.members:
-                files = (f"c{pictures:05d}.png", f"h{pictures:05d}.png")
-                sheet = contact_sheet(member.cutouts)
-                Image.fromarray(sheet).save(folder / files[0])
-                drawn = heat(member.histo_vector, page.cutout_side)
-                Image.fromarray(drawn).save(folder / files[1])
-                members.append((member, *files))
-                pictures += 2
-            shown.append((cell, members))
+        numbers = itertools.count(1)
+        shown = [
+            (cell, [(member, f"{next(numbers):05d}") for member in cell.members])
+            for cell in page.cells
+        ]
+        for cell, members in shown:
+            for member, number in members:
+                place = (folder, number)
+                pictures += _write_member(template, page.cutout_side, cell, member, place)
         _write_cells(page, folder / "cells.csv")
-        environment = jinja2.Environment(
-            loader=jinja2.PackageLoader("minia_spark.exposures"),
-            autoescape=True,
-            undefined=jinja2.StrictUndefined,
-            trim_blocks=True,
-            lstrip_blocks=True,
-        )
         linked = [cell.cell for cell in page.cells]
-        names = sorted({name for _, _, counts in page.nights for name in counts})
         html = environment.get_template("page.html").render(
             page=page,
             cells=shown,
+            linked=linked,
             map=map_svg(page.population, page.qualities, page.side, linked),
             colours=colours_of(list(page.qualities.values())),
-            names=names,
+            names=sorted({name for _, _, counts in page.nights for name in counts}),
         )
-        (folder / "index.html").write_text(html, encoding="utf-8", errors="replace")
-        style = environment.get_template("page.css").render()
-        (folder / "page.css").write_text(style, encoding="utf-8")
+        _write(folder / "index.html", html)
+        for name in ("page.css", "zoom.js"):
+            _write(folder / name, environment.get_template(name).render())
     except OSError as error:
         raise MiniaError(f"the page of exposures cannot be written: {error}") from error
     return pictures
 
 
+def _write(path: Path, text: str) -> None:
+    path.write_text(text, encoding="utf-8", errors="replace")
+
+
+def _write_member(
+    template: jinja2.Template, cutout_side: int, cell: Cell, member: Member, place: tuple[Path, str]
+) -> int:
+    """Write an exposure's pictures and its own page; return how many pictures."""
+    folder, number = place
+    Image.fromarray(contact_sheet(member.cutouts)).save(folder / f"c{number}.png")
+    drawn = heat(member.histo_vector, cutout_side)
+    Image.fromarray(drawn).save(folder / f"h{number}.png")
+    shape, levels, pictures = (0, 0), 0, 2
+    if member.ccds:
+        whole = exposure_picture([unpacked(content) for _, content in member.ccds])
+        shape = whole.shape
+        for level, row, column, content in tiles(whole):
+            (folder / f"t{number}-{level}-{row}-{column}.jpg").write_bytes(content)
+            levels = level + 1
+            pictures += 1
+    html = template.render(
+        cell=cell,
+        member=member,
+        number=number,
+        size=shape,
+        levels=levels,
+        tile=TILE_PX,
+        columns=columns_of(len(member.ccds)),
+        bars=bars_svg(member.histo_vector),
+    )
+    _write(folder / f"e{number}.html", html)
+    return pictures
+
+
 def _write_cells(page: Page, path: Path) -> None:
-    """Write a table to fill in and give to ``minia exposures label``."""
+    """Write a table to fill in and give to ``minia exposures label``, the telling cells first."""
+    order = {cell: number for number, cell in enumerate(page.telling, 1)}
+    rows = sorted(
+        page.population, key=lambda cell: (order.get(cell, len(page.population) + 1), cell)
+    )
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(("cell", "exposures", "quality"))
-        for cell, number in sorted(page.population.items()):
-            writer.writerow((cell, number, inert(page.qualities.get(cell, ""))))
+        writer.writerow(("order", "cell", "exposures", "quality"))
+        for cell in rows:
+            quality = inert(page.qualities.get(cell, ""))
+            writer.writerow((order.get(cell, ""), cell, page.population[cell], quality))

@@ -77,6 +77,13 @@ CUTOUTS = Table(
             "equal.",
             null=True,
         ),
+        Column(
+            "picture",
+            "binary",
+            "The CCD as a JPEG file of at most 256 pixels a side: means of blocks, arcsinh of the "
+            "height over the sky.",
+            null=True,
+        ),
         Column("reason", "string", "Why there are none, a fixed word.", null=True),
         Column("detail", "string", "The same as a sentence.", null=True),
     ),

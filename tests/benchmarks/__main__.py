@@ -26,6 +26,7 @@ NAMES = (
     "embedding",
     "explorer",
     "lab",
+    "exposures",
 )
 
 

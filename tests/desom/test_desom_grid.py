@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from minia_spark.desom.grid import (
+    batch_map,
     grid_distances,
     nearest_cells,
     neighbourhood,
@@ -84,3 +85,34 @@ def test_cells_of_many_vectors_are_those_of_each_alone():
     for row in (0, 2_047, 2_048, 4_999):
         alone = nearest_cells(vectors[row : row + 1], prototypes)
         assert (alone[0][0], alone[1][0]) == (cells[row], distances[row])
+
+
+class TestBatchMap:
+    def test_by_hand(self):
+        """Vectors in cells 0 and 3 of 2 x 2, with weights 1, exp(-4) a cell away, exp(-16) two."""
+        prototypes = np.array([[0.0], [5.0], [6.0], [10.0]])
+        found = batch_map(np.array([[1.0], [8.5]]), prototypes, 0.5)
+        near, far = np.exp(-4.0), np.exp(-16.0)
+        np.testing.assert_allclose(found[0], (1 + 8.5 * far) / (1 + far))
+        np.testing.assert_allclose(found[3], (8.5 + far) / (1 + far))
+        np.testing.assert_allclose(found[1:3], 9.5 * near / (2 * near))
+
+    def test_nothing_has_weight_there(self):
+        prototypes = np.arange(25.0)[:, None]
+        found = batch_map(np.array([[0.2]]), prototypes, 0.1)
+        assert found[0] == 0.2
+        np.testing.assert_array_equal(found[[12, 24]], prototypes[[12, 24]])
+
+    def test_it_is_where_the_loss_is_least(self):
+        random = np.random.default_rng(2)
+        vectors, prototypes = random.normal(size=(50, 4)), random.normal(size=(9, 4))
+        cells, _ = nearest_cells(vectors, prototypes)
+        near = neighbourhood(grid_distances(3), 1.3)[cells]
+
+        def loss(of):
+            return (near * squared_distances(vectors, of)).sum()
+
+        found = batch_map(vectors, prototypes, 1.3)
+        assert loss(found) < loss(prototypes)
+        for _ in range(20):
+            assert loss(found) < loss(found + random.normal(size=found.shape) * 1e-3)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ pytest.importorskip("tensorflow", reason="TensorFlow is not installed")
 
 from minia_spark.base.errors import InputError
 from minia_spark.desom.files import load, load_weights, read_manifest, save
-from minia_spark.desom.grid import grid_distances, temperature
+from minia_spark.desom.grid import grid_distances, nearest_cells, temperature
 from minia_spark.desom.network import CUTOUTS, HISTO_VECTORS, Design, build
 from minia_spark.desom.training import Recipe, Trainer, encoded
 
@@ -70,14 +71,43 @@ def test_it_learns():
     assert figures[-1]["topology"] == pytest.approx(0, abs=1e-6)
 
 
+def test_gamma_grows_with_the_cube():
+    made = recipe(steps=40, gamma=8.0, ramp=0.5)
+    assert [made.gamma_at(step) for step in (0, 10, 20, 39)] == [0, 1, 8, 8]
+    assert recipe(gamma=8.0).gamma_at(0) == 8
+
+
+def test_without_gamma_the_prototypes_stay():
+    trainer = Trainer(recipe(steps=40, ramp=1.0), vectors())
+    start = trainer.desom.prototypes.numpy()
+    trainer._learn(trainer.inputs[:20], np.float32(10), np.float32(0))
+    np.testing.assert_array_equal(trainer.desom.prototypes.numpy(), start)
+    trainer._learn(trainer.inputs[:20], np.float32(10), np.float32(1))
+    assert (trainer.desom.prototypes.numpy() != start).all()
+
+
+def test_refitted_prototypes_are_not_left_behind():
+    """With a wide neighbourhood the encoder runs away from prototypes that Adam moves."""
+    used = []
+    for refit_every in (0, 10):
+        made = recipe(steps=200, log_every=200, refit_every=refit_every, rate=0.002)
+        design = Design("dense", (6, 12, 6), 8)
+        trainer = Trainer(replace(made, design=design), vectors())
+        list(trainer.train())
+        codes = encoded(trainer.desom, trainer.inputs)
+        used.append(len(set(nearest_cells(codes, trainer.desom.prototypes.numpy())[0])))
+    assert used[1] > 1.5 * used[0]
+
+
 def test_a_stopped_training_goes_on_as_if_it_had_not_been():
-    whole = Trainer(recipe(), vectors())
+    made = recipe(refit_every=15, ramp=0.5)
+    whole = Trainer(made, vectors())
     list(whole.train())
-    first = Trainer(recipe(), vectors())
+    first = Trainer(made, vectors())
     for told in first.train():
         if told["step"] == 20:
             break
-    second = Trainer(recipe(), vectors())
+    second = Trainer(made, vectors())
     second.restore(first.step, first.arrays())
     list(second.train())
     for name, array in whole.arrays().items():

@@ -12,6 +12,7 @@ from minia_spark.base.errors import MiniaError
 from minia_spark.exposures.drawing import contact_sheet, heat, map_svg, mosaic
 from minia_spark.exposures.histogram import histo_vector
 from minia_spark.exposures.page import Cell, Member, Page, render
+from minia_spark.exposures.pictures import picture
 
 
 def test_a_mosaic_has_cell_1_beside_cell_0():
@@ -50,6 +51,7 @@ def page(**changes):
         confidence=0.5,
         cutouts=np.ones((2, 32, 32), np.uint8),
         histo_vector=np.arange(4),
+        ccds=[("<CCD>", picture(np.eye(300, 200, dtype=np.float32), 0, 0.1))],
     )
     told = {
         "exposures": 1,
@@ -61,6 +63,7 @@ def page(**changes):
         "prototypes": buffer.getvalue(),
         "population": {3: 1},
         "qualities": {3: "<b>bad"},
+        "telling": [3],
         "cells": [Cell(3, 1, "<b>bad", [member])],
         "nights": [(60_000, "<i>g", {"<b>bad": 1}), (None, None, {"no label": 2})],
         "warnings": ["batch n2 is unlike <it>"],
@@ -70,17 +73,23 @@ def page(**changes):
 
 def test_the_page_escapes_what_it_is_told(tmp_path):
     folder = tmp_path / "page"
-    assert render(page(), folder) == 3
+    assert render(page(), folder) == 4
     html = (folder / "index.html").read_text()
-    for text in ("<script", "<b>bad", "<i>g", "<it>"):
-        assert text not in html
+    own = (folder / "e00001.html").read_text()
+    assert "<script" not in html
+    assert own.count("<script") == 1  # the one that draws
+    assert '<script src="zoom.js"></script>' in own
+    for text in ("<script>", "<b>bad", "<i>g", "<it>", "<CCD>"):
+        assert text not in html + own
+    assert 'data-name="t00001" data-width="100" data-height="150" data-levels="1"' in own
+    assert (folder / "t00001-0-0-0.jpg").is_file()
     assert "&lt;script&gt;" in html
     assert 'id="cell-3"' in html
     for name in ("c00001.png", "h00001.png", "prototypes.png"):
         assert name in html
         with Image.open(folder / name) as picture:
             assert picture.size[0] > 0
-    assert (folder / "cells.csv").read_text() == "cell,exposures,quality\n3,1,<b>bad\n"
+    assert (folder / "cells.csv").read_text() == "order,cell,exposures,quality\n1,3,1,<b>bad\n"
 
 
 def test_a_page_without_labels_says_how_to_give_some(tmp_path):

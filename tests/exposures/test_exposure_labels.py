@@ -8,38 +8,71 @@ import io
 import numpy as np
 import pytest
 from astropy.io import fits
-from sklearn.neighbors import KNeighborsClassifier
 
 from minia_spark.base.errors import InputError
 from minia_spark.exposures.flag_files import as_csv, as_keywords
 from minia_spark.exposures.label_file import read_labels
-from minia_spark.exposures.labels import majority, spread, sure
+from minia_spark.exposures.labels import majority, spread, sure, worth_labelling
+
+
+def walked(prototypes, labels):
+    """A slow twin: probabilities are passed along the links until they no longer change."""
+    cells = len(prototypes)
+    squared = np.array([[((a - b) ** 2).sum() for b in prototypes] for a in prototypes])
+    links = np.zeros((cells, cells))
+    order = [[b for b in np.argsort(row, kind="stable") if b != a][:4]
+             for a, row in enumerate(squared)]  # fmt: skip
+    scale = [np.sqrt(squared[a, order[a][-1]]) for a in range(cells)]
+    for a in range(cells):
+        for b in order[a]:
+            links[a, b] = links[b, a] = np.exp(-squared[a, b] / (scale[a] * scale[b]))
+    for a in set(range(cells)) - set(labels):
+        b = min(labels, key=lambda one: squared[a, one])
+        one_way = 1e-6 + (links[a, b] if b in order[a] else 0)
+        links[a, b] = links[b, a] = max(links[b, a], one_way)
+    names = sorted(set(labels.values()))
+    share = np.array([[labels.get(cell) == name for name in names] for cell in range(cells)], float)
+    for _ in range(20_000):
+        following = links @ share / links.sum(axis=1, keepdims=True)
+        for cell, label in labels.items():
+            following[cell] = [label == name for name in names]
+        share = following
+    return [names[place] for place in share.argmax(axis=1)], share.max(axis=1)
 
 
 class TestSpread:
     def test_by_hand(self):
-        """Cells at 0, 1, 2 and 4 of a line; 0 is good, 4 is blurred."""
-        line = np.array([[0.0], [1.0], [2.0], [4.0]])
-        found, confidence = spread(line, {0: "good", 3: "blurred"})
-        assert found == ["good", "good", "blurred", "blurred"]  # equally near: the first by name
-        np.testing.assert_allclose(confidence, [1, 9 / 10, 1 / 2, 1])
+        """Three cells at 0, 1 and 2 of a line, all linked; the first is good, the last blurred."""
+        found, confidence = spread(np.array([[0.0], [1.0], [2.0]]), {0: "good", 2: "blurred"})
+        assert found == ["good", "good", "blurred"]  # equally near: that of the lower cell
+        np.testing.assert_allclose(confidence, [1, 1 / 2, 1], atol=1e-5)
+
+    def test_labels_follow_where_cells_lie_close(self):
+        """Two chains; the end of the first is nearer to the label of the other."""
+        chains = [[x, 0.0] for x in range(9)] + [[8.0 + x, 4.5] for x in range(9)]
+        found, _ = spread(np.array(chains), {0: "a", 12: "b"})
+        assert found == ["a"] * 9 + ["b"] * 9
 
     def test_a_cell_with_the_prototype_of_a_labelled_one(self):
-        found, confidence = spread(np.array([[0.0], [0.0], [1.0]]), {1: "a", 2: "b"})
+        line = np.array([0.0, 0.0, 100.0, 101.0, 102.0, 103.0, 104.0])[:, None]
+        found, confidence = spread(line, {1: "a", 2: "b"})
         assert found[0] == "a"
-        assert confidence[0] == 1
+        assert confidence[0] > 0.99
 
-    def test_against_scikit_learn(self):
+    def test_cells_far_from_every_label_get_the_nearest(self):
+        apart = [[x, 0.0] for x in range(6)] + [[1e6 + x, 0.0] for x in range(6)]
+        found, confidence = spread(np.array(apart), {0: "a", 5: "b"})
+        assert found[6:] == ["b"] * 6
+        np.testing.assert_allclose(confidence[6:], 1)
+
+    def test_against_a_slow_twin(self):
         random = np.random.default_rng(3)
-        prototypes = random.normal(size=(60, 7))
-        known = {int(cell): str(random.choice(["a", "b", "c"])) for cell in range(0, 60, 4)}
-        others = [cell for cell in range(60) if cell not in known]
-        twin = KNeighborsClassifier(5, weights=lambda d: d**-2.0)
-        twin.fit(prototypes[list(known)], list(known.values()))
-        wanted = twin.predict_proba(prototypes[others])
+        prototypes = random.normal(size=(40, 3))
+        known = {int(cell): str(random.choice(["a", "b", "c"])) for cell in range(0, 40, 4)}
         found, confidence = spread(prototypes, known)
-        assert [found[cell] for cell in others] == list(twin.classes_[wanted.argmax(axis=1)])
-        np.testing.assert_allclose(confidence[others], wanted.max(axis=1))
+        wanted = walked(prototypes, known)
+        assert found == wanted[0]
+        np.testing.assert_allclose(confidence, wanted[1], atol=1e-4)
 
     def test_one_label_is_everybodys(self):
         found, confidence = spread(np.arange(8.0).reshape(4, 2), {2: "good"})
@@ -50,6 +83,19 @@ class TestSpread:
         found = sure(np.array([1.0, 0.8, 1.0]), np.array([1.0, 4.0, 0.0]), 2.0)
         np.testing.assert_allclose(found, [1, 0.4, 1])
         np.testing.assert_allclose(sure(np.ones(2), np.array([0.0, 1.0]), 0.0), [1, 0])
+
+
+class TestWorthLabelling:
+    def test_by_hand(self):
+        """Cells 0, 1, 2 close together, 5 far away with one exposure: the middle, then that."""
+        line = np.array([[0.0], [1.0], [2.0], [50.0], [50.0], [9.0]])
+        assert worth_labelling(line, {0: 4, 1: 4, 2: 4, 5: 1}) == [1, 5, 0, 2]
+
+    def test_no_more_than_is_told(self):
+        many = np.arange(150.0)[:, None]
+        found = worth_labelling(many, dict.fromkeys(range(150), 2))
+        assert len(set(found)) == 100
+        assert worth_labelling(many, {}) == []
 
 
 def test_majority_by_hand():

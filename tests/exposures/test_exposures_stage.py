@@ -15,6 +15,7 @@ from astropy.io import fits
 from commands import SETTINGS as COMMON
 from commands import Result, chosen, rows_of, run_minia, table_of
 from image_samples import SHARED
+from notebooks import run_notebook
 
 pytest.importorskip("tensorflow", reason="the extra 'networks' is not installed")
 
@@ -26,7 +27,10 @@ from minia_spark.engine.plan import Request, make_plan
 from minia_spark.engine.stage import Source
 from minia_spark.exposures.cutouts import cut, draw, scaled, sources
 from minia_spark.exposures.histogram import histo_vector
-from minia_spark.exposures.stage import cutout_map, exposure_map, panel
+from minia_spark.exposures.stages.cells import cells
+from minia_spark.exposures.stages.cutout_map import cutout_map
+from minia_spark.exposures.stages.exposure_map import exposure_map
+from minia_spark.exposures.stages.exposure_page import panel
 from minia_spark.exposures.trained import load_trained
 from minia_spark.rooms import HOUSE
 from minia_spark.sky.exposures import Exposures, exposure_truth, write_exposures
@@ -189,6 +193,15 @@ class TestMaps:
                 assert row["quantisation_error"] == pytest.approx(apart.mean())
             assert list(row["ccd_cutouts"]) == [len(x) for x in those["x"]]
 
+    def test_exposures_much_smaller_than_usual_are_told_of(self, line, context, monkeypatch):
+        for usual, wanted in ((2, 0), (36, 1)):
+            made = context(line, "cells", "n1", *SETTINGS, f"exposures.usual_ccds={usual}")
+            told: list[str] = []
+            monkeypatch.setattr(made.progress, "warn", told.append)
+            cells(made)
+            assert len(told) == wanted
+        assert "set exposures.usual_ccds to how many CCDs most exposures have" in told[0]
+
     def test_places_are_those_of_the_network(self, line):
         trained = load_trained(artefact(line, "exposure_map"))
         desom = load(artefact(line, "exposure_map"))
@@ -317,6 +330,18 @@ class TestUse:
         shown = panel(context(line, "report"))
         assert "11 exposures on their map" in shown
         assert shown.count("<rect") == 4
+
+    def test_the_notebook_runs(self, line, tmp_path):
+        told = run_notebook("exposures.ipynb", line, tmp_path)
+        assert told.startswith("11 exposures with")
+        for name in ("cutouts.png", "histo-vector.png"):
+            assert (tmp_path / name).stat().st_size > 0
+
+    def test_the_page_has_ccds_to_zoom_into(self, line):
+        folder = artefact(line, "exposure_page")
+        assert 'data-width="324" data-height="160"' in (folder / "e00001.html").read_text()
+        assert (folder / "t00001-1-0-0.jpg").is_file()
+        assert (folder / "cells.csv").read_text().startswith("order,cell,exposures,quality\n1,")
 
     def test_wrong_use(self, line, tmp_path):
         told = run(line, "run", "--batch", "n2").expect(2)

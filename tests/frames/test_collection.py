@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pyarrow.dataset as ds
 import pytest
+from notebooks import run_notebook
 
 import minia_spark
 from minia_spark.base.errors import InputError
@@ -175,21 +173,5 @@ class TestExport:
 
 
 def test_the_notebook_runs(location, tmp_path):
-    """All its code, in one process, as a kernel would: from top to bottom."""
-    book = json.loads((ROOT / "jobs" / "notebooks" / "map.ipynb").read_text())
-    cells = ["".join(c["source"]) for c in book["cells"] if c["cell_type"] == "code"]
-    assert not any(c["outputs"] for c in book["cells"] if c["cell_type"] == "code")
-    script = tmp_path / "book.py"
-    script.write_text("\n".join(cells))
-    paths = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
-    done = subprocess.run(
-        [sys.executable, "-W", "error", script],
-        cwd=tmp_path,
-        env=os.environ | {"MINIA_WAREHOUSE": str(location), "PYTHONPATH": paths},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    assert "'words'" in done.stdout
+    assert "'words'" in run_notebook("map.ipynb", location, tmp_path)
     assert (tmp_path / "map.png").stat().st_size > 5000
