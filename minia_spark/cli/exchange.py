@@ -349,7 +349,10 @@ def _export_names(options: argparse.Namespace) -> int:
     warehouse = Warehouse(options.warehouse)
     settings = settings_of_warehouse(options, warehouse, warehouse.require())
     _check_places(options.out, options, settings, warehouse)
-    names = minia_spark.open(options.warehouse).structure_names(options.variant)
+    collection = minia_spark.open(options.warehouse)
+    if options.variant is not None:
+        collection.structure_variant(options.variant)  # says which there are
+    names = collection.structure_names(options.variant)
     rows: list[dict[str, str | None]] = [
         {str(k): v for k, v in row.items()} for row in names.to_dict(orient="records")
     ]

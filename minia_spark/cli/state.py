@@ -344,11 +344,14 @@ def repair(options: argparse.Namespace) -> int:
 
     warehouse = Warehouse(options.warehouse)
     warehouse.newest_understood()
-    sources = {stage.name for stage in options.house.stages if stage.source}
+    house = options.house
+    sources = {stage.name for stage in house.stages if stage.source}
+    made = {output.name for stage in house.stages for output in stage.writes}
+    said = {table.name for table in house.tables()} - made  # by people; the step has its name
     with warehouse.lock("minia repair", say=_say):
-        told = repaired(warehouse, sources, full=options.full, dry_run=options.dry_run)
+        told = repaired(warehouse, sources, said=said, full=options.full, dry_run=options.dry_run)
         if not options.dry_run and told:
-            publish_page(warehouse.require(), warehouse, options.house.pages)
+            publish_page(warehouse.require(), warehouse, house.pages)
     for line in told or ["nothing is damaged"]:
         print(line)
     if options.dry_run and told:

@@ -147,12 +147,14 @@ def _structures(
     taken = pa.array(at, mask=at < 0)
     numbers = pairs["structure_id"].take(taken).combine_chunks()
     lineage = collection.arrow("lineage", variant=variant)
-    ids = lineage["lineage_id"].take(pc.index_in(numbers, lineage["structure_id"]))
+    # of structures that ended the table has no number, and of images without a structure neither
+    known_as = pc.index_in(numbers, lineage["structure_id"], skip_nulls=True)
+    ids = lineage["lineage_id"].take(known_as)
     names = pa.Table.from_pandas(collection.structure_names(variant), preserve_index=False)
     said = {}
     known = names["lineage_id"].cast(pa.string())
     for what in ("name", "kind"):
-        said[what] = names[what].cast(pa.string()).take(pc.index_in(ids, known))
+        said[what] = names[what].cast(pa.string()).take(pc.index_in(ids, known, skip_nulls=True))
     of = f"that the image holds most of, by {variant}"
     return {
         "structures": (pa.array(counts), Field(f"How many structures it holds, by {variant}.")),
@@ -278,7 +280,8 @@ def _votable(table: pa.Table, fields: dict[str, Field], *, with_rows: bool) -> b
 
 
 def _longest(texts: pa.ChunkedArray) -> int:
-    return max(1, pc.max(pc.utf8_length(texts)).as_py() or 1)
+    # astropy writes None for what is missing, and cuts it to this length
+    return max(4 if texts.null_count else 1, pc.max(pc.utf8_length(texts)).as_py() or 1)
 
 
 def _fill(array: Any, name: str, values: pa.ChunkedArray) -> None:

@@ -103,17 +103,9 @@ def excluded(names: pa.Table, lineage: pa.Table, kinds: Iterable[str]) -> list[i
 def read_names(warehouse: Warehouse, state: Catalogue, variant: str | None) -> list[dict[str, Any]]:
     """Return what people said, a row a structure, also of those that ended."""
     columns = [column.name for column in STRUCTURE_NAMES.columns]
-    return [row for t in _tables(warehouse, state, variant, columns) for row in t.to_pylist()]
-
-
-def _tables(
-    warehouse: Warehouse, state: Catalogue, variant: str | None, columns: list[str]
-) -> list[pa.Table]:
-    storage = warehouse.storage
-    return [
-        pq.read_table(storage.full(e.path), columns=columns, filesystem=storage.filesystem)
-        for e in state.of_table(STRUCTURE_NAMES.name, None, variant)
-    ]
+    entries = state.of_table(STRUCTURE_NAMES.name, None, variant)
+    rows: list[dict[str, Any]] = warehouse.rows_of(entries, columns).to_pylist()
+    return rows
 
 
 def publish_names(
@@ -143,10 +135,15 @@ def publish_names(
     ------
     MiniaError
         Somebody else works on the warehouse, or it cannot be written.
+    SettingsError
+        What is to be removed was never said.
     """
     with warehouse.lock(command, say=say):
         state = warehouse.require()
-        rows = merged(read_names(warehouse, state, variant), lineage_id, told, now())
+        before = read_names(warehouse, state, variant)
+        if told is None and lineage_id not in {row["lineage_id"] for row in before}:
+            raise SettingsError(f"nobody said anything of {lineage_id}: there is nothing to remove")
+        rows = merged(before, lineage_id, told, now())
         warehouse.settle_newest_run()
         record = warehouse.new_run(command, __version__, dict(state.settings))
         path = f"{STRUCTURE_NAMES.name}/run={record.run}/variant={variant}"

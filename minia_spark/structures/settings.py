@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import unicodedata
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from minia_spark.base.settings import StageSettings
 
@@ -27,3 +28,8 @@ class StructuresSettings(StageSettings):
         description="Kinds of structures ('minia structures name ID --kind K') that are left out: "
         "they get no images, here and in what follows.",
     )
+
+    @field_validator("exclude_kinds")
+    @classmethod
+    def _as_names_are_kept(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(unicodedata.normalize("NFC", kind).strip() for kind in value)

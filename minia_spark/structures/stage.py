@@ -93,10 +93,20 @@ def run(context: Context) -> None:
 
 def _unwanted(context: Context) -> list[int]:
     """Return the numbers of the structures that people want to be left out."""
-    if not context.has(STRUCTURE_NAMES):
-        return []
     kinds = context.settings(StructuresSettings).exclude_kinds
-    return excluded(context.small(STRUCTURE_NAMES), context.small(LINEAGE), kinds)
+    if not kinds:
+        return []
+    known = set()
+    if context.has(STRUCTURE_NAMES):
+        names = context.small(STRUCTURE_NAMES)
+        known = set(names["kind"].to_pylist()) - {None}
+    unknown = sorted(set(kinds) - known)
+    if unknown:
+        there = f"there are {', '.join(sorted(known))}" if known else "none has a kind yet"
+        context.progress.warn(
+            f"structures.exclude_kinds: no structure is of kind {', '.join(unknown)}; {there}"
+        )
+    return excluded(names, context.small(LINEAGE), kinds) if known else []
 
 
 def trace_lineage(context: Context) -> None:

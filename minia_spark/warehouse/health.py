@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 from minia_spark.warehouse.ledger import DamagedError
@@ -80,7 +80,12 @@ def _damaged_records(warehouse: Warehouse, wholly_from: int) -> Iterator[Damage]
 
 
 def repair(
-    warehouse: Warehouse, sources: Collection[str], *, full: bool = False, dry_run: bool = False
+    warehouse: Warehouse,
+    sources: Collection[str],
+    *,
+    said: Collection[str] = (),
+    full: bool = False,
+    dry_run: bool = False,
 ) -> list[str]:
     """Let the warehouse go on without what is damaged; for the lock's holder.
 
@@ -93,6 +98,9 @@ def repair(
     warehouse : Warehouse
     sources : collection of str
         Stages whose output is what came in: a batch whose own is damaged leaves the state.
+    said : collection of str
+        Stages whose output people wrote, so that no run can make it anew: what an earlier state has
+        of it, and is whole, takes the place of what is damaged.
     full, dry_run : bool
         As for :func:`find_damage`; only say what would be done.
 
@@ -111,15 +119,17 @@ def repair(
     broken = [d.entry for d in found if d.entry is not None]
     batches = {e.batch for e in broken if e.stage in sources and e.batch is not None}
     lost = {(e.stage, e.batch, e.variant) for e in broken}  # a step's outputs are made together
+    earlier = {e.path: _earlier(warehouse, e) for e in broken if e.stage in said}
     kept = [
         e
         for e in state.entries
         if e.batch not in batches and (e.stage, e.batch, e.variant) not in lost
     ]
+    kept += [entry for entry in earlier.values() if entry is not None]
     records = [d for d in found if d.entry is None]
     done = [f"{damage}; it is set aside in {_ASIDE}/" for damage in records]
     done += [
-        f"{damage}; it leaves the state, and the next run makes it anew"
+        f"{damage}; {_instead(damage.entry, earlier)}"
         for damage in found
         if damage.entry is not None and damage.entry.batch not in batches
     ]
@@ -137,3 +147,27 @@ def repair(
         for damage in records:
             warehouse.set_aside(damage.path, _ASIDE)
     return done
+
+
+def _earlier(warehouse: Warehouse, lost: Entry) -> Entry | None:
+    """Return the newest entry of the same kind that an earlier state has, and that is whole."""
+    for state in warehouse.states():
+        for entry in state.of_table(lost.table, lost.batch, lost.variant):
+            if entry.path != lost.path and _is_whole(warehouse, entry):
+                return entry
+    return None
+
+
+def _is_whole(warehouse: Warehouse, entry: Entry) -> bool:
+    return warehouse.are_whole([entry]) and not any(
+        full_damage(warehouse.storage, entry, hashes=True)
+    )
+
+
+def _instead(lost: Entry, earlier: Mapping[str, Entry | None]) -> str:
+    if lost.path not in earlier:
+        return "it leaves the state, and the next run makes it anew"
+    entry = earlier[lost.path]
+    if entry is None:
+        return "people wrote it, and no earlier state has it whole: it must be said again"
+    return f"people wrote it: what they had said before, in {entry.path}, takes its place"

@@ -402,7 +402,7 @@ class Warehouse(Ledger):
             raise MiniaError(
                 f"{self.storage}/{entry.path} ({entry.table}) is damaged: {wrong}; "
                 f"'minia verify --warehouse {self.storage}' lists what else is, and 'minia repair' "
-                "takes it out of the state, so that the next run makes it anew"
+                "lets the warehouse go on without it"
             )
 
     def _was_given_up(self, entry: Entry) -> bool:

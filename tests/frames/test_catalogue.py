@@ -16,7 +16,7 @@ from astropy.io import votable
 from astropy.table import Table
 
 import minia_spark
-from minia_spark.frames.catalogue import catalogue, healpix_29, write_catalogue
+from minia_spark.frames.catalogue import _structures, catalogue, healpix_29, write_catalogue
 
 sys.path.insert(0, str(Path(__file__).parent))
 import warehouses
@@ -74,6 +74,31 @@ class TestRows:
                 assert row["overlap_sift"] == best.loc[name, "overlap"]
             else:
                 assert row["structure_sift"] is None
+
+    def test_structures_that_ended_are_nobodys(self):
+        """Lineage 1.1 ended, so it has no number; image b has no structure, so neither."""
+
+        class Tables:
+            def arrow(self, table, **_):
+                if table == "lineage":
+                    return pa.table({"lineage_id": ["1.1", "1.0"], "structure_id": [None, 0]})
+                return pa.table(
+                    {"structure_id": [0], "batch": ["n"], "image_id": ["a"], "overlap": [0.5]}
+                )
+
+            def structure_names(self, _):
+                rows = {"lineage_id": ["1.1"], "name": ["gone"], "kind": ["artefact"]}
+                return pa.table(rows).to_pandas()
+
+        found = _structures(Tables(), "sift", None, pa.array(["n/a", "n/b"]))
+        rows = {name: values.to_pylist() for name, (values, _) in found.items()}
+        assert rows == {
+            "structures": [1, 0],
+            "structure": ["1.0", None],
+            "structure_name": [None, None],
+            "structure_kind": [None, None],
+            "overlap": [0.5, None],
+        }
 
     def test_names_and_one_batch(self, own_warehouse, minia):
         where = ("--warehouse", own_warehouse)

@@ -16,6 +16,7 @@ import minia_spark
 from minia_spark.base.errors import SettingsError
 from minia_spark.sky.survey import Survey, generate
 from minia_spark.structures.names import checked, excluded, merged
+from minia_spark.structures.settings import StructuresSettings
 
 
 class TestChecked:
@@ -45,6 +46,12 @@ class TestChecked:
 
     def test_notes_have_lines(self):
         assert checked("note", " two\nlines ") == "two\nlines"
+
+
+def test_kinds_to_leave_out_are_kept_as_names_are():
+    """macOS types accents apart from their letters."""
+    settings = StructuresSettings(exclude_kinds=(" de\u0301faut ",))
+    assert settings.exclude_kinds == (checked("kind", "d\u00e9faut"),)
 
 
 class TestMerged:

@@ -29,6 +29,7 @@ def made(house: Warehouse, table: str = "words", batch: str = "b1", **values: ob
     for name in ("_SUCCESS", ".part-0.parquet.crc"):
         (place / name).write_bytes(b"")
     files, rows = write_manifest(house.storage, path)
+    batch = str(values.pop("batch_of", batch))
     given = {"stage": table, "fingerprint": "f", "digest": "d", "rows": rows, "files": files}
     return Entry(table=table, batch=batch, run="r1", path=path, **(given | values))
 
@@ -288,6 +289,24 @@ class TestRepair:
         told = repair(house, ["images"])
         assert "; batch b2 leaves the state: bring it in again" in told[0]
         assert house.require().batches == ["b1"]
+
+    def test_what_people_wrote_is_taken_from_an_earlier_state(self, house):
+        """No run can make it anew."""
+        first = made(house, "names", "b1")
+        base = house.require()
+        base = house.commit(base, "r1", [*base.entries, first], "said")
+        newer = made(house, "names", "later", batch_of="b1")
+        house.commit(base, "r1", [e for e in base.entries if e != first] + [newer], "said")
+        (house.storage.local / newer.path / "part-0.parquet").unlink()
+        told = repair(house, ["images"], said=["names"])
+        assert told[0].endswith(
+            f"people wrote it: what they had said before, in {first.path}, takes its place"
+        )
+        assert house.require().of_table("names") == [first]
+        (house.storage.local / first.path / "part-0.parquet").unlink()
+        told = repair(house, ["images"], said=["names"])
+        assert "no earlier state has it whole: it must be said again" in told[0]
+        assert house.require().of_table("names") == []
 
     def test_damaged_records_are_set_aside(self, house):
         house.storage.replace("catalogue/000000000002.json", b"{")
