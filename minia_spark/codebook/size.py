@@ -84,8 +84,9 @@ def expectation(images: int, features: int, size: int) -> str | None:
         found.append(f"{each:,.1f} features a word are {what}; try codebook.size={better}")
     if images < _FEW_IMAGES:
         found.append(
-            f"{images:,} images are too few to tell structure from chance: of 50 images not even a "
-            f"pattern in every tenth was found; give at least {_FEW_IMAGES}"
+            f"{images:,} images are too few to tell structure from chance, even for a pattern in "
+            f"every tenth of them; give several hundred ({_SOME_IMAGES} galaxies gave the first "
+            "structures, 200 none)"
         )
     elif images < _SOME_IMAGES:
         found.append(

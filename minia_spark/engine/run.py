@@ -238,7 +238,7 @@ class _Execution:
         told = ", ".join(f"{k} {v:,.10g}" for k, v in context.counts.items())
         self.runner.progress.tell(
             "step done",
-            f"{step.title}: done in {seconds:.1f} s; {told}",
+            f"{step.title}: done in {seconds:.1f} s" + (f"; {told}" if told else ""),
             seconds=seconds,
             counts=context.counts,
         )

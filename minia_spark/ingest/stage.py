@@ -333,6 +333,10 @@ def _with_labels(context: Context, images: DataFrame, scratch: str) -> DataFrame
     values = ["label", "ra_deg", "dec_deg"]
     folder = F.col("folder") if settings.from_folders else F.lit(None).cast("string")
     if settings.file is None:
+        if not settings.from_folders and (before := _labels_before(context)):
+            context.say(
+                f"no labels: --labels was not given, and another batch has those of {before}"
+            )
         nowhere = F.lit(None).cast("double")
         return images.withColumns({"label": folder, "ra_deg": nowhere, "dec_deg": nowhere})
     columns = check_labels(settings.file, **settings.columns())
@@ -443,6 +447,18 @@ def _matched_before(context: Context) -> bool:
         and step.counts.get("matched", 0) > 0
         for step in steps
     )
+
+
+def _labels_before(context: Context) -> str | None:
+    """Return the file that another batch has its labels of, of several the newest run's."""
+    runs = {e.run for e in context.view.of_table(IMAGES.name) if e.batch != context.batch}
+    for run in sorted(runs - {context.run}, reverse=True):
+        with contextlib.suppress(InputError):
+            record = context.warehouse.run(run)
+            file = _labels_of(record.settings).get("file")
+            if file and any(step.counts.get("matched", 0) > 0 for step in record.steps):
+                return str(file)
+    return None
 
 
 def _labels_of(settings: Mapping[str, Any]) -> dict[str, Any]:

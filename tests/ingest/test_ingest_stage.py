@@ -398,6 +398,9 @@ class TestLabels:
         assert (
             "none of 2 rows" in take("n3", labels, "ingest.labels.key_column=object").expect(3).err
         )
+        given = ("--images", tmp_path / "n2", "--batch", "n5")
+        said = minia("ingest", *given, *where).expect(0).err
+        assert f"no labels: --labels was not given, and another batch has those of {labels}" in said
         # the columns are remembered only from what was published
         take("n3").expect(0)
         minia("batch", "remove", "n1", "--warehouse", tmp_path / "W").expect(0)
