@@ -143,6 +143,8 @@ def test_a_run(minia, own_warehouse, tmp_path):
         ("step done", "structures"),
         ("step started", "geometry"),
         ("step done", "geometry"),
+        ("step started", "gallery"),
+        ("step done", "gallery"),
         ("step started", "report"),
         ("step done", "report"),
         ("run done", None),
