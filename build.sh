@@ -161,8 +161,10 @@ alone_by() {  # alone_by FILE COMMAND...: runs it while nobody else holds the fi
 
 pip() { .venv/bin/python -m pip --disable-pip-version-check "$@"; }
 
-pip_install() {  # modules are compiled when they are first imported, as most never are
-  pip install --no-compile --require-hashes --only-binary :all: "$@"
+# Modules are compiled when they are first imported, as most never are. Only these come as source
+# (pure Python): else what has no wheel should fail by name, not in gcc.
+pip_install() {
+  pip install --no-compile --require-hashes --only-binary :all: --no-binary pyspark,minisom "$@"
 }
 
 setup_python() {
@@ -175,8 +177,7 @@ setup_python() {
   fi
   if ! cmp -s "$lock" ".venv/$lock"; then
     say "installing $lock into .venv (Spark alone is 450 MB; takes minutes)"
-    # only these come as source (pure Python): else what has no wheel should fail by name, not in gcc
-    PIP_USE_PEP517=1 pip_install ${quiet[@]+"${quiet[@]}"} --no-binary pyspark,minisom -r "$lock"
+    PIP_USE_PEP517=1 pip_install ${quiet[@]+"${quiet[@]}"} -r "$lock"
     cp "$lock" ".venv/$lock"
   fi
   if ! cmp -s pyproject.toml .venv/pyproject.toml; then
@@ -189,7 +190,7 @@ setup_python() {
 setup_networks() {   # TensorFlow has no wheels for every Python and machine
   if cmp -s "$networks_lock" ".venv/$networks_lock"; then return; fi
   say "installing $networks_lock into .venv (TensorFlow is 600 MB; takes a minute)"
-  if pip_install -qq --no-binary pyspark -r "$networks_lock"
+  if pip_install -qq -r "$networks_lock"
   then cp "$networks_lock" ".venv/$networks_lock"
   else say "going on without TensorFlow: tests of networks will be skipped"
   fi

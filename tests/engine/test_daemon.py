@@ -24,11 +24,10 @@ def test_workers_collect_no_garbage_of_libraries(spark: SparkSession) -> None:
         for _ in batches:
             pass
         zipped = [name for name in sys.path_importer_cache if name.endswith("pyspark.zip")]
-        row = {"frozen": [gc.get_freeze_count()], "seen": [len(gc.get_objects())]}
-        yield pa.RecordBatch.from_pydict(row | {"zipped": [len(zipped)]})
+        row = {"frozen": [gc.get_freeze_count()], "zipped": [len(zipped)]}
+        yield pa.RecordBatch.from_pydict(row)
 
-    rows = spark.range(0, 4, 1, 1).mapInArrow(look, "frozen long, seen long, zipped long").collect()
+    rows = spark.range(0, 4, 1, 1).mapInArrow(look, "frozen long, zipped long").collect()
     assert len(rows) == 1
-    assert rows[0].frozen > 100_000
-    assert rows[0].seen < rows[0].frozen / 4
+    assert rows[0].frozen > 100_000  # NumPy, pandas and the others
     assert rows[0].zipped == 0
