@@ -24,13 +24,13 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
-import jinja2
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from minia_spark.base.errors import MiniaError
+from minia_spark.base.pages import templates_of
 from minia_spark.explorer import palette, parts
 from minia_spark.explorer.sheets import IMAGES, sheet
 
@@ -541,18 +541,7 @@ def _write_static(site: Site, folder: Path, *, seen_from_above: bool) -> None:
     web = files("minia_spark.explorer") / "web"
     for name in _STATIC:
         (folder / name).write_bytes((web / name).read_bytes())
-    environment = jinja2.Environment(
-        loader=jinja2.ChoiceLoader(
-            [
-                jinja2.PackageLoader("minia_spark.explorer"),
-                jinja2.PackageLoader("minia_spark.report"),
-            ]
-        ),
-        autoescape=jinja2.select_autoescape(("html",)),
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = templates_of("minia_spark.explorer", "minia_spark.report")
     pages = [(PAGE, PAGE, "", site.home), ("map.css", "map.css", "", "")]
     if seen_from_above:
         pages.append((ABOVE, PAGE, f"{folder.name}/", site.home.removeprefix("../")))

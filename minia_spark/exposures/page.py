@@ -19,6 +19,7 @@ import numpy as np
 from PIL import Image
 
 from minia_spark.base.errors import MiniaError
+from minia_spark.base.pages import templates_of
 from minia_spark.base.spreadsheet import inert
 from minia_spark.exposures.drawing import bars_svg, colours_of, contact_sheet, heat, map_svg
 from minia_spark.exposures.pictures import (
@@ -127,13 +128,7 @@ def render(page: Page, folder: Path) -> int:
     MiniaError
         It is not empty, or cannot be written.
     """
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("minia_spark.exposures"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = templates_of("minia_spark.exposures")
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if any(folder.iterdir()):

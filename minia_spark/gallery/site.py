@@ -18,12 +18,12 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
 from minia_spark.base.errors import MiniaError
+from minia_spark.base.pages import templates_of
 from minia_spark.explorer import palette, parts
 from minia_spark.explorer.sheets import IMAGES
 from minia_spark.explorer.site import LARGE, Pictures, Writer, sheets_of
@@ -359,18 +359,7 @@ def _held(variant: Variant, batches: int, key: str, writer: Writer) -> list[str]
 def _write_static(gallery: Gallery, folder: Path) -> None:
     web = files("minia_spark.explorer") / "web"
     (folder / "gallery.js").write_bytes((web / "gallery.js").read_bytes())
-    environment = jinja2.Environment(
-        loader=jinja2.ChoiceLoader(
-            [
-                jinja2.PackageLoader("minia_spark.gallery"),
-                jinja2.PackageLoader("minia_spark.report"),
-            ]
-        ),
-        autoescape=jinja2.select_autoescape(("html",)),
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = templates_of("minia_spark.gallery", "minia_spark.report")
     for name, template, here in (
         (PAGE, PAGE, ""),
         ("gallery.css", "gallery.css", ""),
