@@ -83,7 +83,7 @@ def test_a_file_that_is_missing_is_told(minia, own_warehouse, table):
     next((own_warehouse / entry.path).rglob("*.parquet")).unlink()
     told = minia("compare", "--warehouse", own_warehouse).expect(1)
     assert f"({table}) is damaged: " in told.err
-    assert "'minia repair' takes it out of the state" in told.err
+    assert "'minia repair' lets the warehouse go on without it" in told.err
 
 
 def test_the_page_trusts_no_name(tmp_path):

@@ -375,6 +375,7 @@ def test_colours(opened, table):
     until(page, "minia_map.page.app.mask === null")
 
     page.select_option("#colour", "brightness")
+    until(page, "minia_map.page.app.field.name === 'brightness'")
     page.get_by_label("Show from").fill("0.5")
     page.get_by_label("Show from").press("Enter")
     until(page, "minia_map.page.app.mask !== null")
