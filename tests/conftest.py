@@ -1,7 +1,8 @@
 """One Spark session, one survey and one warehouse for all tests that need them; made when needed.
 
 The session's JVM compiles fast instead of well, and Spark interprets its plans: the tests run many
-small jobs, for which compiling takes most of the time.
+small jobs, for which compiling takes most of the time. What is compiled fast is large: in the 48 MB
+that Java sets aside for it, it would soon be thrown away and compiled again, for ever.
 """
 
 from __future__ import annotations
@@ -42,7 +43,8 @@ settings.load_profile("minia")
 def _session() -> SparkSession:
     conf = {
         "spark.sql.shuffle.partitions": "2",
-        "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC",
+        "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
+        " -XX:ReservedCodeCacheSize=256m",
         "spark.sql.codegen.wholeStage": "false",
         "spark.sql.codegen.factoryMode": "NO_CODEGEN",
     }
