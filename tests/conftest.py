@@ -125,6 +125,25 @@ def warehouse(
 
 
 @pytest.fixture(scope="session")
+def grown(
+    minia: Callable[..., Result], warehouse: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """A copy of it with a second batch ``b2`` of fifty images more; not to be changed.
+
+    Beside it are the batch, ``images``, and what its run told, ``told``.
+    """
+
+    def make(folder: Path) -> None:
+        what = Survey(side_px=128, patterns=("clumpy_ring", "asterism"), frequency=0.4)
+        write_survey(folder, what, 50, start=60)
+        location = Path(shutil.copytree(warehouse, folder / "W"))
+        source = ("--images", folder / "images", "--batch", "b2", "--warehouse", location)
+        (folder / "told").write_text(minia("run", *source, *SMALL).expect(0).err)
+
+    return _once(tmp_path_factory, "grown", make) / "W"
+
+
+@pytest.fixture(scope="session")
 def laboratory(
     minia: Callable[..., Result], warehouse: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Path:

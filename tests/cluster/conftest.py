@@ -14,3 +14,4 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StandaloneClus
     """A master and two workers of one core, as separate processes that share no folder."""
     with StandaloneCluster(tmp_path_factory.mktemp("cluster")) as running:
         yield running
+    assert not running.processes()  # nothing outlives it

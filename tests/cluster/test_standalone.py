@@ -58,6 +58,7 @@ def test_executors_find_what_spark_submit_sends(cluster, package_zip, smh, tmp_p
         assert fact["home"] == "/nonexistent"
 
 
+@pytest.mark.heavy
 def test_nothing_outlives_the_cluster(tmp_path):
     with StandaloneCluster(tmp_path / "cluster", workers=1) as cluster:
         pids = cluster.processes()
@@ -69,6 +70,7 @@ def test_nothing_outlives_the_cluster(tmp_path):
     assert not [pid for pid in pids if Path(f"/proc/{pid}").exists()]
 
 
+@pytest.mark.heavy
 def test_a_cluster_that_cannot_start_says_why_and_leaves_nothing(tmp_path):
     cluster = StandaloneCluster(tmp_path / "cluster", workers=1, memory="nonsense")
     with pytest.raises(RuntimeError, match="worker0 did not start"), cluster:

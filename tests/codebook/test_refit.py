@@ -30,18 +30,6 @@ def version_of(location: Path) -> str:
 
 
 @pytest.fixture(scope="module")
-def grown(minia, warehouse, tmp_path_factory):
-    """The shared warehouse and a second batch, which changed nothing about the codebook."""
-    folder = tmp_path_factory.mktemp("grown")
-    survey = Survey(side_px=128, patterns=("clumpy_ring", "asterism"), frequency=0.4)
-    more = write_survey(folder, survey, 30, start=60).images
-    location = Path(shutil.copytree(warehouse, folder / "W"))
-    source = ("--images", more, "--batch", "b2", "--warehouse", location)
-    minia("run", *source, *SMALL).expect(0)
-    return location
-
-
-@pytest.fixture(scope="module")
 def refitted(minia, grown, tmp_path_factory):
     """A copy of it, re-fitted; the settings are those of the ledger."""
     location = Path(shutil.copytree(grown, tmp_path_factory.mktemp("refitted") / "W"))

@@ -83,13 +83,19 @@ class Night:
 
 
 @pytest.fixture(scope="module")
-def night(warehouse, survey, minia, tmp_path_factory) -> Night:
-    """The night, and the run of it that nothing disturbs."""
+def coming(warehouse, survey, tmp_path_factory) -> Night:
+    """The night before anything is done."""
     images = tmp_path_factory.mktemp("images")
     for image in sorted(survey.images.iterdir())[::4]:
         shutil.copy(image, images / f"b2-{image.name}")
-    night = Night(warehouse, images, tmp_path_factory.mktemp("night"))
-    location = night.copy(warehouse, "undisturbed")
+    return Night(warehouse, images, tmp_path_factory.mktemp("night"))
+
+
+@pytest.fixture(scope="module")
+def night(coming, minia) -> Night:
+    """The night, and the run of it that nothing disturbs."""
+    night = coming
+    location = night.copy(night.base, "undisturbed")
     start = time.monotonic()
     minia(*night.command(location)).expect(0)
     night.seconds = time.monotonic() - start
@@ -155,10 +161,10 @@ def test_killed_at_a_random_moment(night, spark, seed):
     night.finish(location)
 
 
-def test_stopped_in_a_spark_job_by_sigterm(night, tmp_path):
+def test_stopped_in_a_spark_job_by_sigterm(coming, tmp_path):
     """A scheduler stops the whole group, Java too, which may end first: one line says so."""
-    location = night.copy(night.base, "stopped")
-    command = night.command(location, "spark.master=local[2]", "spark.partitions=5")
+    location = coming.copy(coming.base, "stopped")
+    command = coming.command(location, "spark.master=local[2]", "spark.partitions=5")
     log = tmp_path / "log"
     process = start_process(command, log)
     wait_until(lambda: "one pass over the pixels" in log.read_text() or bool(process.poll()))
@@ -169,7 +175,7 @@ def test_stopped_in_a_spark_job_by_sigterm(night, tmp_path):
     lines = [line for line in log.read_text()[told:].splitlines() if not line.startswith("[ ")]
     assert lines == ["minia run: stopped; the next run goes on"]
     assert not list(location.glob("lock*"))
-    night.check_readers(location)
+    coming.check_readers(location)
 
 
 @pytest.mark.heavy

@@ -90,7 +90,7 @@ def from_above(folder):
     return page
 
 
-@pytest.fixture(scope="module", params=["file", "http"])
+@pytest.fixture(scope="module", params=["file", pytest.param("http", marks=pytest.mark.heavy)])
 def base(request, folder):
     if request.param == "file":
         yield folder.as_uri()
@@ -104,6 +104,15 @@ def opened(browser, base):
     found = Opened(browser, base)
     yield found
     found.close()
+
+
+@pytest.fixture
+def served_too(browser, folder):
+    """The page from a server: the small twin of all tests that `opened` is for."""
+    with served(folder) as address:
+        found = Opened(browser, address)
+        yield found
+        found.close()
 
 
 @pytest.fixture
@@ -330,7 +339,13 @@ def test_colours(opened, table):
     page = opened.open()
     page.select_option("#colour", "structure")
     until(page, "minia_map.page.app.field.name === 'structure'")
-    until(page, "document.querySelectorAll('#colours .values li').length === 3")
+    until(
+        page,
+        """(() => {
+          const shown = [...document.querySelectorAll("#colours .values li")];
+          return shown.length === 3 && shown.every((li) => /^s\\d\\s+\\d/.test(li.innerText));
+        })()""",
+    )
     counts = {
         tag: sum(tag in row["structure"].split(";") for row in table.values())
         for tag in ("s1", "s2", "s3")
@@ -432,6 +447,11 @@ def test_lasso_and_its_file(opened, table):
     page.locator("#picked h2").get_by_text(min(found)).wait_for()
     page.get_by_text("Clear", exact=True).click()
     assert page.evaluate("minia_map.page.app.mask") is None
+
+
+def test_from_a_server(served_too, table):
+    test_the_map_is_there(served_too)
+    test_lasso_and_its_file(served_too, table)
 
 
 def test_two_maps_show_the_same_selection(opened, table):

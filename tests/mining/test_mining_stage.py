@@ -263,19 +263,20 @@ def test_pairs_of_new_batches_are_added(own_warehouse, published, survey, minia,
     given = (*SETTINGS, *BEYOND, "mining.tables=null", "mining.tuple_size=null")
     given += ("report.structures=0",)
     words = [word for s in given for word in ("--set", s)]
-    minia("run", "--warehouse", own_warehouse, *words, "--replace").expect(0)
+    minia("mine", "--warehouse", own_warehouse, *words, "--replace").expect(0)
     images = ("--images", survey.images.parent / "images", "--batch", "b2")
-    minia("run", *images, "--warehouse", own_warehouse, *words).expect(0)
+    for command, source in (("ingest", images), ("features", ()), ("words", ()), ("mine", ())):
+        minia(command, *source, "--warehouse", own_warehouse, *words).expect(0)
     last = next(Warehouse(str(own_warehouse)).runs())
     (step,) = [s for s in last.steps if s.stage == "pairs" and s.action == "done"]
     assert step.counts["images"] == 60
     one_by_one = rows_of(own_warehouse, "pairs", "part", "block", "sums")
     found = rows_of(own_warehouse, "structures", "words", "support", "q", "stability")
     # without its own sums, everything is counted at once
-    minia("run", "--warehouse", own_warehouse, *words, "--set", "mining.decoys=1").expect(0)
+    minia("mine", "--warehouse", own_warehouse, *words, "--set", "mining.decoys=1").expect(0)
     assert rows_of(own_warehouse, "pairs", "part", "block", "sums") != one_by_one
     words += ["--set", "mining.decoys=2"]
-    minia("run", "--warehouse", own_warehouse, *words).expect(0)
+    minia("mine", "--warehouse", own_warehouse, *words).expect(0)
     last = next(Warehouse(str(own_warehouse)).runs())
     (step,) = [s for s in last.steps if s.stage == "pairs" and s.action == "done"]
     assert step.counts["images"] == 120
