@@ -162,9 +162,11 @@ alone_by() {  # alone_by FILE COMMAND...: runs it while nobody else holds the fi
 pip() { .venv/bin/python -m pip --disable-pip-version-check "$@"; }
 
 # Modules are compiled when they are first imported, as most never are. Only these come as source
-# (pure Python): else what has no wheel should fail by name, not in gcc.
+# (pure Python): else what has no wheel should fail by name, not in gcc. They are not compressed only
+# to be unpacked in the next second.
 pip_install() {
-  pip install --no-compile --require-hashes --only-binary :all: --no-binary pyspark,minisom "$@"
+  pip install --no-compile --require-hashes --only-binary :all: --no-binary pyspark,minisom \
+    --config-settings=--build-option=--compression=stored "$@"
 }
 
 setup_python() {
@@ -274,10 +276,15 @@ run_tests() {
   alone_by "$networks_lock" setup_networks &
   local networks=$!
   setup
-  say "native tests"
-  make --no-print-directory -C native test
   wait "$networks"
+  local told=build/native-tests.log
+  mkdir -p "${told%/*}"
+  make --no-print-directory -C native test >"$told" 2>&1 &
+  local native=$!
   run_lint
+  say "native tests"
+  wait "$native" || { cat "$told"; die "the native tests failed" "see above, or $told"; }
+  tail -n 5 "$told"
   say "pytest"
   # two at a time, a file each: every process has a Spark of its own
   .venv/bin/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder "$@"
