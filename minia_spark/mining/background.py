@@ -19,6 +19,7 @@ numbers, which may be added up in any order.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -62,7 +63,7 @@ _LONGEST_STEP = 2.0
 _OF_TOTALS, _OF_FACTORS = 1e-3, 1.0
 """Weights that keep the numbers finite: u is normal with variance 1, a and b are nearly free."""
 _STEPS_OF_AN_IMAGE = 12
-_STEPS_OF_A_DECOY = 4  # from where the image that it was drawn from stands
+_STEPS_OF_A_DECOY = 3  # from where the image that it was drawn from stands
 _ROUNDS, _MOST_REPEATS, _SETTLED = 5, 5, 0.005
 """A fit is refined so many rounds, and again until the spread settles."""
 _FEWEST_TESTED = 1000
@@ -294,6 +295,7 @@ def _newton(
     basis: NDArray[np.float64],
     fixed: NDArray[np.float64],
     rows: NDArray[np.float64],
+    threads: int = 1,
 ) -> NDArray[np.float64]:
     """One step of Newton's method for every row: logits are rows . basis + fixed.
 
@@ -305,7 +307,8 @@ def _newton(
     upper = np.triu_indices(size)
     products = basis[:, upper[0]] * basis[:, upper[1]]
     result = np.empty_like(rows)
-    for part in _blocks(*held.shape):
+
+    def solve(part: slice) -> None:
         own = rows[part]
         offset = fixed if fixed.shape[0] == 1 else fixed[part]
         odds = _odds(own @ basis.T + offset)
@@ -320,6 +323,9 @@ def _newton(
         # a logarithm of odds is nearly quadratic within a step of this length, and not farther
         longest = np.abs(step @ basis.T).max(axis=1, initial=_LONGEST_STEP)
         result[part] = own + step * (_LONGEST_STEP / longest)[:, None]
+
+    with ThreadPoolExecutor(threads) as pool:
+        list(pool.map(solve, _blocks(*held.shape)))
     np.clip(result[:, 0], -_LARGEST_LOGIT, _LARGEST_LOGIT, out=result[:, 0])
     return result
 
@@ -327,7 +333,8 @@ def _newton(
 class _Fit:
     """Numbers of images and words while they are fitted to each other."""
 
-    def __init__(self, held: NDArray[np.float64]) -> None:
+    def __init__(self, held: NDArray[np.float64], threads: int) -> None:
+        self.threads = threads
         self.held, self.turned = held, np.ascontiguousarray(held.T)
         entries = np.sqrt(max(1.0, held.sum()))
         # a word that the sample lacks is taken to be in half an image
@@ -338,9 +345,13 @@ class _Fit:
         """Fit images to words, words to images, in turn."""
         for _ in range(rounds):
             basis = np.concatenate([np.ones((len(self.words), 1)), self.words[:, 1:]], axis=1)
-            self.images = _newton(self.held, basis, self.words[:, 0][None, :], self.images)
+            self.images = _newton(
+                self.held, basis, self.words[:, 0][None, :], self.images, self.threads
+            )
             basis = np.concatenate([np.ones((len(self.images), 1)), self.images[:, 1:]], axis=1)
-            self.words = _newton(self.turned, basis, self.images[:, 0][None, :], self.words)
+            self.words = _newton(
+                self.turned, basis, self.images[:, 0][None, :], self.words, self.threads
+            )
             self._normalise()
 
     def _normalise(self) -> None:
@@ -388,6 +399,7 @@ def fit_background(
     words: NDArray[np.uint32],
     *,
     max_rank: int = 64,
+    threads: int = 1,
     progress: Callable[[str, int, int], None] | None = None,
 ) -> Background:
     """Fit the numbers of the words to a sample, with as many factors as it takes.
@@ -400,6 +412,8 @@ def fit_background(
         Ascending.
     max_rank : int
         Most factors, >= 0.
+    threads : int
+        >= 1; the result does not depend on it.
     progress : callable, optional
         Called with what is being done, how much of it is done, and how much there is.
 
@@ -416,7 +430,7 @@ def fit_background(
     """
     held = dense(documents, words)
     held = held[held.sum(axis=1) > 0]
-    fit = _Fit(held)
+    fit = _Fit(held, threads)
     spreads: list[float] = []
     states: list[NDArray[np.float64]] = []
     chosen = 0

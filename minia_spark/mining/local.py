@@ -114,7 +114,13 @@ class LocalCollection:
         ]
         none = np.zeros(0, dtype=np.uint32)
         sample = Documents.concatenate([Documents(none, np.zeros(1, np.int64), none, none), *held])
-        return fit_background(sample, words, max_rank=max_rank, progress=self.progress)
+        return fit_background(
+            sample,
+            words,
+            max_rank=max_rank,
+            threads=self.parallelism,
+            progress=self.progress,
+        )
 
     def excess(self, background: Background, parts: Parts) -> Callable[[int], NDArray[np.int64]]:
         """Sum the parts, all at once."""

@@ -11,6 +11,8 @@ __all__ = ["consensus_of", "link_of", "partners_by_chance", "sketch_of", "trials
 
 _PARTNERS, _PARTNERS_BEYOND = 0.1, 1.0
 """Hash tables propose pairs, so that few of those that are tested are there by chance."""
+_DENSITY, _DENSITY_BEYOND = 0.5, 0.7
+"""Hash tables miss links. Against a background all are seen: a looser group would be several."""
 
 
 def sketch_of(settings: MiningSettings, tuple_size: int, tables: int) -> Sketch:
@@ -36,15 +38,17 @@ def consensus_of(settings: MiningSettings, *, beyond: bool) -> Consensus:
         partners_by_chance(settings, beyond=beyond),
         settings.pairs_by_chance,
         settings.min_lift,
-        settings.density,
+        _either(settings.density, _DENSITY_BEYOND if beyond else _DENSITY),
     )
 
 
 def partners_by_chance(settings: MiningSettings, *, beyond: bool) -> float:
     """Return the setting, or what it is by default."""
-    if settings.partners_by_chance is None:
-        return _PARTNERS_BEYOND if beyond else _PARTNERS
-    return settings.partners_by_chance
+    return _either(settings.partners_by_chance, _PARTNERS_BEYOND if beyond else _PARTNERS)
+
+
+def _either(chosen: float | None, default: float) -> float:
+    return default if chosen is None else chosen
 
 
 def trials_of(settings: MiningSettings) -> Trials:

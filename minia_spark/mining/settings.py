@@ -70,11 +70,12 @@ class MiningSettings(StageSettings):
         description="Consensus: linked words share this many times the images that totals explain; "
         "not against a background, whose own spread tells what counts.",
     )
-    density: float = Field(
-        0.5,
+    density: float | None = Field(
+        None,
         ge=0,
         le=1,
-        description="Consensus: a word joins when it is linked to this share of the structure.",
+        description="Consensus: a word joins when it is linked to this share of the structure. "
+        "null: 0.5 with hash tables, 0.7 against a background.",
     )
     cluster_tuple_size: int = Field(
         3, ge=1, le=64, description="Single: MinHashes in a cluster tuple."

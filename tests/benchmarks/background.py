@@ -17,17 +17,18 @@ from numpy.typing import NDArray
 from scipy.special import expit
 
 from minia_spark.mining.assess import Assessment
-from minia_spark.mining.consensus import Consensus
 from minia_spark.mining.local import LocalCollection
+from minia_spark.mining.methods import consensus_of
 from minia_spark.mining.miner import Trials, choose_way, mine_beyond
 from minia_spark.mining.model import best_matches
+from minia_spark.mining.settings import MiningSettings
 from minia_spark.smh.arrays import Documents
 from minia_spark.smh.engine import get_engine
 from tests.benchmarks.figures import Figure, timed
 from tests.benchmarks.significance import listed, rows_of_lists
 
 CORPORA = 20
-LINK = Consensus(partners_by_chance=1.0)
+LINK = consensus_of(MiningSettings(), beyond=True)
 
 
 @dataclass(frozen=True)

@@ -702,7 +702,7 @@ class TestSettingsAreRemembered:
         out = run_minia(
             "plan", "--warehouse", warehouse, *chosen("mining.density=0.4", "mining.max_q=0.1")
         ).expect(0)
-        assert "mining.density 0.5 -> 0.4, mining.max_q 0.05 -> 0.1" in out.out
+        assert "mining.density null -> 0.4, mining.max_q 0.05 -> 0.1" in out.out
 
     @pytest.mark.parametrize(
         ("setting", "what"),

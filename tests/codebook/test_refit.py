@@ -13,7 +13,6 @@ from commands import SMALL, chosen, rows_of, table_of
 
 from minia_spark.codebook import CODEBOOK
 from minia_spark.engine import run as pipeline
-from minia_spark.sky.survey import Survey, write_survey
 from minia_spark.warehouse.warehouse import Warehouse
 
 TABLES = ("codebooks", "training_batches", "word_map", "words", "word_counts", "drift")

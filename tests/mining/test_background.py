@@ -173,6 +173,13 @@ def test_without_factors_it_is_the_chance_of_totals():
     assert np.abs(found - wanted).max() < 0.01
 
 
+def test_threads_do_not_show():
+    held, words = documents_of(broad(2, words=60)), np.arange(60, dtype=np.uint32)
+    one, three = (fit_background(held, words, threads=n, max_rank=1) for n in (1, 3))
+    for name in ("offsets", "loadings", "spreads"):
+        assert np.array_equal(getattr(one, name), getattr(three, name))
+
+
 @pytest.mark.parametrize("shape", [(0, 0), (0, 5), (1, 5), (5, 1), (3, 3)])
 def test_tiny_collections(shape):
     documents = documents_of(np.ones(shape, dtype=bool))
