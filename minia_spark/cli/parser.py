@@ -7,7 +7,11 @@ modules imported, for the one command that is called.
 from __future__ import annotations
 
 import argparse
+import shutil
+import textwrap
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from itertools import chain, zip_longest
 
 from minia_spark import __version__
 from minia_spark.engine.room import Command, House
@@ -20,6 +24,10 @@ exit codes: 0 done, or nothing to do; 2 wrong settings or usage; 3 the input can
 1 anything else. Progress goes to stderr, results to stdout."""
 
 _HERE = "minia_spark.cli"
+_START, _STATES, _FILES = "from start to end", "the warehouse", "settings, tables, files"
+_OTHERS = "look, ask, train"
+_NAMES, _MOST_WIDE = 16, 100
+"""Columns of the list of commands: those of the names, and of everything."""
 
 COMMANDS = (
     Command(
@@ -35,6 +43,7 @@ COMMANDS = (
         "  minia run --images survey/night1 --batch night1 --warehouse W\n"
         "  minia run --images survey/night1 --batch night1 --warehouse W --set codebook.size=500\n"
         "  minia run --warehouse W --set mining.tables=2000     # other settings, same batches",
+        group=_START,
     ),
     Command(
         "reprocess",
@@ -51,6 +60,7 @@ COMMANDS = (
         "  minia reprocess --inbox survey --warehouse W\n"
         "  minia reprocess --inbox survey --warehouse W --settle 600 --empty-exit-code 99\n"
         "  minia reprocess --inbox survey --warehouse W --batches-per-run 30   # a backlog",
+        group=_START,
     ),
     Command(
         "plan",
@@ -60,6 +70,7 @@ COMMANDS = (
         "Takes the arguments of 'minia run'. Refuses settings that cannot work.",
         "  minia plan --images survey/night2 --batch night2 --warehouse W\n"
         "  minia plan --warehouse W --for-images 100000000 --cores 500",
+        group=_START,
     ),
     Command(
         "batch list",
@@ -67,6 +78,7 @@ COMMANDS = (
         f"{_HERE}.state:batches",
         f"{_HERE}.state:json_arguments",
         examples="  minia batch list --warehouse W",
+        group=_STATES,
     ),
     Command(
         "batch remove",
@@ -77,18 +89,21 @@ COMMANDS = (
         "from the others, none of which is read or extracted again; the codebook stays. Earlier "
         "states keep the batch until 'minia vacuum'.",
         "  minia batch remove night7 --warehouse W",
+        group=_STATES,
     ),
     Command(
         "status",
         "what is in the warehouse now, and with which settings it was made",
         f"{_HERE}.state:status",
         f"{_HERE}.state:json_arguments",
+        group=_STATES,
     ),
     Command(
         "history",
         "the states and the runs, newest first",
         f"{_HERE}.state:history",
         f"{_HERE}.state:json_arguments",
+        group=_STATES,
     ),
     Command(
         "rollback",
@@ -97,6 +112,7 @@ COMMANDS = (
         f"{_HERE}.state:rollback_arguments",
         "The earlier state becomes a new one: history stays, and rollback can be rolled back.",
         "  minia rollback --warehouse W\n  minia rollback --warehouse W --to 3",
+        group=_STATES,
     ),
     Command(
         "vacuum",
@@ -109,6 +125,7 @@ COMMANDS = (
         "own.",
         "  minia vacuum --warehouse W --dry-run\n  minia vacuum --warehouse W --keep 5\n"
         "  minia vacuum --warehouse W --older-than 1 --force   # to make room",
+        group=_STATES,
     ),
     Command(
         "verify",
@@ -119,6 +136,7 @@ COMMANDS = (
         "written; with --full also their bytes. States and the ledger are looked at too. Exit code "
         "0: whole, 1: not.",
         "  minia verify --warehouse W\n  minia verify --full --warehouse W",
+        group=_STATES,
     ),
     Command(
         "repair",
@@ -129,6 +147,7 @@ COMMANDS = (
         "damaged, which the next run makes anew; a batch whose images are damaged leaves it, to be "
         "brought in again. Damaged states and pages of the ledger are set aside in 'damaged/'.",
         "  minia repair --warehouse W --dry-run\n  minia repair --warehouse W",
+        group=_STATES,
     ),
     Command(
         "tables",
@@ -136,6 +155,7 @@ COMMANDS = (
         f"{_HERE}.state:tables",
         f"{_HERE}.state:tables_arguments",
         examples="  minia tables\n  minia tables structures",
+        group=_FILES,
     ),
     Command(
         "path",
@@ -147,6 +167,7 @@ COMMANDS = (
         "  minia path words --warehouse W\n"
         "  minia path words --state 7 --warehouse W\n"
         "  minia path features --variant sift --batch night1 --warehouse W",
+        group=_FILES,
     ),
     Command(
         "export",
@@ -168,6 +189,7 @@ COMMANDS = (
         "  minia export features all.csv --warehouse W --batch night1\n"
         "  minia export map map.csv --warehouse W --root survey\n"
         "  minia export catalog survey.parquet --warehouse W",
+        group=_FILES,
     ),
     Command(
         "settings",
@@ -175,6 +197,7 @@ COMMANDS = (
         f"{_HERE}.planning:print_settings",
         f"{_HERE}.planning:settings_arguments",
         examples="  minia settings > my.yaml\n  minia settings --warehouse W  # what it remembers",
+        group=_FILES,
     ),
     Command(
         "demo",
@@ -185,13 +208,14 @@ COMMANDS = (
         "survey with planted structures, runs every stage, and says how many planted structures "
         "were found.",
         "  minia demo --warehouse demo/warehouse",
+        group=_START,
     ),
 )
 """The commands that belong to no room."""
 
 
 def commands_of(house: House) -> list[Command]:
-    """Return all commands: the command line's own, one for every stage, and the rooms'."""
+    """Return all commands, group by group: one for every stage, the rooms', and our own."""
     declared = {command.name: command for command in house.commands()}
     stages = []
     for name, about in house.stage_commands.items():
@@ -208,9 +232,22 @@ def commands_of(house: House) -> list[Command]:
                 f"  minia {name} --warehouse W",
             )
         )
-    first = [command for command in COMMANDS if command.name in ("run", "reprocess", "plan")]
-    rest = [command for command in COMMANDS if command not in first]
-    return [*first, *stages, *declared.values(), *rest]
+    grouped: dict[str, list[Command]] = {}
+    for command in COMMANDS:
+        grouped.setdefault(command.group, []).append(command)
+    others = [replace(command, group=_OTHERS) for command in declared.values()]
+    of_line: dict[str, list[Command]] = {}
+    for command in stages:
+        line = house.by_name[command.name].line
+        own = replace(command, group=f"stages of the line {line}")
+        of_line.setdefault(line, []).append(own)
+    return [
+        *grouped[_START],
+        *others,
+        *grouped[_STATES],
+        *grouped[_FILES],
+        *chain.from_iterable(of_line.values()),
+    ]
 
 
 def parser(house: House, arguments: Sequence[str]) -> argparse.ArgumentParser:
@@ -222,19 +259,24 @@ def parser(house: House, arguments: Sequence[str]) -> argparse.ArgumentParser:
     arguments : sequence of str
         As :func:`minia_spark.cli.main.main` got them.
     """
+    commands = commands_of(house)
     top = argparse.ArgumentParser(
         prog="minia",
         description="Find recurring visual patterns in large collections of astronomical images.",
+        usage="minia [-h] [--version] COMMAND ...",
         epilog="The usual start:\n"
         "  minia run --images DIR --batch NAME --warehouse DIR\n"
-        "Then open DIR/report/index.html.\n\n" + EXIT_CODES,
+        "Then open DIR/report/index.html.\n\n"
+        f"{_listed(commands)}\n\n{EXIT_CODES}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     top.add_argument("--version", action="version", version=f"minia {__version__}")
-    subparsers = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    # argparse would list all commands in one
+    subparsers = top.add_subparsers(
+        dest="command", required=True, metavar="COMMAND", help=argparse.SUPPRESS
+    )
     called = [word for word in arguments if not word.startswith("-")][:2]
     groups: dict[str, argparse._SubParsersAction[argparse.ArgumentParser]] = {}
-    commands = commands_of(house)
     for command in commands:
         group, _, action = command.name.rpartition(" ")
         if group and group not in groups:
@@ -247,6 +289,32 @@ def parser(house: House, arguments: Sequence[str]) -> argparse.ArgumentParser:
             if command.arguments:
                 load(command.arguments)(made)
     return top
+
+
+def _listed(commands: Sequence[Command]) -> str:
+    """Return the list of commands, under the headings of their groups."""
+    wide = min(_MOST_WIDE, shutil.get_terminal_size().columns) - 2
+    told: dict[str, dict[str, str]] = {}
+    for command in commands:
+        first, _, action = command.name.partition(" ")
+        about = command.about
+        if action:
+            about = ", ".join(_actions(first, commands)) + f": see 'minia {first} --help'"
+        told.setdefault(command.group, {}).setdefault(
+            " or ".join((first, *command.aliases)) if not action else first, about
+        )
+    lines = []
+    for heading, names in told.items():
+        lines += ["", f"{heading}:"]
+        for name, about in names.items():
+            rows = textwrap.wrap(about, max(20, wide - _NAMES - 4))
+            if len(name) >= _NAMES:
+                rows.insert(0, "")
+            lines += [
+                f"    {at:{_NAMES}}{row}".rstrip()
+                for at, row in zip_longest([name], rows, fillvalue="")
+            ]
+    return "\n".join(lines[1:])
 
 
 def _group(

@@ -39,7 +39,7 @@ ROOM = Room(
     commands=(
         Command(
             "codebook",
-            CODEBOOK.about,
+            f"{CODEBOOK.about}; 'refit': the next ones, from all batches",
             "minia_spark.codebook.command:codebook",
             "minia_spark.codebook.command:arguments",
             examples="  minia codebook --warehouse W\n  minia codebook refit --warehouse W",

@@ -61,7 +61,7 @@ ROOM = Room(
     commands=(
         Command(
             "structures",
-            STRUCTURES_STAGE.about,
+            f"{STRUCTURES_STAGE.about}; 'new', 'diff': what is new; 'name', 'names': what they are",
             "minia_spark.structures.command:structures",
             "minia_spark.structures.command:arguments",
             "Without a word it brings the images of the structures up to date. diff compares\n"
