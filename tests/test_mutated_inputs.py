@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import bz2
 import gzip
+import io
 import os
 import signal
 import subprocess
@@ -20,6 +21,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -32,7 +34,7 @@ from mutations import mutants
 from minia_spark.images.reasons import Reason
 
 SEED = 15
-FEW, MANY = 208, 5005
+FEW, MANY = 224, 5390
 SECONDS, MOST_MIB = 60, 1024
 GUARD_SAYS = ("terminate called after", "  what():")
 """The last words of a guard whose Arrow came upon what it did not foresee."""
@@ -68,6 +70,20 @@ def parquet() -> list[bytes]:
     sink = pa.BufferOutputStream()
     pq.write_table(flat, sink, store_schema=False)
     return [*made, sink.getvalue().to_pybytes()]
+
+
+def stacks() -> list[bytes]:
+    rng = np.random.default_rng(0)
+    colours = rng.integers(0, 256, (6, 16, 16, 3)).astype(np.uint8)
+    made = []
+    for options in ({}, {"chunks": (2, 16, 16, 3), "compression": "gzip", "shuffle": True}):
+        stream = io.BytesIO()
+        with h5py.File(stream, "w") as file:
+            file.create_dataset("images", data=colours, **options)
+            file.create_dataset("more/deep", data=colours[..., 0].astype(np.uint16))
+            file["ans"] = np.arange(6)
+        made.append(stream.getvalue())
+    return made
 
 
 def archives() -> list[bytes]:
@@ -210,6 +226,7 @@ KINDS: dict[str, tuple[Callable[[], list[bytes]], Callable[[Path], str | None], 
     "tiles": (tiles, read_images, 1),
     "exposures": (exposures, read_exposure, 1),
     "parquet": (parquet, read_images_with_a_guard, 1),
+    "stacks": (stacks, read_images_with_a_guard, 1),
     "archives": (archives, read_images, 1),
     "labels": (labels, read_labels_of, 1),
     "features": (features, read_features, 1),
@@ -217,7 +234,7 @@ KINDS: dict[str, tuple[Callable[[], list[bytes]], Callable[[Path], str | None], 
     "settings": (settings, read_settings, 1),
     "states": (states, read_state, 1),
 }
-"""What files are made of, how they are read, and how many of thirteen are of the kind."""
+"""What files are made of, how they are read, and how many of fourteen are of the kind."""
 
 
 def peak_mib(status: Path) -> int:
@@ -233,7 +250,7 @@ def read_all(count: int, folder: str) -> None:
     for kind, (make, read, share) in KINDS.items():
         found: Counter[str] = Counter()
         good = make()
-        number = count * share // 13
+        number = count * share // 14
         for data in (*good[:3], *mutants(good, number - len(good[:3]), SEED)):
             file = Path(folder) / f"{kind}-{found.total()}"
             file.write_bytes(data)
@@ -291,7 +308,7 @@ def test_an_image_a_reject_or_one_message(pytestconfig, tmp_path, count):
         total += sum(found.values())
         assert found["whole"] > 0
         assert len(found) > 1, line
-    assert total == sum(count * share // 13 for _, _, share in KINDS.values()) >= count - len(KINDS)
+    assert total == sum(count * share // 14 for _, _, share in KINDS.values()) >= count - len(KINDS)
     _, _, seconds, _, *peaks = last.split()
     assert float(seconds) < SECONDS
     assert len(peaks) > 1  # of the guard too

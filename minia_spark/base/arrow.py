@@ -58,6 +58,23 @@ def to_lists(column: pa.Array) -> tuple[NDArray[np.generic], NDArray[np.int64]]:
     return values.to_numpy(zero_copy_only=False), starts - starts[0]
 
 
+def lists_or_nan(column: pa.Array | pa.ChunkedArray, dims: int = 0) -> NDArray[np.float64]:
+    """Return the vectors of a list column of m rows, shape (m, D): NaN for those that are null.
+
+    Parameters
+    ----------
+    column : list array
+    dims : int
+        D; 0: that of the vectors that are there, and where there are none 1.
+    """
+    whole = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+    values, offsets = to_lists(whole)
+    size = dims or int(np.diff(offsets).max(initial=0)) or 1
+    found = np.full((len(whole), size), np.nan)
+    found[whole.is_valid().to_numpy(zero_copy_only=False)] = values.reshape(-1, size)
+    return found
+
+
 def from_lists(values: NDArray[np.generic], offsets: NDArray[np.int64]) -> pa.Array:
     """Return a list column: row i holds ``values[offsets[i]:offsets[i + 1]]``.
 

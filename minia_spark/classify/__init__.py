@@ -1,7 +1,7 @@
 """Networks that learn the classes of galaxies: the study's, and a better one."""
 
 from minia_spark.classify.settings import ClassifySettings
-from minia_spark.classify.tables import CURVES, EVALUATIONS, NETWORKS, PREDICTIONS
+from minia_spark.classify.tables import CURVES, EVALUATIONS, NETWORK_FIGURES, NETWORKS, PREDICTIONS
 from minia_spark.engine.room import Facet, Panel, Room
 from minia_spark.engine.stage import Stage, Use, Variants
 from minia_spark.galaxies.tables import FACETS
@@ -49,8 +49,9 @@ EVALUATE = Stage(
     all_variants=True,
     reads=(IMAGES, FACETS),
     optional=(NETWORKS, PREDICTIONS),
-    writes=(EVALUATIONS, CURVES),
+    writes=(EVALUATIONS, CURVES, NETWORK_FIGURES),
     uses=(Use(ClassifySettings, ("target", "seed")),),
+    revision=2,
     exact=True,
     run="minia_spark.classify.stage:evaluated",
     cost="minia_spark.classify.cost:evaluate_cost",
@@ -60,10 +61,14 @@ ROOM = Room(
     name="classify",
     about="Networks that learn the classes of galaxies.",
     settings={"classify": ClassifySettings},
-    outputs=(NETWORKS, PREDICTIONS, EVALUATIONS, CURVES),
+    outputs=(NETWORKS, PREDICTIONS, EVALUATIONS, CURVES, NETWORK_FIGURES),
     stages=(NETWORKS_STAGE, CLASSIFY, EVALUATE),
     facets=(Facet("prediction", PREDICTIONS, "predicted", "The class that the network sees."),),
-    panel=Panel("Galaxy classification", (EVALUATIONS, CURVES), "minia_spark.classify.panel:panel"),
+    panel=Panel(
+        "Galaxy classification",
+        (EVALUATIONS, CURVES, NETWORK_FIGURES),
+        "minia_spark.classify.panel:panel",
+    ),
 )
 
 __all__ = ["CLASSIFY", "EVALUATE", "NETWORKS_STAGE", "ROOM"]

@@ -18,11 +18,18 @@ from pyspark.sql import functions as F
 from minia_spark.base.arrow import from_lists
 from minia_spark.base.errors import InputError
 from minia_spark.base.networks import load_tensorflow, require_tensorflow
+from minia_spark.classify import figures as draw
 from minia_spark.classify.folds import balanced, split_folds, unchanged
 from minia_spark.classify.network import as_bytes, from_bytes, probabilities
 from minia_spark.classify.scores import MEASURES, calibration, roc, scores
 from minia_spark.classify.settings import ClassifySettings
-from minia_spark.classify.tables import CURVES, EVALUATIONS, NETWORKS, PREDICTIONS
+from minia_spark.classify.tables import (
+    CURVES,
+    EVALUATIONS,
+    NETWORK_FIGURES,
+    NETWORKS,
+    PREDICTIONS,
+)
 from minia_spark.classify.training import Course, Recipe, train
 from minia_spark.engine.context import Context
 from minia_spark.engine.settings import Settings
@@ -30,6 +37,7 @@ from minia_spark.engine.stage import fingerprint
 from minia_spark.galaxies.spark import is_outdated, training_digest, training_rows
 from minia_spark.galaxies.tables import FACETS
 from minia_spark.ingest.tables import IMAGES
+from minia_spark.lab.pictures import Pictures
 from minia_spark.reduce.pca import Components
 from minia_spark.reduce.settings import ReduceSettings
 from minia_spark.reduce.spark import pixels_of
@@ -310,7 +318,42 @@ def evaluated(context: Context) -> None:
         curves += _curves(name, manifest["classes"], labels, known)
     context.write_rows(EVALUATIONS, pa.Table.from_pylist(measures, EVALUATIONS.arrow_schema()))
     context.write_rows(CURVES, pa.Table.from_pylist(curves, CURVES.arrow_schema()))
-    context.counts |= {"networks": len({m["network"] for m in measures})}
+    networks = sorted({m["network"] for m in measures})
+    pictures = Pictures()
+    for name in networks:
+        own = [p for p in curves if p["network"] == name]
+        told = [m for m in measures if m["network"] == name]
+        _draw(pictures, name, own, told)
+    pictures.publish(context, NETWORK_FIGURES)
+    context.counts |= {"networks": len(networks)}
+
+
+def _draw(
+    pictures: Pictures, network: str, points: list[dict[str, Any]], measures: list[dict[str, Any]]
+) -> None:
+    def curves(kind: str) -> dict[str, NDArray[np.float64]]:
+        found: dict[str, list[tuple[float, float]]] = {}
+        for p in points:
+            if p["curve"] == kind and p["x"] is not None and p["y"] is not None:
+                found.setdefault(p["name"] or "", []).append((p["x"], p["y"]))
+        return {name: np.array(pairs) for name, pairs in found.items()}
+
+    learning = draw.learning_curves(curves("learning"))
+    pictures.put(f"{network}-learning", "Loss and accuracy of the first fold", network, learning)
+    cells = [p for p in points if p["curve"] == "confusion"]
+    if not cells:
+        return
+    classes = list(dict.fromkeys(p["name"] for p in cells))
+    counts = np.array([p["y"] for p in cells]).reshape(len(classes), -1)
+    figure = draw.confusion_matrix(classes, counts)
+    pictures.put(f"{network}-confusion", "Test images of each class", network, figure)
+    areas = {m["class"]: m["value"] for m in measures if m["class"] and m["measure"] == "auc"}
+    known = {name: np.nan if area is None else area for name, area in areas.items()}
+    figure = draw.roc_curves(curves("roc"), known)
+    pictures.put(f"{network}-roc", "ROC curves, test images", network, figure)
+    for points_of_all in curves("calibration").values():
+        figure = draw.calibration_curve(points_of_all)
+        pictures.put(f"{network}-calibration", "Calibration, test images", network, figure)
 
 
 def _test_images(

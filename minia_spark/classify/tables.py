@@ -2,13 +2,18 @@
 
 from minia_spark.engine.table import Artefact, Column, Table
 
-__all__ = ["CURVES", "EVALUATIONS", "NETWORKS", "PREDICTIONS"]
+__all__ = ["CURVES", "EVALUATIONS", "NETWORKS", "NETWORK_FIGURES", "PREDICTIONS"]
 
 NETWORKS = Artefact(
     "networks",
     "A trained network: network.keras in Keras' format, and manifest.json with its classes, "
     "settings, cross-validation and learning curves.",
     variants=True,
+)
+
+NETWORK_FIGURES = Artefact(
+    "network_figures",
+    "Pictures of the networks: PNG and PDF, and figures.json, which lists them.",
 )
 
 PREDICTIONS = Table(

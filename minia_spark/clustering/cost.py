@@ -1,7 +1,11 @@
 """What the clusterings cost."""
 
+from dataclasses import replace
+
 from minia_spark.clustering.settings import ClusteringSettings
 from minia_spark.engine.cost import Cost, Sizes
+from minia_spark.engine.stage import pair_of
+from minia_spark.neighbours.cost import numbers
 from minia_spark.reduce.settings import ReduceSettings
 
 __all__ = ["fit_cost", "place_cost"]
@@ -10,27 +14,32 @@ _PAIR_SECONDS = 60e-9
 """Of the matrix of distances between images, with what trees are made of."""
 
 
-def _sizes(sizes: Sizes) -> tuple[ClusteringSettings, int]:
-    return sizes.settings.of(ClusteringSettings), sizes.settings.of(ReduceSettings).components
+def _sizes(sizes: Sizes) -> tuple[ClusteringSettings, str, int]:
+    """Return the settings, the method, and the numbers of a vector."""
+    method, embedding = pair_of(str(sizes.variant))
+    dims = sizes.settings.of(ReduceSettings).components
+    if embedding:
+        dims = numbers(replace(sizes, variant=embedding))
+    return sizes.settings.of(ClusteringSettings), method, dims
 
 
 def fit_cost(sizes: Sizes) -> Cost:
     """Return what fitting takes: passes over the vectors, or a sample on the driver."""
-    settings, dims = _sizes(sizes)
+    settings, method, dims = _sizes(sizes)
     passes, work, most = 0.0, 0.0, 0
-    if sizes.variant == "kmeans":
+    if method == "kmeans":
         passes = 0.2 * settings.kmeans.starts * settings.kmeans.iterations * settings.clusters
-    elif sizes.variant == "som":
+    elif method == "som":
         passes = float(settings.som.passes * settings.som.rows * settings.som.columns)
-    elif sizes.variant == "mixture":
+    elif method == "mixture":
         most = min(sizes.images, settings.mixture.sample)
         work = most * dims * dims * settings.clusters * 100 * sizes.rates.product
     else:
-        chosen = settings.hdbscan if sizes.variant == "hdbscan" else settings.hierarchical
+        chosen = settings.hdbscan if method == "hdbscan" else settings.hierarchical
         most = min(sizes.images, chosen.sample)
         work = most * float(most) * _PAIR_SECONDS
     return Cost(
-        tasks=1 if sizes.variant == "kmeans" else sizes.tasks,
+        tasks=1 if method == "kmeans" else sizes.tasks,
         core_seconds=sizes.images * (passes * dims * 4 * sizes.rates.product + 2e-6),
         driver_seconds=2.0 + work,
         written_bytes=8.0 * dims * (settings.clusters + most) + 1e-9 * sizes.images,
@@ -41,13 +50,13 @@ def fit_cost(sizes: Sizes) -> Cost:
 
 def place_cost(sizes: Sizes) -> Cost:
     """Return what placing every image takes."""
-    settings, dims = _sizes(sizes)
+    settings, method, dims = _sizes(sizes)
     compared = settings.clusters
-    if sizes.variant == "hdbscan":
+    if method == "hdbscan":
         compared = min(sizes.images, settings.hdbscan.sample)
-    elif sizes.variant == "som":
+    elif method == "som":
         compared = settings.som.rows * settings.som.columns
-    elif sizes.variant == "mixture":
+    elif method == "mixture":
         compared = settings.clusters * dims
     return Cost(
         tasks=sizes.tasks,

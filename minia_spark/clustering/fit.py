@@ -14,6 +14,7 @@ from sklearn.cluster import HDBSCAN, kmeans_plusplus
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.mixture import GaussianMixture
 
+from minia_spark.clustering.tree import grown
 from minia_spark.galaxies.frozen import Model
 
 __all__ = ["NOISE", "density", "hierarchical", "kmeans", "mixture", "numbered_by_size", "som"]
@@ -127,8 +128,9 @@ def density(vectors: Vectors, least: int, neighbours: int | None) -> Model:
         "core": core,
         "limits": limits,
         "neighbours": np.array(k),
+        "tree": grown(vectors, core),
     }
-    told = {"clusters": clusters, "noise": int((labels == NOISE).sum())}
+    told = {"clusters": clusters, "noise": int((labels == NOISE).sum()), "smallest": least}
     return Model("hdbscan", arrays, told)
 
 

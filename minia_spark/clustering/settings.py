@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, ValidationInfo, field_validator
 
 from minia_spark.base.settings import StageSettings
 
@@ -12,6 +12,7 @@ __all__ = ["ClusteringSettings", "DensitySettings", "HierarchicalSettings", "KMe
 __all__ += ["MapSettings", "MixtureSettings"]
 
 Method = Literal["kmeans", "hierarchical", "hdbscan", "som", "mixture"]
+Embedding = Literal["words", "pca", "resnet50", "onnx", "delf"]
 
 
 class KMeansSettings(StageSettings):
@@ -91,6 +92,12 @@ class ClusteringSettings(StageSettings):
         min_length=1,
         description="Clusterings that are made, each a variant of table clusters.",
     )
+    embeddings: tuple[Embedding, ...] = Field(
+        (),
+        description="Embeddings of the map (embedding.methods) that every method clusters too, "
+        "beside the components; words: bags of words. What they are computed with was fitted to "
+        "all images, without their classes; clusterings of them to training images only.",
+    )
     clusters: int = Field(
         12,
         ge=1,
@@ -112,9 +119,9 @@ class ClusteringSettings(StageSettings):
         default_factory=MixtureSettings, description="Mixture of Gaussians."
     )
 
-    @field_validator("methods")
+    @field_validator("methods", "embeddings")
     @classmethod
-    def _once(cls, value: tuple[Method, ...]) -> tuple[Method, ...]:
+    def _once(cls, value: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
         if len(set(value)) < len(value):
-            raise ValueError("names a method twice")
+            raise ValueError(f"names {'a method' if info.field_name == 'methods' else 'one'} twice")
         return value

@@ -1,8 +1,9 @@
 """What the clusterings write."""
 
+from minia_spark.engine.stage import pair_of
 from minia_spark.engine.table import Artefact, Column, Table
 
-__all__ = ["CLUSTERINGS", "CLUSTERS"]
+__all__ = ["CLUSTERINGS", "CLUSTERS", "method_and_vectors", "title_of"]
 
 CLUSTERINGS = Artefact(
     "clusterings",
@@ -17,8 +18,13 @@ CLUSTERS = Table(
     (
         Column("batch", "string", "Batch of the image."),
         Column("image_id", "string", "The image."),
-        Column("method", "string", "The clustering, as the variant says too."),
-        Column("cluster", "int", "Number of the cluster, from 0; -1 for noise."),
+        Column(
+            "method",
+            "string",
+            "The clustering; the variant is the same, or METHOD-EMBEDDING where embeddings are "
+            "clustered.",
+        ),
+        Column("cluster", "int", "Number of the cluster, from 0; -1: noise, or no vector."),
         Column(
             "distance",
             "double",
@@ -29,3 +35,14 @@ CLUSTERS = Table(
     ),
     variants=True,
 )
+
+
+def method_and_vectors(variant: str) -> tuple[str, str]:
+    """Return the method of a variant, and what it clusters: ``components``, or an embedding."""
+    method, embedding = pair_of(variant)
+    return method, embedding or "components"
+
+
+def title_of(variant: str) -> str:
+    """Return a variant as people call it: ``kmeans``, ``kmeans of words``."""
+    return " of ".join(filter(None, pair_of(variant)))

@@ -27,10 +27,14 @@ __all__ = [
     "Variants",
     "fingerprint",
     "load",
+    "pair_of",
     "reachable",
 ]
 
 Output: TypeAlias = Table | Artefact
+
+_PAIR = "-"
+"""Between the names of a variant that is a pair."""
 
 
 @dataclass(frozen=True)
@@ -101,22 +105,43 @@ class Variants:
         The field with the list.
     among : tuple of str
         Only these of the list are this stage's, as others are made by another stage; none: all.
+    by : str
+        Another field with a list of names, each of which is joined to each of those: a stage runs
+        for every pair, such as ``kmeans-words``.
     """
 
     model: type[StageSettings]
     field: str
     among: tuple[str, ...] = ()
+    by: str = ""
 
     @property
     def choices(self) -> set[str]:
         """All names that may stand in the list."""
-        (element,) = get_args(self.model.model_fields[self.field].annotation)[:1]
+        return self._choices(self.field)
+
+    @property
+    def names(self) -> list[str]:
+        """All variants that there may be."""
+        firsts = sorted(self.among or self.choices)
+        if not self.by:
+            return firsts
+        return [
+            f"{one}{_PAIR}{other}" for other in sorted(self._choices(self.by)) for one in firsts
+        ]
+
+    def _choices(self, field: str) -> set[str]:
+        (element,) = get_args(self.model.model_fields[field].annotation)[:1]
         return set(get_args(element))
 
     def chosen(self, settings: Settings) -> tuple[str, ...]:
-        """Return the names in the list."""
-        names: tuple[str, ...] = tuple(getattr(settings.of(self.model), self.field))
-        return tuple(name for name in names if not self.among or name in self.among)
+        """Return the variants that the lists ask for."""
+        section = settings.of(self.model)
+        names = [n for n in getattr(section, self.field) if not self.among or n in self.among]
+        if not self.by:
+            return tuple(names)
+        others = getattr(section, self.by)
+        return tuple(f"{one}{_PAIR}{other}" for other in others for one in names)
 
 
 @dataclass(frozen=True)
@@ -127,11 +152,12 @@ class Foreign:
     ----------
     tables : tuple of Table or Artefact
     setting : str
-        Dotted name of the setting that says in which variant.
+        Dotted name of the setting that says in which variant; empty: the second name of the stage's
+        own variant says it, which is a pair.
     """
 
     tables: tuple[Output, ...]
-    setting: str
+    setting: str = ""
 
 
 @dataclass(frozen=True)
@@ -254,6 +280,8 @@ class Stage:
         if not output.variants or self.all_variants:
             return None
         if self.foreign is not None and output in self.foreign.tables:
+            if not self.foreign.setting:
+                return pair_of(variant or "")[1]
             name: str = settings.get(self.foreign.setting)
             return name
         return variant
@@ -283,12 +311,19 @@ class Stage:
             section = settings.section_of(model)
             skipped: set[str] = set()
             if variants is not None and model is variants.model:
-                skipped = {variants.field, *variants.choices} - {variant or ""}
+                skipped = {variants.field, variants.by, *variants.choices}
+                skipped.discard(pair_of(variant or "")[0])
             for name, value in flat(settings.of(model), section):
                 first = name.split(".")[1]
                 if first in names and first not in skipped:
                     found[name] = value
         return found
+
+
+def pair_of(variant: str) -> tuple[str, str]:
+    """Return the two names of a variant; the second is empty where it is no pair."""
+    first, _, second = variant.partition(_PAIR)
+    return first, second
 
 
 def reachable(stage: Stage, settings: Settings, model: type[StageSettings]) -> set[str]:

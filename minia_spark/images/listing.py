@@ -34,7 +34,7 @@ __all__ = [
 
 SKIPPED_NAMES = frozenset({b"_SUCCESS", b"_metadata", b"_common_metadata", b"_temporary"})
 
-_LARGE_FILES = (b".zip", b".tar", b".tar.gz", b".tgz", b".parquet")
+_LARGE_FILES = (b".zip", b".tar", b".tar.gz", b".tgz", b".parquet", b".h5", b".hdf5")
 _PART_BYTES = 32 << 20
 _MAX_PARTS = 64
 
@@ -128,8 +128,8 @@ def list_file(file: bytes | str | os.PathLike[str]) -> Iterator[Listed]:
 def parts_of(entry: Listed) -> int:
     """Return into how many parts a file of images is best divided, so that tasks share it.
 
-    One for each 32 MiB, at most 64; 1 for a file in a folder whose name is not that of an archive
-    or a Parquet file. Names only decide how work is shared: what a file is, its content says.
+    One for each 32 MiB, at most 64; 1 for a file in a folder whose name is not that of an archive,
+    a Parquet or an HDF5 file. Names only decide how work is shared: what a file is, its content says.
     """
     if entry.path and not entry.path.lower().endswith(_LARGE_FILES):
         return 1

@@ -1,7 +1,8 @@
 """Bytes of images by URI: plain files, and what files of images hold.
 
 ``file:///data/a.jpg`` is a file, ``file:///data/images.parquet#row_group=G&row=R`` a row,
-``file:///data/a.zip#member=NAME&offset=N`` a member of an archive. Files are opened without waiting
+``file:///data/a.zip#member=NAME&offset=N`` a member of an archive,
+``file:///data/a.h5#dataset=NAME&row=R`` an image of an HDF5 file. Files are opened without waiting
 (a pipe put in a file's place cannot hold a worker) and only if they are regular.
 """
 
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from minia_spark.base.errors import Rejected
 from minia_spark.images.container import Container, Held, Limits, Part, PlainImage
 from minia_spark.images.failures import sentence
+from minia_spark.images.hdf5 import HdfImages
 from minia_spark.images.identity import image_id_of, path_of_uri, uri_of
 from minia_spark.images.parquet import ParquetImages
 from minia_spark.images.reasons import Reason
@@ -35,7 +37,13 @@ __all__ = [
     "open_regular",
 ]
 
-KINDS: tuple[type[Container], ...] = (TarArchive, ParquetImages, ZipArchive, GzipTarArchive)
+KINDS: tuple[type[Container], ...] = (
+    TarArchive,
+    ParquetImages,
+    ZipArchive,
+    GzipTarArchive,
+    HdfImages,
+)
 """Files of images, recognised by their content, in this order; any other file is one image.
 
 Tar is first: it begins with the name of a member, which may look like any other kind.

@@ -34,8 +34,8 @@ def source_digest(source: Source, settings: Settings) -> str:
         digest.add(listed.path, listed.size_bytes, listed.mtime_ns)
     if digest.entries == 0:
         raise InputError(
-            f"{title_of(source)} holds no files; expected are JPEG, PNG, TIFF, FITS or Parquet "
-            "files or archives of images, also in folders below it"
+            f"{title_of(source)} holds no files; expected are JPEG, PNG, TIFF, FITS, Parquet "
+            "or HDF5 files or archives of images, also in folders below it"
         )
     root = hashlib.sha256(os.fsencode(source.place.resolve())).hexdigest()
     return f"{root}:{digest.hexdigest()}:{_labels_digest(ingest)}"

@@ -1,15 +1,24 @@
 """The galaxy lab: which methods find the classes of Galaxy Zoo without having seen them."""
 
+from minia_spark.clustering.settings import ClusteringSettings
 from minia_spark.clustering.tables import CLUSTERINGS, CLUSTERS
+from minia_spark.embedding.tables import EMBEDDINGS
 from minia_spark.engine.room import Command, Panel, Room
+from minia_spark.engine.settings import Settings
 from minia_spark.engine.stage import Stage, Use
 from minia_spark.galaxies.tables import FACETS
 from minia_spark.ingest.tables import IMAGES
 from minia_spark.lab.settings import LabSettings
-from minia_spark.lab.tables import AGREEMENTS, CONTINGENCIES, FIGURES, RECALLS
+from minia_spark.lab.tables import AGREEMENTS, CONTINGENCIES, FIGURES, RECALLS, REPEATS
 from minia_spark.reduce.settings import ReduceSettings
 from minia_spark.reduce.tables import COMPONENTS, CROPS, REDUCTIONS
 from minia_spark.structures.tables import STRUCTURE_IMAGES
+
+
+def _repeats(settings: Settings) -> bool:
+    """Tell whether clusterings are fitted again."""
+    return settings.of(LabSettings).repeats > 0
+
 
 AGREEMENT = Stage(
     name="agreement",
@@ -18,10 +27,14 @@ AGREEMENT = Stage(
     scope="collection",
     all_variants=True,
     reads=(IMAGES, FACETS, REDUCTIONS, CLUSTERS),
-    optional=(STRUCTURE_IMAGES,),
-    writes=(AGREEMENTS, RECALLS, CONTINGENCIES),
-    uses=(Use(LabSettings, ("seed", "silhouette_sample")),),
+    optional=(STRUCTURE_IMAGES, EMBEDDINGS),
+    writes=(AGREEMENTS, RECALLS, REPEATS, CONTINGENCIES),
+    uses=(
+        Use(LabSettings, ("seed", "silhouette_sample", "repeats")),
+        Use(ClusteringSettings, without=("embeddings", "seed"), when=_repeats),
+    ),
     exact=True,  # labels are no content of images
+    revision=2,
     run="minia_spark.lab.stage:compared",
     cost="minia_spark.lab.cost:agreement_cost",
 )
@@ -32,8 +45,9 @@ FIGURES_STAGE = Stage(
     line="lab",
     scope="collection",
     all_variants=True,
-    reads=(IMAGES, FACETS, CROPS, COMPONENTS, CLUSTERINGS, CLUSTERS, AGREEMENTS),
+    reads=(IMAGES, FACETS, CROPS, COMPONENTS, CLUSTERINGS, CLUSTERS, AGREEMENTS, REPEATS),
     writes=(FIGURES,),
+    revision=2,
     uses=(
         Use(LabSettings, ("seed", "clusters_shown", "members", "reconstructions")),
         Use(ReduceSettings, ("side_px",)),
@@ -73,7 +87,8 @@ COMMANDS = (
         f"{_HERE}:cluster",
         f"{_HERE}:run_arguments",
         examples="  minia lab cluster --warehouse W\n"
-        "  minia lab cluster --warehouse W --set clustering.methods=[kmeans,som]",
+        "  minia lab cluster --warehouse W --set clustering.methods=[kmeans,som]\n"
+        "  minia lab cluster --warehouse W --set clustering.embeddings=[words]",
     ),
     Command(
         "lab classify",
@@ -102,7 +117,8 @@ COMMANDS = (
         "(normalised; adjusted for chance) and adjusted Rand index of clusters and classes;\n"
         "purity: share of the images that are of their cluster's most frequent class;\n"
         "silhouette: how much nearer images are to their own cluster than to the next.\n"
-        "seconds: of fitting the clustering.",
+        "seconds: of fitting the clustering. Below: the same clusterings, fitted again from other\n"
+        "seeds to nine tenths of the training images, and to as many of every class.",
         "  minia lab compare --warehouse W\n  minia lab compare --warehouse W --json",
     ),
     Command(
@@ -110,11 +126,12 @@ COMMANDS = (
         "representations and clusterings in one table: which recovers the classes best",
         f"{_HERE}:sweep",
         f"{_HERE}:sweep_arguments",
-        "Compares, on test images, principal components in several numbers and the bags of words\n"
-        "of every extractor, each clustered by every method: adjusted mutual information with\n"
-        "the classes, mean and standard deviation over --repeats fits, each to nine tenths of the\n"
-        "training images. Of each representation it tells the pixel error of what it keeps of\n"
-        "test images, in grey levels, and the F1 of a vote of the 15 nearest training images.\n"
+        "Compares, on test images, principal components in several numbers, the bags of words\n"
+        "of every extractor and the map's embeddings, by at most 75 components, each clustered\n"
+        "by every method: adjusted mutual information with the classes, mean and standard\n"
+        "deviation over --repeats fits, each to nine tenths of the training images. Of each\n"
+        "representation it tells the pixel error of what it keeps of test images, in grey\n"
+        "levels, and the F1 of a vote of the 15 nearest training images.\n"
         "Runs in memory, on --images images at most; k-means is scikit-learn's. Nothing in the\n"
         "warehouse changes. Other crops are other warehouses, given by --with.",
         "  minia lab sweep --warehouse W --classes label\n"
@@ -143,12 +160,12 @@ ROOM = Room(
     name="lab",
     about="The galaxy lab: commands and comparison.",
     settings={"lab": LabSettings},
-    outputs=(AGREEMENTS, RECALLS, CONTINGENCIES, FIGURES),
+    outputs=(AGREEMENTS, RECALLS, REPEATS, CONTINGENCIES, FIGURES),
     stages=(AGREEMENT, FIGURES_STAGE),
     commands=COMMANDS,
     panel=Panel(
         "Galaxy lab",
-        (AGREEMENTS, RECALLS, CONTINGENCIES, FIGURES),
+        (AGREEMENTS, RECALLS, REPEATS, CONTINGENCIES, FIGURES),
         "minia_spark.lab.panel:panel",
     ),
 )

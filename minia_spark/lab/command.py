@@ -43,7 +43,7 @@ _HEADER = ("dr7objid", "asset_id", "gz2_class")
 
 
 _REDUCE = ("facets", "crops", "components", "reduce")
-_CLUSTER = (*_REDUCE, "clusterings", "clusters")
+_CLUSTER = (*_REDUCE, "clusterings", "clusters", "embedding_clusterings", "embedding_clusters")
 
 
 def run_arguments(parser: argparse.ArgumentParser) -> None:
@@ -97,11 +97,14 @@ def report(options: argparse.Namespace) -> int:
 
 
 def _run(options: argparse.Namespace, name: str, stages: tuple[str, ...]) -> int:
+    from minia_spark.clustering.settings import ClusteringSettings
     from minia_spark.engine.commands import carry_out, request_of, settings_of_warehouse
     from minia_spark.warehouse.warehouse import Warehouse
 
     warehouse = Warehouse(options.warehouse)
     settings = settings_of_warehouse(options, warehouse)
+    if "embedding_clusterings" in stages and settings.of(ClusteringSettings).embeddings:
+        stages = (*options.house.stages_of_command("embed"), *stages)
     request = replace(request_of(options, stages), command=f"minia lab {name}")
     if options.refit:
         fixed = tuple(s for s in stages if options.house.by_name[s].line == "lab")
@@ -126,11 +129,13 @@ def compare(options: argparse.Namespace) -> int:
             f"there is no comparison in {warehouse.storage}: 'minia lab report --warehouse "
             f"{options.warehouse}' makes it"
         )
-    names = ("agreements", "recalls", "contingencies")
+    names = ("agreements", "recalls", "repeats", "contingencies")
     found = {name: _rows(warehouse, catalogue, name) for name in names}
     seconds = _seconds(warehouse, catalogue)
+    for row in (*found["agreements"], *found["recalls"]):
+        row.setdefault("vectors", "components")  # made before there were others
     for row in found["agreements"]:
-        row["seconds"] = seconds.get(row["method"])
+        row["seconds"] = seconds.get((row["method"], row["vectors"]))
     if options.json:
         print(json.dumps(found, indent=1))
         return 0
@@ -143,17 +148,18 @@ def _rows(warehouse: Warehouse, catalogue: Catalogue, table: str) -> list[dict[s
     return rows
 
 
-def _seconds(warehouse: Warehouse, catalogue: Catalogue) -> dict[str, float]:
+def _seconds(warehouse: Warehouse, catalogue: Catalogue) -> dict[tuple[str, str], float]:
     """Return how long it took to fit each clustering, where the ledger still has it."""
-    made = {(e.run, e.variant) for e in catalogue.of_table("clusterings")}
+    from minia_spark.clustering.tables import method_and_vectors
+
+    made = {(e.run, e.stage, e.variant) for e in catalogue.of_table("clusterings")}
     return {
-        step.variant: step.seconds
+        method_and_vectors(step.variant): step.seconds
         for record in warehouse.runs()
         for step in record.steps
-        if step.stage == "clusterings"
-        and step.variant is not None
+        if step.variant is not None
         and step.action == "done"
-        and (record.run, step.variant) in made
+        and (record.run, step.stage, step.variant) in made
     }
 
 
@@ -170,16 +176,17 @@ def _print_comparison(found: dict[str, list[dict[str, Any]]]) -> None:
         return f"{row[name]:.3f}" + ("" if error is None else f" +- {error:.3f}")
 
     names = (*MEASURES, "silhouette")
-    head = f"{'classes':<13}{'split':<6} {'method':<13}{'images':>8}{'clusters':>9}"
+    head = f"{'classes':<13}{'split':<6} {'method':<13}{'of':<11}{'images':>8}{'clusters':>9}"
     print(head + "".join(f"{n:>17}" for n in names) + f"{'seconds':>9}")
     order = sorted(found["agreements"], key=lambda r: (r["classes"], r["split"], -(r["ami"] or 0)))
     for row in order:
         seconds = "-" if row["seconds"] is None else f"{row['seconds']:.1f}"
         print(
-            f"{row['classes']:<13}{row['split']:<6} {row['method']:<13}{row['images']:8,}"
-            f"{row['clusters']:9,}" + "".join(f"{number(row, n):>17}" for n in names)
-            + f"{seconds:>9}"
+            f"{row['classes']:<13}{row['split']:<6} {row['method']:<13}{row['vectors']:<11}"
+            f"{row['images']:8,}{row['clusters']:9,}"
+            + "".join(f"{number(row, n):>17}" for n in names) + f"{seconds:>9}"
         )  # fmt: skip
+    _print_repeats(found["repeats"])
     sure = sorted(
         (r for r in found["contingencies"] if r["q"] <= 0.05),
         key=lambda r: (r["q"], -r["lift"], r["left_kind"], r["left"], r["right"]),
@@ -192,6 +199,26 @@ def _print_comparison(found: dict[str, list[dict[str, Any]]]) -> None:
             f"{r['images']:,} of {r['left_images']:,} and {r['right_images']:,}, "
             f"{r['lift']:.2f} times chance, q {r['q']:.1e}"
         )
+
+
+def _print_repeats(rows: list[dict[str, Any]]) -> None:
+    from minia_spark.lab.sweep import clustering_of, recommended
+
+    if not rows:
+        return
+    print(f"\nfitted again, {rows[0]['repeats']} times; on test images, +- over the fits")
+    print(f"{'classes':<13}{'clustering':<28}{'fitted to':<10}{'images':>8}{'AMI':>17}{'NMI':>17}")
+    for row in sorted(rows, key=lambda r: (r["classes"], -r["ami"])):
+        numbers = [
+            f"{row[n]:.3f}" + ("" if row[f"{n}_error"] is None else f" +- {row[f'{n}_error']:.3f}")
+            for n in ("ami", "nmi")
+        ]
+        print(
+            f"{row['classes']:<13}{clustering_of(row):<28}{row['fitted_to']:<10}"
+            f"{row['fitted_images']:8,}" + "".join(f"{n:>17}" for n in numbers)
+        )
+    for kind in sorted({r["classes"] for r in rows}):
+        print(recommended([r for r in rows if r["classes"] == kind], kind))
 
 
 def sweep_arguments(parser: argparse.ArgumentParser) -> None:
@@ -241,8 +268,9 @@ def sweep_arguments(parser: argparse.ArgumentParser) -> None:
 
 def sweep(options: argparse.Namespace) -> int:
     """Compare representations and clusterings in one table, and recommend one."""
+    from minia_spark.clustering.settings import ClusteringSettings
     from minia_spark.lab import facts
-    from minia_spark.lab.sweep import METHODS, best, compare, neighbours_f1
+    from minia_spark.lab.sweep import METHODS, best, compare, neighbours_f1, options_of
     from minia_spark.warehouse.warehouse import Warehouse
 
     numbers = [_whole(word) for word in options.components.split(",")]
@@ -271,7 +299,7 @@ def sweep(options: argparse.Namespace) -> int:
             images.labels,
             images.train,
             methods=methods,
-            clusters=options.clusters,
+            options=options_of(ClusteringSettings(), options.clusters),
             repeats=options.repeats,
             seed=options.seed,
             balanced=(False, True) if options.balanced else (False,),
@@ -291,18 +319,18 @@ def sweep(options: argparse.Namespace) -> int:
         for number, warehouse in enumerate(warehouses):
             print(f"{number + 1}: {warehouse.storage}")
     print(f"{int(images.train.sum()):,} training and {int((~images.train).sum()):,} test images")
-    print(f"{'representation':<18}{'pixel error':>12}{'15 nearest F1':>15}")
+    print(f"{'representation':<22}{'pixel error':>12}{'15 nearest F1':>15}")
     for one in about:
         shown = "-" if one["reconstruction_error"] is None else one["reconstruction_error"]
-        print(f"{one['representation']:<18}{shown:>12}{one['neighbours_f1']:>15}")
-    print(f"\n{'representation':<18}{'method':<14}{'fitted to':<10}{'AMI':>17}{'NMI':>17}")
+        print(f"{one['representation']:<22}{shown:>12}{one['neighbours_f1']:>15}")
+    print(f"\n{'representation':<22}{'method':<14}{'fitted to':<10}{'AMI':>17}{'NMI':>17}")
     for row in sorted(rows, key=lambda r: -r.ami.value):
         values = [
             f"{m.value:.3f}" + ("" if m.error != m.error else f" +- {m.error:.3f}")
             for m in (row.ami, row.nmi)
         ]
         fitted = "balanced" if row.balanced else "all"
-        print(f"{row.representation:<18}{row.method:<14}{fitted:<10}{values[0]:>17}{values[1]:>17}")
+        print(f"{row.representation:<22}{row.method:<14}{fitted:<10}{values[0]:>17}{values[1]:>17}")
     print(f"\nrecommended: {first.method} of {first.representation}", end="")
     print(f"; as good within errors: {len(near)}" if near else "; better than all others")
     return 0

@@ -12,16 +12,17 @@ import pyarrow.compute as pc
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from minia_spark.base.arrow import to_lists
+from minia_spark.base.arrow import lists_or_nan, to_lists
 from minia_spark.base.errors import InputError
 from minia_spark.compare.measure import Measured
 from minia_spark.galaxies.split import TRAIN, place_of
-from minia_spark.lab.sweep import Compared, Representation, of_crops, of_words
+from minia_spark.lab.sweep import Compared, Representation, of_crops, of_embedding, of_words
 from minia_spark.warehouse.warehouse import Warehouse
 
 __all__ = ["Images", "chosen_images", "plain", "representations"]
 
-_WORDS_COMPONENTS = 75
+_COMPONENTS = 75
+"""Of bags of words, and of embeddings that are longer."""
 
 
 @dataclass(frozen=True)
@@ -108,7 +109,7 @@ def _of_images(table: pa.Table, images: Images) -> pa.Table:
 def representations(
     warehouses: Sequence[Warehouse], images: Images, numbers: Sequence[int]
 ) -> Iterator[Representation]:
-    """Yield the components of every warehouse's crops, and the bags of words of the first."""
+    """Yield components of every warehouse's crops; bags of words and embeddings of the first."""
     for number, warehouse in enumerate(warehouses):
         mark = f"{number + 1}: " if len(warehouses) > 1 else ""
         table = _read(warehouse, "crops", ["pixels"])
@@ -124,7 +125,15 @@ def representations(
             if words is None or not set(images.names.tolist()) <= set(words["name"].to_pylist()):
                 continue
             bags = _bags(_of_images(words, images))
-            yield of_words(bags, images.train, _WORDS_COMPONENTS, f"{mark}words {variant}")
+            yield of_words(bags, images.train, _COMPONENTS, f"{mark}words {variant}")
+        for variant in sorted(
+            {e.variant for e in warehouse.require().of_table("embeddings") if e.variant}
+        ):
+            rows = _read(warehouse, "embeddings", ["vector"], variant)
+            if rows is None or not set(images.names.tolist()) <= set(rows["name"].to_pylist()):
+                continue
+            vectors = np.nan_to_num(lists_or_nan(_of_images(rows, images)["vector"]))
+            yield of_embedding(vectors, images.train, _COMPONENTS, f"{mark}embedding {variant}")
 
 
 def _pixels(table: pa.Table, images: Images) -> Iterator[bytes]:

@@ -15,8 +15,11 @@ from minia_spark.report.text import visible
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["agreement_bars", "centroid_sheet", "class_histograms", "cluster_sizes", "dendrogram"]
-__all__ += ["FORMATS", "encoded", "member_sheet", "reconstruction_sheet", "to_pixels"]
+    from minia_spark.clustering.tree import Branch
+
+__all__ = ["agreement_bars", "centroid_sheet", "class_histograms", "cluster_sizes"]
+__all__ += ["FORMATS", "condensed_tree", "dendrogram", "encoded", "figure_of", "member_sheet"]
+__all__ += ["plain", "reconstruction_sheet", "repeat_bars", "to_pixels"]
 
 FORMATS = ("png", "pdf")
 _DPI = 100
@@ -28,7 +31,8 @@ _LONGEST = 24
 """Of a label, in characters."""
 
 
-def _figure(width: float, height: float) -> Figure:
+def figure_of(width: float, height: float) -> Figure:
+    """Return an empty figure, in inches."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: PLC0415
     from matplotlib.figure import Figure  # noqa: PLC0415
 
@@ -51,7 +55,7 @@ def encoded(figure: Figure) -> dict[str, bytes]:
     return found
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
     """Return a label as a picture bears it: short, nothing that does not show."""
     shown = visible(text)
     return shown if len(shown) <= _LONGEST else shown[: _LONGEST - 3] + "..."
@@ -75,7 +79,7 @@ def class_histograms(
         ``train`` and ``test`` to an int array, shape (c, k).
     """
     rows = max(1, -(-len(clusters) // _COLUMNS))
-    figure = _figure(12, 0.6 + 1.9 * rows)
+    figure = figure_of(12, 0.6 + 1.9 * rows)
     axes = figure.subplots(rows, _COLUMNS, squeeze=False, sharex=True)
     places = np.arange(len(classes))
     width = 0.8 / max(1, len(counts))
@@ -87,11 +91,11 @@ def class_histograms(
             bars = places + (shift - (len(counts) - 1) / 2) * width
             axis.bar(bars, table[:, number], width, label=split)
         axis.set_title(_name(clusters[number]), fontsize=9)
-        names = [_plain(name) for name in classes]
+        names = [plain(name) for name in classes]
         axis.set_xticks(places, names, rotation=90, fontsize=7, parse_math=False)
         axis.tick_params(labelbottom=True, axis="x")
         axis.tick_params(axis="y", labelsize=7)
-    axes[0, 0].legend(fontsize=7)
+    figure.legend(*axes[0, 0].get_legend_handles_labels(), fontsize=8, loc="outside right upper")
     figure.supylabel("images", fontsize=9)
     return figure
 
@@ -105,7 +109,7 @@ def cluster_sizes(clusters: Sequence[int], counts: Mapping[str, NDArray[np.int64
     counts : mapping
         ``train`` and ``test`` to an int array, shape (k,).
     """
-    figure = _figure(max(5, 0.35 * len(clusters)), 3.2)
+    figure = figure_of(max(5, 0.35 * len(clusters)), 3.2)
     axis = figure.subplots()
     places, width = np.arange(len(clusters)), 0.8 / max(1, len(counts))
     for shift, (split, sizes) in enumerate(counts.items()):
@@ -131,7 +135,8 @@ def _sheet(rows: Sequence[tuple[str, Sequence[NDArray[np.uint8]]]], across: int)
     for i, (_, pictures) in enumerate(rows):
         for j, picture in enumerate(pictures):
             canvas[i * step : i * step + side, j * step : j * step + side] = picture
-    figure = _figure(1.2 + _CELL * across, 0.2 + _CELL * max(1, len(rows)))
+    longest = max([0, *(len(title) for title, _ in rows)])
+    figure = figure_of(0.4 + 0.08 * longest + _CELL * across, 0.2 + _CELL * max(1, len(rows)))
     axis = figure.subplots()
     axis.imshow(canvas, interpolation="nearest")
     axis.set_xticks([])
@@ -144,7 +149,7 @@ def _sheet(rows: Sequence[tuple[str, Sequence[NDArray[np.uint8]]]], across: int)
 
 def centroid_sheet(clusters: Sequence[int], images: NDArray[np.uint8]) -> Figure:
     """Draw the image that the centre of every cluster stands for, shape (k, side, side, 3)."""
-    figure = _figure(0.2 + 1.5 * _COLUMNS, 0.2 + 1.7 * max(1, -(-len(clusters) // _COLUMNS)))
+    figure = figure_of(0.2 + 1.5 * _COLUMNS, 0.2 + 1.7 * max(1, -(-len(clusters) // _COLUMNS)))
     axes = figure.subplots(max(1, -(-len(clusters) // _COLUMNS)), _COLUMNS, squeeze=False)
     for axis in axes.ravel():
         axis.set_axis_off()
@@ -184,7 +189,7 @@ def dendrogram(tree: NDArray[np.float64], clusters: int) -> Figure:
     """
     from scipy.cluster.hierarchy import dendrogram as draw  # noqa: PLC0415
 
-    figure = _figure(9, 4)
+    figure = figure_of(9, 4)
     axis = figure.subplots()
     heights = tree[:, 2]
     # just below the merge that would leave one cluster less
@@ -203,6 +208,88 @@ def dendrogram(tree: NDArray[np.float64], clusters: int) -> Figure:
     return figure
 
 
+def condensed_tree(branches: Sequence[Branch]) -> Figure:
+    """Draw the condensed tree of HDBSCAN: the denser, the lower; the more images, the wider.
+
+    Parameters
+    ----------
+    branches : sequence of Branch
+        Of :func:`~minia_spark.clustering.tree.condensed`, at least one.
+    """
+    from matplotlib.collections import PolyCollection  # noqa: PLC0415
+
+    ends = np.array([b.end for b in branches])
+    deepest = ends[np.isfinite(ends)].max(initial=1e-9) * 1.03
+    own: dict[int, list[int]] = {}
+    for number, branch in enumerate(branches):
+        own.setdefault(branch.parent, []).append(number)
+    middles, colours = {0: branches[0].size / 2}, {-1: "0.8"}
+    outlines, fills, names = [], [], []
+    for number, branch in enumerate(branches):
+        middle = middles[number]
+        colours[number] = (
+            f"C{branch.cluster % 10}" if branch.cluster >= 0 else colours[branch.parent]
+        )
+        widths = branch.size - np.r_[0, np.cumsum(branch.leaves[:, 1])]
+        depths = np.minimum(np.r_[branch.start, branch.leaves[:, 0], branch.end], deepest)
+        across, down = np.repeat(widths, 2) / 2, np.repeat(depths, 2)[1:-1]
+        right = np.stack([middle + across, down], axis=1)
+        left = np.stack([middle - across, down], axis=1)[::-1]
+        outlines.append(np.concatenate([right, left]))
+        fills.append(colours[number])
+        if branch.cluster >= 0:
+            names.append((middle, depths[-1], branch.cluster))
+        children = own.get(number, [])
+        at = middle - sum(branches[c].size for c in children) / 2
+        for child in children:
+            middles[child] = at + branches[child].size / 2
+            at += branches[child].size
+    figure = figure_of(9, 4.5)
+    axis = figure.subplots()
+    axis.add_collection(
+        PolyCollection(outlines, facecolors=fills, edgecolors="0.3", linewidths=0.3)
+    )
+    for x, y, cluster in names:
+        axis.annotate(str(cluster), (x, y), (0, -2), textcoords="offset points", ha="center",
+                      va="top", fontsize=8)  # fmt: skip
+    axis.set_xlim(0, branches[0].size)
+    axis.set_ylim(deepest * 1.08, 0)
+    axis.set_xlabel("images")
+    axis.set_ylabel("density: 1 / mutual reachability distance")
+    return figure
+
+
+def repeat_bars(
+    names: Sequence[str],
+    fits: Mapping[str, tuple[NDArray[np.float64], NDArray[np.float64]]],
+    measure: str,
+) -> Figure:
+    """Draw a measure of clusterings that were fitted in several ways, beside each other.
+
+    Parameters
+    ----------
+    names : sequence of str, length m
+        Of the clusterings.
+    fits : mapping
+        What they were fitted to, to (values, errors), float arrays of shape (m,); NaN is not drawn.
+    measure : str
+    """
+    figure = figure_of(max(6.0, 1.2 + 0.8 * len(names)), 3.6)
+    axis = figure.subplots()
+    places, width = np.arange(len(names)), 0.8 / max(1, len(fits))
+    for shift, (title, (values, errors)) in enumerate(fits.items()):
+        at = places + (shift - (len(fits) - 1) / 2) * width
+        axis.bar(
+            at, np.nan_to_num(values), width, yerr=np.nan_to_num(errors), label=title, capsize=2
+        )
+    # long names stand below each other
+    axis.set_xticks(places, [name.replace(" of ", "\nof ") for name in names], fontsize=8)
+    axis.axhline(0, color="0.4", linewidth=0.8)
+    axis.set_ylabel(measure)
+    figure.legend(fontsize=8, loc="outside upper right", ncols=len(fits))
+    return figure
+
+
 def agreement_bars(
     methods: Sequence[str], measures: Mapping[str, tuple[NDArray[np.float64], NDArray[np.float64]]]
 ) -> Figure:
@@ -214,7 +301,7 @@ def agreement_bars(
     measures : mapping
         Name to (values, errors), float arrays of shape (m,); NaN is not drawn.
     """
-    figure = _figure(9, 3.6)
+    figure = figure_of(9, 3.6)
     axis = figure.subplots()
     width = 0.8 / max(1, len(methods))
     places = np.arange(len(measures))
@@ -225,5 +312,5 @@ def agreement_bars(
         axis.bar(at, np.nan_to_num(values), width, yerr=errors, label=method, capsize=2)
     axis.set_xticks(places, [name.upper() if len(name) == 3 else name for name in measures])
     axis.axhline(0, color="0.4", linewidth=0.8)
-    axis.legend(fontsize=8)
+    figure.legend(fontsize=8, loc="outside right upper")
     return figure

@@ -14,7 +14,18 @@ class LabSettings(StageSettings):
 
     seed: int = Field(31, ge=0, description="Of errors and of the images that are shown.")
     silhouette_sample: int = Field(
-        2000, ge=2, le=20_000, description="Images whose silhouette is measured, at most."
+        2000,
+        ge=2,
+        le=20_000,
+        description="Training and test images, of either at most so many, whose silhouette is "
+        "measured and that clusterings are fitted to again.",
+    )
+    repeats: int = Field(
+        3,
+        ge=0,
+        le=100,
+        description="How often every clustering is fitted again, to nine tenths of the training "
+        "images and to as many of every class, for its error; 0: not at all.",
     )
     clusters_shown: int = Field(
         24,

@@ -30,6 +30,11 @@ def _known(frame: DataFrame, kind: Column, value: Column) -> DataFrame:
     return rows.where("value is not null")
 
 
+def _clustering() -> Column:
+    """Return the kind of a cluster: ``cluster kmeans``, ``cluster kmeans of words``."""
+    return F.concat(F.lit("cluster "), F.replace("variant", F.lit("-"), F.lit(" of ")))
+
+
 def groups_of(context: Context) -> DataFrame:
     """Return the groups that every image is in: batch, image_id, family, kind, value."""
     facets = context.read(FACETS)
@@ -37,7 +42,7 @@ def groups_of(context: Context) -> DataFrame:
     parts: list[tuple[str, DataFrame]] = [
         (
             "cluster",
-            _known(context.read(CLUSTERS), F.concat(F.lit("cluster "), "method"), F.col("cluster")),
+            _known(context.read(CLUSTERS), _clustering(), F.col("cluster")),
         ),
         ("class", _known(facets, F.lit("galaxy_class"), F.col("galaxy_class"))),
         ("class", _known(images, F.lit("label"), F.col("label"))),
@@ -131,17 +136,17 @@ def class_counts(context: Context) -> pa.Table:
     Returns
     -------
     pyarrow.Table
-        method, split, classes, class (null: none), cluster, images.
+        variant, split, classes, class (null: none), cluster, images.
     """
     facets = context.read(FACETS).select(*_KEYS, "split", "galaxy_class")
     images = context.read(IMAGES).select(*_KEYS, "label")
-    clusters = context.read(CLUSTERS).select(*_KEYS, "method", "cluster")
+    clusters = context.read(CLUSTERS).select(*_KEYS, "variant", "cluster")
     joined = clusters.join(facets, list(_KEYS)).join(images, list(_KEYS))
     kinds = F.array(
         F.struct(F.lit("galaxy_class").alias("classes"), F.col("galaxy_class").alias("class")),
         F.struct(F.lit("label").alias("classes"), F.col("label").alias("class")),
     )
-    spread = joined.select("method", "split", "cluster", F.inline(kinds))
-    names = ["method", "split", "classes", "class", "cluster"]
+    spread = joined.select("variant", "split", "cluster", F.inline(kinds))
+    names = ["variant", "split", "classes", "class", "cluster"]
     counted = spread.groupBy(*names).agg(F.count("*").alias("images"))
     return counted.toArrow().sort_by([(name, "ascending") for name in names])

@@ -2,28 +2,36 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
-from pyspark.sql import Window
+from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as F
 
-from minia_spark.clustering.spark import vectors_of
-from minia_spark.clustering.tables import CLUSTERINGS, CLUSTERS
+from minia_spark.base.arrow import lists_or_nan
+from minia_spark.clustering.settings import ClusteringSettings
+from minia_spark.clustering.tables import CLUSTERINGS, CLUSTERS, method_and_vectors, title_of
+from minia_spark.clustering.tree import condensed
 from minia_spark.compare.measure import Measured
+from minia_spark.embedding.tables import EMBEDDINGS
 from minia_spark.engine.context import Context
+from minia_spark.galaxies.frozen import Model
 from minia_spark.galaxies.spark import load_model
+from minia_spark.galaxies.split import TRAIN
 from minia_spark.galaxies.tables import FACETS
+from minia_spark.ingest.tables import IMAGES
 from minia_spark.lab import figures as draw
 from minia_spark.lab.agreement import MEASURES, agreement, silhouette
+from minia_spark.lab.pictures import Pictures
 from minia_spark.lab.settings import LabSettings
 from minia_spark.lab.spark import class_counts, contingencies, groups_of, pair_counts
-from minia_spark.lab.tables import AGREEMENTS, CONTINGENCIES, FIGURES, RECALLS
+from minia_spark.lab.sweep import Representation, clustering_of, compare, options_of
+from minia_spark.lab.tables import AGREEMENTS, CONTINGENCIES, FIGURES, RECALLS, REPEATED, REPEATS
 from minia_spark.reduce.settings import ReduceSettings
 from minia_spark.reduce.spark import pixels_of
 from minia_spark.reduce.stage import loaded_components
@@ -40,14 +48,16 @@ def compared(context: Context) -> None:
     settings = context.settings(LabSettings)
     with context.watched("classes"):
         counts = class_counts(context)
-    silhouettes = _silhouettes(context, settings)
+    sample = _sample(context, settings)
+    silhouettes = _silhouettes(context, settings, sample)
     agreements: list[dict[str, Any]] = []
     recalls: list[dict[str, Any]] = []
-    for where, labels, table, noise in _tables_of(counts):
+    for variant, split, kind, labels, table, noise in _tables_of(counts):
+        where = {**_told(variant), "split": split, "classes": kind}
         rng = np.random.default_rng(settings.seed)
         found = agreement(table, rng)
         measured = {name: getattr(found, name) for name in MEASURES}
-        measured["silhouette"] = silhouettes[where["method"], where["split"]]
+        measured["silhouette"] = silhouettes[variant, split]
         sizes = {"images": int(table.sum()), "clusters": int((table.sum(axis=0) > 0).sum())}
         agreements.append(where | sizes | {"noise": noise} | _columns(measured))
         recalls += [
@@ -58,6 +68,8 @@ def compared(context: Context) -> None:
         ]
     context.write_rows(AGREEMENTS, pa.Table.from_pylist(agreements, AGREEMENTS.arrow_schema()))
     context.write_rows(RECALLS, pa.Table.from_pylist(recalls, RECALLS.arrow_schema()))
+    repeats = list(_repeats(context, settings, sample))
+    context.write_rows(REPEATS, pa.Table.from_pylist(repeats, REPEATS.arrow_schema()))
     with context.watched("groups"):
         pairs = pair_counts(groups_of(context)).toArrow()
     table = contingencies(pairs)
@@ -69,6 +81,11 @@ def compared(context: Context) -> None:
             f"{context.title}: no image has a class, so that nothing is compared with classes; "
             "--labels with 'minia run', or galaxies.classes.file, gives them"
         )
+
+
+def _told(variant: str) -> dict[str, str]:
+    method, vectors = method_and_vectors(variant)
+    return {"method": method, "vectors": vectors}
 
 
 def _or_none(value: float) -> float | None:
@@ -84,47 +101,129 @@ def _columns(measured: dict[str, Measured]) -> dict[str, float | None]:
 
 def _tables_of(
     counts: pa.Table,
-) -> Iterator[tuple[dict[str, str], list[str], NDArray[np.int64], int]]:
-    """Yield method, split and kind of classes, the classes, the table of counts, images in noise.
+) -> Iterator[tuple[str, str, str, list[str], NDArray[np.int64], int]]:
+    """Yield variant, split and kind of classes, the classes, the table of counts, images in noise.
 
     Images without a class are left out; what is left with none is not yielded.
     """
     rows = [r for r in counts.to_pylist() if r["class"] is not None]
-    wheres = dict.fromkeys((r["method"], r["split"], r["classes"]) for r in rows)
-    for method, split, kind in wheres:
-        own = [r for r in rows if (r["method"], r["split"], r["classes"]) == (method, split, kind)]
+    wheres = dict.fromkeys((r["variant"], r["split"], r["classes"]) for r in rows)
+    for variant, split, kind in wheres:
+        where = (variant, split, kind)
+        own = [r for r in rows if (r["variant"], r["split"], r["classes"]) == where]
         labels = sorted({r["class"] for r in own})
         clusters = sorted({r["cluster"] for r in own})
         table = np.zeros((len(labels), len(clusters)), np.int64)
         for r in own:
             table[labels.index(r["class"]), clusters.index(r["cluster"])] = r["images"]
         noise = int(table[:, clusters.index(-1)].sum()) if -1 in clusters else 0
-        yield {"method": method, "split": split, "classes": kind}, labels, table, noise
+        yield variant, split, kind, labels, table, noise
 
 
-def _silhouettes(context: Context, settings: LabSettings) -> dict[tuple[str, str], Measured]:
-    """Return the silhouette of every method on a sample of either side of the split."""
-    names = context.read(FACETS).select(*_KEYS, "split")
+@dataclass(frozen=True)
+class _Sample:
+    """Some images of either side of the split, in the order of their names.
+
+    Attributes
+    ----------
+    images : list of (batch, image_id)
+    splits : str array, shape (n,)
+    classes : mapping
+        Kind of classes to an array of n texts or None.
+    vectors : mapping
+        ``components``, or the name of an embedding, to a float array of shape (n, D); NaN for
+        images without a vector.
+    """
+
+    images: list[tuple[str, str]]
+    splits: NDArray[np.str_]
+    classes: dict[str, NDArray[np.object_]]
+    vectors: dict[str, NDArray[np.float64]]
+
+
+def _chosen(context: Context, settings: LabSettings) -> DataFrame:
     order = F.xxhash64(F.lit(settings.seed), *_KEYS)
     number = F.row_number().over(Window.partitionBy("split").orderBy(order, *_KEYS))
-    chosen = names.withColumn("number", number).where(F.col("number") <= settings.silhouette_sample)
-    vectors = context.read(REDUCTIONS).join(chosen, _KEYS).select(*_KEYS, "split", "vector")
-    table = vectors.toArrow().sort_by([(k, "ascending") for k in _KEYS])
-    clusters = context.read(CLUSTERS).join(chosen.select(*_KEYS), _KEYS, "left_semi")
-    placed = clusters.select(*_KEYS, "method", "cluster").toArrow()
-    keys = zip(*(placed[n].to_pylist() for n in (*_KEYS, "method")), strict=True)
+    names = context.read(FACETS).select(*_KEYS, "split", "galaxy_class")
+    return names.withColumn("number", number).where(F.col("number") <= settings.silhouette_sample)
+
+
+def _sample(context: Context, settings: LabSettings) -> _Sample:
+    """Return the images that silhouettes and repeated fits are from."""
+    labels = context.read(IMAGES).select(*_KEYS, "label")
+    chosen = _chosen(context, settings).join(labels, _KEYS)
+    held = context.read(REDUCTIONS).withColumnRenamed("vector", "components").drop("variant")
+    joined = chosen.join(held.select(*_KEYS, "components"), _KEYS)
+    variants = {e.variant for e in context.entries_of(CLUSTERS) if e.variant}
+    embeddings = sorted({method_and_vectors(v)[1] for v in variants} - {"components"})
+    for name in embeddings:
+        own = context.of_variant(name).read(EMBEDDINGS)
+        joined = joined.join(own.select(*_KEYS, F.col("vector").alias(name)), _KEYS, "left")
+    with context.watched("sample"):
+        table = joined.toArrow().sort_by([(k, "ascending") for k in _KEYS])
+    return _Sample(
+        list(zip(*(table[n].to_pylist() for n in _KEYS), strict=True)),
+        np.array(table["split"].to_pylist()),
+        {k: np.array(table[k].to_pylist(), object) for k in ("galaxy_class", "label")},
+        {name: lists_or_nan(table[name]) for name in ("components", *embeddings)},
+    )
+
+
+def _silhouettes(
+    context: Context, settings: LabSettings, sample: _Sample
+) -> dict[tuple[str, str], Measured]:
+    """Return the silhouette of every clustering on a sample of either side of the split."""
+    chosen = _chosen(context, settings).select(*_KEYS)
+    clusters = context.read(CLUSTERS).join(chosen, _KEYS, "left_semi")
+    placed = clusters.select(*_KEYS, "variant", "cluster").toArrow()
+    keys = zip(*(placed[n].to_pylist() for n in (*_KEYS, "variant")), strict=True)
     known = dict(zip(keys, placed["cluster"].to_pylist(), strict=True))
-    data = np.concatenate([vectors_of(batch) for batch in table.to_batches()])
-    images = list(zip(*(table[n].to_pylist() for n in _KEYS), strict=True))
-    splits = np.array(table["split"].to_pylist())
     found = {}
-    for method in sorted({key[2] for key in known}):
-        own = np.array([known.get((*image, method), -1) for image in images])
-        for split in sorted(set(splits.tolist())):
-            here = (splits == split) & np.isfinite(data).all(axis=1)
+    for variant in sorted({key[2] for key in known}):
+        own = np.array([known.get((*image, variant), -1) for image in sample.images])
+        data = sample.vectors[method_and_vectors(variant)[1]]
+        for split in sorted(set(sample.splits.tolist())):
+            here = (sample.splits == split) & np.isfinite(data).all(axis=1)
             rng = np.random.default_rng(settings.seed)
-            found[method, split] = silhouette(data[here], own[here], rng)
+            found[variant, split] = silhouette(data[here].astype(np.float32), own[here], rng)
     return found
+
+
+def _repeats(context: Context, settings: LabSettings, sample: _Sample) -> Iterator[dict[str, Any]]:
+    """Yield what methods recover when they are fitted again, from other seeds and images."""
+    if not settings.repeats:
+        return
+    own = context.settings(ClusteringSettings)
+    options = options_of(own)
+    for kind, classes in sample.classes.items():
+        for name, vectors in sample.vectors.items():
+            known = np.array([c is not None for c in classes], np.bool_)
+            known &= np.isfinite(vectors).all(axis=1)
+            train, labels = sample.splits[known] == TRAIN, classes[known].astype(np.str_)
+            if train.sum() < 2 or len(np.unique(labels[~train])) < 2:
+                continue
+            for row in compare(
+                Representation(name, vectors[known], np.nan),
+                labels,
+                train,
+                methods=own.methods,
+                options=options,
+                repeats=settings.repeats,
+                seed=settings.seed,
+                balanced=(False, True),
+            ):
+                context.say(f"{kind}: {row.method} of {name}: AMI {row.ami.value:.3f}")
+                yield {
+                    "method": row.method,
+                    "vectors": name,
+                    "classes": kind,
+                    "fitted_to": "balanced" if row.balanced else "all",
+                    "repeats": settings.repeats,
+                    "fitted_images": row.fitted,
+                    "images": int((~train).sum()),
+                    "clusters": row.clusters,
+                    **_columns({m: getattr(row, m) for m in REPEATED}),
+                }
 
 
 def drawn(context: Context) -> None:
@@ -134,17 +233,14 @@ def drawn(context: Context) -> None:
     components = loaded_components(context)
     with context.watched("classes"):
         counts = class_counts(context)
-    files: dict[str, bytes] = {}
-    listed: list[dict[str, str]] = []
+    pictures = Pictures()
 
-    def put(name: str, title: str, method: str, figure: Any) -> None:
-        for kind, data in draw.encoded(figure).items():
-            files[f"{name}.{kind}"] = data
-        listed.append({"name": name, "title": title, "method": method})
+    def put(name: str, title: str, variant: str, figure: Any) -> None:
+        pictures.put(name, title, title_of(variant), figure)
 
     _draw_agreements(context, put)
     with context.watched("images that are shown"):
-        members = _members(context, settings, side)
+        members, middle = _members(context, settings, side)
         shown = _test_images(context, settings, side)
     left = draw.to_pixels(
         components.inverse(components.transform(shown.reshape(len(shown), -1))), side
@@ -161,22 +257,35 @@ def drawn(context: Context) -> None:
         _draw_counts(method, counts, kept, note, put)
         centres = model.arrays["centres"]
         numbers = [c for c in kept if c >= 0]
-        if numbers:
-            pictures = draw.to_pixels(components.inverse(centres[numbers]), side)
-            sheet = draw.centroid_sheet(numbers, pictures)
+        if not numbers:
+            pass
+        elif method_and_vectors(method)[1] == "components":
+            images = draw.to_pixels(components.inverse(centres[numbers]), side)
+            sheet = draw.centroid_sheet(numbers, images)
             put(f"{method}-centroids", f"Centres of the clusters, as images{note}", method, sheet)
+        else:  # an embedding cannot be turned back into an image
+            there = [c for c in numbers if (method, c) in middle]
+            sheet = draw.centroid_sheet(there, np.stack([middle[method, c] for c in there]))
+            title = f"Images nearest to the centres of the clusters{note}"
+            put(f"{method}-centroids", title, method, sheet)
         sheet = draw.member_sheet({c: members[method, c] for c in kept if (method, c) in members})
         put(f"{method}-members", f"Some images of every cluster{note}", method, sheet)
-        if len(model.arrays.get("tree", ())):
-            tree = draw.dendrogram(model.arrays["tree"], int(model.told["clusters"]))
-            put(f"{method}-dendrogram", "The tree of the training images", method, tree)
-    folder, storage = context.folder(FIGURES), context.warehouse.storage
-    storage.remove_folder(folder)
-    for name, data in files.items():
-        storage.replace(f"{folder}/{name}", data)
-    storage.replace(f"{folder}/figures.json", json.dumps(listed, indent=1).encode())
-    context.publish(FIGURES, folder)
-    context.counts |= {"figures": len(listed)}
+        _draw_tree(model, method, put)
+    pictures.publish(context, FIGURES)
+    context.counts |= {"figures": len(pictures)}
+
+
+def _draw_tree(model: Model, variant: str, put: Any) -> None:
+    tree = model.arrays.get("tree", np.empty(0))
+    if not len(tree):
+        return
+    if model.kind == "hierarchical":
+        figure = draw.dendrogram(tree, int(model.told["clusters"]))
+        put(f"{variant}-dendrogram", "The tree of the training images", variant, figure)
+        return
+    branches = condensed(tree, model.arrays["labels"], int(model.told["smallest"]))
+    title = "The condensed tree of the training images: the chosen clusters are coloured"
+    put(f"{variant}-condensed", title, variant, draw.condensed_tree(branches))
 
 
 def _draw_agreements(context: Context, put: Any) -> None:
@@ -190,15 +299,29 @@ def _draw_agreements(context: Context, put: Any) -> None:
             continue
         names = (*MEASURES, "silhouette")
         measures = {n: (column(own, n), column(own, f"{n}_error")) for n in names}
-        figure = draw.agreement_bars([r["method"] for r in own], measures)
+        figure = draw.agreement_bars([clustering_of(r) for r in own], measures)
         put(f"agreement-{kind}", f"Agreement with {kind}, on test images", "", figure)
+    repeats = context.small(REPEATS).to_pylist()
+    for kind in sorted({r["classes"] for r in repeats}):
+        own = [r for r in repeats if r["classes"] == kind]
+        clusterings = list(dict.fromkeys(clustering_of(r) for r in own))
+        fits = {}
+        for fitted, told in _FITTED.items():
+            here = {clustering_of(r): r for r in own if r["fitted_to"] == fitted}
+            in_order = [here[n] for n in clusterings]
+            fits[f"fitted to {told}"] = (column(in_order, "ami"), column(in_order, "ami_error"))
+        title = f"AMI with {kind} on test images, fitted to all images or as many of every class"
+        put(f"repeats-{kind}", title, "", draw.repeat_bars(clusterings, fits, "AMI"))
+
+
+_FITTED = {"all": "all", "balanced": "as many of every class"}
 
 
 def _largest(counts: pa.Table, method: str, most: int) -> tuple[list[int], str]:
     """Return the numbers of the largest clusters, ascending, and what titles say of the others."""
     sizes: Counter[int] = Counter()
     for r in counts.to_pylist():
-        if r["method"] == method and r["classes"] == "label":  # every image once
+        if r["variant"] == method and r["classes"] == "label":  # every image once
             sizes[r["cluster"]] += r["images"]
     kept = sorted(sizes, key=lambda cluster: (-sizes[cluster], cluster))[:most]
     note = "" if len(kept) == len(sizes) else f" (the {len(kept):,} largest of {len(sizes):,})"
@@ -209,7 +332,7 @@ def _draw_counts(
     method: str, counts: pa.Table, clusters: Sequence[int], note: str, put: Any
 ) -> None:
     rows = [
-        r for r in counts.to_pylist() if r["method"] == method and r["cluster"] in set(clusters)
+        r for r in counts.to_pylist() if r["variant"] == method and r["cluster"] in set(clusters)
     ]
     splits = sorted({r["split"] for r in rows}, reverse=True)  # train first
     sizes = {s: np.zeros(len(clusters), np.int64) for s in splits}
@@ -237,21 +360,35 @@ def _pictures(table: pa.Table, side: int) -> NDArray[np.uint8]:
     return np.concatenate([*blocks, np.empty((0, dims), np.uint8)]).reshape(-1, side, side, 3)
 
 
+Pictured = dict[tuple[str, int], list[NDArray[np.uint8]]]
+
+
 def _members(
     context: Context, settings: LabSettings, side: int
-) -> dict[tuple[str, int], list[NDArray[np.uint8]]]:
+) -> tuple[Pictured, dict[tuple[str, int], NDArray[np.uint8]]]:
+    """Return some images of every cluster of every variant, and the one nearest to its centre."""
     order = F.xxhash64(F.lit(settings.seed), *_KEYS)
-    number = F.row_number().over(Window.partitionBy("method", "cluster").orderBy(order, *_KEYS))
-    clusters = context.read(CLUSTERS).select(*_KEYS, "method", "cluster")
-    chosen = clusters.withColumn("number", number).where(F.col("number") <= settings.members)
+    groups = Window.partitionBy("variant", "cluster")
+    number = F.row_number().over(groups.orderBy(order, *_KEYS))
+    place = F.row_number().over(groups.orderBy(F.col("distance").asc_nulls_last(), *_KEYS))
+    clusters = context.read(CLUSTERS).select(*_KEYS, "variant", "cluster", "distance")
+    ranked = clusters.withColumn("number", number).withColumn("place", place)
+    # of components the centre itself is an image
+    nearest = (F.col("place") == 1) & F.contains("variant", F.lit("-"))
+    chosen = ranked.where((F.col("number") <= settings.members) | nearest)
     rows = context.read(CROPS).join(chosen, _KEYS).toArrow()
-    rows = rows.sort_by([(n, "ascending") for n in ("method", "cluster", "number")])
-    found: dict[tuple[str, int], list[NDArray[np.uint8]]] = {}
+    rows = rows.sort_by([(n, "ascending") for n in ("variant", "cluster", "number")])
+    found: Pictured = {}
+    middle: dict[tuple[str, int], NDArray[np.uint8]] = {}
     pictures = _pictures(rows, side)
-    keys = zip(rows["method"].to_pylist(), rows["cluster"].to_pylist(), strict=True)
-    for key, picture in zip(keys, pictures, strict=True):
-        found.setdefault(key, []).append(picture)
-    return found
+    columns = ("variant", "cluster", "number", "place")
+    keys = zip(*(rows[n].to_pylist() for n in columns), strict=True)
+    for (variant, cluster, count, rank), picture in zip(keys, pictures, strict=True):
+        if count <= settings.members:
+            found.setdefault((variant, cluster), []).append(picture)
+        if rank == 1:
+            middle[variant, cluster] = picture
+    return found, middle
 
 
 def _test_images(context: Context, settings: LabSettings, side: int) -> NDArray[np.uint8]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
@@ -14,20 +15,19 @@ from sklearn.neighbors import KNeighborsClassifier
 
 from minia_spark.clustering import fit
 from minia_spark.clustering.place import place
+from minia_spark.clustering.settings import ClusteringSettings
 from minia_spark.clustering.som import Lattice, trained
 from minia_spark.compare.measure import Measured
 from minia_spark.galaxies.frozen import Model
 from minia_spark.reduce.pca import block_rows, components_of, decompose, merge_all
 
-__all__ = ["METHODS", "Compared", "Representation", "best", "compare", "of_crops", "of_words"]
+__all__ = ["METHODS", "Compared", "Options", "Representation", "best", "compare", "of_crops"]
+__all__ += ["clustering_of", "of_embedding", "of_words", "options_of", "recommended"]
 
 METHODS = ("kmeans", "hierarchical", "hdbscan", "som", "mixture")
 _SHARE = 0.9
 """Of the training images that each repeat is fitted to: methods without chance vary too."""
 _NEIGHBOURS = 15
-_PASSES = 20
-_SMALLEST = 5
-_STARTS = 5
 
 
 @dataclass(frozen=True)
@@ -61,6 +61,8 @@ class Compared:
         Mean over the repeats, and their standard deviation.
     clusters : float
         That hold test images, on average.
+    fitted : int
+        Training images that each fit saw.
     """
 
     representation: str
@@ -69,6 +71,63 @@ class Compared:
     ami: Measured
     nmi: Measured
     clusters: float
+    fitted: int
+
+
+@dataclass(frozen=True)
+class Options:
+    """How methods are fitted; as in the settings of the clusterings.
+
+    Attributes
+    ----------
+    clusters : int
+    starts : int
+        Of k-means.
+    smallest : int
+    neighbours : int or None
+        Of HDBSCAN.
+    lattice : Lattice
+    passes : int
+        Of the map.
+    tolerance : float
+    iterations : int
+        Of the mixture.
+    """
+
+    clusters: int
+    starts: int
+    smallest: int
+    neighbours: int | None
+    lattice: Lattice
+    passes: int
+    tolerance: float
+    iterations: int
+
+
+def options_of(settings: ClusteringSettings, clusters: int | None = None) -> Options:
+    """Return the options that settings ask for.
+
+    Parameters
+    ----------
+    settings : ClusteringSettings
+    clusters : int or None
+        Another number of clusters, also of units of the map, which is as square as can be.
+    """
+    som = settings.som
+    lattice = Lattice(som.rows, som.columns, som.shape)
+    if clusters is not None:
+        rows = max(r for r in range(1, int(clusters**0.5) + 1) if clusters % r == 0)
+        lattice = Lattice(rows, clusters // rows, som.shape)
+    return Options(
+        clusters=clusters or settings.clusters,
+        starts=settings.kmeans.starts,
+        smallest=settings.hdbscan.smallest,
+        neighbours=settings.hdbscan.neighbours,
+        lattice=lattice,
+        passes=som.passes,
+        tolerance=settings.mixture.tolerance,
+        iterations=settings.mixture.iterations,
+    )
 
 
 def of_crops(
@@ -135,6 +194,28 @@ def of_words(
     return Representation(f"{title} {vectors.shape[1]}", vectors, np.nan)
 
 
+def of_embedding(
+    vectors: NDArray[np.float64], train: NDArray[np.bool_], number: int, title: str
+) -> Representation:
+    """Return an embedding as it is, or, where it is longer than asked for, its main components.
+
+    Parameters
+    ----------
+    vectors : array, shape (n, D)
+        Images without an embedding are vectors of zeros.
+    train : bool array, shape (n,)
+        Images that the components are from.
+    number : int
+        Numbers of a vector at most.
+    title : str
+    """
+    if vectors.shape[1] > number:
+        found = decompose(vectors[train], 2 * number, np.float64)
+        model = components_of(found, number, scale=False)
+        vectors = (vectors - model.mean) @ model.directions.T.astype(np.float64)
+    return Representation(f"{title} {vectors.shape[1]}", vectors, np.nan)
+
+
 def neighbours_f1(
     vectors: NDArray[np.float64], labels: NDArray[np.str_], train: NDArray[np.bool_]
 ) -> float:
@@ -144,19 +225,24 @@ def neighbours_f1(
     return float(f1_score(labels[~train], model.predict(vectors[~train]), average="weighted"))
 
 
-def _model(method: str, vectors: NDArray[np.float64], clusters: int, seed: int) -> Model:
+def _model(method: str, vectors: NDArray[np.float64], options: Options, seed: int) -> Model:
     if method == "kmeans":
-        count = min(clusters, len(np.unique(vectors, axis=0)))
-        means = KMeans(count, n_init=_STARTS, random_state=seed).fit(vectors)
+        count = min(options.clusters, len(np.unique(vectors, axis=0)))
+        means = KMeans(count, n_init=options.starts, random_state=seed).fit(vectors)
         return fit.kmeans(means.cluster_centers_, vectors)
     if method == "hierarchical":
-        return fit.hierarchical(vectors, clusters)
+        return fit.hierarchical(vectors, options.clusters)
     if method == "hdbscan":
-        return fit.density(vectors, _SMALLEST, None)
+        return fit.density(vectors, options.smallest, options.neighbours)
     if method == "mixture":
-        return fit.mixture(vectors, clusters, seed, tolerance=1e-7, iterations=1000)
-    rows = max(r for r in range(1, int(clusters**0.5) + 1) if clusters % r == 0)
-    return fit.som(trained(vectors, Lattice(rows, clusters // rows), _PASSES), {})
+        return fit.mixture(
+            vectors,
+            options.clusters,
+            seed,
+            tolerance=options.tolerance,
+            iterations=options.iterations,
+        )
+    return fit.som(trained(vectors, options.lattice, options.passes), {})
 
 
 def _chosen(
@@ -177,7 +263,7 @@ def compare(
     train: NDArray[np.bool_],
     *,
     methods: Sequence[str],
-    clusters: int,
+    options: Options,
     repeats: int,
     seed: int,
     balanced: Sequence[bool] = (False,),
@@ -192,7 +278,8 @@ def compare(
     train : bool array, shape (n,)
     methods : sequence of str
         Of :data:`METHODS`; k-means is scikit-learn's here.
-    clusters, repeats, seed : int
+    options : Options
+    repeats, seed : int
         Each repeat has its own nine tenths of the training images, and its own start.
     balanced : sequence of bool
         Fits to the images as they are, to as many of every class, or to both, one after another.
@@ -204,7 +291,7 @@ def compare(
             for repeat in range(repeats):
                 rng = np.random.default_rng([seed, repeat])
                 own = _chosen(labels, rows, rng, balanced=is_balanced)
-                model = _model(method, representation.vectors[own], clusters, seed + repeat)
+                model = _model(method, representation.vectors[own], options, seed + repeat)
                 placed, _ = place(model, representation.vectors[~train])
                 truth = labels[~train]
                 found.append(
@@ -223,6 +310,7 @@ def compare(
                 Measured(float(table[:, 0].mean()), float(spread[0])),
                 Measured(float(table[:, 1].mean()), float(spread[1])),
                 float(table[:, 2].mean()),
+                len(own),
             )
 
 
@@ -235,3 +323,41 @@ def best(rows: Sequence[Compared]) -> tuple[Compared, list[Compared]]:
 
     near = [r for r in rows if r is not first and first.ami.value - r.ami.value <= reach(r)]
     return first, near
+
+
+def clustering_of(row: Mapping[str, Any]) -> str:
+    """Return the clustering of a row of a table as people call it, e.g. ``kmeans of words``."""
+    method, vectors = str(row["method"]), str(row["vectors"])
+    return method if vectors == "components" else f"{method} of {vectors}"
+
+
+def recommended(rows: Sequence[Mapping[str, Any]], kind: str) -> str:
+    """Return which clustering recovers classes best, as a sentence.
+
+    Parameters
+    ----------
+    rows : sequence of mapping
+        At least one of table ``repeats``, all of one kind of classes.
+    kind : str
+        Of the classes.
+    """
+
+    def compared(row: Mapping[str, Any]) -> Compared:
+        ami, nmi = (
+            Measured(row[n], np.nan if row[f"{n}_error"] is None else row[f"{n}_error"])
+            for n in ("ami", "nmi")
+        )
+        is_balanced = row["fitted_to"] == "balanced"
+        numbers = (float(row["clusters"]), int(row["fitted_images"]))
+        return Compared(clustering_of(row), "", is_balanced, ami, nmi, *numbers)
+
+    def name(one: Compared) -> str:
+        return one.representation + (", fitted to balanced images" if one.balanced else "")
+
+    first, near = best([compared(row) for row in rows])
+    told = f"For {kind}, {name(first)} is best: AMI {first.ami.value:.3f}"
+    if np.isfinite(first.ami.error):
+        told += f" \u00b1 {first.ami.error:.3f}"
+    if not near:
+        return f"{told}; all others are worse by more than their errors."
+    return f"{told}; as good within errors: {'; '.join(name(one) for one in near)}."

@@ -2,7 +2,7 @@
 
 from minia_spark.engine.table import Artefact, Column, Table
 
-__all__ = ["AGREEMENTS", "CONTINGENCIES", "FIGURES", "RECALLS"]
+__all__ = ["AGREEMENTS", "CONTINGENCIES", "FIGURES", "RECALLS", "REPEATED", "REPEATS"]
 
 _MEASURED = (
     ("nmi", "Normalised mutual information of clusters and classes"),
@@ -13,6 +13,7 @@ _MEASURED = (
 )
 _WHERE = (
     Column("method", "string", "The clustering."),
+    Column("vectors", "string", "What it clusters: components, or an embedding."),
     Column("split", "string", "train, on which it was fitted, or test."),
     Column("classes", "string", "galaxy_class: of Galaxy Zoo 2; label: of the images."),
 )
@@ -52,11 +53,43 @@ RECALLS = Table(
     ),
 )
 
+REPEATED = ("ami", "nmi")
+
+REPEATS = Table(
+    "repeats",
+    "a clustering, fitted several times to nine tenths of a sample of the training images",
+    (
+        *(column for column in _WHERE if column.name != "split"),
+        Column(
+            "fitted_to",
+            "string",
+            "all: the images as they are; balanced: the same number of every class.",
+        ),
+        Column("repeats", "int", "Fits, each from another seed and to other images."),
+        Column("fitted_images", "bigint", "Images that each is fitted to."),
+        Column("images", "bigint", "Test images with a class, which measures are of."),
+        Column("clusters", "double", "Clusters that hold any of them, on average."),
+        *(
+            column
+            for name, about in _MEASURED
+            if name in REPEATED
+            for column in (
+                Column(name, "double", f"{about}; mean over the fits."),
+                Column(f"{name}_error", "double", "Their standard deviation.", null=True),
+            )
+        ),
+    ),
+)
+
 CONTINGENCIES = Table(
     "contingencies",
     "a pair of groups of images of different kinds that have images in common",
     (
-        Column("left_kind", "string", "cluster METHOD, structure EXTRACTOR, class or facet NAME."),
+        Column(
+            "left_kind",
+            "string",
+            "cluster METHOD (of EMBEDDING), structure EXTRACTOR, class or facet NAME.",
+        ),
         Column("left", "string", "The group: number of a cluster or structure, name of a class."),
         Column("right_kind", "string", "As left_kind, of the other."),
         Column("right", "string", "The other group."),

@@ -102,7 +102,7 @@ def test_density_by_hand():
     """Two groups on a line and a lone point: what lies between belongs to nobody."""
     line = np.array([0, 1, 2, 3, 4, 100, 101, 102, 103, 104, 1e3])[:, None]
     model = fit.density(line, 3, 2)
-    assert model.told == {"clusters": 2, "noise": 1}
+    assert model.told == {"clusters": 2, "noise": 1, "smallest": 3}
     assert model.arrays["limits"].tolist() == [1, 1]
     clusters, distances = place(model, np.array([[2.2], [5.0], [6.5], [102.0], [1000.0], [999.0]]))
     assert clusters.tolist() == [0, 0, -1, 1, -1, -1]

@@ -8,7 +8,7 @@ import lab_samples
 import numpy as np
 import pytest
 from commands import chosen, table_of
-from lab_samples import METHODS
+from lab_samples import METHODS, VARIANTS
 
 from minia_spark.clustering.place import place
 from minia_spark.clustering.som import Lattice, trained
@@ -21,32 +21,39 @@ SMALL = lab_samples.SETTINGS
 def model_in(location, method):
     (entry,) = Warehouse(str(location)).entries("clusterings", variant=method)
     folder = location / entry.path
-    return model_of(lambda name: (folder / name).read_bytes(), "here", method)
+    kind = method.partition("-")[0]
+    return model_of(lambda name: (folder / name).read_bytes(), "here", kind)
 
 
-def vectors_in(location):
-    rows = table_of(location, "reductions").sort_values(["batch", "image_id"])
-    return rows["image_id"].tolist(), np.stack(rows["vector"]).astype(float)
+def vectors_in(location, table="reductions"):
+    rows = table_of(location, table).sort_values(["batch", "image_id"])
+    missing = np.full(len(rows["vector"].dropna().iloc[0]), np.nan)
+    vectors = [missing if v is None else v for v in rows["vector"]]
+    return rows["image_id"].tolist(), np.stack(vectors).astype(float)
 
 
 def test_every_image_has_a_cluster_of_every_method(laboratory):
     found = table_of(laboratory, "clusters")
-    names, vectors = vectors_in(laboratory)
-    assert sorted(found["method"].unique()) == sorted(METHODS)
-    assert (found["method"] == found["variant"]).all()
-    for method, own in found.groupby("method"):
+    assert sorted(found["variant"].unique()) == sorted(VARIANTS)
+    assert (found["method"] == found["variant"].str.partition("-")[0]).all()
+    for variant, own in found.groupby("variant"):
+        names, vectors = vectors_in(laboratory, "embeddings" if "-" in variant else "reductions")
         rows = own.set_index("image_id").loc[names]
-        model = model_in(laboratory, method)
+        model = model_in(laboratory, variant)
+        assert model.arrays["centres"].shape[1] == vectors.shape[1]
         clusters, distances = place(model, vectors)
         split = table_of(laboratory, "facets").set_index("image_id").loc[names, "split"]
         unseen = (split == "test").to_numpy()
         assert np.array_equal(rows["cluster"].to_numpy()[unseen], clusters[unseen])
         told = rows["distance"].to_numpy()[unseen]
         assert np.allclose(told, distances[unseen], equal_nan=True)
-        assert model.told["images"] == (~unseen).sum()
+        usable = np.isfinite(vectors).all(axis=1)
+        assert model.told["images"] == (~unseen & usable).sum()
+        assert (rows["cluster"].to_numpy()[~usable] == -1).all()
         if "labels" in model.arrays:  # images of the tree keep what it says
             labels = dict(zip(model.arrays["names"].tolist(), model.arrays["labels"], strict=True))
-            assert set(labels) == {f"b1/{n}" for n, s in split.items() if s == "train"}
+            teaching = zip(names, ~unseen & usable, strict=True)
+            assert set(labels) == {f"b1/{n}" for n, teaches in teaching if teaches}
             assert all(rows.loc[n.partition("/")[2], "cluster"] == v for n, v in labels.items())
 
 
@@ -80,7 +87,7 @@ def test_beyond_the_sample_images_are_placed(laboratory, tmp_path, published):
     assert model.told["fitted_to"] == 12
     assert len(model.arrays["tree"]) == 11
     found = table_of(location, "clusters")
-    found = found[found["method"] == "hierarchical"].set_index("image_id")
+    found = found[found["variant"] == "hierarchical"].set_index("image_id")
     names, vectors = vectors_in(location)
     clusters, _ = place(model, vectors)
     tree = {n.partition("/")[2] for n in model.arrays["names"].tolist()}
@@ -100,7 +107,7 @@ def test_fewer_images_than_clusters(laboratory, tmp_path, published, methods):
         published(location, "clusterings", None, *more)
         published(location, "clusters", "b1", *more)
         found = table_of(location, "clusters")
-        found = found[found["method"] == method]
+        found = found[found["variant"] == method]
         assert len(found) == len(names)
         assert found["cluster"].max() < 60
 
@@ -122,6 +129,15 @@ def test_wrong_settings(minia, laboratory):
     assert "names a method twice" in told.expect(2).err
     told = minia("clusters", "--warehouse", laboratory, *chosen("clustering.methods=[birch]"))
     assert "birch" in told.expect(2).err
+
+
+def test_embeddings_that_are_not_made(laboratory, minia):
+    several = chosen("clustering.embeddings=[words,pca]")
+    told = minia("clusters", "--warehouse", laboratory, *several).expect(2).err
+    assert "clustering.embeddings names pca, and embedding.methods are words" in told
+    assert "--set embedding.methods=[words,pca]" in told
+    twice = chosen("clustering.embeddings=[words,words]")
+    assert "names one twice" in minia("clusters", "--warehouse", laboratory, *twice).expect(2).err
 
 
 def test_components_that_are_fitted_anew_make_clusterings_outdated(laboratory, minia, tmp_path):

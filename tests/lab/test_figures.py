@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 from scipy.cluster.hierarchy import linkage
 
+from minia_spark.clustering.tree import Branch
 from minia_spark.lab import figures
 
 HOSTILE = ["$\\frac{$", "a\nb\u202e", "\u4e2d\u6587" * 40, "<script>"]
@@ -51,6 +52,25 @@ def test_pixels_are_cut_to_bytes():
 def test_trees_of_any_size(count):
     tree = linkage(np.random.default_rng(0).normal(size=(count, 3)), "ward")
     assert (picture(figures.dendrogram(tree, 3)) < 200).any()
+
+
+def test_condensed_trees_of_any_depth():
+    """A branch is as wide as it has images; equal ones lie infinitely dense."""
+    none = np.empty((0, 2))
+    branches = [
+        Branch(-1, 0.0, 1.0, np.array([[0.5, 4.0]]), 20, -1),
+        Branch(0, 1.0, 3.0, np.array([[3.0, 6.0]]), 6, 0),
+        Branch(0, 1.0, np.inf, np.array([[2.0, 1.0], [np.inf, 9.0]]), 10, 1),
+    ]
+    shown = picture(figures.condensed_tree(branches))
+    alone = picture(figures.condensed_tree([Branch(-1, 0.0, 0.0, none, 3, -1)]))
+    assert (shown < 200).sum() > (alone < 200).sum()
+
+
+def test_fits_beside_each_other():
+    both = (np.array([0.2, np.nan]), np.array([0.1, np.nan]))
+    shown = figures.repeat_bars(["kmeans", "kmeans of words"], {"all": both, "balanced": both}, "")
+    assert (picture(shown) < 200).any()
 
 
 def test_what_is_not_known_is_not_drawn():

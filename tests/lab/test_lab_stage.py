@@ -10,7 +10,7 @@ import lab_samples
 import numpy as np
 import pytest
 from commands import table_of
-from lab_samples import METHODS
+from lab_samples import METHODS, VARIANTS, VECTORS
 from scipy.stats import hypergeom
 from sklearn import metrics
 
@@ -20,7 +20,7 @@ from minia_spark.warehouse.warehouse import Warehouse
 
 def joined(location):
     clusters = table_of(location, "clusters").pivot(
-        index="image_id", columns="method", values="cluster"
+        index="image_id", columns="variant", values="cluster"
     )
     facets = table_of(location, "facets").set_index("image_id")[["split", "galaxy_class"]]
     labels = table_of(location, "images").set_index("image_id")["label"]
@@ -30,12 +30,18 @@ def joined(location):
 def test_agreement_of_the_tables(laboratory, minia):
     told = json.loads(minia("lab", "compare", "--warehouse", laboratory, "--json").expect(0).out)
     images = joined(laboratory)
-    keys = {(r["method"], r["split"], r["classes"]) for r in told["agreements"]}
-    assert keys == set(product(METHODS, ("train", "test"), ("galaxy_class", "label")))
-    vectors = table_of(laboratory, "reductions").set_index("image_id")["vector"]
+    keys = {(r["method"], r["vectors"], r["split"], r["classes"]) for r in told["agreements"]}
+    kinds = ("galaxy_class", "label")
+    assert keys == set(product(METHODS, VECTORS, ("train", "test"), kinds))
+    tables = {"components": "reductions", "words": "embeddings"}
+    all_vectors = {
+        k: table_of(laboratory, t).set_index("image_id")["vector"] for k, t in tables.items()
+    }
     for row in told["agreements"]:
+        vectors = all_vectors[row["vectors"]]
+        variant = row["method"] + ("" if row["vectors"] == "components" else "-words")
         own = images[images["split"] == row["split"]].dropna(subset=row["classes"])
-        classes, clusters = own[row["classes"]], own[row["method"]]
+        classes, clusters = own[row["classes"]], own[variant]
         assert row["images"] == len(own)
         assert row["ami"] == metrics.adjusted_mutual_info_score(classes, clusters)
         assert row["ari"] == metrics.adjusted_rand_score(classes, clusters)
@@ -43,16 +49,37 @@ def test_agreement_of_the_tables(laboratory, minia):
         assert row["ami_error"] >= 0
         assert row["seconds"] > 0
         side = images[images["split"] == row["split"]]
-        inside = side[side[row["method"]] >= 0]
-        if inside[row["method"]].nunique() < 2:
+        inside = side[side[variant] >= 0]
+        if inside[variant].nunique() < 2:
             assert row["silhouette"] is None
             continue
-        found = metrics.silhouette_score(np.stack(vectors[inside.index]), inside[row["method"]])
+        found = metrics.silhouette_score(np.stack(vectors[inside.index]), inside[variant])
         assert row["silhouette"] == pytest.approx(found, abs=1e-6)
     assert {r["class"] for r in told["recalls"]} == set(images["label"].dropna())
     text = minia("lab", "compare", "--warehouse", laboratory).expect(0).out
     assert "pairs of groups beyond chance" in text
     assert "kmeans" in text
+    assert "fitted again, 2 times" in text
+    assert "For label, " in text
+
+
+def test_repeated_fits(laboratory, minia):
+    rows = json.loads(minia("lab", "compare", "--warehouse", laboratory, "--json").expect(0).out)
+    keys = {
+        tuple(r[n] for n in ("method", "vectors", "classes", "fitted_to")) for r in rows["repeats"]
+    }
+    fits = ("all", "balanced")
+    assert keys == set(product(METHODS, VECTORS, ("galaxy_class", "label"), fits))
+    images = joined(laboratory).dropna(subset="label")
+    sizes = images[images["split"] == "train"]["label"].value_counts()
+    for row in rows["repeats"]:
+        assert -1 <= row["ami"] <= 1
+        assert row["ami_error"] >= 0
+        if row["classes"] == "label" and row["vectors"] == "components":
+            few = len(sizes) * max(1, round(0.9 * sizes.min()))
+            wanted = {"all": round(0.9 * sizes.sum()), "balanced": few}[row["fitted_to"]]
+            assert row["fitted_images"] == wanted
+            assert row["images"] == (images["split"] == "test").sum()
 
 
 def test_every_pair_of_groups_against_pandas(laboratory):
@@ -60,7 +87,9 @@ def test_every_pair_of_groups_against_pandas(laboratory):
     images = joined(laboratory)
     members = table_of(laboratory, "structure_images")
     kinds = {
-        **{f"cluster {m}": images[m].astype(int).astype(str) for m in METHODS},
+        **{
+            f"cluster {v.replace('-', ' of ')}": images[v].astype(int).astype(str) for v in VARIANTS
+        },
         "galaxy_class": images["galaxy_class"],
         "label": images["label"],
     }
@@ -96,10 +125,11 @@ def test_pictures_and_panel(laboratory):
     folder = laboratory / entry.path
     listed = json.loads((folder / "figures.json").read_text())
     names = [f["name"] for f in listed]
-    for method in ("kmeans", "hierarchical"):
+    for method in ("kmeans", "hierarchical", "kmeans-words"):
         for what in ("sizes", "classes-label", "centroids", "members"):
             assert f"{method}-{what}" in names
     assert {"hierarchical-dendrogram", "reconstructions", "agreement-label"} <= set(names)
+    assert {"hdbscan-condensed", "hdbscan-words-condensed", "repeats-label"} <= set(names)
     magic = {"png": b"\x89PNG", "pdf": b"%PDF"}
     for name, kind in product(names, FORMATS):
         data = (folder / f"{name}.{kind}").read_bytes()
@@ -111,6 +141,8 @@ def test_pictures_and_panel(laboratory):
     ):
         text = (laboratory / page).read_text()
         assert "Galaxy lab" in text
+        assert "For label, " in text
+        assert "kmeans of words: Images nearest to the centres" in text
         sources = [s.split('"')[0] for s in text.split('<img src="')[1:]]
         ours = [s for s in sources if "figures/" in s]
         assert len(ours) == len(names)

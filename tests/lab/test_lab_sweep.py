@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
+from minia_spark.clustering.settings import ClusteringSettings
+from minia_spark.clustering.som import Lattice
 from minia_spark.compare.measure import Measured
 from minia_spark.lab import sweep
 from minia_spark.lab.sweep import (
@@ -18,7 +20,10 @@ from minia_spark.lab.sweep import (
     compare,
     neighbours_f1,
     of_crops,
+    of_embedding,
     of_words,
+    options_of,
+    recommended,
 )
 
 RNG = np.random.default_rng(3)
@@ -26,12 +31,13 @@ LABELS = np.array(list("abc"))[np.arange(120) % 3]
 TRAIN = np.arange(120) < 80
 GROUPS = np.stack([(c == LABELS).astype(float) for c in "abc"], axis=1)
 APART = Representation("apart", GROUPS * 10 + RNG.normal(size=(120, 3)), np.nan)
+THREE = options_of(ClusteringSettings(), 3)
 NOISE = Representation("noise", RNG.normal(size=(120, 3)), np.nan)
 
 
 @pytest.mark.parametrize("balanced", [False, True])
 def test_classes_that_lie_apart_are_recovered_noise_is_not(balanced):
-    options = {"clusters": 3, "repeats": 2, "seed": 1, "balanced": (balanced,)}
+    options = {"options": THREE, "repeats": 2, "seed": 1, "balanced": (balanced,)}
     found = list(compare(APART, LABELS, TRAIN, methods=METHODS, **options))
     assert [row.method for row in found] == list(METHODS)
     for row in found:
@@ -56,7 +62,7 @@ def test_test_images_are_not_fitted_to(monkeypatch, balanced):
 
     original = sweep._model
     monkeypatch.setattr(sweep, "_model", spy)
-    options = {"clusters": 3, "repeats": 2, "seed": 1, "balanced": (balanced,)}
+    options = {"options": THREE, "repeats": 2, "seed": 1, "balanced": (balanced,)}
     list(compare(APART, LABELS, TRAIN, methods=METHODS, **options))
     assert len(fitted) == 2 * len(METHODS)
     teaching = {row.tobytes() for row in APART.vectors[TRAIN]}
@@ -90,11 +96,48 @@ def test_words():
 
 def test_which_is_recommended():
     def row(name, value, error):
-        return Compared(name, "kmeans", False, Measured(value, error), Measured(0, 0), 3)
+        return Compared(name, "kmeans", False, Measured(value, error), Measured(0, 0), 3, 9)
 
     first, near = best([row("a", 0.5, 0.02), row("b", 0.48, 0.02), row("c", 0.4, 0.02)])
     assert first.representation == "a"
     assert [r.representation for r in near] == ["b"]
+
+
+def test_what_is_told_of_repeated_fits():
+    def row(vectors, fitted, value, error):
+        told = {"method": "som", "vectors": vectors, "fitted_to": fitted, "clusters": 3.0}
+        measured = {"ami": value, "ami_error": error, "nmi": value, "nmi_error": error}
+        return told | measured | {"fitted_images": 9}
+
+    rows = [row("components", "all", 0.5, 0.02), row("words", "balanced", 0.49, 0.02)]
+    rows.append(row("words", "all", 0.3, 0.02))
+    assert recommended(rows, "label") == (
+        "For label, som is best: AMI 0.500 \u00b1 0.020; as good within errors: som of words, "
+        "fitted to balanced images."
+    )
+    alone = recommended([row("words", "all", 0.3, None)], "label")
+    assert alone.startswith("For label, som of words is best: AMI 0.300; all others are worse")
+
+
+def test_options_are_those_of_the_settings():
+    settings = ClusteringSettings(som={"rows": 2, "columns": 5, "shape": "hexagonal"})
+    assert options_of(settings).lattice == Lattice(2, 5, "hexagonal")
+    assert options_of(settings).clusters == 12
+    assert options_of(settings, 15).lattice == Lattice(3, 5, "hexagonal")
+    assert options_of(settings, 15).clusters == 15
+
+
+def test_long_embeddings_become_components():
+    vectors = RNG.normal(size=(40, 20))
+    train = np.arange(40) < 30
+    assert of_embedding(vectors, train, 20, "e").vectors is vectors
+    short = of_embedding(vectors, train, 4, "e")
+    assert short.name == "e 4"
+    changed = vectors.copy()
+    changed[30:] += 9
+    again = of_embedding(changed, train, 4, "e").vectors
+    assert np.array_equal(again[:30], short.vectors[:30])
+    assert not np.allclose(again[30:], short.vectors[30:])
 
 
 def test_the_command(laboratory, minia):
@@ -104,8 +147,8 @@ def test_the_command(laboratory, minia):
     names = [r["representation"] for r in told["representations"]]
     words = [name for name in names if "words" in name]
     assert names == ["1: pca 3", "1: pca 5", *words, "2: pca 3", "2: pca 5"]
-    assert len(words) == 1
     assert words[0].startswith("1: words sift ")
+    assert words[1:] == ["1: embedding words 4"]
     assert len(told["clusterings"]) == 2 * len(names)
     assert told["recommended"]["ami"]["value"] == max(
         r["ami"]["value"] for r in told["clusterings"]

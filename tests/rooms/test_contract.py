@@ -69,7 +69,7 @@ class TestStages:
     @pytest.mark.parametrize("stage", HOUSE.stages, ids=of_stage)
     def test_it_has_a_cost_law_that_grows_with_the_images(self, stage):
         source = HOUSE.variants_of(stage)  # by default it may run for none of its variants
-        chosen = HOUSE.variants(stage, SETTINGS) or source.among or sorted(source.choices)
+        chosen = HOUSE.variants(stage, SETTINGS) or source.names
         sizes = Sizes(100, 1e5, 50.0, 2, SETTINGS, chosen[0])
         small, large = cost_of(stage, sizes), cost_of(stage, replace(sizes, images=10**7))
         assert isinstance(small, Cost)
