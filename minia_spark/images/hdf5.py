@@ -1,9 +1,9 @@
 """Images inside an HDF5 file: datasets of many images each, read one image at a time.
 
-A dataset is a stack of images where its shape is (images, height, width) or (images, height, width,
-1 or 3), or one image where it is (height, width, 3). Eight-bit numbers become PNG, deeper ones FITS,
-both without compression and the same bytes everywhere, so that everything else about an image is as
-with a file of its own. Other datasets (labels, positions) are passed over.
+A dataset is a stack of images where its shape is (images, height, width), with or without a last
+dimension of 1 or 3, or one image where it is (height, width, 3). Eight-bit numbers become PNG,
+deeper ones FITS, both without compression and the same bytes everywhere, so that all else about an
+image is as with a file of its own. Other datasets (labels, positions) are passed over.
 """
 
 from __future__ import annotations
@@ -76,7 +76,8 @@ class HdfImages(Container):
         if not self._stacks:
             raise Reason.NOT_AN_IMAGE.reject(
                 "An HDF5 file of images has a dataset of numbers of the shape (images, height, "
-                f"width) or (images, height, width, 3); this one has {', '.join(told[:5]) or 'none'}."
+                "width) or (images, height, width, 3); this one has "
+                f"{', '.join(told[:5]) or 'none'}."
             )
         self._check_total(os.fstat(file.fileno()).st_size)
 

@@ -129,7 +129,8 @@ def parts_of(entry: Listed) -> int:
     """Return into how many parts a file of images is best divided, so that tasks share it.
 
     One for each 32 MiB, at most 64; 1 for a file in a folder whose name is not that of an archive,
-    a Parquet or an HDF5 file. Names only decide how work is shared: what a file is, its content says.
+    a Parquet or an HDF5 file. Names only decide how work is shared: what a file is, its content
+    says.
     """
     if entry.path and not entry.path.lower().endswith(_LARGE_FILES):
         return 1

@@ -299,7 +299,7 @@ def sweep(options: argparse.Namespace) -> int:
             images.labels,
             images.train,
             methods=methods,
-            options=options_of(ClusteringSettings(), options.clusters),
+            options=options_of(ClusteringSettings().model_dump(), options.clusters),
             repeats=options.repeats,
             seed=options.seed,
             balanced=(False, True) if options.balanced else (False,),

@@ -194,7 +194,7 @@ def _repeats(context: Context, settings: LabSettings, sample: _Sample) -> Iterat
     if not settings.repeats:
         return
     own = context.settings(ClusteringSettings)
-    options = options_of(own)
+    options = options_of(own.model_dump())
     for kind, classes in sample.classes.items():
         for name, vectors in sample.vectors.items():
             known = np.array([c is not None for c in classes], np.bool_)

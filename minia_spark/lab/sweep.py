@@ -15,7 +15,6 @@ from sklearn.neighbors import KNeighborsClassifier
 
 from minia_spark.clustering import fit
 from minia_spark.clustering.place import place
-from minia_spark.clustering.settings import ClusteringSettings
 from minia_spark.clustering.som import Lattice, trained
 from minia_spark.compare.measure import Measured
 from minia_spark.galaxies.frozen import Model
@@ -104,29 +103,30 @@ class Options:
     iterations: int
 
 
-def options_of(settings: ClusteringSettings, clusters: int | None = None) -> Options:
+def options_of(settings: Mapping[str, Any], clusters: int | None = None) -> Options:
     """Return the options that settings ask for.
 
     Parameters
     ----------
-    settings : ClusteringSettings
+    settings : mapping
+        Section ``clustering``, as nested mappings.
     clusters : int or None
         Another number of clusters, also of units of the map, which is as square as can be.
     """
-    som = settings.som
-    lattice = Lattice(som.rows, som.columns, som.shape)
+    som, density, mixture = (settings[n] for n in ("som", "hdbscan", "mixture"))
+    lattice = Lattice(som["rows"], som["columns"], som["shape"])
     if clusters is not None:
         rows = max(r for r in range(1, int(clusters**0.5) + 1) if clusters % r == 0)
-        lattice = Lattice(rows, clusters // rows, som.shape)
+        lattice = Lattice(rows, clusters // rows, som["shape"])
     return Options(
-        clusters=clusters or settings.clusters,
-        starts=settings.kmeans.starts,
-        smallest=settings.hdbscan.smallest,
-        neighbours=settings.hdbscan.neighbours,
+        clusters=clusters or settings["clusters"],
+        starts=settings["kmeans"]["starts"],
+        smallest=density["smallest"],
+        neighbours=density["neighbours"],
         lattice=lattice,
-        passes=som.passes,
-        tolerance=settings.mixture.tolerance,
-        iterations=settings.mixture.iterations,
+        passes=som["passes"],
+        tolerance=mixture["tolerance"],
+        iterations=mixture["iterations"],
     )
 
 

@@ -31,7 +31,7 @@ LABELS = np.array(list("abc"))[np.arange(120) % 3]
 TRAIN = np.arange(120) < 80
 GROUPS = np.stack([(c == LABELS).astype(float) for c in "abc"], axis=1)
 APART = Representation("apart", GROUPS * 10 + RNG.normal(size=(120, 3)), np.nan)
-THREE = options_of(ClusteringSettings(), 3)
+THREE = options_of(ClusteringSettings().model_dump(), 3)
 NOISE = Representation("noise", RNG.normal(size=(120, 3)), np.nan)
 
 
@@ -120,7 +120,7 @@ def test_what_is_told_of_repeated_fits():
 
 
 def test_options_are_those_of_the_settings():
-    settings = ClusteringSettings(som={"rows": 2, "columns": 5, "shape": "hexagonal"})
+    settings = ClusteringSettings(som={"rows": 2, "columns": 5, "shape": "hexagonal"}).model_dump()
     assert options_of(settings).lattice == Lattice(2, 5, "hexagonal")
     assert options_of(settings).clusters == 12
     assert options_of(settings, 15).lattice == Lattice(3, 5, "hexagonal")
