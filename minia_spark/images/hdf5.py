@@ -48,7 +48,7 @@ class _Stack(NamedTuple):
 
     name: bytes
     data: h5py.Dataset
-    count: int
+    images: int
 
 
 class HdfImages(Container):
@@ -90,7 +90,7 @@ class HdfImages(Container):
         """Yield a contiguous share of every dataset: what lies in one chunk is unpacked once."""
         first = 0
         for stack in self._stacks:
-            rows = (stack.count * (part.number + i) // part.of for i in (0, 1))
+            rows = (stack.images * (part.number + i) // part.of for i in (0, 1))
             for row in range(*rows):
                 name = stack.name + b"/%06d" % row
                 fragment = f"dataset={quote_from_bytes(stack.name)}&row={row}"
@@ -98,13 +98,13 @@ class HdfImages(Container):
                     yield Held(name, fragment, self._image(stack, row), first + row)
                 except Rejected as rejected:
                     yield Held(name, fragment, rejected, first + row)
-            first += stack.count
+            first += stack.images
 
     def read(self, *place: str) -> bytes:
         """Return the bytes of an image."""
         name, row = unquote_to_bytes(place[0]), int(place[1])
         for stack in self._stacks:
-            if stack.name == name and row < stack.count:
+            if stack.name == name and row < stack.images:
                 return self._image(stack, row)
         shown = name.decode(errors="replace")[:100]
         raise Reason.CORRUPT.reject(
@@ -153,7 +153,7 @@ class HdfImages(Container):
 
     def _check_total(self, packed: int) -> None:
         """Refuse a file that unpacks to far more than it has, or has too many images."""
-        count = sum(stack.count for stack in self._stacks)
+        count = sum(stack.images for stack in self._stacks)
         if count > self._limits.max_archive_members:
             raise Reason.FILE_LIMIT.reject(
                 f"The HDF5 file has {count} images; the limit is "
@@ -169,11 +169,11 @@ class HdfImages(Container):
 
     def _image(self, stack: _Stack, row: int) -> bytes:
         data = stack.data
-        size = data.nbytes // max(1, stack.count)
+        size = data.nbytes // max(1, stack.images)
         check_size(size, self._limits.max_bytes)
         shown = stack.name.decode(errors="replace")[:100]
         with _refusing(f"Image {row} of dataset {shown!r}"), bounded_memory(self._most_bytes):
-            whole = stack.count == 1 and data.ndim == _COLOURS and data.shape[-1] == _COLOURS
+            whole = stack.images == 1 and data.ndim == _COLOURS and data.shape[-1] == _COLOURS
             pixels = np.asarray(data[()] if whole else data[row])
         if pixels.ndim == _COLOURS and pixels.shape[-1] == 1:
             pixels = pixels[..., 0]
