@@ -4,7 +4,7 @@ from minia_spark.classify.settings import ClassifySettings
 from minia_spark.classify.tables import CURVES, EVALUATIONS, NETWORK_FIGURES, NETWORKS, PREDICTIONS
 from minia_spark.engine.room import Facet, Panel, Room
 from minia_spark.engine.stage import Stage, Use, Variants
-from minia_spark.galaxies.tables import FACETS
+from minia_spark.galaxies.tables import FACETS, VOTES
 from minia_spark.ingest.tables import IMAGES
 from minia_spark.reduce import SPLIT
 from minia_spark.reduce.settings import ReduceSettings
@@ -17,6 +17,7 @@ NETWORKS_STAGE = Stage(
     scope="collection",
     command="classify",
     reads=(IMAGES, FACETS, CROPS, COMPONENTS),
+    optional=(VOTES,),
     writes=(NETWORKS,),
     uses=(ClassifySettings, ReduceSettings, *SPLIT),
     variants=Variants(ClassifySettings, "networks"),
@@ -48,7 +49,7 @@ EVALUATE = Stage(
     command="classify",
     all_variants=True,
     reads=(IMAGES, FACETS),
-    optional=(NETWORKS, PREDICTIONS),
+    optional=(NETWORKS, PREDICTIONS, VOTES),
     writes=(EVALUATIONS, CURVES, NETWORK_FIGURES),
     uses=(Use(ClassifySettings, ("target", "seed")),),
     revision=2,

@@ -21,9 +21,10 @@ class ClassifySettings(StageSettings):
         description="Networks that are trained, none unless asked for: the study's design or ours, "
         "on the images as they are, or on the same number of every class.",
     )
-    target: Literal["galaxy_class", "label"] = Field(
+    target: Literal["galaxy_class", "label", "votes"] = Field(
         "galaxy_class",
-        description="What is learned: the classes of Galaxy Zoo 2, or the labels of the images.",
+        description="What is learned: the classes of Galaxy Zoo 2, the labels of the images, or "
+        "the shares of the votes (galaxies.votes), of which the answer with most is the class.",
     )
     pixels: Literal["crops", "reconstructed"] = Field(
         "crops",

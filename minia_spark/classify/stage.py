@@ -13,10 +13,11 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
+from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from minia_spark.base.arrow import from_lists
-from minia_spark.base.errors import InputError
+from minia_spark.base.errors import InputError, SettingsError
 from minia_spark.base.networks import load_tensorflow, require_tensorflow
 from minia_spark.classify import figures as draw
 from minia_spark.classify.folds import balanced, split_folds, unchanged
@@ -35,7 +36,7 @@ from minia_spark.engine.context import Context
 from minia_spark.engine.settings import Settings
 from minia_spark.engine.stage import fingerprint
 from minia_spark.galaxies.spark import is_outdated, training_digest, training_rows
-from minia_spark.galaxies.tables import FACETS
+from minia_spark.galaxies.tables import FACETS, VOTES
 from minia_spark.ingest.tables import IMAGES
 from minia_spark.lab.pictures import Pictures
 from minia_spark.reduce.pca import Components
@@ -53,9 +54,15 @@ _KEYS = ["batch", "image_id"]
 _REPEATS = 100
 
 
-def check(_settings: Settings, _warehouse: Warehouse, _variant: str | None) -> None:
-    """Raise SettingsError where TensorFlow is not installed."""
+def check(settings: Settings, _warehouse: Warehouse, _variant: str | None) -> None:
+    """Raise SettingsError where TensorFlow is not installed, or there are no votes to learn."""
     require_tensorflow("training networks")
+    is_votes = settings.of(ClassifySettings).target == "votes"
+    if is_votes and settings.get("galaxies.votes.file") is None:
+        raise SettingsError(
+            "classify.target is votes, and there are none: --set galaxies.votes.file=FILE --set "
+            "galaxies.votes.columns=[ANSWER,ANSWER]"
+        )
 
 
 def wants_anew(
@@ -68,21 +75,42 @@ def wants_anew(
 # -- training -------------------------------------------------------------------------------------
 
 
+def _truth(context: Context, settings: ClassifySettings) -> DataFrame:
+    """Return the class of every image that has one, and the votes behind it where they are it."""
+    none = F.lit(None).cast("array<double>").alias("votes")
+    if settings.target == "label":
+        found = context.read(IMAGES).select(*_KEYS, F.col("label").alias("class"), none)
+    elif settings.target == "galaxy_class":
+        found = context.read(FACETS).select(*_KEYS, F.col("galaxy_class").alias("class"), none)
+    else:  # of equal votes the first answer
+        most = F.expr("answers[array_position(votes, array_max(votes)) - 1]")
+        counted = context.read(VOTES).where("array_max(votes) > 0")
+        found = counted.select(*_KEYS, most.alias("class"), "votes")
+    return found.where("class is not null")
+
+
 def _crops_with_classes(
     context: Context, settings: ClassifySettings, side: int
-) -> tuple[NDArray[np.uint8], NDArray[np.str_]]:
-    """Return the training images that have a class, ordered by name, and their classes."""
-    if settings.target == "label":
-        classes = context.read(IMAGES).select(*_KEYS, F.col("label").alias("class"))
-    else:
-        classes = context.read(FACETS).select(*_KEYS, F.col("galaxy_class").alias("class"))
-    rows = training_rows(context, CROPS).join(classes.where("class is not null"), _KEYS)
-    table = rows.select(*_KEYS, "class", "pixels").toArrow()
+) -> tuple[NDArray[np.uint8], NDArray[np.str_], NDArray[np.float64] | None]:
+    """Return the training images that have a class, ordered by name, classes, and votes if any."""
+    rows = training_rows(context, CROPS).join(_truth(context, settings), _KEYS)
+    table = rows.select(*_KEYS, "class", "votes", "pixels").toArrow()
     table = table.sort_by([(k, "ascending") for k in _KEYS])
     dims = 3 * side * side
     pixels = [pixels_of(batch, dims) for batch in table.to_batches()]
     crops = np.concatenate([*pixels, np.empty((0, dims), np.uint8)])
-    return crops.reshape(-1, side, side, 3), np.array(table["class"].to_pylist(), np.str_)
+    names = np.array(table["class"].to_pylist(), np.str_)
+    votes = np.array(table["votes"].to_pylist(), np.float64) if settings.target == "votes" else None
+    return crops.reshape(-1, side, side, 3), names, votes
+
+
+def _targets(
+    context: Context, votes: NDArray[np.float64], classes: list[str]
+) -> NDArray[np.float32]:
+    """Return shares of the votes for classes, shape (n, classes); votes for others do not count."""
+    (answers,) = context.read(VOTES).select("answers").limit(1).toArrow()["answers"].to_pylist()
+    own = votes[:, [answers.index(name) for name in classes]]
+    return np.asarray(own / own.sum(axis=1, keepdims=True), np.float32)
 
 
 def _seen(
@@ -106,7 +134,7 @@ def trained(context: Context) -> None:
     settings = context.settings(ClassifySettings)
     side = context.settings(ReduceSettings).side_px
     with context.watched("training images"):
-        crops, names = _crops_with_classes(context, settings, side)
+        crops, names, votes = _crops_with_classes(context, settings, side)
     counts = Counter(names.tolist())
     classes = sorted(c for c, n in counts.items() if n >= settings.folds)
     left_out = sorted(set(counts) - set(classes))
@@ -122,6 +150,7 @@ def trained(context: Context) -> None:
         )
     kept = np.isin(names, classes)
     labels = np.searchsorted(np.array(classes), names[kept]).astype(np.int64)
+    targets = None if votes is None else _targets(context, votes[kept], classes)
     crops = _seen(crops[kept], settings, loaded_components(context))
     design, _, is_balanced = str(context.variant).partition("_")
     recipe = Recipe(
@@ -156,6 +185,7 @@ def trained(context: Context) -> None:
             labels,
             copies,
             check_rows,
+            targets=targets,
             place=None if place is None else place / f"fold-{number}",
             say=say,
         )
@@ -361,11 +391,7 @@ def _test_images(
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """Return the classes of test images that the network knows, and their probabilities."""
     facets = context.read(FACETS).where("split = 'test'")
-    if settings.target == "label":
-        labels = context.read(IMAGES).select(*_KEYS, F.col("label").alias("class"))
-        truth = facets.select(*_KEYS).join(labels, _KEYS)
-    else:
-        truth = facets.select(*_KEYS, F.col("galaxy_class").alias("class"))
+    truth = facets.select(*_KEYS).join(_truth(context, settings).drop("votes"), _KEYS)
     rows = context.read(PREDICTIONS).where(F.col("variant") == network)
     table = rows.join(truth.where(F.col("class").isin(classes)), _KEYS).toArrow()
     table = table.sort_by([(k, "ascending") for k in _KEYS])

@@ -90,6 +90,7 @@ def train(
     copies: Copies,
     check: NDArray[np.int64],
     *,
+    targets: NDArray[np.float32] | None = None,
     place: Path | None = None,
     say: Callable[[str], None] = lambda _: None,
 ) -> tuple[Any, Course]:
@@ -107,6 +108,8 @@ def train(
         What teaches: nothing else of `crops` is looked at, but for those that validate.
     check : int array
         Rows that validate.
+    targets : float array, shape (n, classes), or None
+        Shares of the votes, which are learned instead of the labels; each row adds up to 1.
     place : Path or None
         Folder for checkpoints, one an epoch; a training that left some there is continued.
     say : callable
@@ -122,7 +125,7 @@ def train(
     network = build(recipe.design, recipe.side_px, recipe.classes, recipe.seed)
     network.compile(
         optimizer=tf.keras.optimizers.Adam(recipe.learning_rate),
-        loss="sparse_categorical_crossentropy",
+        loss=("sparse_" if targets is None else "") + "categorical_crossentropy",
         metrics=["accuracy"],
     )
     network.optimizer.build(network.trainable_variables)
@@ -135,6 +138,7 @@ def train(
             course = Course(**found.state["course"])
             say(f"goes on after epoch {len(course.curves)}")
     truth = labels[check]
+    wanted = labels if targets is None else targets
     while len(course.curves) < recipe.epochs and course.since_best < recipe.patience:
         epoch = len(course.curves)
         rng = np.random.default_rng([recipe.seed, epoch])
@@ -146,18 +150,17 @@ def train(
             chosen = order[start : start + recipe.batch_size]
             images = np.stack([_image(crops, copies, i, rng, recipe) for i in chosen])
             told = network.train_on_batch(
-                images.astype(np.float32), labels[copies.sources[chosen]], return_dict=True
+                images.astype(np.float32), wanted[copies.sources[chosen]], return_dict=True
             )
             network.reset_metrics()
             losses += float(told["loss"]) * len(chosen)
             rights += float(told["accuracy"]) * len(chosen)
             seen += len(chosen)
         known = probabilities(network, crops[check])
-        own = np.maximum(known[np.arange(len(truth)), truth], 1e-7)
         numbers = {
             "loss": losses / seen,
             "accuracy": rights / seen,
-            "validation_loss": float(-np.log(own).mean()),
+            "validation_loss": _loss(known, truth, None if targets is None else targets[check]),
             "validation_accuracy": float((known.argmax(axis=1) == truth).mean()),
             "learning_rate": course.learning_rate,
         }
@@ -173,6 +176,17 @@ def train(
         )
     network.set_weights(best)
     return network, course
+
+
+def _loss(
+    known: NDArray[np.float32], truth: NDArray[np.int64], shares: NDArray[np.float32] | None
+) -> float:
+    """Return the cross entropy of probabilities with the classes, or with shares of votes."""
+    least = np.float32(1e-7)
+    if shares is None:
+        own = np.maximum(known[np.arange(len(truth)), truth], least)
+        return float(-np.log(own).mean())
+    return float(-(shares * np.log(np.maximum(known, least))).sum(axis=1).mean())
 
 
 def _image(

@@ -1,10 +1,10 @@
 """What is known of galaxies: classes and facets of Galaxy Zoo 2, and which of them teach."""
 
 from minia_spark.engine.room import Facet, Room
-from minia_spark.engine.stage import Stage
+from minia_spark.engine.stage import Stage, Use
 from minia_spark.galaxies.morphology import LEGEND
 from minia_spark.galaxies.settings import GalaxiesSettings
-from minia_spark.galaxies.tables import FACETS
+from minia_spark.galaxies.tables import FACETS, VOTES
 from minia_spark.ingest.tables import IMAGES
 
 FACETS_STAGE = Stage(
@@ -14,9 +14,22 @@ FACETS_STAGE = Stage(
     scope="batch",
     reads=(IMAGES,),
     writes=(FACETS,),
-    uses=(GalaxiesSettings,),
+    uses=(Use(GalaxiesSettings, without=("votes",)),),
     exact=True,  # labels are no content of images, but classes follow from them
     run="minia_spark.galaxies.stage:facets",
+    cost="minia_spark.galaxies.cost:cost",
+)
+
+VOTES_STAGE = Stage(
+    name="votes",
+    about="give every image the votes that it got",
+    line="lab",
+    scope="batch",
+    command="facets",
+    reads=(IMAGES,),
+    writes=(VOTES,),
+    uses=(Use(GalaxiesSettings, ("votes",)),),
+    run="minia_spark.galaxies.stage:votes",
     cost="minia_spark.galaxies.cost:cost",
 )
 
@@ -24,8 +37,8 @@ ROOM = Room(
     name="galaxies",
     about="Classes and facets of galaxies, and which of them teach.",
     settings={"galaxies": GalaxiesSettings},
-    outputs=(FACETS,),
-    stages=(FACETS_STAGE,),
+    outputs=(FACETS, VOTES),
+    stages=(FACETS_STAGE, VOTES_STAGE),
     facets=(
         Facet("galaxy class", FACETS, "galaxy_class", "The class of twelve, or the label."),
         *(
@@ -41,4 +54,4 @@ ROOM = Room(
     ),
 )
 
-__all__ = ["FACETS_STAGE", "ROOM"]
+__all__ = ["FACETS_STAGE", "ROOM", "VOTES_STAGE"]

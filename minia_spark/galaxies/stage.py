@@ -12,13 +12,13 @@ from minia_spark.base.errors import InputError
 from minia_spark.engine.context import Context
 from minia_spark.galaxies.catalogue import ClassCatalogue, catalogue_of
 from minia_spark.galaxies.morphology import Facets, facets_of, reduced_class
-from minia_spark.galaxies.settings import ClassesSettings, GalaxiesSettings
+from minia_spark.galaxies.settings import ClassesSettings, GalaxiesSettings, VotesSettings
 from minia_spark.galaxies.split import TEST, TRAIN, split_of
-from minia_spark.galaxies.tables import FACETS
+from minia_spark.galaxies.tables import FACETS, VOTES
 from minia_spark.ingest.labels import label_batches
 from minia_spark.ingest.tables import IMAGES
 
-__all__ = ["facets"]
+__all__ = ["facets", "votes"]
 
 _FEW = 0.1
 
@@ -90,7 +90,62 @@ def _class_of(found: str | None, label: str | None) -> tuple[str | None, str | N
     return label, reduced_class(label)
 
 
-def _catalogue(settings: ClassesSettings, column: str) -> ClassCatalogue | None:
+def votes(context: Context) -> None:
+    """Write the votes of every image of a batch that got some.
+
+    Raises
+    ------
+    InputError
+        The table has a vote that is no number of at least 0.
+    """
+    settings = context.settings(GalaxiesSettings).votes
+    if settings.file is None:
+        context.write_rows(VOTES, VOTES.arrow_schema().empty_table())
+        return
+    answers = list(settings.columns)
+    known = [_votes_of(settings, column) for column in answers]
+    shared = context.spark.sparkContext.broadcast(known)
+    schema = VOTES.arrow_schema()
+
+    def work(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for batch in batches:
+            rows = []
+            for row in batch.to_pylist():
+                texts = (one.find(row["image_id"])[0] for one in shared.value)
+                numbers = [float(text) for text in texts if text is not None]
+                if len(numbers) == len(answers):
+                    rows.append(row | {"answers": answers, "votes": numbers})
+            yield pa.RecordBatch.from_pylist(rows, schema)
+
+    images = context.read(IMAGES).select("batch", "image_id")
+    context.write(VOTES, images.mapInArrow(work, VOTES.schema()))
+    shared.destroy()
+    found, total = context.entries[-1].rows or 0, context.rows(IMAGES)
+    context.counts |= {"images": total, "with_votes": found}
+    if found < _FEW * total:
+        context.progress.warn(
+            f"{context.title}: only {found:,} of {total:,} images have votes in "
+            f"{settings.file}; is galaxies.votes.key_column the column with the images' names?"
+        )
+
+
+def _votes_of(settings: VotesSettings, column: str) -> ClassCatalogue:
+    found = _catalogue(settings, column)
+    assert found is not None  # a file is set
+    for key, text in found.by["path"].items():
+        try:
+            is_vote = text is None or 0 <= float(text) < float("inf")
+        except ValueError:
+            is_vote = False
+        if not is_vote:
+            raise InputError(
+                f"column {column!r} of {settings.file} holds {text!r} for {key}: votes are "
+                "fractions or numbers of at least 0"
+            )
+    return found
+
+
+def _catalogue(settings: ClassesSettings | VotesSettings, column: str) -> ClassCatalogue | None:
     if settings.file is None:
         return None
     rows = label_batches(settings.file, key=settings.key_column, label=column)

@@ -3,7 +3,7 @@
 from minia_spark.engine.table import Column, Table
 from minia_spark.galaxies.morphology import LEGEND
 
-__all__ = ["FACETS"]
+__all__ = ["FACETS", "VOTES"]
 
 _BOOLEAN = {"edge_on", "bar"}
 
@@ -25,5 +25,16 @@ FACETS = Table(
             Column(name, "boolean" if name in _BOOLEAN else "string", about, null=True)
             for name, about in LEGEND.items()
         ),
+    ),
+)
+
+VOTES = Table(
+    "votes",
+    "an image that got votes",
+    (
+        Column("batch", "string", "Batch of the image."),
+        Column("image_id", "string", "The image."),
+        Column("answers", "array<string>", "What could be voted for: galaxies.votes.columns."),
+        Column("votes", "array<double>", "Fractions or numbers of votes, as the table has them."),
     ),
 )

@@ -88,7 +88,7 @@ def classify(options: argparse.Namespace) -> int:
     """Bring networks, predictions and their evaluation up to date, and what they need."""
     if options.networks is not None:
         options.set.append(f"classify.networks={json.dumps(options.networks.split(','))}")
-    return _run(options, "classify", (*_REDUCE, "networks", "classify", "evaluate"))
+    return _run(options, "classify", (*_REDUCE, "votes", "networks", "classify", "evaluate"))
 
 
 def report(options: argparse.Namespace) -> int:

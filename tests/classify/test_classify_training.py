@@ -65,6 +65,21 @@ def test_it_goes_on_as_if_nothing_had_happened(galaxies, tmp_path):
         assert np.allclose(one, other, atol=1e-4)
 
 
+def test_shares_of_votes_are_learned(galaxies):
+    """Where all votes are split in the same way, that is what the network says."""
+    crops, labels = galaxies
+    sure = np.eye(2, dtype=np.float32)[labels]
+    network, course = fitted(galaxies, targets=sure)
+    same, again = fitted(galaxies)
+    for one, other in zip(again.curves, course.curves, strict=True):
+        assert one == pytest.approx(other, rel=1e-4)
+    assert np.allclose(probabilities(network, crops), probabilities(same, crops), atol=1e-4)
+    split = np.full((40, 2), (0.3, 0.7), np.float32)
+    network, course = fitted(galaxies, replace(RECIPE, epochs=8), targets=split)
+    assert np.abs(probabilities(network, crops[32:]) - (0.3, 0.7)).max() < 0.1
+    assert course.best_loss == pytest.approx(-0.3 * np.log(0.3) - 0.7 * np.log(0.7), abs=0.02)
+
+
 def test_no_other_image_is_learned_from(galaxies):
     """Images that neither teach nor validate may be anything, and their labels too."""
     crops, labels = (array.copy() for array in galaxies)

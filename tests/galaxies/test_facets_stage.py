@@ -42,6 +42,33 @@ def test_a_table_of_classes(own_warehouse, published, tmp_path):
         published(own_warehouse, "facets", "b1", given, "galaxies.classes.split_column=split")
 
 
+def test_votes(own_warehouse, published, minia, tmp_path):
+    names = sorted(table_of(own_warehouse, "images")["image_id"])
+    table = tmp_path / "votes.csv"
+    head = "image,smooth,disc,star\n"
+    table.write_text(f"{head}{names[0]},0.5,0.25,0.25\n{names[1]},1,7,0\n{names[2]},1,,0\n")
+    given = (f"galaxies.votes.file={table}", "galaxies.votes.columns=[disc,smooth]")
+    made = published(own_warehouse, "votes", "b1", *given)
+    found = table_of(own_warehouse, "votes").set_index("image_id")
+    assert {n: list(v) for n, v in found["votes"].items()} == {
+        names[0]: [0.25, 0.5],
+        names[1]: [7, 1],
+    }
+    assert list(found.loc[names[0], "answers"]) == ["disc", "smooth"]
+    assert made.counts["with_votes"] == 2
+    table.write_text(f"{head}{names[0]},-1,0,0\n")
+    with pytest.raises(Exception, match=r"column 'smooth' of .* holds '-1' for"):
+        published(own_warehouse, "votes", "b1", *given)
+    published(own_warehouse, "votes", "b1")
+    assert table_of(own_warehouse, "votes").empty
+    for wrong, said in (
+        ("galaxies.votes.columns=[a,b]", "columns of a table of votes are named: file is not set"),
+        ("galaxies.votes.file=votes.csv", "columns has to name at least two columns"),
+    ):
+        told = minia("facets", "--warehouse", own_warehouse, "--set", wrong)
+        assert said in told.expect(2).err
+
+
 def test_wrong_settings(minia, own_warehouse):
     told = minia("facets", "--warehouse", own_warehouse, "--set", "galaxies.classes.key_column=x")
     assert "key_column names a column of a table of classes: file is not set" in told.expect(2).err
