@@ -104,7 +104,7 @@ def add_source(parser: argparse.ArgumentParser, *, required: bool) -> None:
         type=Path,
         required=required,
         metavar="DIR",
-        help="folder of JPEG, PNG, TIFF, FITS or Parquet files and of .tar, .tar.gz and .zip "
+        help="folder of JPEG, PNG, TIFF, FITS, Parquet or HDF5 files and of .tar, .tar.gz and .zip "
         "archives of them, searched recursively; or one archive",
     )
     parser.add_argument(

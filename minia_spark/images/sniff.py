@@ -42,7 +42,7 @@ _KNOWN: tuple[tuple[int, bytes, str], ...] = (
     (0, b"8BPS", "Photoshop"),
     (0, b"\x00\x00\x01\x00", "Windows icon"),
     (0, b"XISF0100", "XISF"),
-    (0, b"\x89HDF\r\n\x1a\n", "HDF5"),
+    (0, b"\x89HDF\r\n\x1a\n", "HDF5, and not read as a file of images here"),
     (0, b"#ASDF", "ASDF"),
     (0, b"%PDF-", "PDF"),
     (0, b"v/1\x01", "OpenEXR"),
