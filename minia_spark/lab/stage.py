@@ -12,6 +12,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as F
+from threadpoolctl import threadpool_limits
 
 from minia_spark.base.arrow import lists_or_nan
 from minia_spark.clustering.settings import ClusteringSettings
@@ -68,7 +69,8 @@ def compared(context: Context) -> None:
         ]
     context.write_rows(AGREEMENTS, pa.Table.from_pylist(agreements, AGREEMENTS.arrow_schema()))
     context.write_rows(RECALLS, pa.Table.from_pylist(recalls, RECALLS.arrow_schema()))
-    repeats = list(_repeats(context, settings, sample))
+    with threadpool_limits(1):  # the same numbers whatever the cores
+        repeats = list(_repeats(context, settings, sample))
     context.write_rows(REPEATS, pa.Table.from_pylist(repeats, REPEATS.arrow_schema()))
     with context.watched("groups"):
         pairs = pair_counts(groups_of(context)).toArrow()
