@@ -6,8 +6,6 @@ SETTINGS = (
     "reduce.side_px=24",
     "reduce.components=5",
     "clustering.clusters=3",
-    "clustering.embeddings=[words]",
-    "embedding.words.dimensions=4",
     "clustering.kmeans.starts=2",
     "clustering.hdbscan.smallest=4",
     "clustering.som.rows=2",
@@ -19,5 +17,3 @@ SETTINGS = (
     "spark.partitions=2",
 )
 METHODS = ("kmeans", "hierarchical", "hdbscan", "som", "mixture")
-VECTORS = ("components", "words")
-VARIANTS = (*METHODS, *(f"{method}-words" for method in METHODS))

@@ -51,6 +51,8 @@ def encoded(figure: Figure) -> dict[str, bytes]:
             # a label in letters that the font has not, or many of them: it is drawn all the same
             warnings.simplefilter("ignore", UserWarning)
             figure.savefig(stream, format=kind, metadata=nothing)
+        # where everything stands is found once: that takes longer than to draw it
+        figure.set_layout_engine(None)
         found[kind] = stream.getvalue()
     return found
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 
 import lab_samples
 import numpy as np
 import pytest
 from commands import chosen, table_of
-from lab_samples import METHODS, VARIANTS
+from lab_samples import METHODS
+from sklearn.metrics import silhouette_score
 
 from minia_spark.clustering.place import place
 from minia_spark.clustering.som import Lattice, trained
@@ -32,29 +34,88 @@ def vectors_in(location, table="reductions"):
     return rows["image_id"].tolist(), np.stack(vectors).astype(float)
 
 
+def check_clusters(location, variant, table):
+    """Look that all images are where the model places them, and keep what a tree says of them."""
+    found = table_of(location, "clusters")
+    own = found[found["variant"] == variant].set_index("image_id")
+    names, vectors = vectors_in(location, table)
+    rows = own.loc[names]
+    assert (rows["method"] == variant.partition("-")[0]).all()
+    model = model_in(location, variant)
+    assert model.arrays["centres"].shape[1] == vectors.shape[1]
+    clusters, distances = place(model, vectors)
+    split = table_of(location, "facets").set_index("image_id").loc[names, "split"]
+    unseen = (split == "test").to_numpy()
+    assert np.array_equal(rows["cluster"].to_numpy()[unseen], clusters[unseen])
+    told = rows["distance"].to_numpy()[unseen]
+    assert np.allclose(told, distances[unseen], equal_nan=True)
+    usable = np.isfinite(vectors).all(axis=1)
+    assert (rows["cluster"].to_numpy()[~usable] == -1).all()
+    assert model.told["images"] == (~unseen & usable).sum()
+    if "labels" in model.arrays:  # images of the tree keep what it says
+        labels = dict(zip(model.arrays["names"].tolist(), model.arrays["labels"], strict=True))
+        teaching = zip(names, ~unseen & usable, strict=True)
+        assert set(labels) == {f"b1/{n}" for n, teaches in teaching if teaches}
+        assert all(rows.loc[n.partition("/")[2], "cluster"] == v for n, v in labels.items())
+
+
 def test_every_image_has_a_cluster_of_every_method(laboratory):
-    found = table_of(laboratory, "clusters")
-    assert sorted(found["variant"].unique()) == sorted(VARIANTS)
-    assert (found["method"] == found["variant"].str.partition("-")[0]).all()
-    for variant, own in found.groupby("variant"):
-        names, vectors = vectors_in(laboratory, "embeddings" if "-" in variant else "reductions")
-        rows = own.set_index("image_id").loc[names]
-        model = model_in(laboratory, variant)
-        assert model.arrays["centres"].shape[1] == vectors.shape[1]
-        clusters, distances = place(model, vectors)
-        split = table_of(laboratory, "facets").set_index("image_id").loc[names, "split"]
-        unseen = (split == "test").to_numpy()
-        assert np.array_equal(rows["cluster"].to_numpy()[unseen], clusters[unseen])
-        told = rows["distance"].to_numpy()[unseen]
-        assert np.allclose(told, distances[unseen], equal_nan=True)
-        usable = np.isfinite(vectors).all(axis=1)
-        assert model.told["images"] == (~unseen & usable).sum()
-        assert (rows["cluster"].to_numpy()[~usable] == -1).all()
-        if "labels" in model.arrays:  # images of the tree keep what it says
-            labels = dict(zip(model.arrays["names"].tolist(), model.arrays["labels"], strict=True))
-            teaching = zip(names, ~unseen & usable, strict=True)
-            assert set(labels) == {f"b1/{n}" for n, teaches in teaching if teaches}
-            assert all(rows.loc[n.partition("/")[2], "cluster"] == v for n, v in labels.items())
+    assert set(table_of(laboratory, "clusters")["variant"]) == set(METHODS)
+    for method in METHODS:
+        check_clusters(laboratory, method, "reductions")
+
+
+@pytest.mark.parametrize(
+    "methods", [("kmeans", "hdbscan"), pytest.param(METHODS, marks=pytest.mark.heavy)], ids=len
+)
+def test_embeddings_are_clustered_and_compared_beside_components(
+    laboratory, tmp_path, minia, methods
+):
+    location = shutil.copytree(laboratory, tmp_path / "W")
+    names = sorted(table_of(location, "images")["image_id"])
+    settings = chosen(
+        f"clustering.methods=[{','.join(methods)}]",
+        "clustering.embeddings=[words]",
+        "embedding.words.dimensions=4",
+    )
+    minia("lab", "report", "--warehouse", location, *settings).expect(0)
+    variants = [f"{method}-words" for method in methods]
+    assert set(table_of(location, "clusters")["variant"]) == {*methods, *variants}
+    for method, variant in zip(methods, variants, strict=True):
+        check_clusters(location, variant, "embeddings")
+        one, other = (model_in(place, method).arrays["centres"] for place in (location, laboratory))
+        assert np.array_equal(one, other)
+    told = json.loads(minia("lab", "compare", "--warehouse", location, "--json").expect(0).out)
+    assert {(r["method"], r["vectors"]) for r in told["repeats"]} == {
+        (m, v) for m in methods for v in ("components", "words")
+    }
+    vectors = dict(zip(*vectors_in(location, "embeddings"), strict=True))
+    split = table_of(location, "facets").set_index("image_id")["split"]
+    clusters = table_of(location, "clusters").set_index("image_id")
+    placed = clusters[clusters["variant"] == "kmeans-words"]["cluster"]
+    own = [n for n in names if split[n] == "test" and placed[n] >= 0]
+    wanted = silhouette_score(np.stack([vectors[n] for n in own]), placed[own])
+    (row,) = (
+        r
+        for r in told["agreements"]
+        if (r["method"], r["vectors"], r["split"], r["classes"])
+        == ("kmeans", "words", "test", "label")
+    )
+    assert row["silhouette"] == pytest.approx(wanted, abs=1e-5)
+    assert row["seconds"] > 0
+    assert {"cluster kmeans of words"} <= {
+        kind for r in told["contingencies"] for kind in (r["left_kind"], r["right_kind"])
+    }
+    page = (location / "report" / "index.html").read_text()
+    assert "<h3>kmeans of words</h3>" in page
+    assert "Images nearest to the centres" in page
+    (entry,) = Warehouse(str(location)).entries("figures")
+    assert (location / entry.path / "hdbscan-words-condensed.pdf").is_file()
+    told = minia("lab", "report", "--warehouse", location).expect(0).out
+    assert told.startswith("nothing to do")
+    asked = ("--classes", "label", "--clusters", 3, "--repeats", 1, "--components", 3)
+    text = minia("lab", "sweep", "--warehouse", location, *asked, "--methods", "som").expect(0).out
+    assert "embedding words 4" in text
 
 
 def test_the_map_is_that_of_the_twin_in_memory(laboratory):

@@ -10,7 +10,7 @@ import lab_samples
 import numpy as np
 import pytest
 from commands import table_of
-from lab_samples import METHODS, VARIANTS, VECTORS
+from lab_samples import METHODS
 from scipy.stats import hypergeom
 from sklearn import metrics
 
@@ -30,18 +30,13 @@ def joined(location):
 def test_agreement_of_the_tables(laboratory, minia):
     told = json.loads(minia("lab", "compare", "--warehouse", laboratory, "--json").expect(0).out)
     images = joined(laboratory)
-    keys = {(r["method"], r["vectors"], r["split"], r["classes"]) for r in told["agreements"]}
-    kinds = ("galaxy_class", "label")
-    assert keys == set(product(METHODS, VECTORS, ("train", "test"), kinds))
-    tables = {"components": "reductions", "words": "embeddings"}
-    all_vectors = {
-        k: table_of(laboratory, t).set_index("image_id")["vector"] for k, t in tables.items()
-    }
+    keys = {(r["method"], r["split"], r["classes"]) for r in told["agreements"]}
+    assert keys == set(product(METHODS, ("train", "test"), ("galaxy_class", "label")))
+    vectors = table_of(laboratory, "reductions").set_index("image_id")["vector"]
     for row in told["agreements"]:
-        vectors = all_vectors[row["vectors"]]
-        variant = row["method"] + ("" if row["vectors"] == "components" else "-words")
+        assert row["vectors"] == "components"
         own = images[images["split"] == row["split"]].dropna(subset=row["classes"])
-        classes, clusters = own[row["classes"]], own[variant]
+        classes, clusters = own[row["classes"]], own[row["method"]]
         assert row["images"] == len(own)
         assert row["ami"] == metrics.adjusted_mutual_info_score(classes, clusters)
         assert row["ari"] == metrics.adjusted_rand_score(classes, clusters)
@@ -49,11 +44,11 @@ def test_agreement_of_the_tables(laboratory, minia):
         assert row["ami_error"] >= 0
         assert row["seconds"] > 0
         side = images[images["split"] == row["split"]]
-        inside = side[side[variant] >= 0]
-        if inside[variant].nunique() < 2:
+        inside = side[side[row["method"]] >= 0]
+        if inside[row["method"]].nunique() < 2:
             assert row["silhouette"] is None
             continue
-        found = metrics.silhouette_score(np.stack(vectors[inside.index]), inside[variant])
+        found = metrics.silhouette_score(np.stack(vectors[inside.index]), inside[row["method"]])
         assert row["silhouette"] == pytest.approx(found, abs=1e-6)
     assert {r["class"] for r in told["recalls"]} == set(images["label"].dropna())
     text = minia("lab", "compare", "--warehouse", laboratory).expect(0).out
@@ -69,13 +64,13 @@ def test_repeated_fits(laboratory, minia):
         tuple(r[n] for n in ("method", "vectors", "classes", "fitted_to")) for r in rows["repeats"]
     }
     fits = ("all", "balanced")
-    assert keys == set(product(METHODS, VECTORS, ("galaxy_class", "label"), fits))
+    assert keys == set(product(METHODS, ["components"], ("galaxy_class", "label"), fits))
     images = joined(laboratory).dropna(subset="label")
     sizes = images[images["split"] == "train"]["label"].value_counts()
     for row in rows["repeats"]:
         assert -1 <= row["ami"] <= 1
         assert row["ami_error"] >= 0
-        if row["classes"] == "label" and row["vectors"] == "components":
+        if row["classes"] == "label":
             few = len(sizes) * max(1, round(0.9 * sizes.min()))
             wanted = {"all": round(0.9 * sizes.sum()), "balanced": few}[row["fitted_to"]]
             assert row["fitted_images"] == wanted
@@ -87,9 +82,7 @@ def test_every_pair_of_groups_against_pandas(laboratory):
     images = joined(laboratory)
     members = table_of(laboratory, "structure_images")
     kinds = {
-        **{
-            f"cluster {v.replace('-', ' of ')}": images[v].astype(int).astype(str) for v in VARIANTS
-        },
+        **{f"cluster {m}": images[m].astype(int).astype(str) for m in METHODS},
         "galaxy_class": images["galaxy_class"],
         "label": images["label"],
     }
@@ -125,11 +118,11 @@ def test_pictures_and_panel(laboratory):
     folder = laboratory / entry.path
     listed = json.loads((folder / "figures.json").read_text())
     names = [f["name"] for f in listed]
-    for method in ("kmeans", "hierarchical", "kmeans-words"):
+    for method in ("kmeans", "hierarchical"):
         for what in ("sizes", "classes-label", "centroids", "members"):
             assert f"{method}-{what}" in names
     assert {"hierarchical-dendrogram", "reconstructions", "agreement-label"} <= set(names)
-    assert {"hdbscan-condensed", "hdbscan-words-condensed", "repeats-label"} <= set(names)
+    assert {"hdbscan-condensed", "repeats-label"} <= set(names)
     magic = {"png": b"\x89PNG", "pdf": b"%PDF"}
     for name, kind in product(names, FORMATS):
         data = (folder / f"{name}.{kind}").read_bytes()
@@ -142,7 +135,6 @@ def test_pictures_and_panel(laboratory):
         text = (laboratory / page).read_text()
         assert "Galaxy lab" in text
         assert "For label, " in text
-        assert "kmeans of words: Images nearest to the centres" in text
         sources = [s.split('"')[0] for s in text.split('<img src="')[1:]]
         ours = [s for s in sources if "figures/" in s]
         assert len(ours) == len(names)
