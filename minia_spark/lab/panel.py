@@ -42,7 +42,11 @@ def _measure(name: str) -> str:
 
 def _group(kind: str, value: str) -> str:
     is_noise = kind.startswith("cluster ") and value == "-1"
-    return f"{kind} {'noise' if is_noise else value}"
+    return f"{_kind(kind)} {'noise' if is_noise else value}"
+
+
+def _kind(name: str) -> str:
+    return name.replace("_", " ")
 
 
 def _agreements(rows: list[dict[str, Any]]) -> Markup:
@@ -50,11 +54,18 @@ def _agreements(rows: list[dict[str, Any]]) -> Markup:
         return Markup("<p>No image has a class: nothing is compared with classes.</p>")
     names = (*MEASURES, "silhouette")
     cells = (
-        [r["classes"], r["split"], r["method"], r["vectors"], f"{r['images']:,}", r["clusters"]]
+        [
+            _kind(r["classes"]),
+            r["split"],
+            r["method"],
+            r["vectors"],
+            f"{r['images']:,}",
+            r["clusters"],
+        ]
         + [_number(r[n], r[f"{n}_error"]) for n in names]
         for r in sorted(rows, key=lambda r: (r["classes"], r["split"], -(r["ami"] or 0)))
     )
-    head = ["classes", "split", "method", "of", "images", "clusters", *map(_measure, names)]
+    head = ["classes", "split", "method", "vectors", "images", "clusters", *map(_measure, names)]
     note = Markup(
         "<p>AMI and ARI are 0 where clusters and classes have nothing to do with each other, and "
         "1 where they are the same. Errors are by bootstrap over the images. Classes of Galaxy Zoo "
@@ -73,7 +84,7 @@ def _repeats(rows: list[dict[str, Any]]) -> Markup:
         own = [found[classes, vectors, fitted, m] for m in methods]
         numbers = [_number(r["ami"], r["ami_error"]) for r in own]
         told = "all" if fitted == "all" else "as many of every class"
-        lines.append([classes, vectors, told, f"{own[0]['fitted_images']:,}", *numbers])
+        lines.append([_kind(classes), vectors, told, f"{own[0]['fitted_images']:,}", *numbers])
     head = ["classes", "vectors", "fitted to", "images", *methods]
     caption = "AMI on test images of clusterings that are fitted again"
     kinds = sorted({r["classes"] for r in rows})
@@ -95,7 +106,7 @@ def _recalls(rows: list[dict[str, Any]]) -> Markup:
         cells = [found.get((kind, name, m)) for m in methods]
         images = next(c["images"] for c in cells if c)
         numbers = [_number(c["recall"], c["recall_error"]) if c else "-" for c in cells]
-        lines.append([kind, name, f"{images:,}", *numbers])
+        lines.append([_kind(kind), name, f"{images:,}", *numbers])
     if not lines:
         return Markup("")
     head = ["classes", "class", "images", *methods]

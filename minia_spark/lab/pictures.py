@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 __all__ = ["Pictures", "shown", "table_of"]
 
 _LIST = "figures.json"
-_WIDE, _LARGE = 1.9, 8.0
-"""Ratio of the sides, and inches, beyond which a picture gets the whole width of a page."""
+_WIDE = 7.5
+"""Inches beyond which a picture gets the whole width of a page."""
 
 
 class Pictures:
@@ -47,8 +47,7 @@ class Pictures:
         """
         for kind, data in encoded(figure).items():
             self._files[f"{name}.{kind}"] = data
-        width, height = figure.get_size_inches()
-        is_wide = bool(width > _WIDE * height or width > _LARGE)
+        is_wide = bool(figure.get_figwidth() > _WIDE)
         self._listed.append({"name": name, "title": title, "method": method, "wide": is_wide})
 
     def publish(self, context: Context, output: Artefact) -> None:
@@ -107,5 +106,5 @@ def table_of(head: Iterable[str], rows: Iterable[Iterable[Any]], caption: str = 
     )
     title = Markup("<h3>{}</h3>\n").format(caption) if caption else Markup("")
     return title + Markup(
-        '<div class="scroll"><table><thead><tr>{}</tr></thead><tbody>\n{}\n</tbody></table></div>'
+        '<div class="scroll cells"><table><thead><tr>{}</tr></thead>\n<tbody>{}</tbody></table></div>'
     ).format(top, body)

@@ -302,7 +302,7 @@ def _draw_agreements(context: Context, put: Any) -> None:
         names = (*MEASURES, "silhouette")
         measures = {n: (column(own, n), column(own, f"{n}_error")) for n in names}
         figure = draw.agreement_bars([clustering_of(r) for r in own], measures)
-        put(f"agreement-{kind}", f"Agreement with {kind}, on test images", "", figure)
+        put(f"agreement-{kind}", f"Agreement with {_kind(kind)}, on test images", "", figure)
     repeats = context.small(REPEATS).to_pylist()
     for kind in sorted({r["classes"] for r in repeats}):
         own = [r for r in repeats if r["classes"] == kind]
@@ -312,8 +312,14 @@ def _draw_agreements(context: Context, put: Any) -> None:
             here = {clustering_of(r): r for r in own if r["fitted_to"] == fitted}
             in_order = [here[n] for n in clusterings]
             fits[f"fitted to {told}"] = (column(in_order, "ami"), column(in_order, "ami_error"))
-        title = f"AMI with {kind} on test images, fitted to all images or as many of every class"
+        title = (
+            f"AMI with {_kind(kind)} on test images, fitted to all images or as many of every class"
+        )
         put(f"repeats-{kind}", title, "", draw.repeat_bars(clusterings, fits, "AMI"))
+
+
+def _kind(name: str) -> str:
+    return name.replace("_", " ")
 
 
 _FITTED = {"all": "all", "balanced": "as many of every class"}
@@ -353,7 +359,12 @@ def _draw_counts(
             place = (labels.index(r["class"]), clusters.index(r["cluster"]))
             tables[r["split"]][place] = r["images"]
         figure = draw.class_histograms(labels, clusters, tables)
-        put(f"{method}-classes-{kind}", f"Classes ({kind}) of every cluster{note}", method, figure)
+        put(
+            f"{method}-classes-{kind}",
+            f"Classes ({_kind(kind)}) of every cluster{note}",
+            method,
+            figure,
+        )
 
 
 def _pictures(table: pa.Table, side: int) -> NDArray[np.uint8]:

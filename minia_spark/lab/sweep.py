@@ -352,10 +352,10 @@ def recommended(rows: Sequence[Mapping[str, Any]], kind: str) -> str:
         return Compared(clustering_of(row), "", is_balanced, ami, nmi, *numbers)
 
     def name(one: Compared) -> str:
-        return one.representation + (", fitted to balanced images" if one.balanced else "")
+        return one.representation + (" (fitted to balanced images)" if one.balanced else "")
 
     first, near = best([compared(row) for row in rows])
-    told = f"For {kind}, {name(first)} is best: AMI {first.ami.value:.3f}"
+    told = f"For {kind.replace('_', ' ')}, {name(first)} is best: AMI {first.ami.value:.3f}"
     if np.isfinite(first.ami.error):
         told += f" \u00b1 {first.ami.error:.3f}"
     if not near:

@@ -112,8 +112,8 @@ def test_what_is_told_of_repeated_fits():
     rows = [row("components", "all", 0.5, 0.02), row("words", "balanced", 0.49, 0.02)]
     rows.append(row("words", "all", 0.3, 0.02))
     assert recommended(rows, "label") == (
-        "For label, som is best: AMI 0.500 \u00b1 0.020; as good within errors: som of words, "
-        "fitted to balanced images."
+        "For label, som is best: AMI 0.500 \u00b1 0.020; as good within errors: som of words "
+        "(fitted to balanced images)."
     )
     alone = recommended([row("words", "all", 0.3, None)], "label")
     assert alone.startswith("For label, som of words is best: AMI 0.300; all others are worse")
