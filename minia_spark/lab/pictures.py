@@ -105,6 +105,5 @@ def table_of(head: Iterable[str], rows: Iterable[Iterable[Any]], caption: str = 
         for row in rows
     )
     title = Markup("<h3>{}</h3>\n").format(caption) if caption else Markup("")
-    return title + Markup(
-        '<div class="scroll cells"><table><thead><tr>{}</tr></thead>\n<tbody>{}</tbody></table></div>'
-    ).format(top, body)
+    whole = Markup("<thead><tr>{}</tr></thead>\n<tbody>{}</tbody>").format(top, body)
+    return title + Markup('<div class="scroll cells"><table>{}</table></div>').format(whole)
