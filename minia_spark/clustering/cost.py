@@ -10,7 +10,7 @@ from minia_spark.reduce.settings import ReduceSettings
 
 __all__ = ["fit_cost", "place_cost"]
 
-_PAIR_SECONDS = 60e-9
+_PAIR_SECONDS = {"hierarchical": 60e-9, "hdbscan": 300e-9}
 """Of the matrix of distances between images, with what trees are made of."""
 
 
@@ -37,7 +37,7 @@ def fit_cost(sizes: Sizes) -> Cost:
     else:
         chosen = settings.hdbscan if method == "hdbscan" else settings.hierarchical
         most = min(sizes.images, chosen.sample)
-        work = most * float(most) * _PAIR_SECONDS
+        work = most * float(most) * _PAIR_SECONDS[method]
     return Cost(
         tasks=1 if method == "kmeans" else sizes.tasks,
         core_seconds=sizes.images * (passes * dims * 4 * sizes.rates.product + 2e-6),
