@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from minia_spark.base import arrow
-from minia_spark.base.arrow import binary_block, from_lists, to_lists
+from minia_spark.base.arrow import binary_block, from_lists, lists_or_nan, to_lists
 
 ROWS = st.lists(st.lists(st.integers(-5, 5), max_size=4), max_size=6)
 
@@ -96,3 +96,16 @@ class TestLists:
         arrow._check_count(2**31 - 1)
         with pytest.raises(OverflowError, match="2147483648 values do not fit one Arrow batch"):
             from_lists(np.zeros(0, np.int32), np.array([0, 2**31]))
+
+
+def test_vectors_of_which_some_are_missing():
+    column = pa.array([[1.0, 2.0], None, [3.0, 4.0]], pa.list_(pa.float32()))
+    found = lists_or_nan(column)
+    assert found.dtype == np.float64
+    assert np.array_equal(found, [[1, 2], [np.nan, np.nan], [3, 4]], equal_nan=True)
+    chunked = pa.chunked_array([column[:1], column[1:]])
+    assert np.array_equal(lists_or_nan(chunked, 2), found, equal_nan=True)
+    none = column[1:2]
+    assert lists_or_nan(none, 3).shape == (1, 3)
+    assert lists_or_nan(none).shape == (1, 1)
+    assert lists_or_nan(column[:0], 2).shape == (0, 2)
