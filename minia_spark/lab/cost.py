@@ -15,7 +15,7 @@ _FIT_SECONDS = 3e-4
 
 def agreement_cost(sizes: Sizes) -> Cost:
     """Return what counting the pairs of groups takes, the errors, and fitting again."""
-    own, fitted = (sizes.settings.of(model) for model in (LabSettings, ClusteringSettings))
+    own, fitted = sizes.settings.of(LabSettings), sizes.settings.of(ClusteringSettings)
     sample = min(sizes.images / 2, own.silhouette_sample)
     fits = 2 * own.repeats * (1 + len(fitted.embeddings))  # to all, and to balanced images
     return Cost(

@@ -17,8 +17,16 @@ if TYPE_CHECKING:
 
     from minia_spark.clustering.tree import Branch
 
-__all__ = ["agreement_bars", "centroid_sheet", "class_histograms", "cluster_sizes"]
-__all__ += ["FORMATS", "condensed_tree", "dendrogram", "encoded", "figure_of", "member_sheet"]
+__all__ = ["agreement_bars", "centroid_sheet", "class_histograms", "class_sizes"]
+__all__ += [
+    "FORMATS",
+    "cluster_sizes",
+    "condensed_tree",
+    "dendrogram",
+    "encoded",
+    "figure_of",
+    "member_sheet",
+]
 __all__ += ["plain", "reconstruction_sheet", "repeat_bars", "to_pixels"]
 
 FORMATS = ("png", "pdf")
@@ -111,13 +119,23 @@ def cluster_sizes(clusters: Sequence[int], counts: Mapping[str, NDArray[np.int64
     counts : mapping
         ``train`` and ``test`` to an int array, shape (k,).
     """
-    figure = figure_of(max(5, 0.35 * len(clusters)), 3.2)
+    return _sizes(["noise" if c < 0 else str(c) for c in clusters], counts, "cluster")
+
+
+def class_sizes(classes: Sequence[str], counts: Mapping[str, NDArray[np.int64]]) -> Figure:
+    """Draw how many images of every class there are, as for :func:`cluster_sizes`."""
+    return _sizes([plain(name) for name in classes], counts, "class")
+
+
+def _sizes(names: Sequence[str], counts: Mapping[str, NDArray[np.int64]], across: str) -> Figure:
+    figure = figure_of(max(5, 0.35 * len(names)), 3.2)
     axis = figure.subplots()
-    places, width = np.arange(len(clusters)), 0.8 / max(1, len(counts))
+    places, width = np.arange(len(names)), 0.8 / max(1, len(counts))
     for shift, (split, sizes) in enumerate(counts.items()):
         axis.bar(places + (shift - (len(counts) - 1) / 2) * width, sizes, width, label=split)
-    axis.set_xticks(places, ["noise" if c < 0 else str(c) for c in clusters], fontsize=8)
-    axis.set_xlabel("cluster")
+    turned = 90 if max(map(len, names), default=0) > 4 else 0
+    axis.set_xticks(places, names, fontsize=8, rotation=turned, parse_math=False)
+    axis.set_xlabel(across)
     axis.set_ylabel("images")
     axis.legend()
     return figure

@@ -240,6 +240,7 @@ def drawn(context: Context) -> None:
     def put(name: str, title: str, variant: str, figure: Any) -> None:
         pictures.put(name, title, title_of(variant), figure)
 
+    _draw_classes(counts, put)
     _draw_agreements(context, put)
     with context.watched("images that are shown"):
         members, middle = _members(context, settings, side)
@@ -275,6 +276,21 @@ def drawn(context: Context) -> None:
         _draw_tree(model, method, put)
     pictures.publish(context, FIGURES)
     context.counts |= {"figures": len(pictures)}
+
+
+def _draw_classes(counts: pa.Table, put: Any) -> None:
+    """Draw how many images of each class there are: as one of the clusterings has them all."""
+    rows = counts.to_pylist()
+    first = rows[0]["variant"]
+    rows = [r for r in rows if r["variant"] == first and r["class"] is not None]
+    for kind in sorted({r["classes"] for r in rows}):
+        own = [r for r in rows if r["classes"] == kind]
+        labels = sorted({r["class"] for r in own})
+        splits = sorted({r["split"] for r in own}, reverse=True)  # train first
+        sizes = {s: np.zeros(len(labels), np.int64) for s in splits}
+        for r in own:
+            sizes[r["split"]][labels.index(r["class"])] += r["images"]
+        put(f"classes-{kind}", f"Images of each {_kind(kind)}", "", draw.class_sizes(labels, sizes))
 
 
 def _draw_tree(model: Model, variant: str, put: Any) -> None:

@@ -28,6 +28,8 @@ def test_labels_may_be_anything():
         figures.encoded(figures.class_histograms(HOSTILE, [-1, 0, 1, 2], counts)) for _ in range(2)
     )
     assert one == other  # nothing of the time or the machine
+    few = {split: sizes[0] for split, sizes in counts.items()}
+    assert (picture(figures.class_sizes(HOSTILE, few)) < 200).any()
 
 
 def test_sheets_show_every_image():

@@ -122,7 +122,7 @@ def test_pictures_and_panel(laboratory):
         for what in ("sizes", "classes-label", "centroids", "members"):
             assert f"{method}-{what}" in names
     assert {"hierarchical-dendrogram", "reconstructions", "agreement-label"} <= set(names)
-    assert {"hdbscan-condensed", "repeats-label"} <= set(names)
+    assert {"hdbscan-condensed", "repeats-label", "classes-label"} <= set(names)
     magic = {"png": b"\x89PNG", "pdf": b"%PDF"}
     for name, kind in product(names, FORMATS):
         data = (folder / f"{name}.{kind}").read_bytes()
