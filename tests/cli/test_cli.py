@@ -136,7 +136,7 @@ class TestNoInput:
         (tmp_path / "images").mkdir()
         source = ("--images", tmp_path / "images", "--batch", "b", "--warehouse", tmp_path / "W")
         found = run_minia("run", *source).expect(3)
-        assert "holds no files; expected are JPEG, PNG, TIFF, FITS or Parquet" in found.err
+        assert "holds no files; expected are JPEG, PNG, TIFF, FITS, Parquet or HDF5" in found.err
         assert Warehouse(str(tmp_path / "W")).versions() == []
 
     @pytest.mark.parametrize("place", ["images", "images/below/W", "door"])
