@@ -61,38 +61,41 @@ class Pictures:
 
 
 def shown(context: Context, output: Artefact, method: str | None = None) -> Markup:
-    """Return the pictures as HTML, those of each method under its name.
+    """Return the pictures as HTML: those of no method, then each method's, to unfold.
 
     Parameters
     ----------
     context : Context
     output : Artefact
     method : str or None
-        Only those of this method, without its name.
+        Only those of this method, unfolded.
     """
     (entry,) = context.entries_of(output)
     figures = json.loads(context.warehouse.storage.read(f"{entry.path}/{_LIST}"))
     place = WAREHOUSE + "/".join(quote(part, safe="=") for part in entry.path.split("/"))
-    parts, before = [], ""
+    parts: dict[str, list[Markup]] = {}
     for figure in figures:
-        if method not in (None, figure["method"]):
-            continue
-        if method is None and figure["method"] not in ("", before):
-            parts.append(Markup('</div><h3>{}</h3><div class="figures">').format(figure["method"]))
-        before = figure["method"]
-        parts.append(
-            Markup(
-                '<figure{3}><a href="{0}/{1}.png"><img src="{0}/{1}.png" loading="lazy" alt="{4}">'
-                '</a><figcaption>{2} (<a href="{0}/{1}.pdf">PDF</a>)</figcaption></figure>'
-            ).format(
-                place,
-                quote(figure["name"]),
-                figure["title"],
-                Markup(' class="wide"') if figure.get("wide") else "",
-                ": ".join(filter(None, (figure["method"], figure["title"]))),
-            )
+        own = Markup(
+            '<figure{3}><a href="{0}/{1}.png"><img src="{0}/{1}.png" loading="lazy" alt="{4}">'
+            '</a><figcaption>{2} (<a href="{0}/{1}.pdf">PDF</a>)</figcaption></figure>'
+        ).format(
+            place,
+            quote(figure["name"]),
+            figure["title"],
+            Markup(' class="wide"') if figure.get("wide") else "",
+            ": ".join(filter(None, (figure["method"], figure["title"]))),
         )
-    return Markup('<div class="figures">{}</div>').format(Markup("\n").join(parts))
+        parts.setdefault(figure["method"], []).append(own)
+    grids = {
+        name: Markup('<div class="figures">{}</div>').format(Markup("\n").join(own))
+        for name, own in parts.items()
+    }
+    if method is not None:
+        return grids.get(method, Markup(""))
+    folded = Markup("<details><summary>{}</summary>{}</details>")
+    return Markup("\n").join(
+        folded.format(name, grid) if name else grid for name, grid in grids.items()
+    )
 
 
 def table_of(head: Iterable[str], rows: Iterable[Iterable[Any]], caption: str = "") -> Markup:

@@ -109,7 +109,7 @@ def test_embeddings_are_clustered_and_compared_beside_components(
         kind for r in told["contingencies"] for kind in (r["left_kind"], r["right_kind"])
     }
     page = (location / "report" / "index.html").read_text()
-    assert "<h3>hdbscan of words</h3>" in page
+    assert "<summary>hdbscan of words</summary>" in page
     assert "Images nearest to the centres" in page
     (entry,) = Warehouse(str(location)).entries("figures")
     assert (location / entry.path / "hdbscan-words-condensed.pdf").is_file()
