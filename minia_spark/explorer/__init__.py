@@ -31,7 +31,7 @@ ROOM = Room(
     settings={"explorer": ExplorerSettings},
     outputs=(EXPLORER,),
     stages=(EXPLORER_STAGE,),
-    panel=Panel("Map", (EXPLORER,), "minia_spark.explorer.panel:show"),
+    panel=Panel("Map", (EXPLORER,), "minia_spark.explorer.panel:show", page=EXPLORER),
 )
 
 __all__ = ["EXPLORER_STAGE", "ROOM"]

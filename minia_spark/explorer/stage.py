@@ -70,6 +70,10 @@ def run(context: Context) -> None:
             made=f"Made by minia-spark {__version__} \N{MIDDLE DOT} run {context.run} "
             f"\N{MIDDLE DOT} {now()}",
             home=f"{_TO_WAREHOUSE}report/index.html",
+            # that it is there is no content: the page is not made anew for it
+            gallery=f"{_TO_WAREHOUSE}gallery/index.html"
+            if context.view.of_table("gallery")
+            else "",
             cell_px=settings.cell_px,
             large=settings.large_copies,
         )
