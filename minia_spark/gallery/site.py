@@ -30,8 +30,15 @@ from minia_spark.explorer.sheets import IMAGES
 from minia_spark.explorer.site import LARGE, Pictures, Writer, sheets_of
 
 __all__ = [
-    *("Batch", "Features", "Gallery", "Map", "Nearest", "Variant", "Written"),
-    *("density", "write"),
+    "Batch",
+    "Features",
+    "Gallery",
+    "Map",
+    "Nearest",
+    "Variant",
+    "Written",
+    "density",
+    "write",
 ]
 
 PAGE = "gallery.html"
@@ -324,12 +331,8 @@ def _known(gallery: Gallery, batch: Batch, key: str, writer: Writer) -> dict[str
     values = []
     if batch.values:
         for place, start in enumerate(starts):
-            some = {name: array[start : start + IMAGES] for name, array in batch.values.items()}
-            rows = {
-                name: array.to_pylist()
-                for name, array in some.items()
-                if array.null_count < len(array)
-            }
+            some = ((name, array[start : start + IMAGES]) for name, array in batch.values.items())
+            rows = {name: own.to_pylist() for name, own in some if own.null_count < len(own)}
             values.append(writer.script("known", key, place, _json_part("known", rows)))
     return {"places": places, "nearest": nearest, "known": values}
 
@@ -386,9 +389,8 @@ def _map(gallery: Gallery, number: int, writer: Writer) -> dict[str, Any]:
     """Write how crowded a map is where, and return what the page has to know of it."""
     one = gallery.maps[number]
     none = np.zeros((0, 2))
-    points = np.concatenate(
-        [none, *(batch.places.get(one.name, none) for batch in gallery.batches)]
-    )
+    found = [batch.places.get(one.name, none) for batch in gallery.batches]
+    points = np.concatenate([none, *found])
     grid = zlib.compress(density(points, one.box).tobytes(), 6)
     key = parts.digest(one.name, size=5)
     part = {"kind": "density", "side": _CELLS}, [grid]
