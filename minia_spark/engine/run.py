@@ -223,6 +223,11 @@ class _Execution:
             made = self.planner.unpublished[*step.key, step.fingerprint]
             return done.model_copy(update={"entries": made.entries, "uses": made.uses})
         self.runner.warehouse.require_whole(self.planner.reads(step.key, self.view))
+        for maker in self.planner.outdated(step.key, self.view):
+            self.runner.progress.say(
+                f"{step.title}: {maker.name} is shown as it was made before the last changes; "
+                f"'minia run --lines discovery,{maker.line}' renews it"
+            )
         started = time.monotonic()
         context = self._context(step)
         try:

@@ -551,7 +551,7 @@ def _write_static(site: Site, folder: Path, *, seen_from_above: bool) -> None:
     for name, template, here in pages:
         links = [
             (title, address.removeprefix("../") if here else address)
-            for title, address in (("Overview", site.home), ("Structures", site.gallery))
+            for title, address in (("Overview", site.home), ("Gallery", site.gallery))
             if address
         ]
         text = environment.get_template(template).render(site=site, here=here, links=links)

@@ -48,7 +48,7 @@ ROOM = Room(
     outputs=(GALLERY,),
     stages=(GALLERY_STAGE,),
     panel=Panel(
-        "Structures",
+        "Gallery",
         (GALLERY,),
         "minia_spark.gallery.panel:show",
         page=GALLERY,

@@ -71,7 +71,7 @@ class TestWhatIsNew:
 class TestStructures:
     def test_sorted_filtered_more_on_demand(self, opened):
         page = opened.open(PAGE)  # the first page
-        assert page.locator("nav.site a[aria-current]").inner_text() == "Structures"
+        assert page.locator("nav.site a[aria-current]").inner_text() == "Gallery"
         assert "3 of 40 structures are established" in page.locator("main").inner_text()
         assert page.locator("li.tile").count() == 24
         page.get_by_role("button", name="More (16)").scroll_into_view_if_needed()

@@ -249,7 +249,7 @@ class App {
       const images = (await this.shelf.imagesOf(v, row.id)).slice(0, 4);
       strip.replaceChildren(...images.map((image) => this.small(image, "")));
     });
-    const facts = ["support", "q", "stability"].filter((name) => row[name] !== null);
+    const facts = ["lift", "q", "stability"].filter((name) => row[name] !== null);
     const told = facts.map((name) => `${MEASURES[name][0].toLowerCase()} ${MEASURES[name][2](row)}`).join(", ");
     const sure = row.established === null ? "" : row.established ? "established" : "not established";
     const kind = row.kind ? [" ", element("span", { className: "kind" }, own(row.kind))] : [];
@@ -342,7 +342,9 @@ class App {
       const some = all.slice(shown, shown + FEW);
       shown += some.length;
       const part = draw(some);
-      host.append(part);
+      // in one list: rows of a grid stay full
+      if (host.firstChild) host.firstChild.append(...part.childNodes);
+      else host.append(part);
       for (const one of host.querySelectorAll("[data-near]")) this.watcher.observe(one);
       if (shown < all.length) {
         const end = button(`More (${count(all.length - shown)})`, "Show more", () => {
@@ -776,10 +778,9 @@ class App {
       element("h1", {}, own(about.name)),
       facts,
       ...skyLinks(about),
-      element("div", { className: "frames" }, ...frames.map(({ picture, told }) => element("div", {}, picture, told))),
+      element("div", { className: "frames" }, ...frames.map(({ picture, told }) => element("div", {}, picture, told)), ...this.mapSections([image], { image: about.name, batch: about.batch })),
       ...tables,
       ...(await this.nearestSections(image)),
-      element("div", { className: "charts" }, ...this.mapSections([image], { image: about.name, batch: about.batch })),
     ];
   }
 
