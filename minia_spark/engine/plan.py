@@ -416,8 +416,8 @@ class Planner:
         """Raise InputError where a stage alone would read what is outdated itself.
 
         A single stage brings itself up to date, not those before it: words of an older codebook,
-        say, must not be mined as if they were of the newer one. What it only shows where it is there
-        may be older: the page of a map that was made before the last batch, see :meth:`outdated`.
+        say, must not be mined as if they were of the newer one. What it only shows where it is
+        there may be older, as the page of a map of before the last batch (:meth:`outdated`).
         """
         planned = {step.key for step in steps}
         for step in steps:

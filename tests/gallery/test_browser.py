@@ -190,6 +190,23 @@ class TestImage:
         page.keyboard.press("Enter")
         page.locator("h1", has_text="Images").wait_for()
         assert page.locator("ul.images li").count() == 10
+        page.locator("#query").fill("SPIR")
+        page.keyboard.press("Enter")
+        page.get_by_text("37 images whose name or class holds").wait_for()
+
+    def test_found_by_position(self, opened):
+        page = opened.open(PAGE)
+        for text, away in (  # the image is at 30, -80 + 160 * 3 / 69 degrees
+            ("30 -71.9", "1.14\u00b0"),
+            ("2:00:00 -73:00:00", "2.61\u2032"),
+            ("2h00m00s, -73d02m36.5s", "0.02\u2033"),
+        ):
+            page.locator("#query").fill(text)
+            page.keyboard.press("Enter")
+            figure = page.locator("ul.images li", has_text="night/i003.png").first
+            figure.get_by_text(f"{away} away").wait_for()
+            assert "nearest to right ascension 30\u00b0" in page.locator("main").inner_text()
+            assert "night/i003.png" in page.locator("ul.images li").first.inner_text()
 
 
 @pytest.fixture(scope="module")

@@ -3,6 +3,7 @@
 import { part } from "./loader.js";
 import { HOME, amount, button, count, element, own, seen } from "./page.js";
 import { Shelf } from "./shelf.js";
+import { angle, position } from "./sky.js";
 
 export { part };
 
@@ -843,13 +844,28 @@ class App {
   }
 
   async found([text = ""]) {
+    const where = position(text);
+    const near = where ? await this.shelf.around(where) : [];
     const images = text ? await this.shelf.search(text) : [];
-    this.group = images;
-    return [
-      element("h1", {}, "Images"),
-      element("p", { role: "status" }, `${count(images.length)} images whose name holds \u201c`, own(text), `\u201d${images.length === 40 ? " (the first ones)" : ""}`),
-      element("ul", { className: "images" }, ...images.map((image) => this.figure(0, image, null, images))),
-    ];
+    this.group = near.length ? near : images;
+    const made = [element("h1", {}, "Images")];
+    if (where) {
+      const list = element("ul", { className: "images" });
+      for (const one of near) {
+        const figure = this.figure(0, one, null, near);
+        figure.querySelector("figcaption .quiet").textContent = `${angle(one.apart)} away`;
+        list.append(figure);
+      }
+      const told = near.length ? `The ${count(near.length)} images nearest to` : "No image has a known position; this is";
+      made.push(element("p", { role: "status" }, `${told} right ascension ${amount(where.ra)}\u00b0, declination ${amount(where.dec)}\u00b0.`), list);
+    }
+    if (!where || images.length) {
+      made.push(
+        element("p", { role: "status" }, `${count(images.length)} ${images.length === 1 ? "image" : "images"} whose name or class holds \u201c`, own(text), `\u201d${images.length === 40 ? " (the first ones)" : ""}`),
+        element("ul", { className: "images" }, ...images.map((image) => this.figure(0, image, null, images))),
+      );
+    }
+    return made;
   }
 
   // -- slideshow, keyboard -----------------------------------------------------------------------

@@ -1,5 +1,6 @@
 // What the gallery knows: batches with their images, extractors with their structures.
 
+import { apart } from "./sky.js";
 import { Loader, inflated, json } from "./loader.js";
 
 const POINTS = 65536; // images of a part that says something of each
@@ -102,16 +103,32 @@ export class Shelf {
     return -1;
   }
 
-  // Images whose name holds a text, so many at most.
+  // Images whose name, or class, holds a text, so many at most.
   async search(text, most = 40) {
     const wanted = text.toLowerCase();
     const found = [];
     for (let b = 0; b < this.batches.length; b++) {
       for (let place = 0; place < this.batches[b].about.length; place++) {
-        const { names } = await this.about(b, place);
+        const { names, labels } = await this.about(b, place);
         for (let k = 0; k < names.length && found.length < most; k++) {
-          if (names[k].toLowerCase().includes(wanted)) found.push({ b, i: place * POINTS + k });
+          if (names[k].toLowerCase().includes(wanted) || labels[k].toLowerCase().includes(wanted)) found.push({ b, i: place * POINTS + k });
         }
+      }
+    }
+    return found;
+  }
+
+  // The images nearest to a position on the sky: { b, i, apart }, in degrees, so many at most.
+  async around(where, most = 40) {
+    let found = [];
+    for (let b = 0; b < this.batches.length; b++) {
+      if (!this.batches[b].has_sky) continue;
+      for (let place = 0; place < this.batches[b].about.length; place++) {
+        const { ra, dec } = await this.about(b, place);
+        for (let k = 0; k < ra.length; k++) {
+          if (!Number.isNaN(ra[k])) found.push({ b, i: place * POINTS + k, apart: apart(where, { ra: ra[k], dec: dec[k] }) });
+        }
+        found = found.sort((one, other) => one.apart - other.apart).slice(0, most);
       }
     }
     return found;
