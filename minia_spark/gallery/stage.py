@@ -103,6 +103,8 @@ def run(context: Context) -> None:
     context.publish(GALLERY, folder)
     context.counts |= {
         "alerts": sum(len(one["structures"]) + one["odd"] for one in told),
+        "structures_new": sum(one["new"] for one in told),
+        "structures_grown": sum(one["grown"] for one in told),
         "images": written.images,
         "structures": written.structures,
         "files_kept": written.kept,
@@ -122,9 +124,12 @@ def _news(context: Context, variant: str, count: int) -> dict[str, Any] | None:
     except InputError as error:
         context.say(str(error))
         return None
+    events = found.structures["event"]
     return {
         "batch": found.batch,
         "variant": variant,
+        "new": int(events.isin(["born", "split"]).sum()) if found.compared_with else 0,
+        "grown": int(events.isin(["grown", "changed"]).sum()) if found.compared_with else 0,
         "known": found.known,
         "rate": found.rate,
         "compared_with": found.compared_with,
