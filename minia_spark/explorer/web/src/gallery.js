@@ -444,10 +444,10 @@ class App {
     const made = element("li", {}, element("figure", {}, open, caption));
     this.near(made, async () => {
       const about = await this.shelf.image(image);
-      open.href = address("i", about.batch, about.name);
-      open.addEventListener("click", () => (this.group = group));
       caption.append(element("br"), own(about.name), about.label ? element("span", { className: "label" }, " ", own(about.label)) : "");
       frame.append(...(await this.picture(v, image, about, colours)));
+      open.href = address("i", about.batch, about.name); // now it has a name: the picture's
+      open.addEventListener("click", () => (this.group = group));
     });
     return made;
   }
@@ -603,7 +603,7 @@ class App {
   }
 
   // Where images are on the maps; `rest` is what the page of the map is to show of them.
-  mapSections(images, rest) {
+  mapSections(images, rest, level = "h3") {
     return this.site.maps.flatMap(({ name }, m) => {
       const some = images.slice(0, 2000);
       if (!some.some(({ b }) => this.shelf.batches[b].places[m].length)) return [];
@@ -611,7 +611,7 @@ class App {
       const canvas = element("canvas", { width: side, height: side, "aria-hidden": "true" });
       const over = svg("svg", { viewBox: "0 0 1 1", role: "img", "aria-label": `Place on the map by ${name}`, class: "marks" });
       const told = element("p", { className: "quiet" });
-      const section = element("section", {}, element("h3", {}, `On the map (${name})`), element("div", { className: "chart" }, canvas, over), told);
+      const section = element("section", {}, element(level, {}, `On the map (${name})`), element("div", { className: "chart" }, canvas, over), told);
       return this.near(section, async () => {
         this.crowd(canvas, await this.shelf.crowd(m));
         let placed = 0;
@@ -779,7 +779,7 @@ class App {
       element("h1", {}, own(about.name)),
       facts,
       ...skyLinks(about),
-      element("div", { className: "frames" }, ...frames.map(({ picture, told }) => element("div", {}, picture, told)), ...this.mapSections([image], { image: about.name, batch: about.batch })),
+      element("div", { className: "frames" }, ...frames.map(({ picture, told }) => element("div", {}, picture, told)), ...this.mapSections([image], { image: about.name, batch: about.batch }, "h2")),
       ...tables,
       ...(await this.nearestSections(image)),
     ];
