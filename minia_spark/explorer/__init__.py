@@ -18,6 +18,7 @@ EXPLORER_STAGE = Stage(
     optional=(THUMBNAILS, MAP_QUALITY),
     gathers="facets",
     writes=(EXPLORER,),
+    revision=2,  # its head
     uses=(ExplorerSettings,),
     exact=True,  # labels count
     previous=True,  # what did not change is taken from the page before

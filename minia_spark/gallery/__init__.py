@@ -30,6 +30,7 @@ GALLERY_STAGE = Stage(
     optional=(STRUCTURE_NAMES, MAP, MAP_FRAMES, NEIGHBOURS),
     gathers="facets",
     writes=(GALLERY,),
+    revision=2,  # what other lines know of images; pages have one head
     uses=(
         GallerySettings,
         Use(MiningSettings, ("decoys", "seeds")),

@@ -120,7 +120,8 @@ def test_nobody_is_shut_out(browser, warehouse, scheme):
     axe = (files("axe_playwright_python") / "axe.min.js").read_text("utf-8")
     opened = Opened(browser, warehouse.as_uri(), color_scheme=scheme)
     SHOTS.mkdir(parents=True, exist_ok=True)
-    for name in PAGES:
+    # colours are those of the style, which all pages of a kind have
+    for name in PAGES if scheme == "light" else ("overview", "structure", "image", "map"):
         page = shown(opened, name)
         page.evaluate(axe)
         found = page.evaluate("axe.run(document, { preload: false, resultTypes: ['violations'] })")
