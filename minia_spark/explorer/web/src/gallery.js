@@ -61,6 +61,14 @@ function agreement(row) {
   return first ? first[1] / all - first[2] : -1;
 }
 
+// The class that is the most frequent beside its share of all images, of those that at least a
+// tenth of its images have: its name, its share, and how many times that of all; null: none stands out.
+function typical(row) {
+  const all = row.labels.reduce((sum, [, n]) => sum + n, 0);
+  const told = row.labels.map(([label, n, share]) => [label, n / all, n / all / share]).filter(([, part, times]) => part >= 0.1 && times >= 1.2);
+  return told.sort((a, b) => b[2] - a[2])[0] ?? null;
+}
+
 function title(row) {
   return row.name ?? `s${String(row.id).padStart(4, "0")}`;
 }
@@ -253,6 +261,7 @@ class App {
     const facts = ["lift", "q", "stability"].filter((name) => row[name] !== null);
     const told = facts.map((name) => `${MEASURES[name][0].toLowerCase()} ${MEASURES[name][2](row)}`).join(", ");
     const sure = row.established === null ? "" : row.established ? "established" : "not established";
+    const shown = typical(row);
     const kind = row.kind ? [" ", element("span", { className: "kind" }, own(row.kind))] : [];
     return element(
       "li",
@@ -260,6 +269,7 @@ class App {
       element("a", { href: address("s", this.shelf.variants[v].name, row.lineage) }, strip, element("b", {}, own(title(row)))),
       ...kind,
       element("p", { className: "quiet" }, `${count(row.images)} images, ${told}${sure ? `, ${sure}` : ""}`),
+      shown ? element("p", { className: "quiet" }, "often ", own(shown[0]), ` (${(100 * shown[1]).toFixed(0)} %, ${brief(shown[2])} times as in all)`) : "",
       more,
     );
   }
