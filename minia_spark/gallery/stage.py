@@ -56,6 +56,7 @@ _NAMES = ["batch", "image_id"]
 _OF_IMAGES = [*_NAMES, "label", "ra_deg", "dec_deg", "width", "height"]
 _NUMBERS = ["support", "expected_support", "lift", "q", "stability"]
 _NEAREST = 8  # images that are told of each
+_AT_ONCE = 100_000  # rows of nearest images
 _KIN = {
     **dict.fromkeys(("own", "of", "rank", "batch", "image"), pa.int64()),
     "distance": pa.float64(),
@@ -329,7 +330,7 @@ def _nearest(context: Context, variant: str, places: _Places) -> list[Nearest]:
     """
     pieces = [pa.table({name: pa.array([], kind) for name, kind in _KIN.items()})]
     columns = [*_NAMES, "neighbours", "batches", "distances"]
-    for rows in context.of_variant(variant).rows_here(NEIGHBOURS, columns):
+    for rows in _together(context.of_variant(variant).rows_here(NEIGHBOURS, columns)):
         own, of_own = places.of(pa.Table.from_batches([rows.select(_NAMES)]))
         names, offsets = pc.list_flatten(rows["neighbours"]), _offsets(rows["neighbours"])
         rank = np.arange(len(names)) - np.repeat(offsets[:-1], np.diff(offsets))
@@ -363,6 +364,18 @@ def _nearest(context: Context, variant: str, places: _Places) -> list[Nearest]:
             )
         )
     return found
+
+
+def _together(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """Yield rows many at a time: whoever looks images up looks through all names for each lot."""
+    held: list[pa.RecordBatch] = []
+    for batch in batches:
+        held.append(batch)
+        if sum(one.num_rows for one in held) >= _AT_ONCE:
+            yield pa.concat_batches(held)
+            held.clear()
+    if held:
+        yield pa.concat_batches(held)
 
 
 def _offsets(lists: pa.ListArray) -> NDArray[np.int64]:
