@@ -188,3 +188,28 @@ def test_what_other_lines_know(own_warehouse, published):
     (part,) = batch["known"]
     told = json.loads(zlib.decompress(_part(folder, part)[0]))
     assert told == {"cluster (kmeans)": [f"c{k % 2 - 1}" for k in of]}
+
+
+def test_two_extractors(own_warehouse, published):
+    """Structures of two that found the same are each other's counterparts."""
+    house = Warehouse(str(own_warehouse))
+    state = house.catalogue()
+    twins = [e.model_copy(update={"variant": "surf"}) for e in state.entries if e.variant == "sift"]
+    house.commit(state, state.run, (*state.entries, *twins), "as if by two")
+    made = published(own_warehouse, "gallery")
+    (entry,) = minia_spark.open(own_warehouse)._state.of_table("gallery")
+    folder = own_warehouse / entry.path
+    text = (folder / "gallery-data.js").read_text("ascii")
+    head = json.loads(text.removeprefix("minia_map.site(").removesuffix(",[]);\n"))
+    assert [one["name"] for one in head["variants"]] == ["sift", "surf"]
+    assert made.counts["structures"] == 2 * len(_rows((folder, head)))
+    for row in _rows((folder, head)):
+        (name,) = row["beside"]
+        counterparts = {number: rest for number, *rest in row["beside"][name]}
+        assert name == "surf"
+        if row["images"]:
+            assert counterparts[row["id"]] == [1.0, row["images"]]
+    assert [one["variant"] for one in json.loads((folder / "news.json").read_text())] == [
+        "sift",
+        "surf",
+    ]
