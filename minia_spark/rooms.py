@@ -51,9 +51,9 @@ HOUSE = House(
         embedding.ROOM,
         neighbours.ROOM,
         layout.ROOM,
+        gallery.ROOM,  # before the map's page, which leads to it
         explorer.ROOM,
         frames.ROOM,
-        gallery.ROOM,
         report.ROOM,
         compare.ROOM,
         delf.ROOM,

@@ -193,6 +193,7 @@ def context(spark: SparkSession) -> Callable[..., Context]:
             run=house.new_run("test", "0", {}).run,
             view=state,
             published=state,
+            facets=HOUSE.facets,
             source=source,
         )
 

@@ -4,8 +4,10 @@
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from minia_spark.base.errors import MiniaError, SettingsError
 from minia_spark.base.events import log_event, logging_to
@@ -22,6 +24,11 @@ from minia_spark.engine.commands import (
     runner_of,
     settings_of_warehouse,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from minia_spark.warehouse.warehouse import Warehouse
 
 __all__ = ["remove_batch", "reprocess", "run", "stage"]
 
@@ -149,6 +156,7 @@ def reprocess(options: argparse.Namespace) -> int:
     progress = Progress(quiet=options.quiet)
 
     lost: list[OSError] = []
+    news: dict[str, str] = {}  # by place, so that each is told once
 
     def put(line: str) -> None:
         try:
@@ -158,6 +166,8 @@ def reprocess(options: argparse.Namespace) -> int:
             lose_output(sys.stdout)
 
     def tell(outcome: update.Outcome) -> None:
+        if outcome.verdict == "done":
+            news.update(_news(warehouse))
         if outcome.verdict == "failed":
             progress.warn(f"{outcome.title}: {outcome.text}")
         elif outcome.verdict != "known":
@@ -175,6 +185,9 @@ def reprocess(options: argparse.Namespace) -> int:
                 replace=options.replace,
                 follow_links_outside=settings.get("ingest.follow_links_outside"),
             )
+            for line in news.values():
+                put(f"news: {line}")
+                log_event("news", line)
             counts = update.counts_of(outcomes)
             log_event("inbox done", update.summary(outcomes), counts=counts)
         finally:
@@ -183,6 +196,18 @@ def reprocess(options: argparse.Namespace) -> int:
     if lost:
         raise MiniaError(f"the output cannot be written: {lost[0].strerror}; all else was done")
     return update.exit_code(outcomes, empty=options.empty_exit_code)
+
+
+def _news(warehouse: Warehouse) -> Iterator[tuple[str, str]]:
+    """Yield what the newest state's newest batch brought, after the place where that is written."""
+    from minia_spark.gallery.news import line
+    from minia_spark.gallery.tables import GALLERY, NEWS
+
+    for entry in warehouse.catalogue().of_table(GALLERY.name):
+        place = f"{entry.path}/{NEWS}"
+        if warehouse.storage.exists(place):  # none where an older version made the page
+            for number, one in enumerate(json.loads(warehouse.storage.read(place))):
+                yield f"{place} {number}", line(one)
 
 
 def _seconds(text: str) -> float:

@@ -416,23 +416,46 @@ class Planner:
         """Raise InputError where a stage alone would read what is outdated itself.
 
         A single stage brings itself up to date, not those before it: words of an older codebook,
-        say, must not be mined as if they were of the newer one.
+        say, must not be mined as if they were of the newer one. What it only shows where it is
+        there may be older, as the page of a map of before the last batch (:meth:`outdated`).
         """
         planned = {step.key for step in steps}
         for step in steps:
+            needed = {output.name for output in step.stage.reads}
             for entry in self._read(step.stage, step.batch, step.variant, view):
-                maker = self.house.by_name.get(entry.stage)
-                if maker is None or maker.source:
+                if entry.table not in needed:
                     continue
                 if (entry.stage, entry.batch, entry.variant) in planned:
                     continue
-                if entry.inputs != self.inputs(maker, entry.batch, entry.variant, view):
+                maker = self._maker_of_outdated(entry, view)
+                if maker is not None:
                     where = f" of batch {entry.batch}" if entry.batch else ""
                     raise InputError(
                         f"{step.stage.name} would read {entry.table}{where}, which was made from "
                         f"what has changed since; run 'minia {maker.command_name}' first, or "
                         "'minia run' for everything"
                     )
+
+    def outdated(self, key: StepKey, view: Catalogue) -> list[Stage]:
+        """Return the stages whose output a step shows as it was, as they are not asked for."""
+        stage = self.house.by_name[key[0]]
+        needed = {output.name for output in stage.reads}
+        found: dict[str, Stage] = {}
+        for entry in self._read(stage, key[1], key[2], view):
+            if entry.table in needed or entry.stage in self.request.stages:
+                continue
+            maker = self._maker_of_outdated(entry, view)
+            if maker is not None:
+                found[maker.name] = maker
+        return list(found.values())
+
+    def _maker_of_outdated(self, entry: Entry, view: Catalogue) -> Stage | None:
+        """Return the stage that made an entry from what has changed since; None: it is as new."""
+        maker = self.house.by_name.get(entry.stage)
+        if maker is None or maker.source:
+            return None
+        current = self.inputs(maker, entry.batch, entry.variant, view)
+        return maker if entry.inputs != current else None
 
     def refuse_replacing(self, steps: Sequence[Step], base: Catalogue) -> None:
         """Raise SettingsError where other settings would throw away costly work unasked."""

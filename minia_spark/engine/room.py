@@ -62,11 +62,18 @@ class Panel:
     show : str
         ``module:function`` from the page's context to :class:`markupsafe.Markup`, its HTML. Links
         to other artefacts begin with :data:`minia_spark.base.pages.WAREHOUSE`.
+    page : Artefact or None
+        A page of its own, to which the overview's head leads where it is there.
+    attention : str
+        ``module:function`` from the same context to a list of HTML: what somebody has to look at.
+        It is called where the panel is shown, and told above everything else.
     """
 
     title: str
     reads: tuple[Output, ...]
     show: str
+    page: Artefact | None = None
+    attention: str = ""
 
 
 @dataclass(frozen=True)
@@ -165,7 +172,12 @@ class House:
         self.facets = tuple(facet for room in self.rooms for facet in room.facets)
         gathered: dict[str, tuple[Output, ...]] = {
             "": (),
-            "panels": tuple(output for panel in self.panels for output in panel.reads),
+            "panels": tuple(
+                output
+                for panel in self.panels
+                for output in (*panel.reads, panel.page)
+                if output is not None
+            ),
             "facets": tuple(dict.fromkeys(facet.table for facet in self.facets)),
         }
         declared = [

@@ -223,6 +223,11 @@ class _Execution:
             made = self.planner.unpublished[*step.key, step.fingerprint]
             return done.model_copy(update={"entries": made.entries, "uses": made.uses})
         self.runner.warehouse.require_whole(self.planner.reads(step.key, self.view))
+        for maker in self.planner.outdated(step.key, self.view):
+            self.runner.progress.say(
+                f"{step.title}: {maker.name} is shown as it was made before the last changes; "
+                f"'minia run --lines discovery,{maker.line}' renews it"
+            )
         started = time.monotonic()
         context = self._context(step)
         try:
@@ -340,6 +345,8 @@ def _put_page(state: Catalogue, warehouse: Warehouse, name: str) -> None:
     if not entries:
         storage.remove_file(shown)
     for entry in entries:
+        if not storage.exists(f"{entry.path}/{ABOVE}"):
+            continue  # of a version that had no page there; it is made anew with its line
         page = storage.read(f"{entry.path}/{ABOVE}")
         if not storage.exists(shown) or storage.read(shown) != page:
             storage.replace(shown, page)

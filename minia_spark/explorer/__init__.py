@@ -18,6 +18,7 @@ EXPLORER_STAGE = Stage(
     optional=(THUMBNAILS, MAP_QUALITY),
     gathers="facets",
     writes=(EXPLORER,),
+    revision=2,  # its head
     uses=(ExplorerSettings,),
     exact=True,  # labels count
     previous=True,  # what did not change is taken from the page before
@@ -31,7 +32,7 @@ ROOM = Room(
     settings={"explorer": ExplorerSettings},
     outputs=(EXPLORER,),
     stages=(EXPLORER_STAGE,),
-    panel=Panel("Map", (EXPLORER,), "minia_spark.explorer.panel:show"),
+    panel=Panel("Map", (EXPLORER,), "minia_spark.explorer.panel:show", page=EXPLORER),
 )
 
 __all__ = ["EXPLORER_STAGE", "ROOM"]

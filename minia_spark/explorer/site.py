@@ -140,7 +140,9 @@ class Site:
     made: str = ""
     """The page's last line: by what and when."""
     home: str = ""
-    """Link to the report; empty: none."""
+    """Link to the overview of everything; empty: none."""
+    gallery: str = ""
+    """Link to the page of structures and images; empty: none."""
     cell_px: int = 64
     """Side of a small image in the sheets."""
     large: bool = True
@@ -261,6 +263,7 @@ def write(
             "title": site.title,
             "made": site.made,
             "home": site.home,
+            "gallery": site.gallery,
             "points": parts.POINTS,
             "cell": site.cell_px,
             "large": LARGE,
@@ -342,7 +345,7 @@ def _check(site: Site) -> None:
             raise ValueError(f"two {what} have the same name: {found}")
     if BATCH in fields:
         raise ValueError(f"a field must not be called {BATCH!r}: the page has one of that name")
-    for link in [site.home, *(v for f in site.fields for v in f.links.values())]:
+    for link in [site.home, site.gallery, *(v for f in site.fields for v in f.links.values())]:
         _check_link(link)
     for batch in site.batches:
         _check_batch(batch, names, fields)
@@ -542,9 +545,14 @@ def _write_static(site: Site, folder: Path, *, seen_from_above: bool) -> None:
     for name in _STATIC:
         (folder / name).write_bytes((web / name).read_bytes())
     environment = templates_of("minia_spark.explorer", "minia_spark.report")
-    pages = [(PAGE, PAGE, "", site.home), ("map.css", "map.css", "", "")]
+    pages = [(PAGE, PAGE, ""), ("map.css", "map.css", "")]
     if seen_from_above:
-        pages.append((ABOVE, PAGE, f"{folder.name}/", site.home.removeprefix("../")))
-    for name, template, here, home in pages:
-        text = environment.get_template(template).render(site=site, here=here, home=home)
+        pages.append((ABOVE, PAGE, f"{folder.name}/"))
+    for name, template, here in pages:
+        links = [
+            (title, address.removeprefix("../") if here else address)
+            for title, address in (("Overview", site.home), ("Gallery", site.gallery))
+            if address
+        ]
+        text = environment.get_template(template).render(site=site, here=here, links=links)
         (folder / name).write_text(text, encoding="utf-8")

@@ -70,6 +70,7 @@ def run(context: Context) -> None:
             made=f"Made by minia-spark {__version__} \N{MIDDLE DOT} run {context.run} "
             f"\N{MIDDLE DOT} {now()}",
             home=f"{_TO_WAREHOUSE}report/index.html",
+            gallery=_gallery(context),
             cell_px=settings.cell_px,
             large=settings.large_copies,
         )
@@ -91,6 +92,11 @@ def run(context: Context) -> None:
         "files_kept": written.kept,
         "files_new": written.new,
     }
+
+
+def _gallery(context: Context) -> str:
+    """Return the address of the gallery; that it is there is no content, and no reason to run."""
+    return f"{_TO_WAREHOUSE}gallery/index.html" if context.view.of_table("gallery") else ""
 
 
 def _maps(context: Context) -> list[str]:

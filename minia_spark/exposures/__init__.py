@@ -130,6 +130,7 @@ PAGE_STAGE = Stage(
     writes=(EXPOSURE_PAGE,),
     uses=(Use(ExposureSettings, ("max_error_ratio",)),),
     exact=True,
+    revision=2,  # a page at an address that stays
     run=f"{_HERE}.stages.exposure_page:exposure_page",
     cost=f"{_HERE}.cost:page",
 )
@@ -245,7 +246,12 @@ ROOM = Room(
     ),
     commands=COMMANDS,
     reasons=ExposureReason,
-    panel=Panel("Exposures", (EXPOSURE_MAP, PLACES, FLAGS), f"{_HERE}.stages.exposure_page:panel"),
+    panel=Panel(
+        "Exposures",
+        (EXPOSURE_MAP, PLACES, FLAGS),
+        f"{_HERE}.stages.exposure_page:panel",
+        page=EXPOSURE_PAGE,
+    ),
 )
 
 __all__ = ["COMMANDS", "ROOM"]

@@ -119,8 +119,8 @@ def _carry_out(options: argparse.Namespace, request: Request, settings: Settings
 
 
 def _tell_page(warehouse: Warehouse, state: Catalogue) -> None:
-    for entry in state.of_table("exposure_page"):
-        print(f"page: {warehouse.storage.full(entry.path)}/index.html", flush=True)
+    if state.of_table("exposure_page"):
+        print(f"page: {warehouse.storage.full('exposure_page/index.html')}", flush=True)
 
 
 # -- run, train -----------------------------------------------------------------------------------

@@ -33,7 +33,10 @@ from minia_spark.exposures.pictures import (
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["Cell", "Member", "Page", "render"]
+__all__ = ["ABOVE", "Cell", "Member", "Page", "render"]
+
+ABOVE = "index-above.html"
+"""The page that stands in the folder above, at an address that stays, and leads to it."""
 
 
 @dataclass(frozen=True)
@@ -96,6 +99,8 @@ class Page:
     warnings : sequence of str
     training : sequence of (str, dict)
         Title of a map and the last figures of its training.
+    home : str
+        Address, from the page's folder, of the overview of the warehouse; empty: there is none.
     """
 
     exposures: int
@@ -112,6 +117,7 @@ class Page:
     nights: Sequence[tuple[int | None, str | None, dict[str, int]]]
     warnings: Sequence[str] = ()
     training: Sequence[tuple[str, dict[str, Any]]] = field(default_factory=tuple)
+    home: str = ""
 
 
 def render(page: Page, folder: Path) -> int:
@@ -156,6 +162,8 @@ def render(page: Page, folder: Path) -> int:
             names=sorted({name for _, _, counts in page.nights for name in counts}),
         )
         _write(folder / "index.html", html)
+        moved = environment.get_template("above.html").render(here=f"{folder.name}/")
+        _write(folder / ABOVE, moved)
         for name in ("page.css", "zoom.js"):
             _write(folder / name, environment.get_template(name).render())
     except OSError as error:

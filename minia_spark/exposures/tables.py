@@ -194,4 +194,6 @@ FLAGS = Table(
     ),
 )
 
-EXPOSURE_PAGE = Artefact("exposure_page", "The page of exposures: maps, cells, their members.")
+EXPOSURE_PAGE = Artefact(
+    "exposure_page", "The page of exposures: maps, cells, their members.", page=True
+)

@@ -8,8 +8,10 @@ from minia_spark.gallery.settings import GallerySettings
 from minia_spark.gallery.tables import GALLERY
 from minia_spark.geometry.tables import VERIFICATIONS
 from minia_spark.ingest.tables import IMAGES, REJECTS
+from minia_spark.layout.tables import MAP, MAP_FRAMES
 from minia_spark.mining.settings import MiningSettings
 from minia_spark.mining.tables import STRUCTURES
+from minia_spark.neighbours.tables import NEIGHBOURS
 from minia_spark.structures.settings import StructuresSettings
 from minia_spark.structures.tables import LINEAGE, STRUCTURE_IMAGES, STRUCTURE_NAMES
 from minia_spark.thumbnails.tables import THUMBNAILS
@@ -25,8 +27,10 @@ GALLERY_STAGE = Stage(
         *(IMAGES, REJECTS, FEATURES, THUMBNAILS, CODEBOOKS, WORDS, WORD_COUNTS),
         *(STRUCTURES, STRUCTURE_IMAGES, LINEAGE, VERIFICATIONS),
     ),
-    optional=(STRUCTURE_NAMES,),
+    optional=(STRUCTURE_NAMES, MAP, MAP_FRAMES, NEIGHBOURS),
+    gathers="facets",
     writes=(GALLERY,),
+    revision=2,  # what other lines know of images; pages have one head
     uses=(
         GallerySettings,
         Use(MiningSettings, ("decoys", "seeds")),
@@ -44,7 +48,13 @@ ROOM = Room(
     settings={"gallery": GallerySettings},
     outputs=(GALLERY,),
     stages=(GALLERY_STAGE,),
-    panel=Panel("Gallery", (GALLERY,), "minia_spark.gallery.panel:show"),
+    panel=Panel(
+        "Gallery",
+        (GALLERY,),
+        "minia_spark.gallery.panel:show",
+        page=GALLERY,
+        attention="minia_spark.gallery.panel:attention",
+    ),
 )
 
 __all__ = ["GALLERY_STAGE", "ROOM"]

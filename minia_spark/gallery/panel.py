@@ -1,25 +1,52 @@
-"""The gallery in the report: where it is."""
+"""The gallery in the overview: where it is, and what in it somebody has to look at."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import json
+from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
 
 from minia_spark.base.pages import WAREHOUSE
-from minia_spark.gallery.tables import GALLERY
+from minia_spark.gallery.tables import GALLERY, NEWS
 
 if TYPE_CHECKING:
     from minia_spark.engine.context import Context
 
-__all__ = ["show"]
+__all__ = ["attention", "show"]
 
+_PAGE = f"{WAREHOUSE}{GALLERY.name}/index.html"
 _PANEL = Markup(
     '<p class="lead">Every structure, image and word, to be sorted, filtered and looked at: '
-    '<a href="{page}">open the gallery</a>.</p>'
+    '<a href="{page}">open the gallery</a>, or see <a href="{page}#/new">what is new</a>.</p>'
 )
+_ALERTS = Markup('In batch <bdi>{batch}</bdi>{of}: {what}. <a href="{page}#/new">Look at them</a>')
 
 
 def show(_context: Context) -> Markup:
-    """Return a link to the page."""
-    return _PANEL.format(page=f"{WAREHOUSE}{GALLERY.name}/index.html")
+    """Return links to the page."""
+    return _PANEL.format(page=_PAGE)
+
+
+def attention(context: Context) -> list[Markup]:
+    """Return a sentence for every extractor of which the newest batch has alerts."""
+    (entry,) = context.entries_of(GALLERY)
+    every = json.loads(context.warehouse.storage.read(f"{entry.path}/{NEWS}"))
+    return [_sentence(news, several=len(every) > 1) for news in every if _counts(news) != (0, 0)]
+
+
+def _counts(news: dict[str, Any]) -> tuple[int, int]:
+    return len(news["structures"]), news["odd"]
+
+
+def _sentence(news: dict[str, Any], *, several: bool) -> Markup:
+    structures, images = _counts(news)
+    told = []
+    if structures:
+        those = "structure is" if structures == 1 else "structures are"
+        told.append(f"{structures:,} {those} in more of its images than expected")
+    if images:
+        those = "image is" if images == 1 else "images are"
+        told.append(f"{images:,} {those} unlike anything known")
+    of = f" ({news['variant']})" if several else ""
+    return _ALERTS.format(batch=news["batch"], of=of, what=", ".join(told), page=_PAGE)

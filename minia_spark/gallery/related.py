@@ -1,14 +1,19 @@
-"""Structures that have words in common."""
+"""Structures that have words in common, or images."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csr_array
 
 from minia_spark.mining.model import Structures, incidence
 
-__all__ = ["related"]
+__all__ = ["counterparts", "related"]
 
 _MOST = 8
+_MOST_COUNTERPARTS = 3
 
 
 def related(structures: Structures) -> list[list[list[float]]]:
@@ -30,3 +35,40 @@ def related(structures: Structures) -> list[list[list[float]]]:
         order = np.lexsort((others, -likeness))[:_MOST]
         found.append([[int(others[i]), round(float(likeness[i]), 4)] for i in order])
     return found
+
+
+def counterparts(
+    images: Sequence[NDArray[np.int64]], others: Sequence[NDArray[np.int64]]
+) -> list[list[list[float]]]:
+    """Return the structures of another extractor in most nearly the same images as each one.
+
+    Parameters
+    ----------
+    images, others : sequences of int64 arrays
+        The images of every structure of the two, as numbers from 0; an image once a structure.
+
+    Returns
+    -------
+    list of lists of [number, Jaccard similarity of the images, images in both]
+        At most 3 each, the most similar first, equal ones by number; none without a common image.
+    """
+    count = 1 + max((int(one.max()) for one in (*images, *others) if len(one)), default=-1)
+    member, other = (_membership(rows, count) for rows in (images, others))
+    shared = (member @ other.T).tocsr()
+    shared.sort_indices()
+    sizes = np.array([len(one) for one in others], np.int64)
+    found = []
+    for row, own in enumerate(images):
+        here = slice(shared.indptr[row], shared.indptr[row + 1])
+        numbers, both = shared.indices[here], shared.data[here]
+        likeness = both / (len(own) + sizes[numbers] - both)
+        order = np.lexsort((numbers, -likeness))[:_MOST_COUNTERPARTS]
+        found.append([[int(numbers[i]), round(float(likeness[i]), 4), int(both[i])] for i in order])
+    return found
+
+
+def _membership(rows: Sequence[NDArray[np.int64]], count: int) -> csr_array:
+    columns = np.concatenate([np.zeros(0, np.int64), *rows])
+    offsets = np.concatenate([[0], np.cumsum([len(one) for one in rows], dtype=np.int64)])
+    ones = np.ones(len(columns), np.int64)
+    return csr_array((ones, columns, offsets), shape=(len(rows), count))

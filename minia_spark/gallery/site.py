@@ -4,7 +4,8 @@
 ``gallery-data.js`` says what there is, and ``map/`` holds the data in parts, as those of the map's
 page (:mod:`minia_spark.explorer.parts`). What belongs to a batch (names, pictures, features) is
 written once and taken from the page before as long as it does not change; what is said of
-structures is small, and written each time.
+structures is small, and written each time. What other lines know of images (places on maps, nearest
+images, clusters, predictions) is in parts of its own, of which only those that changed are new.
 """
 
 from __future__ import annotations
@@ -28,7 +29,17 @@ from minia_spark.explorer import palette, parts
 from minia_spark.explorer.sheets import IMAGES
 from minia_spark.explorer.site import LARGE, Pictures, Writer, sheets_of
 
-__all__ = ["Batch", "Features", "Gallery", "Variant", "Written", "write"]
+__all__ = [
+    "Batch",
+    "Features",
+    "Gallery",
+    "Map",
+    "Nearest",
+    "Variant",
+    "Written",
+    "density",
+    "write",
+]
 
 PAGE = "gallery.html"
 ABOVE = "index-above.html"
@@ -39,6 +50,7 @@ FORMAT = 1
 BLOCK = 64
 """Structures whose images are in a part."""
 _WHOLE = 65_535
+_CELLS = 96  # along a side of a map that is drawn small
 _PART = re.compile(r"[a-z]+[0-9]*-[0-9a-f]{10}-[0-9]{1,7}-[0-9a-f]{16}\.(?:js|jpg)")
 
 
@@ -60,6 +72,41 @@ class Features:
     y: NDArray[np.float32]
     size: NDArray[np.float32]
     words: NDArray[np.integer]
+
+
+@dataclass(frozen=True)
+class Map:
+    """A map on which images have a place.
+
+    Attributes
+    ----------
+    name : str
+        Of the embedding.
+    box : tuple of float
+        Smallest x and y, largest x and y: the frame that the map is drawn in.
+    """
+
+    name: str
+    box: tuple[float, float, float, float]
+
+
+@dataclass(frozen=True)
+class Nearest:
+    """The nearest images of each image of a batch, one image after another.
+
+    Attributes
+    ----------
+    counts : int64 array, shape (n,)
+        How many are told of image i.
+    batches, images : int64 arrays, shape (sum of counts,)
+        The number of the batch of each, and its place in it; the nearest first.
+    distances : float64 array
+    """
+
+    counts: NDArray[np.int64]
+    batches: NDArray[np.int64]
+    images: NDArray[np.int64]
+    distances: NDArray[np.float64]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,6 +131,13 @@ class Batch:
         Extractor to what gives :class:`Features` of 256 images at a time.
     digest : str
         Of pictures and features: parts of the same one are taken over.
+    places : mapping
+        Map to positions, float64 array of shape (n, 2); NaN where an image is not on it.
+    nearest : mapping
+        Embedding to :class:`Nearest`.
+    values : mapping
+        What else is known of the images, by its name: texts or numbers of shape (n,), in the order
+        in which they are shown; null: not known.
     """
 
     name: str
@@ -97,6 +151,9 @@ class Batch:
     pictures: Pictures
     features: Mapping[str, Callable[[Sequence[str]], Iterator[Features]]]
     digest: str
+    places: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
+    nearest: Mapping[str, Nearest] = field(default_factory=dict)
+    values: Mapping[str, pa.Array] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,6 +183,10 @@ class Gallery:
     variants: Sequence[Variant]
     made: str = ""
     home: str = ""
+    """Address of the overview of everything, below the warehouse; empty: there is none."""
+    map_page: str = ""
+    """Address of the page of the map, below the warehouse; empty: there is none."""
+    maps: Sequence[Map] = ()
     cell_px: int = 96
     large: bool = True
     facts: Mapping[str, Any] = field(default_factory=dict)
@@ -176,7 +237,7 @@ def write(
             "format": FORMAT,
             "title": gallery.title,
             "made": gallery.made,
-            "home": gallery.home,
+            "map_page": gallery.map_page,
             "cell": gallery.cell_px,
             "chunk": IMAGES,
             "large": LARGE,
@@ -184,8 +245,11 @@ def write(
             "palette": {"light": palette.LIGHT, "dark": palette.DARK},
             "facts": gallery.facts,
             "batches": [
-                _batch(gallery, batch, writer, known.get(batch.name)) for batch in gallery.batches
+                _batch(gallery, batch, writer, known.get(batch.name))
+                | _known(gallery, batch, parts.digest(batch.name, size=5), writer)
+                for batch in gallery.batches
             ],
+            "maps": [_map(gallery, number, writer) for number in range(len(gallery.maps))],
             "variants": [
                 _variant(variant, len(gallery.batches), writer) for variant in gallery.variants
             ],
@@ -242,6 +306,95 @@ def _batch(
         | _features(batch, key, writer)
         | {"stamp": stamp}
     )
+
+
+def _known(gallery: Gallery, batch: Batch, key: str, writer: Writer) -> dict[str, Any]:
+    """Write what other lines know of the images of a batch."""
+    starts = range(0, len(batch.image_ids), IMAGES)
+    places = []
+    for number, one in enumerate(gallery.maps):
+        points = batch.places.get(one.name)
+        names = []
+        if points is not None and np.isfinite(points).any():
+            whole = parts.quantised(_inside(points, one.box), one.box)
+            for place, start in enumerate(range(0, len(whole), parts.POINTS)):
+                part = parts.positions(whole[start : start + parts.POINTS])
+                names.append(writer.script(f"place{number}", key, place, part))
+        places.append(names)
+    nearest = {}
+    for order, (name, found) in enumerate(sorted(batch.nearest.items())):
+        ends = np.concatenate([[0], np.cumsum(found.counts)])
+        nearest[name] = [
+            writer.script(f"near{order}", key, place, _near(gallery, found, ends, start))
+            for place, start in enumerate(starts)
+        ]
+    values = []
+    if batch.values:
+        for place, start in enumerate(starts):
+            some = ((name, array[start : start + IMAGES]) for name, array in batch.values.items())
+            rows = {name: own.to_pylist() for name, own in some if own.null_count < len(own)}
+            values.append(writer.script("known", key, place, _json_part("known", rows)))
+    return {"places": places, "nearest": nearest, "known": values}
+
+
+def _inside(
+    points: NDArray[np.float64], box: tuple[float, float, float, float]
+) -> NDArray[np.float64]:
+    """Return positions within a box: what was placed outside of it is at its edge."""
+    return np.clip(points, np.array(box[:2]), np.array(box[2:]))
+
+
+def _near(gallery: Gallery, found: Nearest, ends: NDArray[np.int64], start: int) -> parts.Part:
+    """Return the part of the nearest images of 256 images; batches by name, so that it lasts."""
+    counts = found.counts[start : start + IMAGES]
+    here = slice(int(ends[start]), int(ends[start + len(counts)]))
+    owners, codes = np.unique(found.batches[here], return_inverse=True)
+    head = {"kind": "near", "n": len(counts)}
+    head["batches"] = [gallery.batches[number].name for number in owners]
+    blobs = [counts.astype("<u4"), codes.astype("<u4"), found.images[here].astype("<u4")]
+    blobs.append(found.distances[here].astype("<f4"))
+    return head, [zlib.compress(blob.tobytes(), 6) for blob in blobs]
+
+
+def _json_part(kind: str, value: Any) -> parts.Part:
+    text = json.dumps(value, ensure_ascii=True, allow_nan=False)
+    return {"kind": kind}, [zlib.compress(text.encode(), 6)]
+
+
+def density(points: NDArray[np.float64], box: tuple[float, float, float, float]) -> NDArray[Any]:
+    """Return how many images are where on a map, for a small drawing of it.
+
+    Parameters
+    ----------
+    points : float64 array, shape (n, 2)
+        x and y; NaN: not on the map. What lies outside of the box counts at its edge.
+    box : tuple of float
+        Smallest x and y, largest x and y.
+
+    Returns
+    -------
+    uint8 array, shape (96, 96)
+        Rows from the largest y downwards; 0 where there is nothing, 255 at the most crowded place,
+        by the logarithm of the number between.
+    """
+    points = _inside(points[np.isfinite(points).all(axis=1)], box)
+    ranges = [[box[1], box[3]], [box[0], box[2]]]
+    counts, _, _ = np.histogram2d(points[:, 1], points[:, 0], bins=_CELLS, range=ranges)
+    most = np.log1p(counts.max())
+    shares = np.log1p(counts) / most if most else counts
+    return np.ceil(shares[::-1] * 255).astype(np.uint8)
+
+
+def _map(gallery: Gallery, number: int, writer: Writer) -> dict[str, Any]:
+    """Write how crowded a map is where, and return what the page has to know of it."""
+    one = gallery.maps[number]
+    none = np.zeros((0, 2))
+    found = [batch.places.get(one.name, none) for batch in gallery.batches]
+    points = np.concatenate([none, *found])
+    grid = zlib.compress(density(points, one.box).tobytes(), 6)
+    key = parts.digest(one.name, size=5)
+    part = {"kind": "density", "side": _CELLS}, [grid]
+    return {"name": one.name, "density": writer.script("density", key, 0, part)}
 
 
 def _about(batch: Batch, start: int) -> parts.Part:
@@ -313,8 +466,7 @@ def _chunk(found: Features) -> parts.Part:
 def _variant(variant: Variant, batches: int, writer: Writer) -> dict[str, Any]:
     """Write what is said of structures, and which images they have; return where."""
     key = parts.digest(variant.name, size=5)
-    rows = json.dumps(list(variant.structures), ensure_ascii=True, allow_nan=False).encode()
-    table = writer.script("structures", key, 0, ({"kind": "structures"}, [zlib.compress(rows, 6)]))
+    table = writer.script("structures", key, 0, _json_part("structures", list(variant.structures)))
     images = []
     for place, start in enumerate(range(0, len(variant.images), BLOCK)):
         some = variant.images[start : start + BLOCK]

@@ -6,13 +6,16 @@ batches that changed, some images at a time.
 
 from __future__ import annotations
 
+import json
 import os
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
@@ -24,18 +27,22 @@ from minia_spark.base.arrow import to_lists
 from minia_spark.base.errors import InputError
 from minia_spark.engine.context import Context
 from minia_spark.engine.table import Table
+from minia_spark.explorer.columns import Column, by_batch, column, placed, values_of
 from minia_spark.explorer.parts import hash_order
 from minia_spark.explorer.sheets import IMAGES as IMAGES_OF_A_SHEET
+from minia_spark.explorer.tables import EXPLORER
 from minia_spark.features.tables import FEATURES
 from minia_spark.frames.collection import Collection
-from minia_spark.gallery.related import related
+from minia_spark.gallery.related import counterparts, related
 from minia_spark.gallery.settings import GallerySettings
-from minia_spark.gallery.site import Batch, Features, Gallery, Variant, write
-from minia_spark.gallery.tables import GALLERY
+from minia_spark.gallery.site import Batch, Features, Gallery, Map, Nearest, Variant, write
+from minia_spark.gallery.tables import GALLERY, NEWS
 from minia_spark.geometry.tables import VERIFICATIONS
 from minia_spark.ingest.tables import IMAGES, REJECTS
+from minia_spark.layout.tables import MAP, MAP_FRAMES
 from minia_spark.mining.settings import MiningSettings
 from minia_spark.mining.tables import STRUCTURES
+from minia_spark.neighbours.tables import NEIGHBOURS
 from minia_spark.structures.rows import load_structures
 from minia_spark.structures.settings import StructuresSettings
 from minia_spark.structures.tables import LINEAGE, STRUCTURE_IMAGES, STRUCTURE_NAMES
@@ -48,6 +55,13 @@ __all__ = ["run"]
 _NAMES = ["batch", "image_id"]
 _OF_IMAGES = [*_NAMES, "label", "ra_deg", "dec_deg", "width", "height"]
 _NUMBERS = ["support", "expected_support", "lift", "q", "stability"]
+_NEAREST = 8  # images that are told of each
+_AT_ONCE = 100_000  # rows of nearest images
+_KIN = {
+    **dict.fromkeys(("own", "of", "rank", "batch", "image"), pa.int64()),
+    "distance": pa.float64(),
+}
+_IN_ORDER = ("own", "of", "rank")
 
 
 def run(context: Context) -> None:
@@ -61,27 +75,37 @@ def run(context: Context) -> None:
         target = near if storage.local is None else storage.local / folder
         batches = _batches(context, variants, Path(scratch))
         places = _Places(batches)
+        maps = _maps(context)
+        news = [_news(context, name, settings.odd_images) for name in variants]
         gallery = Gallery(
             title="Gallery",
-            batches=batches,
-            variants=[_variant(context, name, places) for name in variants],
+            batches=_with_what_is_known(context, batches, places, maps),
+            maps=maps,
+            map_page=f"{EXPLORER.name}/index.html" if maps else "",
+            variants=_beside([_variant(context, name, places) for name in variants], places),
             made=f"Made by minia-spark {__version__} \N{MIDDLE DOT} run {context.run} "
             f"\N{MIDDLE DOT} {now()}",
-            home="../../report/index.html",
+            home="report/index.html",
             cell_px=settings.cell_px,
             large=settings.large_copies,
             facts={
                 "state": context.published.version + 1,
-                "news": [_news(context, name, settings.odd_images) for name in variants],
+                "news": news,
+                "older": {name: _older_state(context, name) for name in variants},
             },
         )
         written = write(gallery, target, _previous(context), threads=os.cpu_count() or 1)
+        told = [one for one in news if one is not None]
+        (target / NEWS).write_text(json.dumps(told, ensure_ascii=True), encoding="ascii")
         if storage.local is None:
             pafs.copy_files(
                 str(target), storage.full(folder), pafs.LocalFileSystem(), storage.filesystem
             )
     context.publish(GALLERY, folder)
     context.counts |= {
+        "alerts": sum(len(one["structures"]) + one["odd"] for one in told),
+        "structures_new": sum(one["new"] for one in told),
+        "structures_grown": sum(one["grown"] for one in told),
         "images": written.images,
         "structures": written.structures,
         "files_kept": written.kept,
@@ -101,10 +125,16 @@ def _news(context: Context, variant: str, count: int) -> dict[str, Any] | None:
     except InputError as error:
         context.say(str(error))
         return None
+    events = found.structures["event"]
     return {
         "batch": found.batch,
+        "variant": variant,
+        "new": int(events.isin(["born", "split"]).sum()) if found.compared_with else 0,
+        "grown": int(events.isin(["grown", "changed"]).sum()) if found.compared_with else 0,
         "known": found.known,
         "rate": found.rate,
+        "compared_with": found.compared_with,
+        "odd": int(found.images["alert"].sum()),
         "structures": [
             {"id": int(row["structure_id"]), "images": int(row["images"]), "of": row["expected"]}
             for row in found.structures.to_dict("records")
@@ -119,6 +149,12 @@ def _news(context: Context, variant: str, count: int) -> dict[str, Any] | None:
             for row in found.images.head(count).to_dict("records")
         ],
     }
+
+
+def _older_state(context: Context, variant: str) -> int | None:
+    """Return the state that structures were compared with; None: there were none before."""
+    states = (row["older_state"] for row in _small(context.of_variant(variant), LINEAGE))
+    return next((state for state in states if state is not None), None)
 
 
 def _previous(context: Context) -> Path | None:
@@ -153,7 +189,7 @@ class _Places:
     def __init__(self, batches: Sequence[Batch]) -> None:
         self.sizes = [len(batch.image_ids) for batch in batches]
         self._numbers = {batch.name: number for number, batch in enumerate(batches)}
-        self._starts = np.concatenate([[0], np.cumsum(self.sizes)]).astype(np.int64)
+        self.starts = np.concatenate([[0], np.cumsum(self.sizes)]).astype(np.int64)
         keys = [
             pc.binary_join_element_wise(str(number), batch.image_ids, "/")
             for number, batch in enumerate(batches)
@@ -161,14 +197,17 @@ class _Places:
         self._keys = pa.concat_arrays(keys) if keys else pa.array([], pa.string())
 
     def of(self, rows: pa.Table) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Return the batch and the place of the image of every row."""
+        """Return the batch and the place of the image of every row; -1: it is not there."""
         codes = pc.dictionary_encode(rows["batch"].combine_chunks())
-        known = [str(self._numbers[name]) for name in codes.dictionary.to_pylist()]
+        known = [str(self._numbers.get(name, 0)) for name in codes.dictionary.to_pylist()]
+        there = pa.array([name in self._numbers for name in codes.dictionary.to_pylist()])
         numbers = pa.array(known, pa.string()).take(codes.indices)
         keys = pc.binary_join_element_wise(numbers, rows["image_id"].combine_chunks(), "/")
-        found = pc.index_in(keys, self._keys).to_numpy(zero_copy_only=False).astype(np.int64)
+        found = pc.fill_null(pc.index_in(keys, self._keys), -1)
+        places = found.to_numpy(zero_copy_only=False).astype(np.int64)
         owners = numbers.cast(pa.int64()).to_numpy()
-        return owners, found - self._starts[owners]
+        good = (places >= 0) & there.take(codes.indices).to_numpy(zero_copy_only=False)
+        return owners, np.where(good, places - self.starts[owners], -1)
 
 
 def _batches(context: Context, variants: Sequence[str], scratch: Path) -> list[Batch]:
@@ -217,6 +256,131 @@ def _batch(
         features={one: _features(context, name, one, sizes, scratch) for one in variants},
         digest=" ".join(digests),
     )
+
+
+def _maps(context: Context) -> list[Map]:
+    """Return the maps; that of the words first, as on the page of the map."""
+    names = {entry.variant or "" for entry in context.entries_of(MAP)}
+    found = []
+    for name in sorted(names, key=lambda name: (name != "words", name)):
+        (frame,) = _rows(context, MAP_FRAMES, ["low", "high"], name).to_pylist()
+        low, high = frame["low"], frame["high"]
+        found.append(Map(name, (low[0], low[1], high[0], high[1])))
+    return found
+
+
+def _with_what_is_known(
+    context: Context, batches: Sequence[Batch], places: _Places, maps: Sequence[Map]
+) -> list[Batch]:
+    """Return the batches with what other lines know of their images."""
+    points = {one.name: _rows(context, MAP, [*_NAMES, "x", "y"], one.name) for one in maps}
+    rows_of = {name: by_batch(rows["batch"].combine_chunks()) for name, rows in points.items()}
+    facets = _facets(context)
+    values_by = {name: by_batch(found.batches) for name, found in facets.items()}
+    nearest = {
+        name: _nearest(context, name, places)
+        for name in sorted({entry.variant or "" for entry in context.entries_of(NEIGHBOURS)})
+    }
+    found = []
+    for number, batch in enumerate(batches):
+        index = pd.Index(batch.image_ids.to_pylist(), dtype=object)
+        own = {
+            name: placed(
+                rows_of[name](batch.name),
+                rows["image_id"].combine_chunks(),
+                np.column_stack([rows["x"].to_numpy(), rows["y"].to_numpy()]),
+                index,
+            )
+            for name, rows in points.items()
+        }
+        values = {
+            name: _finite(values_of(one, values_by[name](batch.name), index))
+            for name, one in facets.items()
+        }
+        near = {name: every[number] for name, every in nearest.items()}
+        found.append(replace(batch, places=own, nearest=near, values=values))
+    return found
+
+
+def _facets(context: Context) -> dict[str, Column]:
+    """Return what rooms say of images, but for what the page shows in another way."""
+    found = {}
+    for facet in context.facets:
+        if facet.table in (IMAGES, STRUCTURE_IMAGES, MAP) or not context.has(facet.table):
+            continue
+        variants = sorted({entry.variant or "" for entry in context.entries_of(facet.table)})
+        for variant in variants:
+            rows = _rows(context, facet.table, [*_NAMES, facet.column], variant or None)
+            name = f"{facet.name} ({variant})" if variant else facet.name
+            found[name] = column(rows, facet.column, several=facet.several, text=facet.text)
+    return found
+
+
+def _finite(values: pa.Array) -> pa.Array:
+    """Return values in which numbers that are none are null."""
+    if not pa.types.is_floating(values.type):
+        return values
+    return pc.if_else(pc.is_finite(values), values, pa.scalar(None, values.type))
+
+
+def _nearest(context: Context, variant: str, places: _Places) -> list[Nearest]:
+    """Return the nearest images by an embedding, batch by batch.
+
+    Images that the page does not have, as of a batch that went, are left out.
+    """
+    pieces = [pa.table({name: pa.array([], kind) for name, kind in _KIN.items()})]
+    columns = [*_NAMES, "neighbours", "batches", "distances"]
+    for rows in _together(context.of_variant(variant).rows_here(NEIGHBOURS, columns)):
+        own, of_own = places.of(pa.Table.from_batches([rows.select(_NAMES)]))
+        names, offsets = pc.list_flatten(rows["neighbours"]), _offsets(rows["neighbours"])
+        rank = np.arange(len(names)) - np.repeat(offsets[:-1], np.diff(offsets))
+        owner = np.repeat(np.arange(len(own)), np.diff(offsets))
+        few = np.flatnonzero(rank < _NEAREST)
+        taken = pa.array(few)
+        kin = pa.table(
+            {
+                "batch": pc.list_flatten(rows["batches"]).take(taken),
+                "image_id": names.take(taken),
+            }
+        )
+        batch, image = places.of(kin)
+        distance = pc.list_flatten(rows["distances"]).take(taken)
+        told = (own[owner[few]], of_own[owner[few]], rank[few], batch, image, distance)
+        piece = pa.table(dict(zip(_KIN, told, strict=True)))
+        known = (piece["image"].to_numpy() >= 0) & (piece["of"].to_numpy() >= 0)
+        pieces.append(piece.filter(pa.array(known)))
+    joined = pa.concat_tables(pieces).sort_by([(name, "ascending") for name in _IN_ORDER])
+    columns_of = {name: joined[name].to_numpy() for name in _KIN}
+    ends = np.searchsorted(columns_of["own"], np.arange(len(places.sizes) + 1))
+    found = []
+    for number, size in enumerate(places.sizes):
+        here = slice(int(ends[number]), int(ends[number + 1]))
+        found.append(
+            Nearest(
+                counts=np.bincount(columns_of["of"][here], minlength=size).astype(np.int64),
+                batches=columns_of["batch"][here],
+                images=columns_of["image"][here],
+                distances=columns_of["distance"][here],
+            )
+        )
+    return found
+
+
+def _together(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """Yield rows many at a time: whoever looks images up looks through all names for each lot."""
+    held: list[pa.RecordBatch] = []
+    for batch in batches:
+        held.append(batch)
+        if sum(one.num_rows for one in held) >= _AT_ONCE:
+            yield pa.concat_batches(held)
+            held.clear()
+    if held:
+        yield pa.concat_batches(held)
+
+
+def _offsets(lists: pa.ListArray) -> NDArray[np.int64]:
+    counts = pc.list_value_length(lists).to_numpy(zero_copy_only=False)
+    return np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
 
 
 class _Spool:
@@ -365,6 +529,24 @@ def _variant(context: Context, name: str, places: _Places) -> Variant:
             }
         )
     return Variant(name=name, structures=rows, images=images)
+
+
+def _beside(variants: Sequence[Variant], places: _Places) -> list[Variant]:
+    """Return the variants, each structure with those of the others in most nearly its images."""
+    images = {
+        one.name: [places.starts[batch] + image for batch, image, _ in one.images]
+        for one in variants
+    }
+    found = []
+    for one in variants:
+        rows = [dict(row) for row in one.structures]
+        for other in variants:
+            if other is not one:
+                near = counterparts(images[one.name], images[other.name])
+                for row, those in zip(rows, near, strict=True):
+                    row.setdefault("beside", {})[other.name] = those
+        found.append(replace(one, structures=rows))
+    return found
 
 
 def _small(context: Context, table: Table) -> list[dict[str, Any]]:

@@ -13,6 +13,7 @@ from minia_spark.images.failures import sentence
 from minia_spark.images.fits import is_compressed, read_fits, unpack, wrong_checksum
 from minia_spark.images.guard import read_guarded
 from minia_spark.images.identity import content_hash
+from minia_spark.images.position import position_of_fits
 from minia_spark.images.raster import read_raster
 from minia_spark.images.reasons import Reason
 from minia_spark.images.sniff import sniff
@@ -40,12 +41,16 @@ class Decoded:
         How deeper counts became eight bits, e.g. ``zscale+asinh``; None if the file had 8 bits.
     warning : str or None
         What is wrong with the file although it can be read.
+    position : (float, float) or None
+        Right ascension and declination of its middle, in degrees; None where that is not known, or
+        was not asked for.
     """
 
     pixels: NDArray[np.uint8]
     format: str
     stretch: str | None
     warning: str | None = None
+    position: tuple[float, float] | None = None
 
     @property
     def width(self) -> int:
@@ -71,6 +76,7 @@ def decode(
     fits_interval: str = "zscale",
     fits_stretch: str = "asinh",
     fits_checksums: str = "ignore",
+    fits_positions: bool = False,
     care: Care = Care.NONE,
 ) -> Decoded:
     """Decode an image of any accepted format, recognised by its content.
@@ -88,6 +94,8 @@ def decode(
         for grey TIFF and PNG of more than eight bits.
     fits_checksums : {"ignore", "warn", "reject"}
         What is done where a FITS file has checksums that are wrong.
+    fits_positions : bool
+        Whether to look where on the sky a FITS image is.
     care : Care
         Where the decoder runs.
 
@@ -120,7 +128,8 @@ def decode(
         name = None
         if values.dtype != np.uint8 or kind == "fits":
             values, name = to_uint8(values, interval=fits_interval, stretch=fits_stretch)
-        return Decoded(np.ascontiguousarray(values), kind, name, warning)
+        position = position_of_fits(unpacked) if kind == "fits" and fits_positions else None
+        return Decoded(np.ascontiguousarray(values), kind, name, warning, position)
     except Rejected:
         raise
     except MemoryError as error:

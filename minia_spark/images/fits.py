@@ -26,7 +26,7 @@ from minia_spark.images.sniff import ACCEPTED
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["is_compressed", "read_fits", "unpack", "wrong_checksum"]
+__all__ = ["is_compressed", "only_image", "read_fits", "unpack", "wrong_checksum"]
 
 _START = b"SIMPLE  ="
 _SPARE_BYTES = 256 << 20
@@ -98,7 +98,7 @@ def read_fits(data: bytes, *, max_pixels: int) -> NDArray[Any]:
         warnings.simplefilter("ignore")
         try:
             with fits.open(io.BytesIO(data), memmap=False, lazy_load_hdus=True) as hdus:
-                image = _only_image(hdus)
+                image = only_image(hdus)
                 _check_header(image, len(data), max_pixels)
                 return _pixels(image)
         except (Rejected, MemoryError):
@@ -107,7 +107,8 @@ def read_fits(data: bytes, *, max_pixels: int) -> NDArray[Any]:
             raise _failure(error, data) from error
 
 
-def _only_image(hdus: fits.HDUList) -> Any:
+def only_image(hdus: fits.HDUList) -> Any:
+    """Return the HDU with the only two-dimensional image of a file; Rejected: not just one."""
     images = []
     others = []
     for number, hdu in enumerate(hdus):

@@ -14,6 +14,7 @@ INGEST = Stage(
     source="images",
     digest="minia_spark.ingest.sources:source_digest",
     gives="pixels",
+    revision=2,  # FITS images have the positions that their headers tell
     rows="minia_spark.ingest.stage:READER",
     writes=(IMAGES, REJECTS),
     uses=(IngestSettings,),

@@ -45,6 +45,8 @@ class ImageRecord:
         What a row of labels may call it.
     folder : str or None
         The folder that directly holds it, as in an image_id; None at the top.
+    position : (float, float) or None
+        Right ascension and declination of its middle, in degrees, where its header says.
     """
 
     image_id: str
@@ -58,6 +60,7 @@ class ImageRecord:
     size_bytes: int
     keys: MatchKeys
     folder: str | None
+    position: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,5 +162,6 @@ def _decoded(image: Sourced, *, max_bytes: int, **options: Any) -> tuple[ImageRe
         size_bytes=len(image.data),
         keys=match_keys(image.image_id),
         folder=image.folder,
+        position=decoded.position,
     )
     return record, decoded

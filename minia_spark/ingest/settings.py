@@ -125,6 +125,7 @@ class IngestSettings(StageSettings):
             "max_archive_members": self.max_archive_members,
             "max_archive_ratio": self.max_archive_ratio,
             "fits_checksums": self.fits_checksums,
+            "fits_positions": True,
         }
 
     def decode_options(self) -> dict[str, Any]:

@@ -66,6 +66,8 @@ _TOLD = (
     *(c for c in IMAGES.columns if c.name in (*_PLAIN, "content_hash")),
     *(tables.Column(f"key_{key}", "string", "What labels may call it.") for key in _KEYS),
     tables.Column("folder", "string", "The folder that directly holds it."),
+    tables.Column("own_ra_deg", "double", "Right ascension by its header."),
+    tables.Column("own_dec_deg", "double", "Declination by its header."),
     tables.Column("warning", "string", "What is wrong with it although it can be read."),
     tables.Column("reason", "string", "Why it cannot be read."),
     tables.Column("detail", "string", "The same as a sentence."),
@@ -129,6 +131,8 @@ def _read_listed(
                 row |= {name: getattr(record, name) for name in (*_PLAIN, "content_hash")}
                 row |= {f"key_{key}": value for key, value in record.keys._asdict().items()}
                 row["folder"] = record.folder
+                if record.position is not None:
+                    row["own_ra_deg"], row["own_dec_deg"] = record.position
                 row["warning"] = decoded.warning
                 yield row, decoded
 
@@ -328,7 +332,11 @@ def content_digest(where: Column) -> Column:
 
 
 def _with_labels(context: Context, images: DataFrame, scratch: str) -> DataFrame:
-    """Add label, ra_deg and dec_deg; images have the columns folder, key_path and so on."""
+    """Add label, ra_deg and dec_deg; images have the columns folder, key_path and so on.
+
+    A position in the labels comes before that of the image's own header.
+    """
+    own = {name: F.col(f"own_{name}") for name in ("ra_deg", "dec_deg")}
     settings = context.settings(IngestSettings).labels
     values = ["label", "ra_deg", "dec_deg"]
     folder = F.col("folder") if settings.from_folders else F.lit(None).cast("string")
@@ -337,8 +345,7 @@ def _with_labels(context: Context, images: DataFrame, scratch: str) -> DataFrame
             context.say(
                 f"no labels: --labels was not given, and another batch has those of {before}"
             )
-        nowhere = F.lit(None).cast("double")
-        return images.withColumns({"label": folder, "ra_deg": nowhere, "dec_deg": nowhere})
+        return images.withColumns({"label": folder, **own})
     columns = check_labels(settings.file, **settings.columns())
     batches = label_batches(settings.file, **settings.columns())
     rows = (tuple(row.values()) for batch in batches for row in batch.to_pylist())
@@ -361,7 +368,9 @@ def _with_labels(context: Context, images: DataFrame, scratch: str) -> DataFrame
     matched = matched.withColumn("best", best)
     _check_matches(context, matched, labels, total, columns)
     found = {name: F.col("best")[name] for name in values}
-    return matched.withColumns(found | {"label": F.coalesce(found["label"], folder)})
+    placed = found["ra_deg"].isNotNull() | found["dec_deg"].isNotNull()
+    positions = {name: F.when(placed, found[name]).otherwise(own[name]) for name in own}
+    return matched.withColumns(positions | {"label": F.coalesce(found["label"], folder)})
 
 
 def _check_matches(

@@ -29,6 +29,7 @@ REPORT = Stage(
         *(TUNING, BACKGROUND, FACTORS, STRUCTURES, STRUCTURE_IMAGES, LINEAGE, VERIFICATIONS),
     ),
     writes=(SITE,),
+    revision=2,  # what is new at a glance
     uses=(
         ReportSettings,
         WordsSettings,  # the bounds of outliers are drawn also where outliers are kept

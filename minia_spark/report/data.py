@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 __all__ = [
     "IMAGE_ROWS",
+    "Arrival",
     "BackgroundData",
     "BatchDrift",
     "CodebookData",
@@ -303,6 +304,20 @@ class VariantData:
     """None before there is one."""
     drift: DriftData | None = None
     """None when nothing was measured."""
+    events: Mapping[str, int] = field(default_factory=dict)
+    """What became of structures since the state before: born, grown, gone, ... -> how many."""
+    older_state: int | None = None
+    """The state that they were compared with; None: these are the first."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Arrival:
+    """The batch of images that was read last."""
+
+    batch: str
+    images: int
+    rejected: int
+    """Files of it that could not be used."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -317,5 +332,11 @@ class ReportData:
     """Images of the whole collection that have a label."""
     panels: Sequence[tuple[str, Markup]] = ()
     """Heading and HTML of what other rooms show: trusted, what is not theirs is escaped there."""
+    pages: Sequence[tuple[str, str]] = ()
+    """Title and address of the other pages of the warehouse, for the head of every page; addresses
+    are below the warehouse."""
+    attention: Sequence[Markup] = ()
+    """HTML of what other rooms want somebody to look at, as that of `panels`."""
+    newest: Arrival | None = None
     advice: Sequence[str] = ()
     """Sentences that the stages have for the user; shown above everything else."""

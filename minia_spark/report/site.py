@@ -543,6 +543,7 @@ def _index(data: ReportData, sections: Sequence[_Section], *, here: str) -> str:
         .render(
             data=data,
             panels=[(title, _rooted(shown, here)) for title, shown in data.panels],
+            attention=[_rooted(shown, here) for shown in data.attention],
             run=data.run,
             sections=sections,
             strip=_STRIP,
@@ -574,7 +575,10 @@ def _environment(data: ReportData, *, here: str) -> jinja2.Environment:
     environment.filters.update(text.FILTERS)
     ways = {variant.background is not None for variant in data.variants}
     terms = text.terms(tables=True not in ways or False in ways, background=True in ways)
-    environment.globals |= {"here": here, "terms": terms, "palette": len(PALETTE)}
+    root = "../" if here else "../../"  # the page's folder, or the one above it
+    site = [("Overview", f"{root}report/index.html")]
+    site += [(title, f"{root}{address}") for title, address in data.pages]
+    environment.globals |= {"here": here, "terms": terms, "palette": len(PALETTE), "site": site}
     return environment
 
 

@@ -8,7 +8,7 @@ tables of a row a structure, a word or a batch are read here, which takes no job
 from __future__ import annotations
 
 import tempfile
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -42,6 +42,7 @@ from minia_spark.mining.settings import MiningSettings
 from minia_spark.mining.tables import BACKGROUND, FACTORS, STRUCTURES, TUNING
 from minia_spark.report.data import (
     IMAGE_ROWS,
+    Arrival,
     BackgroundData,
     BatchDrift,
     CodebookData,
@@ -129,16 +130,23 @@ def run(context: Context) -> None:
     variants = [_variant(_Tables(context, name)) for name in names]
     of_none = _Tables(context, None)
     labels = _label_counts(of_none, variants)
+    shown_panels = [panel for panel in context.panels if all(map(context.has, panel.reads))]
+    attention = [
+        one for panel in shown_panels if panel.attention for one in load(panel.attention)(context)
+    ]
     data = ReportData(
         run=_summary(context, several=len(names) > 1),
         variants=variants,
         labels={label: n for label, n in labels.items() if label is not None},
         labelled=sum(labels.values()),
-        panels=[
-            (panel.title, load(panel.show)(context))
+        panels=[(panel.title, load(panel.show)(context)) for panel in shown_panels],
+        pages=[
+            (panel.title, f"{panel.page.name}/index.html")
             for panel in context.panels
-            if all(map(context.has, panel.reads))
+            if panel.page is not None and context.has(panel.page)
         ],
+        attention=attention,
+        newest=_newest(context),
         advice=_advice(context, variants),
     )
     shown: dict[str, int] = {
@@ -173,6 +181,17 @@ def run(context: Context) -> None:
     }
 
 
+def _newest(context: Context) -> Arrival | None:
+    """Return the batch of images that was read last."""
+    entries = context.entries_of(IMAGES)
+    if not entries:
+        return None
+    newest = max(entries, key=lambda entry: (entry.run, entry.batch or ""))
+    name = newest.batch or ""
+    rejected = sum(entry.rows or 0 for entry in context.entries_of(REJECTS, name))
+    return Arrival(batch=name, images=newest.rows or 0, rejected=rejected)
+
+
 def _advice(context: Context, variants: Sequence[VariantData]) -> list[str]:
     """Return a sentence for every variant of which a batch is unlike its codebook."""
     found = []
@@ -191,6 +210,9 @@ def _variant(tables: _Tables) -> VariantData:
     judged = mining.decoys > 0 and mining.seeds > 0
     counts = word_occurrences(tables.context.of_variant(tables.variant))
     background = _background(tables)
+    fates = [
+        row for batch in tables.rows(LINEAGE, ["event", "older_state"]) for row in batch.to_pylist()
+    ]
     return VariantData(
         name=tables.variant or "features",
         structures=_cards(tables, judged=judged, beyond=background is not None),
@@ -208,6 +230,8 @@ def _variant(tables: _Tables) -> VariantData:
         background=background,
         codebook=_codebook(tables, counts),
         drift=_drift(tables),
+        events=Counter(row["event"] for row in fates),
+        older_state=next((row["older_state"] for row in fates if row["older_state"]), None),
     )
 
 

@@ -15,6 +15,7 @@ from minia_spark.report.data import StructureCard
 
 __all__ = [
     "FILTERS",
+    "changes",
     "css_string",
     "duration",
     "history",
@@ -113,6 +114,19 @@ def history(card: StructureCard) -> str:
     return sentences.get(card.event, card.event)
 
 
+def changes(events: Mapping[str, int]) -> str:
+    """Return what became of structures: ``3 new, 2 grown, 1 ended``; empty where all stayed."""
+    told = {
+        "new": ("born", "split"),
+        "grown": ("grown",),
+        "shrunk": ("shrunk",),
+        "changed": ("changed",),
+        "ended": ("gone", "merged"),
+    }
+    counts = {word: sum(events.get(one, 0) for one in those) for word, those in told.items()}
+    return ", ".join(f"{n:,} {word}" for word, n in counts.items() if n)
+
+
 def css_string(value: str) -> Markup:
     """Return text as a string of a style sheet, in quotes."""
     escaped = "".join(c if c.isalnum() or c in " .,;:-'()%" else f"\\{ord(c):x} " for c in value)
@@ -140,6 +154,7 @@ def visible(value: str) -> str:
 
 FILTERS: Mapping[str, Callable[..., str]] = MappingProxyType(
     {
+        "changes": changes,
         "thousands": thousands,
         "css_string": css_string,
         "duration": duration,

@@ -570,3 +570,20 @@ def test_a_stage_alone_reads_no_mixture(minia, own_warehouse):
         assert f"made from what has changed since; run 'minia {first}' first" in refused.err
     minia("run", "--warehouse", own_warehouse, *smaller).expect(0)
     assert "nothing to do" in minia("mine", "--warehouse", own_warehouse, *smaller).expect(0).out
+
+
+def test_what_is_only_shown_may_be_older(own_warehouse):
+    """A run of some lines goes on where another line's page is of before the last batch."""
+    house = Warehouse(str(own_warehouse))
+    state = house.catalogue()
+    images = state.of_table("images")[0]
+    old = {"table": "explorer", "stage": "explorer", "batch": None, "inputs": "of before"}
+    house.commit(state, state.run, (*state.entries, images.model_copy(update=old)), "a map")
+    settings = HOUSE.load_settings(None, [v for v in SMALL if v != "--set"])
+    request = Request("test", HOUSE.stages_of(["discovery"]))
+    plan, planner = make_plan(HOUSE, request, settings, house)
+    actions = {step.stage.name: step.action for step in plan.steps}
+    assert (actions["mine"], actions["report"]) == ("skip", "run")
+    (shown,) = planner.outdated(("report", None, None), plan.start)
+    assert (shown.name, shown.line) == ("explorer", "map")
+    assert planner.outdated(("mine", None, "sift"), plan.start) == []

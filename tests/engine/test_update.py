@@ -425,7 +425,9 @@ class TestOnSpark:
         assert "night2: done: 20 images, 0 rejects, " in found.out
         assert "night10: done: 20 images, 0 rejects, " in found.out
         assert "night9: no image of" in found.err
-        assert found.out.endswith("reprocess: 2 brought in, 1 failed\n")
+        *_, told, last = found.out.splitlines()
+        assert last == "reprocess: 2 brought in, 1 failed"
+        assert told == "news: night2 (sift): 0 alerts"  # the newest by name; nothing was before
         state = Warehouse(str(location)).catalogue()
         assert (state.version, state.batches) == (2, ["night10", "night2"])  # 1: the codebook
         published = next(r for r in Warehouse(str(location)).runs() if r.catalogue == 2)

@@ -9,7 +9,7 @@ import pyarrow as pa
 from PIL import Image
 
 from minia_spark.explorer.site import at_hand
-from minia_spark.gallery.site import Batch, Features, Gallery, Variant
+from minia_spark.gallery.site import Batch, Features, Gallery, Map, Nearest, Variant
 
 HOSTILE = [
     "<img src=x onerror=alert(1)>.png",
@@ -27,7 +27,19 @@ def picture(number: int) -> bytes:
     return out.getvalue()
 
 
-def batch(name: str, images: list[str], *, rejected: int = 0, digest: str = "d") -> Batch:
+BOX = (-2.0, -2.0, 2.0, 2.0)
+
+
+def batch(
+    name: str,
+    images: list[str],
+    *,
+    rejected: int = 0,
+    digest: str = "d",
+    known: bool = False,
+    extractors: tuple[str, ...] = ("sift",),
+) -> Batch:
+    """With `known`, images lie on a circle on a map, and the next three are nearest to each."""
     n = len(images)
     rng = np.random.default_rng(n)
 
@@ -51,9 +63,33 @@ def batch(name: str, images: list[str], *, rejected: int = 0, digest: str = "d")
         height=pa.array([60] * n, pa.int32()),
         rejected=rejected,
         pictures=at_hand({image: picture(k) for k, image in enumerate(images)}),
-        features={"sift": features},
+        features=dict.fromkeys(extractors, features),
         digest=digest,
+        **(_known(n) if known else {}),
     )
+
+
+def _known(n: int):
+    angle = 2 * np.pi * np.arange(n) / n
+    places = np.column_stack([np.cos(angle), np.sin(angle)])
+    places[-1] = np.nan
+    near = (np.arange(n)[:, None] + [1, 2, 3]) % n
+    return {
+        "places": {"words": places},
+        "nearest": {
+            "words": Nearest(
+                counts=np.full(n, 3),
+                batches=np.zeros(3 * n, np.int64),
+                images=near.ravel(),
+                distances=np.tile([0.25, 0.5, 0.75], n),
+            )
+        },
+        "values": {
+            "cluster (kmeans)": pa.array([f"c{k % 3}" for k in range(n)]),
+            "edge on": pa.array(["<i>yes</i>"] + [None] * (n - 1)),
+            "redshift": pa.array([0.5 + k for k in range(n)]),
+        },
+    }
 
 
 def row(number: int, **more):
@@ -97,7 +133,17 @@ def gallery(batches: list[Batch], structures: int = 5, **more) -> Gallery:
         if k == 2:
             told |= {"event": "born", "related": [[0, 0.5], [1, 0.2]]}
         rows.append(row(k, **told))
-    variant = Variant(name="sift", structures=rows, images=images)
+    beside = {"surf": {"beside": {"sift": [[0, 0.5, 3]]}}, "sift": {"beside": {"surf": []}}}
+    beside["sift"]["beside"]["surf"] = [[1, 0.75, 12], [0, 0.1, 2]]
+    several = len(batches[0].features) > 1
+    variants = [
+        Variant(
+            name=name,
+            structures=[one | beside[name] for one in rows] if several else rows,
+            images=images,
+        )
+        for name in batches[0].features
+    ]
     last = batches[-1]
     odd = [
         {"name": name, "alert": k == 0, "reasons": "its features <i>fit</i> badly"}
@@ -105,7 +151,15 @@ def gallery(batches: list[Batch], structures: int = 5, **more) -> Gallery:
     ]
     found = [{"id": 0, "images": 1, "of": 0.25}] if structures else []
     news = {"batch": last.name, "known": 50, "rate": 0.01, "structures": found, "images": odd}
-    facts = {"news": [news]}
+    facts = {"news": [news | {"odd": 1}], "older": dict.fromkeys(batches[0].features, 4)}
+    known = any(one.places for one in batches)
     return Gallery(
-        title="Test", batches=batches, variants=[variant], home="x.html", facts=facts, **more
+        title="Test",
+        batches=batches,
+        variants=variants,
+        home="report/index.html",
+        maps=[Map("words", BOX)] if known else [],
+        map_page="explorer/index.html" if known else "",
+        facts=facts,
+        **more,
     )

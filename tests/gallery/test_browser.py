@@ -40,25 +40,23 @@ def opened(browser, folder):
     one.close()
 
 
-class TestOverview:
-    def test_figures_structures_batches(self, opened):
-        page = opened.open(PAGE)
-        assert page.locator("dl.figures dd").all_inner_texts() == ["74", "2", "40"]
-        assert "3 of 40 are established" in page.locator("main").inner_text()
-        assert page.locator("ul.tiles").nth(1).locator("b").all_inner_texts() == ["s0002"]
-        rows = page.locator("tbody tr").all_inner_texts()
-        assert [row.split("\t") for row in rows] == [["b1", "70", "0"], ["<b2>", "4", "3"]]
-
-    def test_what_needs_attention(self, opened):
-        page = opened.open(PAGE)
-        section = page.locator("section:has(> h2:text-is('Needs attention'))")
-        assert "2 alerts in batch <b2>." in section.inner_text()
+class TestWhatIsNew:
+    def test_attention_structures_batches(self, opened):
+        page = opened.open(PAGE, "#/new")
+        assert page.locator("nav.site a[aria-current]").inner_text() == "What is new"
+        section = page.locator("section:has(> h2:text-is('The newest batch'))")
+        assert "2 things to look at in batch <b2>." in section.inner_text()
         assert "s0000 is in 1 of its images, 0.3 were expected" in section.inner_text()
         odd = section.locator("ul.images li")
         assert odd.count() == 2
         assert odd.nth(0).locator("p").inner_text() == "Alert: its features <i>fit</i> badly."
         assert odd.nth(1).locator("p").inner_text() == "its features <i>fit</i> badly."
-        section.locator("a").first.click()
+        section = page.locator("section:has(> h2:text-is('Structures that are new or grew'))")
+        assert "1 of 40 since state 4:" in section.inner_text()
+        assert section.locator("b").all_inner_texts() == ["s0002"]
+        rows = page.locator("tbody tr").all_inner_texts()
+        assert [row.split("\t") for row in rows] == [["b1", "70", "0"], ["<b2>", "4", "3"]]
+        page.locator("main a", has_text="s0000").first.click()
         page.locator("h1", has_text="s0000").wait_for()
 
     def test_nothing_there(self, opened):
@@ -72,8 +70,12 @@ class TestOverview:
 
 class TestStructures:
     def test_sorted_filtered_more_on_demand(self, opened):
-        page = opened.open(PAGE, "#/structures/sift")
+        page = opened.open(PAGE)  # the first page
+        assert page.locator("nav.site a[aria-current]").inner_text() == "Gallery"
+        assert "3 of 40 structures are established" in page.locator("main").inner_text()
         assert page.locator("li.tile").count() == 24
+        tile = page.locator("li.tile").first.inner_text()
+        assert "often spiral (100 %, 2 times as in all)" in tile
         page.get_by_role("button", name="More (16)").scroll_into_view_if_needed()
         page.locator("li.tile").nth(39).wait_for()
         names = page.locator("li.tile b")
@@ -190,6 +192,99 @@ class TestImage:
         page.keyboard.press("Enter")
         page.locator("h1", has_text="Images").wait_for()
         assert page.locator("ul.images li").count() == 10
+        page.locator("#query").fill("SPIR")
+        page.keyboard.press("Enter")
+        page.get_by_text("37 images whose name or class holds").wait_for()
+
+    def test_found_by_position(self, opened):
+        page = opened.open(PAGE)
+        for text, away in (  # the image is at 30, -80 + 160 * 3 / 69 degrees
+            ("30 -71.9", "1.14\u00b0"),
+            ("2:00:00 -73:00:00", "2.61\u2032"),
+            ("2h00m00s, -73d02m36.5s", "0.02\u2033"),
+        ):
+            page.locator("#query").fill(text)
+            page.keyboard.press("Enter")
+            figure = page.locator("ul.images li", has_text="night/i003.png").first
+            figure.get_by_text(f"{away} away").wait_for()
+            assert "nearest to right ascension 30\u00b0" in page.locator("main").inner_text()
+            assert "night/i003.png" in page.locator("ul.images li").first.inner_text()
+
+
+@pytest.fixture(scope="module")
+def known(tmp_path_factory):
+    """A batch of which other lines know something, by two extractors."""
+    place = tmp_path_factory.mktemp("known") / "gallery" / "run=1"
+    place.parent.mkdir()
+    one = batch("b1", IMAGES, known=True, extractors=("sift", "surf"))
+    write(gallery([one], structures=3), place)
+    return place
+
+
+class TestWhatOtherLinesKnow:
+    def test_an_image(self, browser, known):
+        one = Opened(browser, known.parents[1].as_uri())
+        page = one.open("gallery/run=1/gallery.html", "#/i/b1/night%2Fi000.png")
+        facts = page.locator("dl.figures").inner_text()
+        for text in ("cluster (kmeans)\nc0", "edge on\n<i>yes</i>", "redshift\n0.5"):
+            assert text in facts
+        near = page.locator("section:has(> h2:text-is('Nearest images (words)')) li")
+        near.nth(2).scroll_into_view_if_needed()
+        for k in (1, 2, 3):
+            page.locator("figcaption", has_text=f"night/i00{k}.png").wait_for()
+        assert [text.split("\n") for text in near.all_inner_texts()] == [
+            ["distance 0.25", "night/i001.png spiral"],
+            ["distance 0.5", "night/i002.png"],
+            ["distance 0.75", "night/i003.png spiral"],
+        ]
+        # two pictures side by side, each with the features of its extractor
+        assert page.locator(".frames .picture svg").count() == 2
+        mark = page.locator("svg.marks circle")
+        mark.wait_for(state="attached")
+        assert (float(mark.get_attribute("cx")), float(mark.get_attribute("cy"))) == pytest.approx(
+            (0.75, 0.5), abs=1e-4
+        )
+        link = page.get_by_role("link", name="Open the map").get_attribute("href")
+        base = f"{known.parents[1].as_uri()}/explorer/index.html"
+        assert link == f"{base}#map=words&image=night%2Fi000.png&batch=b1"
+        near.nth(1).locator("a").click()
+        page.locator("h1", has_text="night/i002.png").wait_for()
+        # the last one is on no map
+        page = one.open("gallery/run=1/gallery.html", "#/i/b1/night%2Fi069.png")
+        page.locator("h2", has_text="On the map (words)").scroll_into_view_if_needed()
+        page.get_by_text("The image is not there").wait_for()
+        assert page.locator("svg.marks circle").count() == 0
+        one.close()
+
+    def test_a_structure(self, browser, known):
+        one = Opened(browser, known.parents[1].as_uri())
+        page = one.open("gallery/run=1/gallery.html", "#/s/surf/1.1")
+        chart = page.locator("section:has(> h3:text-is('On the map (words)'))")
+        chart.scroll_into_view_if_needed()
+        chart.get_by_text("69 of its images, in colour").wait_for()
+        assert chart.locator("circle").count() == 69
+        drawn = "(c) => c.getContext('2d').getImageData(0, 0, 220, 220).data.some((v) => v > 0)"
+        assert chart.locator("canvas").evaluate(drawn)
+        link = chart.get_by_role("link", name="Open the map").get_attribute("href")
+        words = "map=words&colour=structure+%28surf%29&only.structure+%28surf%29=s0001"
+        assert link.endswith(f"/explorer/index.html#{words}")
+        one.close()
+
+    def test_extractors_side_by_side(self, browser, known):
+        one = Opened(browser, known.parents[1].as_uri())
+        page = one.open("gallery/run=1/gallery.html", "#/structures/sift")
+        page.get_by_label("Extractor").select_option("surf")
+        page.get_by_role("link", name="beside sift").click()
+        page.locator("h1", has_text="surf beside sift").wait_for()
+        assert page.locator(".pair").count() == 3
+        assert "3 images in both, 50 % of those in either" in page.locator("main").inner_text()
+        page.get_by_role("link", name="The other way round").click()
+        page.locator("h1", has_text="sift beside surf").wait_for()
+        page.locator(".pair a").first.click()
+        section = page.locator("section:has(> h2:text-is('In the same images by surf'))")
+        section.wait_for()
+        assert section.locator("li.tile b").all_inner_texts() == ["<b>ring</b>", "s0000"]
+        one.close()
 
 
 class TestWord:
@@ -198,26 +293,6 @@ class TestWord:
         page.get_by_text("48 examples").wait_for()
         assert page.locator("ul.patches canvas").count() == 48
         assert page.locator("li.tile").count() == 40
-
-
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [390, 1280])
-def test_nothing_is_wider_than_the_window(browser, folder, scheme, width):
-    one = Opened(
-        browser, folder.as_uri(), viewport={"width": width, "height": 800}, color_scheme=scheme
-    )
-    shots = folder.parent / "screenshots"
-    for name, place in {
-        "overview": "",
-        "structures": "#/structures",
-        "structure": "#/s/sift/1.0",
-        "image": "#/i/b1/night%2Fi001.png",
-        "word": "#/w/sift/1",
-    }.items():
-        page = one.open(PAGE, place)
-        assert page.evaluate("document.documentElement.scrollWidth") <= width
-        page.screenshot(path=shots / f"{name}-{width}-{scheme}.png")
-    one.close()
 
 
 def test_it_works_one_folder_above(browser, folder, tmp_path):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from minia_spark.gallery.related import related
+from minia_spark.gallery.related import counterparts, related
 from minia_spark.mining.model import Structures
 
 
@@ -24,3 +24,17 @@ def test_the_most_similar_first():
 def test_eight_at_most_and_none():
     assert len(related(_structures(*[[1, k] for k in range(2, 20)]))[0]) == 8
     assert related(_structures()) == []
+
+
+def _images(*sets):
+    return [np.array(one, np.int64) for one in sets]
+
+
+def test_counterparts_have_most_nearly_the_same_images():
+    own = _images([0, 1, 2, 3], [7], [])
+    others = _images([9], [0, 1, 2], [3], [0, 1, 2, 3, 4, 5], [3, 8])
+    found = counterparts(own, others)
+    assert found[0] == [[1, 0.75, 3], [3, 0.6667, 4], [2, 0.25, 1]]  # the fourth is left out
+    assert found[1:] == [[], []]
+    assert counterparts([], others) == []
+    assert counterparts(own, []) == [[], [], []]

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import re
 
+import numpy as np
 import pytest
 
 from minia_spark.base.errors import MiniaError
-from minia_spark.gallery.site import Gallery, Variant, write
+from minia_spark.gallery.site import Gallery, Variant, density, write
 
 from .samples import HOSTILE, batch, gallery
 
@@ -76,9 +77,31 @@ class TestWrite:
         with pytest.raises(MiniaError, match="is not empty"):
             write(gallery([batch("b1", ["a.png"])]), tmp_path)
 
+    def test_what_other_lines_know_is_new_where_it_changed(self, tmp_path):
+        first = batch("b1", [f"i{k}.png" for k in range(300)], known=True)
+        write(gallery([first]), tmp_path / "1")
+        more = batch("b2", ["new.png"], known=True)
+        two = write(gallery([first, more]), tmp_path / "2", tmp_path / "1")
+        # the same as above, a part of places, two of nearest images and two of clusters, and how
+        # crowded the map is: the new image is not on it
+        assert two.kept == 16 + 6
+        heavy = {"places", "nearest", "known"}
+        before, after = _head(tmp_path / "1")["batches"][0], _head(tmp_path / "2")["batches"][0]
+        assert {k: before[k] for k in heavy} == {k: after[k] for k in heavy}
+
     def test_nothing_at_all(self, tmp_path):
 
         none = Gallery(
             title="", batches=[], variants=[Variant(name="sift", structures=[], images=[])]
         )
         assert write(none, tmp_path / "g").images == 0
+
+
+def test_density():
+    points = np.array([[-1, 1], [-1, 1], [1, -1], [9, 0], [np.nan, np.nan]], np.float64)
+    found = density(points, (-1.0, -1.0, 1.0, 1.0))
+    assert found.shape == (96, 96)
+    assert (found > 0).sum() == 3
+    assert (found[0, 0], found[95, 95]) == (255, 161)  # two and one: log 2 / log 3
+    assert found[47:49, 95].max() == 161  # outside: at the edge
+    assert density(np.zeros((0, 2)), (-1.0, -1.0, 1.0, 1.0)).max() == 0

@@ -22,6 +22,7 @@ def test_defaults_are_those_of_decode():
     }
     # images that were let in are not asked for their checksums again
     assert defaults.pop("fits_checksums") == "ignore"
+    assert defaults.pop("fits_positions") is False
     assert IngestSettings().decode_options() == defaults
 
 
@@ -30,7 +31,7 @@ def test_defaults_are_those_of_reading():
     parameters = inspect.signature(decoded_of_file).parameters
     assert settings.read_options() == settings.decode_options() | {
         name: parameters[name].default for name in ("max_archive_members", "max_archive_ratio")
-    } | {"fits_checksums": "warn"}
+    } | {"fits_checksums": "warn", "fits_positions": True}
     assert set(LabelSettings().columns()) == set(inspect.signature(label_batches).parameters) - {
         "path"
     }

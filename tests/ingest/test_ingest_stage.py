@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import shutil
 from collections import Counter
@@ -501,3 +502,31 @@ def test_wrong_checksums_are_warned_of_or_rejected(folder, ingest, caplog):
     location = ingest("ingest.fits_checksums=reject")
     assert rows_of(location, "images", "image_id") == [("a.fits",)]
     assert rows_of(location, "rejects", "reason") == [("corrupt",)]
+
+
+def test_fits_images_are_where_their_headers_say(folder, ingest, tmp_path):
+    header = {"CTYPE1": "RA---TAN", "CTYPE2": "DEC--TAN", "CDELT1": -0.1, "CDELT2": 0.1}
+    header |= {"CRPIX1": 15.5, "CRPIX2": 10.5, "CRVAL1": 200.0, "CRVAL2": -30.0}  # the middle
+    image = fits.PrimaryHDU(np.arange(600, dtype=np.int16).reshape(20, 30))
+    image.writeto(folder / "without.fits")
+    image.header.update(header)
+    for name in ("own", "labelled", "with_class"):
+        image.writeto(folder / f"{name}.fits")
+    labels = tmp_path / "labels.csv"
+    rows = ["image,label,ra_deg,dec_deg", "labelled.fits,spiral,10,20", "with_class.fits,ring,,"]
+    labels.write_text("\n".join(rows))
+    columns = ("image_id", "label", "ra_deg", "dec_deg")
+    header_says = (pytest.approx(200), pytest.approx(-30))
+    wanted = {
+        "own.fits": (None, *header_says),
+        "labelled.fits": ("spiral", 10.0, 20.0),
+        "with_class.fits": ("ring", *header_says),
+        "without.fits": (None, None, None),
+    }
+    location = ingest(f"ingest.labels.file={json.dumps(str(labels))}")
+    found = {name: tuple(rest) for name, *rest in rows_of(location, "images", *columns)}
+    assert found == wanted
+    location = ingest()
+    found = {name: tuple(rest) for name, *rest in rows_of(location, "images", *columns)}
+    own = dict.fromkeys(["labelled.fits", "with_class.fits"], wanted["own.fits"])
+    assert found == wanted | own

@@ -150,7 +150,8 @@ def variant(structures=(), **more):
 
 def report(structures=(), **more):
     """A report of one variant; arguments are those of the report or of the variant."""
-    of_report = {k: more.pop(k) for k in ("run", "labels", "labelled", "advice") if k in more}
+    own = ("run", "labels", "labelled", "advice", "pages", "newest", "attention")
+    of_report = {k: more.pop(k) for k in own if k in more}
     return ReportData(variants=[variant(structures, **more)], **{"run": run()} | of_report)
 
 

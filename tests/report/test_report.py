@@ -146,7 +146,7 @@ def test_terms_are_explained_for_mouse_keyboard_and_reader(tmp_path):
         described = set(page.values("span", "aria-describedby"))
         assert {"about-words", "about-sets", "about-images", "about-lift"} == described
         assert described <= set(page.ids)
-        stops = [value for tag, name, value in page.attributes if name == "tabindex"]
+        stops = page.values("span", "tabindex")  # tables that scroll have one too
         # of many cards, the terms of the first one are stops for the tabulator key
         assert stops == ["0"] * 4 + (["-1"] * 4 if page.path.name == "index.html" else [])
     style = (tmp_path / "site" / "assets" / "style.css").read_text()

@@ -12,6 +12,8 @@ from commands import SETTINGS, chosen, rows_of, table_of
 
 from minia_spark.engine.room import Panel
 from minia_spark.engine.stage import load
+from minia_spark.explorer.tables import EXPLORER
+from minia_spark.gallery.tables import GALLERY
 from minia_spark.ingest.tables import IMAGES
 from minia_spark.report import stage as module
 from minia_spark.report.settings import ReportSettings
@@ -27,6 +29,12 @@ def panel(_context):
     return Markup(
         '<p>What another room shows.</p>\n<a href="warehouse:/other/run=1/{}">{}</a>'
     ).format("page.html", 'not ="warehouse:/ itself')
+
+
+def heed(_context):
+    from markupsafe import Markup
+
+    return [Markup('Look at <a href="warehouse:/other/run=1/x.html">this</a>')]
 
 
 @pytest.fixture
@@ -206,12 +214,24 @@ def test_what_the_page_says_about_settings_stays_in_their_bounds(collected, own_
 
 def test_panels_of_other_rooms_are_shown_where_their_tables_are(collected, own_warehouse):
     place = f"{__name__}:panel"
-    panels = (Panel("Another room", (IMAGES,), place),)
+    heed = f"{__name__}:heed"
+    missing = Panel("A third", (IMAGES, EXPLORER), place, attention=heed)
+    panels = (Panel("Another room", (IMAGES,), place, page=GALLERY, attention=heed), missing)
     data, _, made = collected(own_warehouse, panels=panels)
     assert [title for title, _ in data.panels] == ["Another room"]
     page = (own_warehouse / made.entries[-1].path / "index.html").read_text()
     assert "<h2>Another room</h2>\n<p>What another room shows.</p>" in page
     assert '<a href="#panel-1">Another room</a>' in page
+    assert data.pages == [("Another room", "gallery/index.html")]
+    assert '<a href="../../gallery/index.html">Another room</a>' in page
+    assert '<p>Look at <a href="../../other/run=1/x.html">this</a></p>' in page
+    assert page.count("Look at") == 1
+    assert (data.newest.batch, data.newest.images, data.newest.rejected) == ("b1", 60, 0)
+    (variant,) = data.variants
+    lineage = [event for (event,) in rows_of(own_warehouse, "lineage", "event")]
+    assert variant.events == Counter(lineage)
+    assert variant.older_state is None
+    assert "These are the first structures" in page
     # links to other artefacts, as they are seen from the page and from its copy in the folder above
     assert '<a href="../../other/run=1/page.html">not =&#34;warehouse:/ itself</a>' in page
     above = (own_warehouse / made.entries[-1].path / "index-above.html").read_text()

@@ -7,6 +7,7 @@ import math
 import pytest
 
 from minia_spark.report.text import (
+    changes,
     css_string,
     duration,
     history,
@@ -29,6 +30,13 @@ from .site import structure
 @pytest.mark.parametrize(
     ("function", "value", "printed"),
     [
+        (changes, {}, ""),
+        (changes, {"same": 9}, ""),
+        (
+            changes,
+            {"born": 1, "split": 1, "grown": 1200, "merged": 1},
+            "2 new, 1,200 grown, 1 ended",
+        ),
         (thousands, 5_300_000, "5,300,000"),
         (significant, 0, "0"),
         (significant, 0.04213, "0.0421"),
@@ -150,3 +158,9 @@ def test_terms_fit_into_class_names_and_sentences(tables, background):
         assert key.islower()
         assert name
         assert sentence.endswith(".")
+
+
+def test_changes_tell_of_every_event():
+    every = {str(event): 1 for event in Event if event != Event.SAME}
+    counts = [int(part.split()[0]) for part in changes(every).split(", ")]
+    assert sum(counts) == len(every)

@@ -92,7 +92,9 @@ def exposure_page(context: Context) -> None:
     page = _page(context)
     folder, storage = context.folder(EXPOSURE_PAGE), context.warehouse.storage
     with tempfile.TemporaryDirectory() as scratch:
-        target = Path(scratch) / "page" if storage.local is None else storage.local / folder
+        # of the same name elsewhere: the page in the folder above names it
+        near = Path(scratch) / Path(folder).name
+        target = near if storage.local is None else storage.local / folder
         context.counts["pictures"] = render(page, target)
         if storage.local is None:
             storage.make_folder(folder)
@@ -137,6 +139,7 @@ def _page(context: Context) -> Page:
         nights=_nights(facts, flag_of),
         warnings=_warnings(context),
         training=_training(context),
+        home="../../report/index.html" if context.view.of_table("report") else "",
     )
 
 

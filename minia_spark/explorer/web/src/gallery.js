@@ -3,11 +3,13 @@
 import { part } from "./loader.js";
 import { HOME, amount, button, count, element, own, seen } from "./page.js";
 import { Shelf } from "./shelf.js";
+import { angle, position } from "./sky.js";
 
 export { part };
 
 const FEW = 24; // images, or structures, that are shown before somebody asks for more
 const PATCH = 48; // pixels of a patch
+const NEW = ["born", "split", "grown", "changed"];
 const SVG = "http://www.w3.org/2000/svg";
 
 const MEASURES = {
@@ -57,6 +59,14 @@ function agreement(row) {
   const [first] = row.labels;
   const all = row.labels.reduce((sum, [, n]) => sum + n, 0);
   return first ? first[1] / all - first[2] : -1;
+}
+
+// The class that is the most frequent beside its share of all images, of those that at least a
+// tenth of its images have: its name, its share, and how many times that of all; null: none stands out.
+function typical(row) {
+  const all = row.labels.reduce((sum, [, n]) => sum + n, 0);
+  const told = row.labels.map(([label, n, share]) => [label, n / all, n / all / share]).filter(([, part, times]) => part >= 0.1 && times >= 1.2);
+  return told.sort((a, b) => b[2] - a[2])[0] ?? null;
 }
 
 function title(row) {
@@ -124,7 +134,7 @@ class App {
     } catch {
       parts = ["?"];
     }
-    const ways = { "": "overview", structures: "structures", s: "structure", i: "image", w: "word", find: "found" };
+    const ways = { "": "structures", new: "fresh", structures: "structures", s: "structure", i: "image", w: "word", find: "found", beside: "beside" };
     const way = ways[parts[0] ?? ""];
     let made;
     try {
@@ -136,7 +146,7 @@ class App {
     this.main.replaceChildren(...made);
     for (const one of this.main.querySelectorAll("[data-near]")) this.watcher.observe(one);
     for (const one of document.querySelectorAll("header nav a")) {
-      const here = one.getAttribute("href") === `#/${parts[0] ?? ""}`;
+      const here = one.getAttribute("href") === `#/${parts[0] ?? "structures"}`;
       if (here) one.setAttribute("aria-current", "page");
       else one.removeAttribute("aria-current");
     }
@@ -146,7 +156,7 @@ class App {
   }
 
   lost(text) {
-    return [element("h1", {}, "Nothing here"), element("p", {}, text), element("p", {}, element("a", { href: "#/" }, "Overview"))];
+    return [element("h1", {}, "Nothing here"), element("p", {}, text), element("p", {}, element("a", { href: "#/" }, "All structures"))];
   }
 
   variantOf(name) {
@@ -163,44 +173,25 @@ class App {
     return made;
   }
 
-  // -- overview ----------------------------------------------------------------------------------
+  // -- what is new -------------------------------------------------------------------------------
 
-  async overview() {
+  async fresh() {
     const { shelf } = this;
-    const figures = element("dl", { className: "figures" });
-    const put = (name, value) => figures.append(element("div", {}, element("dt", {}, name), element("dd", {}, value)));
-    put("Images", count(shelf.images));
-    put("Batches", count(shelf.batches.length));
-    const made = [element("h1", {}, "Overview"), figures];
+    const made = [element("h1", {}, "What is new"), ...(await this.attention())];
     for (let v = 0; v < shelf.variants.length; v++) {
       const rows = await shelf.structures(v);
-      const sure = rows.filter((row) => row.established).length;
       const several = shelf.variants.length > 1 ? ` (${shelf.variants[v].name})` : "";
-      put(`Structures${several}`, count(rows.length));
-      const section = element("section", {}, element("h2", {}, `Structures${several}`));
-      const judged = rows.some((row) => row.established !== null);
-      section.append(
-        element(
-          "p",
-          {},
-          judged
-            ? `${count(sure)} of ${count(rows.length)} are established: significant and found again. Look at these first.`
-            : `${count(rows.length)} structures; how sure they are was not measured.`,
-        ),
-        this.tiles(v, rows.filter((row) => row.established ?? true).slice(0, 8)),
-        element("p", {}, element("a", { href: `${address("structures", shelf.variants[v].name)}` }, "All structures")),
-      );
-      const news = rows.filter((row) => ["born", "split", "grown", "changed"].includes(row.event));
-      const first = rows.length > 0 && news.length === rows.length && news.every((row) => row.event === "born");
-      section.append(element("h3", {}, "What changed"));
-      if (first) section.append(element("p", { className: "quiet" }, "These are the first structures."));
-      else if (!news.length) section.append(element("p", { className: "quiet" }, "No structure was born or grew since the state before."));
-      else section.append(this.tiles(v, news.slice(0, 8)));
+      const news = rows.filter((row) => NEW.includes(row.event));
+      const before = this.site.facts.older?.[shelf.variants[v].name] ?? null;
+      const section = element("section", {}, element("h2", {}, `Structures that are new or grew${several}`));
+      if (before === null) section.append(element("p", {}, rows.length ? "These are the first structures: there are none before them to compare with." : "There are no structures yet."));
+      else if (!news.length) section.append(element("p", {}, `None is new, and none grew, since state ${before}.`));
+      else section.append(element("p", {}, `${count(news.length)} of ${count(rows.length)} since state ${before}:`), this.more(news, (some) => this.tiles(v, some)));
       made.push(section);
     }
     const table = element("table");
     table.append(
-      element("caption", {}, "Batches: what arrived, and what was rejected"),
+      element("caption", {}, "What arrived, and what was rejected"),
       element("thead", {}, element("tr", {}, ...["Batch", "Images", "Rejected"].map((text) => element("th", { scope: "col" }, text)))),
       element(
         "tbody",
@@ -216,8 +207,7 @@ class App {
         ),
       ),
     );
-    made.splice(2, 0, ...(await this.attention()));
-    made.push(element("section", {}, element("h2", {}, "Batches"), element("div", { className: "scroll", tabIndex: 0 }, table)));
+    made.push(element("section", {}, element("h2", {}, "Batches"), element("div", { className: "scroll", tabIndex: 0, role: "region", "aria-label": "Batches" }, table)));
     return made;
   }
 
@@ -228,10 +218,10 @@ class App {
       if (!news) continue;
       const rows = await this.shelf.structures(v);
       const several = this.shelf.variants.length > 1 ? ` (${this.shelf.variants[v].name})` : "";
-      const alerts = news.structures.length + news.images.filter((one) => one.alert).length;
-      const section = element("section", {}, element("h2", {}, `Needs attention${several}`));
+      const alerts = news.structures.length + news.odd;
+      const section = element("section", {}, element("h2", {}, `The newest batch${several}`));
       section.append(
-        element("p", alerts ? { className: "note" } : {}, `${alerts ? count(alerts) : "No"} alert${alerts === 1 ? "" : "s"} in batch `, own(news.batch), "."),
+        element("p", alerts ? { className: "note" } : {}, alerts ? `${count(alerts)} ${alerts === 1 ? "thing" : "things"} to look at in batch ` : "Nothing stands out in batch ", own(news.batch), "."),
       );
       for (const { id, images, of } of news.structures) {
         const link = element("a", { href: address("s", this.shelf.variants[v].name, rows[id].lineage) }, own(title(rows[id])));
@@ -246,8 +236,8 @@ class App {
         figure.append(element("p", { className: one.alert ? "warn quiet" : "quiet" }, `${one.alert ? "Alert: " : ""}${one.reasons}.`));
         list.append(figure);
       }
-      const text = `The oddest images of the batch first, beside ${count(news.known)} known ones. A batch without anything odd has ${news.rate} alerts on average, or fewer; minia structures new tells the same.`;
-      const details = element("details", { open: alerts > 0 }, element("summary", {}, "Images unlike anything"), element("p", { className: "quiet" }, text), list);
+      const text = `Compared with ${count(news.known)} known images, the oddest first. In a batch without anything odd, ${news.rate} structures and as many images are marked on average, or fewer. The command 'minia structures new' tells the same.`;
+      const details = element("details", { open: alerts > 0 }, element("summary", {}, "The oddest images"), element("p", { className: "quiet" }, text), list);
       details.addEventListener("toggle", () => details.open && list.querySelectorAll("[data-near]").forEach((one) => this.watcher.observe(one)));
       section.append(details);
       made.push(section);
@@ -261,16 +251,17 @@ class App {
     return element("ul", { className: "tiles" }, ...rows.map((row) => this.tile(v, row)));
   }
 
-  tile(v, row) {
+  tile(v, row, more = "") {
     const strip = element("div", { className: "strip" });
     this.near(strip, async () => {
       if (!row.images) return;
       const images = (await this.shelf.imagesOf(v, row.id)).slice(0, 4);
       strip.replaceChildren(...images.map((image) => this.small(image, "")));
     });
-    const facts = ["support", "q", "stability"].filter((name) => row[name] !== null);
+    const facts = ["lift", "q", "stability"].filter((name) => row[name] !== null);
     const told = facts.map((name) => `${MEASURES[name][0].toLowerCase()} ${MEASURES[name][2](row)}`).join(", ");
     const sure = row.established === null ? "" : row.established ? "established" : "not established";
+    const shown = typical(row);
     const kind = row.kind ? [" ", element("span", { className: "kind" }, own(row.kind))] : [];
     return element(
       "li",
@@ -278,6 +269,8 @@ class App {
       element("a", { href: address("s", this.shelf.variants[v].name, row.lineage) }, strip, element("b", {}, own(title(row)))),
       ...kind,
       element("p", { className: "quiet" }, `${count(row.images)} images, ${told}${sure ? `, ${sure}` : ""}`),
+      shown ? element("p", { className: "quiet" }, "often ", own(shown[0]), ` (${(100 * shown[1]).toFixed(0)} %, ${brief(shown[2])} times as in all)`) : "",
+      more,
     );
   }
 
@@ -298,6 +291,9 @@ class App {
     if (shelf.variants.length > 1) {
       const box = choose("variant", "Extractor", shelf.variants.map((one) => [one.name, one.name]), shelf.variants[v].name);
       box.addEventListener("change", () => (location.hash = address("structures", box.value)));
+      for (const { name } of shelf.variants) {
+        if (name !== shelf.variants[v].name) form.append(element("a", { href: address("beside", shelf.variants[v].name, name) }, `beside ${name}`));
+      }
     }
     const sort = choose("sort", "Sort by", Object.entries(SORTS).map(([key, [text]]) => [key, text]), query.get("sort") ?? "rank");
     const kinds = [...new Set(rows.map((row) => row.kind).filter(Boolean))].sort();
@@ -316,7 +312,7 @@ class App {
       const found = rows.filter((row) => {
         if (show.value === "established" && !row.established) return false;
         if (show.value === "verified" && !(row.verified >= 0.5)) return false;
-        if (show.value === "new" && !["born", "split", "grown", "changed"].includes(row.event)) return false;
+        if (show.value === "new" && !NEW.includes(row.event)) return false;
         if (show.value === "named" && !row.name && !row.kind && !row.note) return false;
         if (show.value.startsWith("kind:") && row.kind !== show.value.slice(5)) return false;
         if (row.images < Number(least.value || 0)) return false;
@@ -341,7 +337,12 @@ class App {
       fill();
     });
     fill();
-    return [element("h1", {}, "Structures"), form, told, host];
+    const sure = rows.filter((row) => row.established).length;
+    const judged = rows.some((row) => row.established !== null);
+    const trust = judged
+      ? `${count(sure)} of ${count(rows.length)} structures are established: significant (q) and found again (stability). They come first; whether they are a kind of object or a fault of the camera is for you to see.`
+      : rows.length ? "How sure these structures are was not measured: mining.decoys or mining.seeds is 0." : "No structures were found. The overview says what helps.";
+    return [element("h1", {}, "Structures"), element("p", {}, trust), form, told, host];
   }
 
   // A list of which more is shown as its end comes into view.
@@ -352,7 +353,9 @@ class App {
       const some = all.slice(shown, shown + FEW);
       shown += some.length;
       const part = draw(some);
-      host.append(part);
+      // in one list: rows of a grid stay full
+      if (host.firstChild) host.firstChild.append(...part.childNodes);
+      else host.append(part);
       for (const one of host.querySelectorAll("[data-near]")) this.watcher.observe(one);
       if (shown < all.length) {
         const end = button(`More (${count(all.length - shown)})`, "Show more", () => {
@@ -395,8 +398,9 @@ class App {
       facts,
       this.imagesSection(v, row, images),
       this.wordsSection(v, row, images),
-      element("div", { className: "charts" }, this.whereSection(v, row, images), this.timeSection(images), ...this.labelsSection(row), ...(await this.skySection(images))),
+      element("div", { className: "charts" }, this.whereSection(v, row, images), this.timeSection(images), ...this.labelsSection(row), ...this.mapSections(images, this.filtered(v, row)), ...(await this.skySection(images))),
       this.relatedSection(v, rows, row),
+      ...(await this.besideSections(v, row)),
     ];
   }
 
@@ -450,10 +454,10 @@ class App {
     const made = element("li", {}, element("figure", {}, open, caption));
     this.near(made, async () => {
       const about = await this.shelf.image(image);
-      open.href = address("i", about.batch, about.name);
-      open.addEventListener("click", () => (this.group = group));
       caption.append(element("br"), own(about.name), about.label ? element("span", { className: "label" }, " ", own(about.label)) : "");
       frame.append(...(await this.picture(v, image, about, colours)));
+      open.href = address("i", about.batch, about.name); // now it has a name: the picture's
+      open.addEventListener("click", () => (this.group = group));
     });
     return made;
   }
@@ -608,10 +612,106 @@ class App {
     return [element("section", {}, element("h3", {}, "On the sky"), plot, element("p", { className: "quiet" }, `${count(placed)} of its images; declination upwards, right ascension to the left.`))];
   }
 
+  // Where images are on the maps; `rest` is what the page of the map is to show of them.
+  mapSections(images, rest, level = "h3") {
+    return this.site.maps.flatMap(({ name }, m) => {
+      const some = images.slice(0, 2000);
+      if (!some.some(({ b }) => this.shelf.batches[b].places[m].length)) return [];
+      const side = 220;
+      const canvas = element("canvas", { width: side, height: side, "aria-hidden": "true" });
+      const over = svg("svg", { viewBox: "0 0 1 1", role: "img", "aria-label": `Place on the map by ${name}`, class: "marks" });
+      const told = element("p", { className: "quiet" });
+      const section = element("section", {}, element(level, {}, `On the map (${name})`), element("div", { className: "chart" }, canvas, over), told);
+      return this.near(section, async () => {
+        this.crowd(canvas, await this.shelf.crowd(m));
+        let placed = 0;
+        for (const image of some) {
+          const place = await this.shelf.place(m, image);
+          if (!place) continue;
+          placed++;
+          over.append(svg("circle", { cx: place[0], cy: 1 - place[1], r: images.length > 1 ? 0.012 : 0.03 }));
+        }
+        const what = images.length > 1 ? `${count(placed)} of its images` : placed ? "The image" : "The image is not there";
+        told.append(`${what}${placed ? ", in colour" : ""}; grey is where all images are. Those that look alike lie together. `);
+        if (this.site.map_page) {
+          const words = new URLSearchParams({ map: name, ...rest });
+          told.append(element("a", { href: `${new URL(`../../${this.site.map_page}`, HOME).href}#${words}` }, "Open the map"));
+        }
+      });
+    });
+  }
+
+  // What the page of the map calls a structure.
+  filtered(v, row) {
+    const several = this.shelf.variants.length > 1;
+    const name = several ? `structure (${this.shelf.variants[v].name})` : "structure";
+    return { colour: name, [`only.${name}`]: `s${String(row.id).padStart(4, "0")}` };
+  }
+
+  crowd(canvas, { side, counts }) {
+    const own = element("canvas", { width: side, height: side });
+    const drawn = new ImageData(side, side);
+    const [r, g, b] = getComputedStyle(canvas).color.match(/\d+/g).map(Number);
+    counts.forEach((value, k) => drawn.data.set([r, g, b, value && 60 + 0.6 * value], 4 * k));
+    own.getContext("2d").putImageData(drawn, 0, 0);
+    const ink = canvas.getContext("2d");
+    ink.imageSmoothingEnabled = false;
+    ink.drawImage(own, 0, 0, canvas.width, canvas.height);
+  }
+
   relatedSection(v, rows, row) {
     const kin = row.related.map(([id]) => rows[id]);
     const body = kin.length ? this.tiles(v, kin) : element("p", { className: "quiet" }, "No other structure has a word of it.");
     return element("section", {}, element("h2", {}, "Related structures"), body);
+  }
+
+  // -- extractors side by side -------------------------------------------------------------------
+
+  // Structures of other extractors in most nearly the same images.
+  async besideSections(v, row) {
+    const made = [];
+    for (const [name, those] of Object.entries(row.beside ?? {})) {
+      const o = this.variantOf(name);
+      const rows = await this.shelf.structures(o);
+      const body = those.length
+        ? element("ul", { className: "tiles" }, ...those.map(([id, share, both]) => this.tile(o, rows[id], this.shared(share, both))))
+        : element("p", { className: "quiet" }, "None of its structures shares an image with this one.");
+      const link = element("a", { href: address("beside", this.shelf.variants[v].name, name) }, "All of both side by side");
+      made.push(element("section", {}, element("h2", {}, `In the same images by ${name}`), body, element("p", {}, link)));
+    }
+    return made;
+  }
+
+  shared(share, both) {
+    return element("p", { className: "quiet" }, `${count(both)} ${both === 1 ? "image" : "images"} in both, ${(100 * share).toFixed(0)} % of those in either`);
+  }
+
+  async beside([name, other]) {
+    const [v, o] = [this.variantOf(name), this.variantOf(other)];
+    const [rows, others] = [await this.shelf.structures(v), await this.shelf.structures(o)];
+    const pairs = rows.map((row) => [row, ...(row.beside?.[other]?.[0] ?? [])]);
+    pairs.sort((a, b) => (b[2] ?? 0) - (a[2] ?? 0) || a[0].id - b[0].id);
+    const found = pairs.filter(([, , share]) => share >= 0.5).length;
+    const draw = (some) =>
+      element(
+        "div",
+        {},
+        ...some.map(([row, id, share, both]) =>
+          element(
+            "div",
+            { className: "pair" },
+            element("ul", { className: "tiles" }, this.tile(v, row)),
+            id === undefined
+              ? element("p", { className: "quiet" }, `No structure of ${other} shares an image with it.`)
+              : element("ul", { className: "tiles" }, this.tile(o, others[id], this.shared(share, both))),
+          ),
+        ),
+      );
+    return [
+      element("h1", {}, `${name} beside ${other}`),
+      element("p", {}, `On the left every structure of ${name}, on the right the structure of ${other} in most nearly the same images; the best matches first. ${count(found)} of ${count(rows.length)} have one that shares at least half of the images in either. `, element("a", { href: address("beside", other, name) }, "The other way round")),
+      this.more(pairs, draw),
+    ];
   }
 
   // -- an image ----------------------------------------------------------------------------------
@@ -632,23 +732,22 @@ class App {
         return address("i", found.batch, found.name);
       }),
     );
-    const frame = element("span", { className: "picture whole" });
-    const told = element("p", { className: "quiet", role: "status" });
+    // a picture an extractor, side by side
+    const frames = shelf.variants.map(() => ({ picture: element("span", { className: "picture whole" }), told: element("p", { className: "quiet", role: "status" }) }));
     const tables = [];
     const draw = async (v, row) => {
       const colours = row ? new Map(row.words.map((word, k) => [word, this.colours[k % this.colours.length]])) : null;
-      frame.replaceChildren(...(await this.picture(v, image, about, colours)));
-      told.textContent = row ? `Circles: features of structure ${seen(title(row))}.` : "";
+      frames[v].picture.replaceChildren(...(await this.picture(v, image, about, colours)));
+      frames[v].told.textContent = row ? `Circles: features of structure ${seen(title(row))}${frames.length > 1 ? ` (${shelf.variants[v].name})` : ""}.` : "";
     };
-    let first = null;
     for (let v = 0; v < shelf.variants.length; v++) {
       const rows = await shelf.structures(v);
       const held = await shelf.held(v, image);
       const features = await shelf.features(v, image);
-      first ??= held.length ? [v, rows[held[0].id]] : null;
+      await draw(v, held.length ? rows[held[0].id] : null);
       const several = shelf.variants.length > 1 ? ` (${shelf.variants[v].name})` : "";
       const words = new Set(features.map(({ word }) => word));
-      const section = element("section", {}, element("h2", {}, `Structures${several}`), element("p", { className: "quiet" }, `${count(features.length)} features, ${count(words.size)} different words.`));
+      const section = element("section", {}, element("h2", {}, `Structures in it${several}`), element("p", { className: "quiet" }, `${count(features.length)} features, ${count(words.size)} different words.`));
       if (!held.length) section.append(element("p", { className: "quiet" }, "It holds more than half of the words of no structure."));
       else {
         section.append(
@@ -678,21 +777,38 @@ class App {
       }
       tables.push(section);
     }
-    await draw(...(first ?? [0, null]));
     const facts = element("dl", { className: "figures" });
     const put = (text, value) => facts.append(element("div", {}, element("dt", {}, text), element("dd", {}, value)));
     put("Batch", own(about.batch));
     if (about.label) put("Class", own(about.label));
     if (about.width) put("Size", `${about.width} \u00d7 ${about.height} pixels`);
     if (!Number.isNaN(about.ra)) put("Position", `${about.ra.toFixed(6)}\u00b0, ${about.dec.toFixed(6)}\u00b0`);
+    const known = await shelf.known(image);
+    for (const [text, value] of known) put(text, own(typeof value === "number" ? amount(value) : [value].flat().join(", ")));
     return [
       element("h1", {}, own(about.name)),
       facts,
       ...skyLinks(about),
-      frame,
-      told,
+      element("div", { className: "frames" }, ...frames.map(({ picture, told }) => element("div", {}, picture, told)), ...this.mapSections([image], { image: about.name, batch: about.batch }, "h2")),
       ...tables,
+      ...(await this.nearestSections(image)),
     ];
+  }
+
+  async nearestSections(image) {
+    const made = [];
+    for (const name of this.shelf.embeddings) {
+      const kin = (await this.shelf.nearest(name, image)).filter(({ b }) => b >= 0);
+      if (!kin.length) continue;
+      const list = element("ul", { className: "images few" });
+      for (const one of kin) {
+        const figure = this.figure(0, one, null, kin);
+        figure.querySelector("figcaption .quiet").textContent = `distance ${brief(one.distance)}`;
+        list.append(figure);
+      }
+      made.push(element("section", {}, element("h2", {}, `Nearest images (${name})`), element("p", { className: "quiet" }, "Those most like it in the whole collection, the most similar first."), list));
+    }
+    return made;
   }
 
   shower(act, row) {
@@ -738,13 +854,28 @@ class App {
   }
 
   async found([text = ""]) {
+    const where = position(text);
+    const near = where ? await this.shelf.around(where) : [];
     const images = text ? await this.shelf.search(text) : [];
-    this.group = images;
-    return [
-      element("h1", {}, "Images"),
-      element("p", { role: "status" }, `${count(images.length)} images whose name holds \u201c`, own(text), `\u201d${images.length === 40 ? " (the first ones)" : ""}`),
-      element("ul", { className: "images" }, ...images.map((image) => this.figure(0, image, null, images))),
-    ];
+    this.group = near.length ? near : images;
+    const made = [element("h1", {}, "Images")];
+    if (where) {
+      const list = element("ul", { className: "images" });
+      for (const one of near) {
+        const figure = this.figure(0, one, null, near);
+        figure.querySelector("figcaption .quiet").textContent = `${angle(one.apart)} away`;
+        list.append(figure);
+      }
+      const told = near.length ? `The ${count(near.length)} images nearest to` : "No image has a known position; this is";
+      made.push(element("p", { role: "status" }, `${told} right ascension ${amount(where.ra)}\u00b0, declination ${amount(where.dec)}\u00b0.`), list);
+    }
+    if (!where || images.length) {
+      made.push(
+        element("p", { role: "status" }, `${count(images.length)} ${images.length === 1 ? "image" : "images"} whose name or class holds \u201c`, own(text), `\u201d${images.length === 40 ? " (the first ones)" : ""}`),
+        element("ul", { className: "images" }, ...images.map((image) => this.figure(0, image, null, images))),
+      );
+    }
+    return made;
   }
 
   // -- slideshow, keyboard -----------------------------------------------------------------------

@@ -17,6 +17,7 @@ export class Legend {
     this.filter = element("input", { type: "search", placeholder: "Find a value", "aria-label": "Find a value" });
     this.filter.addEventListener("input", () => this.list());
     this.values = element("ul", { className: "values", "aria-label": "Values" });
+    this.grey = element("p", { className: "quiet" });
     this.more = button("", "More values, or fewer", () => {
       this.all = !this.all;
       this.list();
@@ -31,7 +32,22 @@ export class Legend {
       this.values,
       this.more,
       this.range,
+      this.grey,
     );
+  }
+
+  // What dots without a colour are.
+  tellGrey(field) {
+    const { app } = this;
+    const known = field.kind === "number" ? field.known : field.kind === "tags" ? null : field.values.reduce((sum, { n }) => sum + n, 0);
+    const none = known === null ? 0 : app.store.n - known;
+    const told = [];
+    if (none > 0) told.push(`${count(none)} ${none === 1 ? "image" : "images"} without a value`);
+    else if (known === null) told.push("images without a value");
+    if (field.kind !== "number" && field.values.length > app.colours.named.length) told.push(`values beyond the first ${app.colours.named.length}`);
+    if (app.only.size || app.selection) told.push("images that are not chosen");
+    this.grey.hidden = !told.length;
+    this.grey.textContent = `Grey: ${told.join(", ")}.`;
   }
 
   show() {
@@ -41,6 +57,7 @@ export class Legend {
     this.about.textContent = field.about || "";
     this.about.hidden = !field.about;
     const numbers = field.kind === "number";
+    this.tellGrey(field);
     this.filter.hidden = numbers || field.values.length <= 2 * FIRST;
     this.values.hidden = numbers;
     this.range.hidden = !numbers;

@@ -461,10 +461,18 @@ class App {
       element("div", { className: "title" }, element("h2", {}, link(href, own(name))), button("\u00d7", "Let it go", () => this.setPin(-1))),
       ...large,
       facts,
-      element("div", { className: "buttons" }, button("Go there", "Fly to the image", () => this.panes.forEach((pane) => pane.flyTo(i)))),
+      element("div", { className: "buttons" }, button("Go there", "Fly to the image", () => this.panes.forEach((pane) => pane.flyTo(i))), ...this.inGallery(i, name)),
       ...(nearest.length ? [element("p", { className: "quiet" }, "Nearest on the map"), near] : []),
     );
     this.say(`${name}. ${this.factOf(this.field, i)}`);
+  }
+
+  // The page of an image: its structures, features and nearest images.
+  inGallery(i, name) {
+    const { gallery } = this.store.site;
+    if (!gallery) return [];
+    const parts = ["i", this.store.batchOf(i).name, name].map(encodeURIComponent);
+    return [link(`${gallery}#/${parts.join("/")}`, "Its page")];
   }
 
   // Tell, for those who do not see it, what lies in the middle of a map.

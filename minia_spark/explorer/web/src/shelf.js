@@ -1,9 +1,11 @@
 // What the gallery knows: batches with their images, extractors with their structures.
 
+import { apart } from "./sky.js";
 import { Loader, inflated, json } from "./loader.js";
 
 const POINTS = 65536; // images of a part that says something of each
 const WHOLE = 65535;
+const ABSENT = 65535; // a coordinate of an image that is not on a map
 
 export class Shelf {
   constructor(site) {
@@ -101,16 +103,32 @@ export class Shelf {
     return -1;
   }
 
-  // Images whose name holds a text, so many at most.
+  // Images whose name, or class, holds a text, so many at most.
   async search(text, most = 40) {
     const wanted = text.toLowerCase();
     const found = [];
     for (let b = 0; b < this.batches.length; b++) {
       for (let place = 0; place < this.batches[b].about.length; place++) {
-        const { names } = await this.about(b, place);
+        const { names, labels } = await this.about(b, place);
         for (let k = 0; k < names.length && found.length < most; k++) {
-          if (names[k].toLowerCase().includes(wanted)) found.push({ b, i: place * POINTS + k });
+          if (names[k].toLowerCase().includes(wanted) || labels[k].toLowerCase().includes(wanted)) found.push({ b, i: place * POINTS + k });
         }
+      }
+    }
+    return found;
+  }
+
+  // The images nearest to a position on the sky: { b, i, apart }, in degrees, so many at most.
+  async around(where, most = 40) {
+    let found = [];
+    for (let b = 0; b < this.batches.length; b++) {
+      if (!this.batches[b].has_sky) continue;
+      for (let place = 0; place < this.batches[b].about.length; place++) {
+        const { ra, dec } = await this.about(b, place);
+        for (let k = 0; k < ra.length; k++) {
+          if (!Number.isNaN(ra[k])) found.push({ b, i: place * POINTS + k, apart: apart(where, { ra: ra[k], dec: dec[k] }) });
+        }
+        found = found.sort((one, other) => one.apart - other.apart).slice(0, most);
       }
     }
     return found;
@@ -157,5 +175,64 @@ export class Shelf {
       found.push({ x, y, size, word: all.words[k] });
     }
     return found;
+  }
+
+  // -- what other lines know ---------------------------------------------------------------------
+
+  // What else is known of an image: [name, text], in the order in which it is told.
+  async known({ b, i }) {
+    const { chunk } = this.site;
+    const file = this.batches[b].known[Math.floor(i / chunk)];
+    if (file === undefined) return [];
+    const all = await this.loader.get(file, ({ blobs }) => json(blobs[0]));
+    return Object.entries(all)
+      .map(([name, values]) => [name, values[i % chunk]])
+      .filter(([, value]) => value !== null && value.length !== 0);
+  }
+
+  // Embeddings by which nearest images are known.
+  get embeddings() {
+    return [...new Set(this.batches.flatMap((batch) => Object.keys(batch.nearest)))].sort();
+  }
+
+  // The nearest images by an embedding: { b, i, distance }, the nearest first.
+  async nearest(name, { b, i }) {
+    const { chunk } = this.site;
+    const file = this.batches[b].nearest[name]?.[Math.floor(i / chunk)];
+    if (file === undefined) return [];
+    const all = await this.loader.get(file, async ({ head, blobs }) => ({
+      owners: head.batches.map((one) => this.batch(one)),
+      counts: await inflated(blobs[0], Uint32Array),
+      codes: await inflated(blobs[1], Uint32Array),
+      images: await inflated(blobs[2], Uint32Array),
+      distances: await inflated(blobs[3], Float32Array),
+    }));
+    let at = 0;
+    for (let k = 0; k < i % chunk; k++) at += all.counts[k];
+    return Array.from({ length: all.counts[i % chunk] }, (_, k) => ({
+      b: all.owners[all.codes[at + k]],
+      i: all.images[at + k],
+      distance: all.distances[at + k],
+    }));
+  }
+
+  // Where an image is on a map: shares of its sides, from the left and from below; null: nowhere.
+  async place(m, { b, i }) {
+    const file = this.batches[b].places[m][Math.floor(i / POINTS)];
+    if (file === undefined) return null;
+    const all = await this.loader.get(file, ({ head, blobs }) => ({
+      n: head.n,
+      steps: new Uint16Array(blobs[0].buffer, blobs[0].byteOffset, 2 * head.n),
+    }));
+    const [x, y] = [all.steps[i % POINTS], all.steps[all.n + (i % POINTS)]];
+    return x === ABSENT ? null : [x / (ABSENT - 1), y / (ABSENT - 1)];
+  }
+
+  // How crowded a map is: a square of numbers up to 255, rows from above.
+  crowd(m) {
+    return this.loader.get(this.site.maps[m].density, async ({ head, blobs }) => ({
+      side: head.side,
+      counts: await inflated(blobs[0]),
+    }));
   }
 }

@@ -1,0 +1,64 @@
+"""What the newest batch brought, in a line and on the overview."""
+
+from __future__ import annotations
+
+import json
+from types import SimpleNamespace
+
+import pytest
+
+from minia_spark.gallery.news import line
+from minia_spark.gallery.panel import attention
+from minia_spark.gallery.tables import NEWS
+
+QUIET = {
+    "batch": "night2",
+    "variant": "sift",
+    "new": 0,
+    "grown": 0,
+    "compared_with": None,
+    "odd": 0,
+    "structures": [],
+    "images": [{"name": "a.png", "alert": False, "reasons": "nothing in particular"}],
+}
+ODD = {"name": "<b>\u202eodd", "alert": True, "reasons": "it has no features"}
+LOUD = QUIET | {
+    "new": 3,
+    "grown": 1,
+    "compared_with": 7,
+    "odd": 5,
+    "structures": [{"id": 12, "images": 1400, "of": 3.14}],
+    "images": [ODD] * 4,
+}
+
+
+def test_a_line():
+    assert line(QUIET) == "night2 (sift): 0 alerts"
+    few = QUIET | {"odd": 1, "images": [ODD, *QUIET["images"]]}
+    odd = r"<b>\u202eodd: it has no features"
+    assert line(few) == f"night2 (sift): 1 alert: {odd}"
+    assert line(LOUD) == (
+        "night2 (sift): 6 alerts: s0012 in 1,400 of its images, 3.1 expected; "
+        f"{odd}; {odd}; {odd}; 2 more; 3 structures new, 1 grown since state 7"
+    )
+
+
+@pytest.mark.parametrize(
+    ("news", "told"),
+    [
+        ([], []),
+        ([QUIET], []),
+        ([LOUD | {"batch": "<i>"}], ["In batch <bdi>&lt;i&gt;</bdi>: 1 structure is in more of "]),
+        ([QUIET, LOUD], ["In batch <bdi>night2</bdi> (sift): 1 structure is in more of "]),
+    ],
+)
+def test_on_the_overview(news, told):
+    storage = SimpleNamespace(read=lambda path: {f"gallery/run=1/{NEWS}": json.dumps(news)}[path])
+    context = SimpleNamespace(
+        entries_of=lambda _: [SimpleNamespace(path="gallery/run=1")],
+        warehouse=SimpleNamespace(storage=storage),
+    )
+    found = attention(context)
+    rest = "its images than expected, 5 images are unlike anything known. "
+    link = '<a href="warehouse:/gallery/index.html#/new">Look at them</a>'
+    assert found == [f"{one}{rest}{link}" for one in told]
