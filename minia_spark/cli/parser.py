@@ -273,7 +273,7 @@ def parser(house: House, arguments: Sequence[str]) -> argparse.ArgumentParser:
     top.add_argument("--version", action="version", version=f"minia {__version__}")
     # argparse would list all commands in one
     subparsers = top.add_subparsers(
-        dest="command", required=True, metavar="COMMAND", help=argparse.SUPPRESS
+        dest="command", required=True, metavar="COMMAND", prog="minia", help=argparse.SUPPRESS
     )
     called = [word for word in arguments if not word.startswith("-")][:2]
     groups: dict[str, argparse._SubParsersAction[argparse.ArgumentParser]] = {}
