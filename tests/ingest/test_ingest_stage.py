@@ -373,6 +373,7 @@ class TestLabels:
         assert "warning: ingest b1: none of 4 rows" in warnings_of(made)
         assert label(text, "ingest.labels.key_column=id")["s/two.png"] == "b"
 
+    @pytest.mark.heavy
     def test_a_night_without_labels_after_one_with_them(self, minia, tmp_path):
         """What matched once is no typo; another file or column may be one."""
         where = ("--warehouse", tmp_path / "W", *chosen("spark.partitions=1"))
@@ -433,7 +434,9 @@ def warnings_of(made) -> str:
 class TestAnArchiveAsTheWholeInput:
     """``--images FILE.zip``: the same images as in the folder that it was made of."""
 
-    @pytest.mark.parametrize("kind", ["zip", "tar", "gztar"])
+    @pytest.mark.parametrize(
+        "kind", [*(pytest.param(kind, marks=pytest.mark.heavy) for kind in ("zip", "tar")), "gztar"]
+    )
     def test_gives_what_its_folder_gives(self, folder, published, tmp_path, monkeypatch, kind):
         (folder / "n").mkdir()
         for seed, name in enumerate(("a.png", "n/b.png", "n/c.png", "d.png")):

@@ -91,7 +91,10 @@ def on_one_machine(
     [
         (1, ()),
         (3, (*CONSENSUS, "mining.decoys=2")),
-        (1, (*CONSENSUS, "mining.expand=true", "mining.seeds=1", "mining.seed=7")),
+        pytest.param(
+            *(1, (*CONSENSUS, "mining.expand=true", "mining.seeds=1", "mining.seed=7")),
+            marks=pytest.mark.heavy,
+        ),
     ],
 )
 def test_as_on_one_machine(own_warehouse, published, monkeypatch, pieces, settings):
