@@ -7,10 +7,12 @@ import itertools
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from minia_spark.base.bags import Bags
 from minia_spark.base.errors import InputError
@@ -114,13 +116,14 @@ class LocalCollection:
         ]
         none = np.zeros(0, dtype=np.uint32)
         sample = Documents.concatenate([Documents(none, np.zeros(1, np.int64), none, none), *held])
-        return fit_background(
-            sample,
-            words,
-            max_rank=max_rank,
-            threads=self.parallelism,
-            progress=self.progress,
-        )
+        with _products_alone():
+            return fit_background(
+                sample,
+                words,
+                max_rank=max_rank,
+                threads=self.parallelism,
+                progress=self.progress,
+            )
 
     def excess(self, background: Background, parts: Parts) -> Callable[[int], NDArray[np.int64]]:
         """Sum the parts, all at once."""
@@ -199,7 +202,7 @@ class LocalCollection:
             self.progress(what, next(done), len(work))
             return result
 
-        with ThreadPoolExecutor(self.parallelism) as pool:
+        with _products_alone(), ThreadPoolExecutor(self.parallelism) as pool:
             return list(pool.map(told, work))
 
     def pieces(self, number: int | None) -> Iterator[Documents]:
@@ -224,6 +227,16 @@ class LocalCollection:
     def _shuffled(self, number: int) -> Iterator[Documents]:
         for piece, documents in enumerate(self.pieces(None)):
             yield decoy(documents, seed=self._seed, number=number, piece=piece)
+
+
+def _products_alone() -> AbstractContextManager[object]:
+    """Leave each product of matrices to the thread that asks for it.
+
+    Threads of several products at once wait for each other in loops, which costs several times
+    what the products do.
+    """
+    limits: AbstractContextManager[object] = threadpool_limits(limits=1, user_api="blas")
+    return limits
 
 
 def _parts(documents: Documents, count: int) -> Iterator[Documents]:
