@@ -20,7 +20,7 @@ import numpy as np
 from minia_spark.base.errors import Rejected
 from minia_spark.images.bounds import bounded_memory
 from minia_spark.images.container import Container, Held, Limits, Part, check_size
-from minia_spark.images.failures import sentence
+from minia_spark.images.failures import refusing
 from minia_spark.images.reasons import Reason
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ class HdfImages(Container):
 
         self._limits = limits
         self._most_bytes = _SPARE_BYTES + 4 * limits.max_bytes
-        with _refusing("The HDF5 file"), bounded_memory(self._most_bytes):
+        with refusing("The HDF5 file"), bounded_memory(self._most_bytes):
             self._file = h5py.File(file, "r", rdcc_nbytes=_MOST_CHUNK_BYTES)
             told: list[str] = []
             self._stacks = list(self._found(told))
@@ -172,7 +172,7 @@ class HdfImages(Container):
         size = data.nbytes // max(1, stack.images)
         check_size(size, self._limits.max_bytes)
         shown = stack.name.decode(errors="replace")[:100]
-        with _refusing(f"Image {row} of dataset {shown!r}"), bounded_memory(self._most_bytes):
+        with refusing(f"Image {row} of dataset {shown!r}"), bounded_memory(self._most_bytes):
             whole = stack.images == 1 and data.ndim == _COLOURS and data.shape[-1] == _COLOURS
             pixels = np.asarray(data[()] if whole else data[row])
         if pixels.ndim == _COLOURS and pixels.shape[-1] == 1:
@@ -185,20 +185,6 @@ class HdfImages(Container):
                 "(uint8), other numbers in grey."
             )
         return fits_of(pixels)
-
-
-class _refusing:  # noqa: N801 - reads as a statement
-    """Turn what the library raises on damaged bytes into ``corrupt``; lack of memory passes."""
-
-    def __init__(self, what: str) -> None:
-        self._what = what
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: type[BaseException] | None, error: Any, trace: Any) -> None:
-        if isinstance(error, Exception) and not isinstance(error, Rejected | MemoryError):
-            raise Reason.CORRUPT.reject(f"{self._what} is damaged: {sentence(error)}") from error
 
 
 def _images_in(data: h5py.Dataset) -> int | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import re
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 from minia_spark.base.errors import Rejected
 from minia_spark.images.bounds import bounded_memory
 from minia_spark.images.container import Container, Held, Limits, Part, check_size
-from minia_spark.images.failures import sentence
+from minia_spark.images.failures import refusing
 from minia_spark.images.reasons import Reason
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ class ParquetImages(Container):
     def __init__(self, file: io.BufferedReader, limits: Limits) -> None:
         self._max_bytes = limits.max_bytes
         self._most_bytes = _SPARE_BYTES + _TIMES_ITS_SIZE * os.fstat(file.fileno()).st_size
-        with _refusing("The Parquet file"), bounded_memory(self._most_bytes):
+        with refusing("The Parquet file"), bounded_memory(self._most_bytes):
             self._file = pq.ParquetFile(file, buffer_size=_BUFFER_BYTES, pre_buffer=False)
             self._columns = _image_columns(self._file)
             metadata = self._file.metadata
@@ -146,7 +146,7 @@ class ParquetImages(Container):
                 f"The Parquet file has {self.row_groups} row groups and no number {row_group}."
             )
         row = 0
-        with _refusing(f"Row group {row_group} of the Parquet file"):
+        with refusing(f"Row group {row_group} of the Parquet file"):
             batches = self._file.iter_batches(
                 batch_size=self._rows_at_once(row_group),
                 row_groups=[row_group],
@@ -155,7 +155,7 @@ class ParquetImages(Container):
             )
         while True:
             with (
-                _refusing(f"Row group {row_group} of the Parquet file, after {row} rows,"),
+                refusing(f"Row group {row_group} of the Parquet file, after {row} rows,"),
                 bounded_memory(self._most_bytes),
             ):
                 batch = next(batches, None)
@@ -177,20 +177,6 @@ class ParquetImages(Container):
             if column.path_in_schema in (_BYTES, _PATH)
         )
         return 1 if large else _ROWS_A_BATCH
-
-
-class _refusing:  # noqa: N801 - reads as a statement
-    """Turn what pyarrow raises on damaged bytes into ``corrupt``; lack of memory passes."""
-
-    def __init__(self, what: str) -> None:
-        self._what = what
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: type[BaseException] | None, error: Any, trace: Any) -> None:
-        if isinstance(error, Exception) and not isinstance(error, Rejected | MemoryError):
-            raise Reason.CORRUPT.reject(f"{self._what} is damaged: {sentence(error)}") from error
 
 
 def _image_columns(file: pq.ParquetFile) -> list[str]:

@@ -47,7 +47,7 @@ def position_of_fits(data: bytes) -> tuple[float, float] | None:
                 image = only_image(hdus)
                 height, width = image.shape[-2:]
                 header = dict(image.header)
-        except Exception:
+        except Exception:  # the image itself was read: a position is not worth losing it
             return None
         return position_of_header(header, width, height)
 
@@ -85,7 +85,7 @@ def position_of_header(
             middle = ((width - 1) / 2, (height - 1) / 2)
             values = [float(value) for value in world.all_pix2world(*middle, 0)]
             ra, dec = _icrs(world, values[world.wcs.lng], values[world.wcs.lat])
-        except Exception:
+        except Exception:  # wcslib and astropy have dozens for headers that mean nothing
             return None
     if not (math.isfinite(ra) and -90 <= dec <= 90):
         return None
