@@ -416,14 +416,14 @@ class Planner:
         """Raise InputError where a stage alone would read what is outdated itself.
 
         A single stage brings itself up to date, not those before it: words of an older codebook,
-        say, must not be mined as if they were of the newer one. What it only shows where it is
-        there may be older, as the page of a map of before the last batch (:meth:`outdated`).
+        say, must not be mined as if they were of the newer one. What a page only shows where it is
+        there may be older, as the map of before the last batch (:meth:`outdated`).
         """
         planned = {step.key for step in steps}
         for step in steps:
-            needed = {output.name for output in step.stage.reads}
+            only_shown = self._only_shown(step.stage)
             for entry in self._read(step.stage, step.batch, step.variant, view):
-                if entry.table not in needed:
+                if entry.table in only_shown:
                     continue
                 if (entry.stage, entry.batch, entry.variant) in planned:
                     continue
@@ -437,17 +437,23 @@ class Planner:
                     )
 
     def outdated(self, key: StepKey, view: Catalogue) -> list[Stage]:
-        """Return the stages whose output a step shows as it was, as they are not asked for."""
+        """Return the stages whose output a page shows as it was, as they are not asked for."""
         stage = self.house.by_name[key[0]]
-        needed = {output.name for output in stage.reads}
+        only_shown = self._only_shown(stage)
         found: dict[str, Stage] = {}
         for entry in self._read(stage, key[1], key[2], view):
-            if entry.table in needed or entry.stage in self.request.stages:
+            if entry.table not in only_shown or entry.stage in self.request.stages:
                 continue
             maker = self._maker_of_outdated(entry, view)
             if maker is not None:
                 found[maker.name] = maker
         return list(found.values())
+
+    def _only_shown(self, stage: Stage) -> set[str]:
+        """Return the tables that a stage puts on a page where they are there; it computes none."""
+        if not any(output.name in self.house.pages for output in stage.writes):
+            return set()
+        return {o.name for o in stage.optional} - {o.name for o in stage.reads}
 
     def _maker_of_outdated(self, entry: Entry, view: Catalogue) -> Stage | None:
         """Return the stage that made an entry from what has changed since; None: it is as new."""

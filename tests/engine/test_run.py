@@ -12,7 +12,7 @@ import cv2
 import pytest
 from commands import SETTINGS, SMALL, Result, chosen, rows_of, take_codebook
 
-from minia_spark.base.errors import MiniaError
+from minia_spark.base.errors import InputError, MiniaError
 from minia_spark.engine import run as pipeline
 from minia_spark.engine.plan import Request, make_plan
 from minia_spark.engine.room import House, Room
@@ -587,3 +587,15 @@ def test_what_is_only_shown_may_be_older(own_warehouse):
     (shown,) = planner.outdated(("report", None, None), plan.start)
     assert (shown.name, shown.line) == ("explorer", "map")
     assert planner.outdated(("mine", None, "sift"), plan.start) == []
+
+
+def test_what_is_computed_from_is_not_older(own_warehouse):
+    """Also where a stage does without it when it is not there, as lineage without a word map."""
+    house = Warehouse(str(own_warehouse))
+    state = house.catalogue()
+    (codebook,) = state.of_table("codebooks")
+    old = {"table": "word_map", "inputs": "of before"}
+    house.commit(state, state.run, (*state.entries, codebook.model_copy(update=old)), "a re-fit")
+    settings = HOUSE.load_settings(None, [v for v in SMALL if v != "--set"])
+    with pytest.raises(InputError, match="lineage would read word_map, which was made from what"):
+        make_plan(HOUSE, Request("test", ("lineage",)), settings, house)
