@@ -345,8 +345,6 @@ def _put_page(state: Catalogue, warehouse: Warehouse, name: str) -> None:
     if not entries:
         storage.remove_file(shown)
     for entry in entries:
-        if not storage.exists(f"{entry.path}/{ABOVE}"):
-            continue  # of a version that had no page there; it is made anew with its line
         page = storage.read(f"{entry.path}/{ABOVE}")
         if not storage.exists(shown) or storage.read(shown) != page:
             storage.replace(shown, page)

@@ -132,8 +132,6 @@ def compare(options: argparse.Namespace) -> int:
     names = ("agreements", "recalls", "repeats", "contingencies")
     found = {name: _rows(warehouse, catalogue, name) for name in names}
     seconds = _seconds(warehouse, catalogue)
-    for row in (*found["agreements"], *found["recalls"]):
-        row.setdefault("vectors", "components")  # made before there were others
     for row in found["agreements"]:
         row["seconds"] = seconds.get((row["method"], row["vectors"]))
     if options.json:
