@@ -16,7 +16,7 @@ def line(news: Mapping[str, Any]) -> str:
     """Return what somebody has to look at, and what changed, of an object of ``news.json``.
 
     ``night2 (sift): 2 alerts: s0012 in 14 of its images, 3.1 expected; odd.png: it has no features;
-    3 structures new, 1 grown since state 7``. At most 3 structures and 3 images are named.
+    3 structures new, 1 grown or changed since state 7``. At most 3 of each kind are named.
     """
     structures = [
         f"s{one['id']:04d} in {one['images']:,} of its images, {one['of']:,.1f} expected"
@@ -31,5 +31,7 @@ def line(news: Mapping[str, Any]) -> str:
     parts = [": ".join([head, "; ".join(told)]) if told else head]
     if news["compared_with"] is not None:
         new = plural(news["new"], "structure", "structures")
-        parts.append(f"{new} new, {news['grown']:,} grown since state {news['compared_with']}")
+        parts.append(
+            f"{new} new, {news['grown']:,} grown or changed since state {news['compared_with']}"
+        )
     return "; ".join(parts)

@@ -39,7 +39,7 @@ def test_a_line():
     assert line(few) == f"night2 (sift): 1 alert: {odd}"
     assert line(LOUD) == (
         "night2 (sift): 6 alerts: s0012 in 1,400 of its images, 3.1 expected; "
-        f"{odd}; {odd}; {odd}; 2 more; 3 structures new, 1 grown since state 7"
+        f"{odd}; {odd}; {odd}; 2 more; 3 structures new, 1 grown or changed since state 7"
     )
 
 
