@@ -373,6 +373,18 @@ class TestLabels:
         assert "warning: ingest b1: none of 4 rows" in warnings_of(made)
         assert label(text, "ingest.labels.key_column=id")["s/two.png"] == "b"
 
+    def test_labels_that_matched_once_are_missed(self, minia, tmp_path):
+        """The small twin of the next test."""
+        labels = tmp_path / "labels.csv"
+        labels.write_text("file,label\nn1.png,a\n")
+        for night, given in (("n1", ("--labels", labels)), ("n2", ())):
+            folder = tmp_path / night
+            folder.mkdir()
+            (folder / f"{night}.png").write_bytes(png(1))
+            where = ("--images", folder, "--batch", night, "--warehouse", tmp_path / "W")
+            said = minia("ingest", *where, *given, *chosen("spark.partitions=1")).expect(0).err
+        assert f"no labels: --labels was not given, and another batch has those of {labels}" in said
+
     @pytest.mark.heavy
     def test_a_night_without_labels_after_one_with_them(self, minia, tmp_path):
         """What matched once is no typo; another file or column may be one."""
