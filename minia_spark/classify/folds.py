@@ -95,19 +95,21 @@ def _warped(pixels: Pixels, degrees: float, zoom: float, dx: float, dy: float) -
     return np.asarray(turned, np.uint8)
 
 
-def augmented(pixels: Pixels, rng: np.random.Generator) -> Pixels:
-    """Return an image as it could have been: turned, mirrored, scaled, moved, with more noise.
+def augmented(pixels: Pixels, rng: np.random.Generator, *, mirrors: bool) -> Pixels:
+    """Return an image as it could have been: turned, scaled, moved, with more noise.
 
     Parameters
     ----------
     pixels : uint8 array, shape (side, side, 3)
     rng : Generator
+    mirrors : bool
+        Whether half of the images are mirrored as well.
     """
     side = pixels.shape[0]
     zoom = float(np.exp(rng.uniform(-0.12, 0.12)))
     dx, dy = rng.uniform(-0.03 * side, 0.03 * side, 2)
     found = _warped(pixels, float(rng.uniform(0, 360)), zoom, float(dx), float(dy))
-    if rng.random() < 0.5:
+    if rng.random() < 0.5 and mirrors:
         found = found[:, ::-1]
     noisy = found * rng.uniform(0.9, 1.1) + rng.normal(0, rng.uniform(0, 4), found.shape)
     return np.clip(np.rint(noisy), 0, 255).astype(np.uint8)

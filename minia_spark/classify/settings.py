@@ -51,6 +51,11 @@ class ClassifySettings(StageSettings):
         description="Epochs without a smaller validation loss after which training ends; after "
         "half as many the learning rate is halved.",
     )
+    mirror: bool = Field(
+        True,
+        description="Whether our design also sees images mirrored; false where classes are "
+        "handed, such as clockwise and anticlockwise spirals.",
+    )
     seed: int = Field(1, ge=0, description="Of folds, weights, order and copies.")
 
     @field_validator("networks")

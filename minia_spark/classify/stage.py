@@ -163,6 +163,7 @@ def trained(context: Context) -> None:
         patience=settings.patience,
         seed=settings.seed,
         augment=design == "ours",
+        mirror=settings.mirror,
     )
     place = _checkpoints(context)
     measured: list[dict[str, float]] = []

@@ -29,7 +29,9 @@ class Recipe:
     side_px, classes, epochs, batch_size, patience, seed : int
     learning_rate : float
     augment : bool
-        Whether every epoch sees its images turned, mirrored, scaled and with noise.
+        Whether every epoch sees its images turned, scaled, moved and with noise.
+    mirror : bool
+        Whether it sees them mirrored as well.
     """
 
     design: str
@@ -41,6 +43,7 @@ class Recipe:
     patience: int
     seed: int
     augment: bool
+    mirror: bool
 
 
 @dataclass
@@ -199,7 +202,7 @@ def _image(
     original = crops[copies.sources[number]]
     # a copy that is augmented is turned at random anyway
     return (
-        augmented(original, rng)
+        augmented(original, rng, mirrors=recipe.mirror)
         if recipe.augment
         else rotated(original, float(copies.degrees[number]))
     )

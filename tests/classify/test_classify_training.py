@@ -15,7 +15,7 @@ pytest.importorskip("tensorflow", reason="the extra 'networks' is not installed"
 
 from minia_spark.classify.network import as_bytes, build, from_bytes, probabilities
 
-RECIPE = Recipe("study", 32, 2, 3, 8, 1e-3, 5, 1, augment=False)
+RECIPE = Recipe("study", 32, 2, 3, 8, 1e-3, 5, 1, augment=False, mirror=True)
 TEACH, CHECK = np.arange(24), np.arange(24, 32)
 
 

@@ -51,8 +51,23 @@ def test_augmentation_keeps_what_a_galaxy_is():
     disc = np.repeat((200 * (x**2 + y**2 < 400))[:, :, None], 3, axis=2).astype(np.uint8)
     light = disc.mean()
     for seed in range(10):
-        found = augmented(disc, np.random.default_rng(seed))
+        found = augmented(disc, np.random.default_rng(seed), mirrors=True)
         assert found.shape == disc.shape
         assert 0.6 * light < found.mean() < 1.5 * light
-    one, other = (augmented(disc, np.random.default_rng(3)) for _ in range(2))
+    one, other = (augmented(disc, np.random.default_rng(3), mirrors=True) for _ in range(2))
     assert np.array_equal(one, other)
+
+
+def test_mirrors_are_made_only_where_wanted():
+    # a red, a green and a blue spot: seen from the red one, green comes before or after blue
+    pixels = np.zeros((64, 64, 3), np.uint8)
+    for colour, (y, x) in enumerate(((32, 20), (22, 40), (44, 36))):
+        pixels[y - 2 : y + 3, x - 2 : x + 3, colour] = 255
+
+    def hand(found):
+        red, green, blue = (np.argwhere(found[..., c] > 100).mean(axis=0) for c in range(3))
+        return np.sign(np.linalg.det([green - red, blue - red]))
+
+    rngs = [np.random.default_rng(seed) for seed in range(20)]
+    assert {hand(augmented(pixels, rng, mirrors=False)) for rng in rngs} == {hand(pixels)}
+    assert {hand(augmented(pixels, rng, mirrors=True)) for rng in rngs} == {-1.0, 1.0}
