@@ -176,6 +176,11 @@ class SparkCollection:
     def _tasks(self) -> int:
         return max(1, self.parallelism, -(-self._rows // _IMAGES_A_TASK))
 
+    @property
+    def _pieces(self) -> int:
+        """Number of pieces that a decoy is shuffled in."""
+        return max(1, round(self._rows / _IMAGES_A_PIECE))
+
     def _shuffled(self) -> DataFrame:
         """Return the decoys.
 
@@ -184,8 +189,7 @@ class SparkCollection:
         """
         if self._decoys is not None:
             return self._decoys
-        seed, kept, count = self._mining.seed, self._kept, self._count
-        pieces = max(1, round(self._rows / _IMAGES_A_PIECE))
+        seed, kept, count, pieces = self._mining.seed, self._kept, self._count, self._pieces
         piece = F.pmod(F.crc32(F.col("image_id").cast("binary")), F.lit(pieces)).cast("int")
         collection = F.explode(F.array(*map(F.lit, range(1, count + 1))))
         one = self._images.drop("collection").withColumn("piece", piece)
@@ -422,19 +426,22 @@ class SparkCollection:
             kept = np.flatnonzero(self._kept).tolist()
             signatures = signatures.where(F.col("item").isin(kept))
         ranges = _Ranges(sketch, self._words)
-        if trials.decoys:
+        columns = "trial int, items binary, multiplicity long"
+        done_there = bool(trials.decoys) and self._pieces == 1
+        if trials.decoys and not done_there:
             own = {1 + n: [(1 + trials.seeds + n, trials.seed)] for n in range(trials.decoys)}
             partial = self._sketched(self._shuffled(), sketch, ranges, own)
             signatures = signatures.unionByName(partial)
-        count, engine, tuple_size = len(trials), self.engine, sketch.tuple_size
+        grouped = 1 + trials.seeds + (0 if done_there else trials.decoys)
+        engine, tuple_size = self.engine, sketch.tuple_size
         # a task mines some ranges of tables of a trial: as many as keep all cores busy
         groups = max(
-            -(-2 * self.parallelism // count), -(-sketch.tables * ranges.table_bytes // SPAN_BYTES)
+            -(-2 * self.parallelism // grouped), -(-sketch.tables * ranges.table_bytes // SPAN_BYTES)
         )
         groups = min(groups, ranges.count)
         number = (F.col("first_table") / F.lit(ranges.width)).cast("int")
         where = F.col("trial") * groups + F.floor(number * groups / F.lit(ranges.count)).cast("int")
-        placed = signatures.repartitionById(count * groups, where)
+        placed = signatures.repartitionById(grouped * groups, where)
         ordered = placed.sortWithinPartitions("trial", "first_table", "item")
 
         def mine(batches: Batches) -> Batches:
@@ -447,11 +454,41 @@ class SparkCollection:
                 for some in rows_of_sets(found):
                     yield labelled(some, trial=trial)
 
-        mined = ordered.mapInArrow(mine, "trial int, items binary, multiplicity long")
+        mined = ordered.mapInArrow(mine, columns)
+        if done_there:
+            mine_decoys = self._mined_whole(sketch, trials, ranges)
+            mined = self._shuffled().mapInArrow(mine_decoys, columns).unionByName(mined)
         of_trial: dict[int, list[pa.RecordBatch]] = defaultdict(list)
         for (trial,), group in groups_of_rows(self._collected("sets", mined), "trial"):
             of_trial[trial].extend(group)
-        return [sets_of_rows(of_trial[trial]) for trial in range(count)]
+        return [sets_of_rows(of_trial[trial]) for trial in range(len(trials))]
+
+    def _mined_whole(
+        self, sketch: Sketch, trials: Trials, ranges: _Ranges
+    ) -> Callable[[Batches], Batches]:
+        """Return what mines decoys that come whole, in the task that drew them.
+
+        Their signatures, many times as large as they are, are then not sent anywhere.
+        """
+        engine, first, seed = self.engine, 1 + trials.seeds, trials.seed
+
+        def run(batches: Batches) -> Batches:
+            for (collection,), group in groups_of_rows(batches, "collection"):
+                held = [documents_of_words([rows]) for rows in group]
+                for span in ranges.spans:
+                    signatures = engine().sketch(
+                        held,
+                        tuple_size=sketch.tuple_size,
+                        tables=sketch.tables,
+                        seed=seed,
+                        expand=sketch.expand,
+                        table_range=(span[0][0], span[-1][1]),
+                    )
+                    found = engine().mine(signatures, min_set_size=sketch.min_set_size)
+                    for some in rows_of_sets(found):
+                        yield labelled(some, trial=first + collection - 1)
+
+        return run
 
     # ---------------------------------------------------------------------------- anything else
 
