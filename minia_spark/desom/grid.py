@@ -11,12 +11,15 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from minia_spark.clustering.som import Lattice, initial_units, main_axes
+
 __all__ = [
     "batch_map",
     "grid_distances",
     "nearest_cells",
     "neighbourhood",
     "quantisation_error",
+    "settled_map",
     "squared_distances",
     "temperature",
     "topographic_error",
@@ -26,6 +29,7 @@ Vectors = NDArray[np.floating]
 
 _AT_ONCE = 2_048  # vectors
 _LEAST_WEIGHT = 1e-30
+_PASSES = 40
 _ROUNDING = 1e-9  # far more than a product of float64 matrices loses
 
 
@@ -130,6 +134,35 @@ def batch_map(vectors: Vectors, prototypes: Vectors, width: float) -> NDArray[np
     moved = theirs.copy()
     moved[there] = (near @ sums)[there] / weights[there, None]
     return moved
+
+
+def settled_map(
+    vectors: Vectors, side: int, highest: float = 10.0, lowest: float = 0.1
+) -> NDArray[np.float64]:
+    """Lay a map out anew over vectors that do not change any more.
+
+    It begins as the plane in which they vary most, and is moved by :func:`batch_map` while the
+    neighbourhood shrinks from `highest` to `lowest`.
+
+    Parameters
+    ----------
+    vectors : float array, shape (n, d)
+        At least one; many more than cells, or the map is theirs alone.
+    side : int
+    highest, lowest : float
+        Widths of the neighbourhood, as in :func:`temperature`.
+
+    Returns
+    -------
+    float64 array, shape (side * side, d)
+    """
+    found = np.asarray(vectors, np.float64)
+    mean = found.mean(axis=0)
+    covariance = (found - mean).T @ (found - mean) / len(found)
+    prototypes = initial_units(mean, main_axes(covariance), Lattice(side, side))
+    for step in range(_PASSES):
+        prototypes = batch_map(found, prototypes, temperature(step, _PASSES, highest, lowest))
+    return prototypes
 
 
 def quantisation_error(vectors: Vectors, prototypes: Vectors) -> float:

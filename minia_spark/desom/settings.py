@@ -37,8 +37,8 @@ class MapSettings(StageSettings):
         ge=0,
         le=10_000_000,
         description="How many times during the training all prototypes are moved to where the "
-        "map's part of the loss is least for them; Adam alone (0), as in the article, leaves most "
-        "where no input comes.",
+        "map's part of the loss is least for them; after the last step they are laid out anew. "
+        "Adam alone (0), as in the article, leaves most where no input comes.",
     )
     ramp: float = Field(
         0.5,

@@ -8,9 +8,11 @@ that a training that was stopped goes on as if it had not been.
 
 A wide neighbourhood draws the latent vectors together far faster than Adam moves a prototype, which
 is the learning rate a step: most prototypes are then left where no vector comes any more. Now and
-then all can therefore be moved to where the map's part of the loss is least for them. And as the
-sum over the cells grows with their number, on large maps it can outweigh the reconstruction until
-all inputs have one latent vector: gamma can grow from nothing while the neighbourhood shrinks.
+then all can therefore be moved to where the map's part of the loss is least for them. Latent
+vectors go on moving between two such times, and the order of the map suffers: after the last step,
+when they do not move any more, it is laid out anew. And as the sum over the cells grows with their
+number, on large maps it can outweigh the reconstruction until all inputs have one latent vector:
+gamma can grow from nothing while the neighbourhood shrinks.
 """
 # ruff: noqa: PLC0415 - TensorFlow takes seconds to load
 
@@ -30,6 +32,7 @@ from minia_spark.desom.grid import (
     batch_map,
     grid_distances,
     quantisation_error,
+    settled_map,
     temperature,
     topographic_error,
 )
@@ -42,6 +45,7 @@ __all__ = ["BATCH", "Recipe", "Trainer", "encoded"]
 
 BATCH = 256
 _MEASURED = 2_048  # inputs on which the map is measured, and its prototypes are refitted
+_SETTLED = 32_768  # inputs over which it is laid out in the end
 
 
 @dataclass(frozen=True)
@@ -65,7 +69,8 @@ class Recipe:
         Steps between two measurements.
     refit_every : int
         Steps between two times that :func:`~minia_spark.desom.grid.batch_map` moves all prototypes;
-        0: never.
+        after the last step :func:`~minia_spark.desom.grid.settled_map` lays them out anew. 0: none
+        of it.
     ramp : float
         Share of the steps over which gamma grows to its value, with the cube of the step.
     """
@@ -218,7 +223,9 @@ class Trainer:
             sums += [float(value) for value in told]
             self.step += 1
             done += 1
-            if recipe.refit_every and self.step % recipe.refit_every == 0:
+            if recipe.refit_every and self.step == recipe.steps:
+                self._settle()
+            elif recipe.refit_every and self.step % recipe.refit_every == 0:
                 self._refit(width)
             if self.step % recipe.log_every == 0 or self.step == recipe.steps:
                 error, spread, nearest = sums / done
@@ -242,19 +249,27 @@ class Trainer:
 
     def errors(self) -> dict[str, float]:
         """Return the errors of the map as it is, on a sample that does not change."""
-        codes, prototypes = self._sample(), self.desom.prototypes.numpy()
+        codes, prototypes = self._sample(_MEASURED), self.desom.prototypes.numpy()
         return {
             "quantisation_error": quantisation_error(codes, prototypes),
             "topographic_error": topographic_error(codes, prototypes, self.recipe.design.side),
         }
 
-    def _sample(self) -> NDArray[np.float32]:
-        chosen = np.unique(order_of(self.recipe.seed, len(self.inputs), 0, _MEASURED))
+    def _sample(self, count: int) -> NDArray[np.float32]:
+        total = len(self.inputs)
+        chosen = np.sort(order_of(self.recipe.seed, total, 0, min(count, total)))
         return encoded(self.desom, self.inputs[chosen], self.recipe.batch)
 
     def _refit(self, width: float) -> None:
-        moved = batch_map(self._sample(), self.desom.prototypes.numpy(), width)
+        moved = batch_map(self._sample(_MEASURED), self.desom.prototypes.numpy(), width)
         self.desom.prototypes.assign(moved.astype(np.float32))
+
+    def _settle(self) -> None:
+        recipe = self.recipe
+        laid = settled_map(
+            self._sample(_SETTLED), recipe.design.side, recipe.highest, recipe.lowest
+        )
+        self.desom.prototypes.assign(laid.astype(np.float32))
 
     # -- to go on later ---------------------------------------------------------------------------
 

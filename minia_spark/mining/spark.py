@@ -435,10 +435,8 @@ class SparkCollection:
         grouped = 1 + trials.seeds + (0 if done_there else trials.decoys)
         engine, tuple_size = self.engine, sketch.tuple_size
         # a task mines some ranges of tables of a trial: as many as keep all cores busy
-        groups = max(
-            -(-2 * self.parallelism // grouped), -(-sketch.tables * ranges.table_bytes // SPAN_BYTES)
-        )
-        groups = min(groups, ranges.count)
+        of_bytes = -(-sketch.tables * ranges.table_bytes // SPAN_BYTES)
+        groups = min(ranges.count, max(-(-2 * self.parallelism // grouped), of_bytes))
         number = (F.col("first_table") / F.lit(ranges.width)).cast("int")
         where = F.col("trial") * groups + F.floor(number * groups / F.lit(ranges.count)).cast("int")
         placed = signatures.repartitionById(grouped * groups, where)

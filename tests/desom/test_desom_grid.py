@@ -13,6 +13,7 @@ from minia_spark.desom.grid import (
     nearest_cells,
     neighbourhood,
     quantisation_error,
+    settled_map,
     squared_distances,
     temperature,
     topographic_error,
@@ -54,6 +55,21 @@ def test_errors_by_hand():
     assert topographic_error(vectors, SQUARE, 2) == 0
     folded = SQUARE[[0, 3, 2, 1]]  # now (0, 0) and (0, 1) are in opposite corners
     assert topographic_error(vectors, folded, 2) == 0.5
+
+
+def test_a_settled_map_lies_flat_where_the_vectors_do():
+    rng = np.random.default_rng(5)
+    plane = np.linalg.qr(rng.normal(size=(10, 2)))[0]
+    vectors = rng.uniform(-1, 1, (3000, 2)) @ plane.T + 4 + rng.normal(0, 0.01, (3000, 10))
+    found = settled_map(vectors, 8)
+    assert len(set(nearest_cells(vectors, found)[0])) == 64
+    assert topographic_error(vectors, found, 8) < 0.1
+    # the middle of a point of a square of a quarter and its centre: 0.0957
+    assert quantisation_error(vectors, found) < 0.11
+
+
+def test_a_settled_map_of_equal_vectors_is_these():
+    np.testing.assert_allclose(settled_map(np.full((5, 3), 7.0), 3), np.full((9, 3), 7.0))
 
 
 def test_a_vector_s_cell_does_not_depend_on_the_others():
