@@ -126,6 +126,10 @@ def status(options: argparse.Namespace) -> int:
             name, _, value = change.partition(" ")
             print(f"  {name:<30} {value}")
     _print_drift(facts)
+    if facts["map_advice"]:
+        print("\nmaps")
+        for row in facts["map_advice"]:
+            print(f"{row['variant']}: {row['advice']}")
     if facts["page"]:
         print(f"\npage: {facts['page']}")
     return 0
@@ -147,6 +151,14 @@ def _print_drift(facts: dict[str, Any]) -> None:
         print(f"{row['batch']:<25}  {numbers}{note}")
     if facts["advice"]:
         print(facts["advice"])
+
+
+def _map_advice(warehouse: Warehouse, catalogue: Catalogue) -> list[dict[str, Any]]:
+    """Return what to do about batches that are placed badly on maps, if there are any."""
+    entries = catalogue.of_table("map_quality")
+    wanted = ["variant", "batch", "advice"]
+    rows = warehouse.rows_of(entries, wanted).to_pylist() if entries else []
+    return [row for row in rows if row["advice"] is not None]
 
 
 def _status_facts(
@@ -175,6 +187,7 @@ def _status_facts(
         "tables": tables,
         "drift": drift,
         "advice": advice({d["batch"]: d["beyond"] for d in drift}, str(warehouse.storage)),
+        "map_advice": _map_advice(warehouse, catalogue),
         "page": page if warehouse.storage.exists("report/index.html") else None,
         "last_run": None
         if last is None

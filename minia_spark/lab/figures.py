@@ -32,6 +32,8 @@ __all__ += ["plain", "reconstruction_sheet", "repeat_bars", "to_pixels"]
 FORMATS = ("png", "pdf")
 _DPI = 100
 _COLUMNS = 4
+_COLOURS = 10
+_HATCHES = (None, "////", "....")
 _CELL = 1.1
 """Of an image in a sheet, in inches."""
 _TREE_LEAVES = 40
@@ -329,7 +331,10 @@ def agreement_bars(
         values = np.array([measures[name][0][shift] for name in measures])
         errors = np.nan_to_num(np.array([measures[name][1][shift] for name in measures]))
         at = places + (shift - (len(methods) - 1) / 2) * width
-        axis.bar(at, np.nan_to_num(values), width, yerr=errors, label=method, capsize=2)
+        hatch = _HATCHES[shift // _COLOURS % len(_HATCHES)]  # colours come again
+        axis.bar(
+            at, np.nan_to_num(values), width, yerr=errors, label=method, capsize=2, hatch=hatch
+        )
     axis.set_xticks(places, [name.upper() if len(name) == 3 else name for name in measures])
     axis.axhline(0, color="0.4", linewidth=0.8)
     figure.legend(fontsize=8, loc="outside right upper")

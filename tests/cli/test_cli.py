@@ -27,6 +27,7 @@ from minia_spark.cli.parser import commands_of
 from minia_spark.engine import commands
 from minia_spark.engine import run as pipeline
 from minia_spark.rooms import HOUSE
+from minia_spark.warehouse.records import Catalogue
 from minia_spark.warehouse.warehouse import Warehouse
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -260,6 +261,30 @@ class TestLooking:
         assert re.search(r"^words +60$", out, re.MULTILINE)
         assert re.search(r"^codebooks +120$", out, re.MULTILINE)
         assert f"page: {warehouse}/report/index.html" in out
+
+    def test_status_tells_of_batches_that_lie_badly_on_a_map(self, warehouse, monkeypatch):
+        rows = [
+            {"variant": "words", "batch": "b1", "advice": None},
+            {"variant": "words", "batch": "b2", "advice": "the images of batch b2 lie badly"},
+        ]
+        read, of_table = Warehouse.rows_of, Catalogue.of_table
+        mark = object()
+        monkeypatch.setattr(
+            Catalogue,
+            "of_table",
+            lambda s, t, *a: [mark] if t == "map_quality" else of_table(s, t, *a),
+        )
+        monkeypatch.setattr(
+            Warehouse,
+            "rows_of",
+            lambda s, e, *a, **k: (
+                pa.Table.from_pylist(rows) if list(e) == [mark] else read(s, e, *a, **k)
+            ),
+        )
+        out = run_minia("status", "--warehouse", warehouse).expect(0).out
+        assert "\nmaps\nwords: the images of batch b2 lie badly\n" in out
+        told = json.loads(run_minia("status", "--json", "--warehouse", warehouse).expect(0).out)
+        assert told["map_advice"] == rows[1:]
 
     def test_status_for_programs(self, warehouse):
         told = json.loads(run_minia("status", "--json", "--warehouse", warehouse).expect(0).out)
