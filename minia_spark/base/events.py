@@ -13,10 +13,10 @@ import logging.handlers
 import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 from minia_spark.base.errors import SettingsError
+from minia_spark.base.files import expanded
 
 __all__ = ["FIELDS", "JsonLines", "log_event", "logging_to"]
 
@@ -97,7 +97,7 @@ def logging_to(path: str | None) -> Iterator[None]:
         yield
         return
     try:
-        handler = _File(Path(path).expanduser(), encoding="utf-8")
+        handler = _File(expanded(path), encoding="utf-8")
     except OSError as error:
         raise SettingsError(f"log.file {path} cannot be written: {error.strerror}") from None
     handler.setFormatter(JsonLines())

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import BinaryIO, TextIO
 
 __all__ = [
+    "expanded",
     "lose_output",
     "open_regular",
     "require_replaceable",
@@ -21,6 +22,15 @@ __all__ = [
     "whole_file",
     "whole_folder",
 ]
+
+
+def expanded(path: str | os.PathLike[str]) -> Path:
+    """Return a path with the home of a user in place of ``~``, if there is such a user."""
+    found = Path(path)
+    try:
+        return found.expanduser()
+    except RuntimeError:  # nobody is called so: it may still be a file's name
+        return found
 
 
 def open_regular(path: str | bytes | os.PathLike[str]) -> BinaryIO:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import csv
 import io
-import os
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -24,6 +23,7 @@ from minia_spark.engine.commands import (
     add_settings,
     add_warehouse,
     inputs_of,
+    refuse_in_warehouse,
     refuse_overwriting,
     settings_of_warehouse,
 )
@@ -136,10 +136,8 @@ def _check_places(
     side = _SIDE_FILES.get(options.what)
     places = [out, *([_beside(out, side)] if side else [])]
     refuse_overwriting({str(p): str(p) for p in places}, inputs_of(options, settings))
-    local = warehouse.storage.local
     for place in places:
-        if local is not None and Path(os.path.realpath(place)).is_relative_to(local.resolve()):
-            raise SettingsError(f"{place} lies in the warehouse {local}: give another name")
+        refuse_in_warehouse(place, warehouse)
         try:
             require_replaceable(place)
         except OSError as error:

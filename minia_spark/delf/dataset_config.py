@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from minia_spark.base.errors import SettingsError
+from minia_spark.base.files import expanded
 
 __all__ = ["KEYS", "DatasetConfig", "dataset_config"]
 
@@ -73,6 +74,6 @@ def dataset_config(values: Mapping[str, Any], options: Mapping[str, Any]) -> Dat
     size = merged["class_size"]
     if isinstance(size, bool) or not isinstance(size, int) or not 1 <= size < _MOST:
         raise SettingsError(f"class_size must be a whole number of at least 1, not {size!r}")
-    paths = [Path(merged[key]).expanduser() for key in KEYS if key != "class_size"]
+    paths = [expanded(merged[key]) for key in KEYS if key != "class_size"]
     votes, mapping, target, images, copies = paths
     return DatasetConfig(votes, mapping, str(target), images, copies, size)

@@ -29,7 +29,6 @@ Vectors = NDArray[np.floating]
 
 _AT_ONCE = 2_048  # vectors
 _LEAST_WEIGHT = 1e-30
-_PASSES = 40
 _ROUNDING = 1e-9  # far more than a product of float64 matrices loses
 
 
@@ -137,9 +136,9 @@ def batch_map(vectors: Vectors, prototypes: Vectors, width: float) -> NDArray[np
 
 
 def settled_map(
-    vectors: Vectors, side: int, highest: float = 10.0, lowest: float = 0.1
+    vectors: Vectors, side: int, highest: float = 10.0, lowest: float = 0.1, passes: int = 40
 ) -> NDArray[np.float64]:
-    """Lay a map out anew over vectors that do not change any more.
+    """Lay a map out anew over vectors.
 
     It begins as the plane in which they vary most, and is moved by :func:`batch_map` while the
     neighbourhood shrinks from `highest` to `lowest`.
@@ -151,6 +150,7 @@ def settled_map(
     side : int
     highest, lowest : float
         Widths of the neighbourhood, as in :func:`temperature`.
+    passes : int
 
     Returns
     -------
@@ -160,8 +160,8 @@ def settled_map(
     mean = found.mean(axis=0)
     covariance = (found - mean).T @ (found - mean) / len(found)
     prototypes = initial_units(mean, main_axes(covariance), Lattice(side, side))
-    for step in range(_PASSES):
-        prototypes = batch_map(found, prototypes, temperature(step, _PASSES, highest, lowest))
+    for step in range(passes):
+        prototypes = batch_map(found, prototypes, temperature(step, passes, highest, lowest))
     return prototypes
 
 

@@ -36,9 +36,8 @@ class MapSettings(StageSettings):
         40,
         ge=0,
         le=10_000_000,
-        description="How many times during the training all prototypes are moved to where the "
-        "map's part of the loss is least for them; after the last step they are laid out anew. "
-        "Adam alone (0), as in the article, leaves most where no input comes.",
+        description="How many times during the training the map is laid out anew over the latent "
+        "vectors; Adam alone (0), as in the article, leaves most prototypes where no input comes.",
     )
     ramp: float = Field(
         0.5,

@@ -8,11 +8,10 @@ that a training that was stopped goes on as if it had not been.
 
 A wide neighbourhood draws the latent vectors together far faster than Adam moves a prototype, which
 is the learning rate a step: most prototypes are then left where no vector comes any more. Now and
-then all can therefore be moved to where the map's part of the loss is least for them. Latent
-vectors go on moving between two such times, and the order of the map suffers: after the last step,
-when they do not move any more, it is laid out anew. And as the sum over the cells grows with their
-number, on large maps it can outweigh the reconstruction until all inputs have one latent vector:
-gamma can grow from nothing while the neighbourhood shrinks.
+then the map can therefore be laid out anew over the latent vectors, down to the width that the
+neighbourhood has then: what moves towards it from there on moves towards a map in order. And as the
+sum over the cells grows with their number, on large maps it can outweigh the reconstruction until
+all inputs have one latent vector: gamma can grow from nothing while the neighbourhood shrinks.
 """
 # ruff: noqa: PLC0415 - TensorFlow takes seconds to load
 
@@ -44,8 +43,9 @@ if TYPE_CHECKING:
 __all__ = ["BATCH", "Recipe", "Trainer", "encoded"]
 
 BATCH = 256
-_MEASURED = 2_048  # inputs on which the map is measured, and its prototypes are refitted
-_SETTLED = 32_768  # inputs over which it is laid out in the end
+_MEASURED = 2_048  # inputs on which the map is measured, and laid out now and then
+_SETTLED = 32_768  # inputs over which its prototypes settle in the end
+_PASSES, _LAST_PASSES = 20, 5
 
 
 @dataclass(frozen=True)
@@ -68,9 +68,8 @@ class Recipe:
     log_every : int
         Steps between two measurements.
     refit_every : int
-        Steps between two times that :func:`~minia_spark.desom.grid.batch_map` moves all prototypes;
-        after the last step :func:`~minia_spark.desom.grid.settled_map` lays them out anew. 0: none
-        of it.
+        Steps between two times that :func:`~minia_spark.desom.grid.settled_map` lays the map out
+        anew; after the last step the prototypes settle on a larger sample. 0: none of it.
     ramp : float
         Share of the steps over which gamma grows to its value, with the cube of the step.
     """
@@ -226,7 +225,7 @@ class Trainer:
             if recipe.refit_every and self.step == recipe.steps:
                 self._settle()
             elif recipe.refit_every and self.step % recipe.refit_every == 0:
-                self._refit(width)
+                self._lay_out(width)
             if self.step % recipe.log_every == 0 or self.step == recipe.steps:
                 error, spread, nearest = sums / done
                 if not np.isfinite(error + spread):
@@ -260,16 +259,17 @@ class Trainer:
         chosen = np.sort(order_of(self.recipe.seed, total, 0, min(count, total)))
         return encoded(self.desom, self.inputs[chosen], self.recipe.batch)
 
-    def _refit(self, width: float) -> None:
-        moved = batch_map(self._sample(_MEASURED), self.desom.prototypes.numpy(), width)
-        self.desom.prototypes.assign(moved.astype(np.float32))
+    def _lay_out(self, width: float) -> None:
+        side, highest = self.recipe.design.side, self.recipe.highest
+        laid = settled_map(self._sample(_MEASURED), side, highest, width, _PASSES)
+        self.desom.prototypes.assign(laid.astype(np.float32))
 
     def _settle(self) -> None:
-        recipe = self.recipe
-        laid = settled_map(
-            self._sample(_SETTLED), recipe.design.side, recipe.highest, recipe.lowest
-        )
-        self.desom.prototypes.assign(laid.astype(np.float32))
+        """Move the prototypes to the middle of what is theirs, of many more inputs."""
+        codes, prototypes = self._sample(_SETTLED), self.desom.prototypes.numpy()
+        for _ in range(_LAST_PASSES):
+            prototypes = batch_map(codes, prototypes, self.recipe.lowest)
+        self.desom.prototypes.assign(prototypes.astype(np.float32))
 
     # -- to go on later ---------------------------------------------------------------------------
 

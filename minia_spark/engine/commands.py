@@ -8,6 +8,7 @@ answer at once, and so does a run that has nothing to do.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import sys
@@ -18,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from minia_spark.base.errors import InputError, MiniaError, SettingsError, leaving_readers
 from minia_spark.base.events import logging_to
+from minia_spark.base.files import expanded
 
 if TYPE_CHECKING:
     from minia_spark.engine.plan import Request
@@ -35,23 +37,57 @@ __all__ = [
     "add_source",
     "add_warehouse",
     "carry_out",
+    "free_exit_code",
     "inputs_of",
     "positive",
+    "refuse_in_warehouse",
     "refuse_overwriting",
     "request_of",
     "run_stages",
     "runner_of",
     "settings_of",
     "settings_of_warehouse",
+    "share",
     "stage_arguments",
 ]
+
+_MOST = 2**31 - 1
+_FIRST_FREE, _LAST_FREE = 4, 125
+
+
+def _whole(text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"must be a whole number, not {text!r}") from None
 
 
 def positive(text: str) -> int:
     """Return a whole number of at least 1, for argparse."""
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError("must be at least 1")
+    value = _whole(text)
+    if not 1 <= value <= _MOST:
+        raise argparse.ArgumentTypeError(f"must be at least 1 and at most {_MOST:,}")
+    return value
+
+
+def share(text: str) -> float:
+    """Return a number from 0 to 1, for argparse."""
+    try:
+        value = float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"must be a number, not {text!r}") from None
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError("must be from 0 to 1")
+    return value
+
+
+def free_exit_code(text: str) -> int:
+    """Return 0 or an exit code that has no meaning yet, for argparse."""
+    value = _whole(text)
+    if value and not _FIRST_FREE <= value <= _LAST_FREE:
+        raise argparse.ArgumentTypeError(
+            f"must be 0, or {_FIRST_FREE} to {_LAST_FREE}: the others have their meaning"
+        )
     return value
 
 
@@ -128,7 +164,8 @@ def stage_arguments(parser: argparse.ArgumentParser) -> None:
 def _overrides(options: argparse.Namespace) -> list[str]:
     found = list(options.set)
     if getattr(options, "labels", None) is not None:
-        found.append(f"ingest.labels.file={json.dumps(str(options.labels))}")
+        place = str(expanded(options.labels).absolute())  # a later call may stand elsewhere
+        found.append(f"ingest.labels.file={json.dumps(place)}")
     if getattr(options, "lines", None):
         found.append(f"run.lines={json.dumps(options.lines.split(','))}")
     if getattr(options, "log_json", None) is not None:
@@ -164,14 +201,21 @@ def inputs_of(options: argparse.Namespace, settings: Settings) -> dict[str, str]
 
 def refuse_overwriting(outputs: Mapping[str, str], inputs: Mapping[str, str]) -> None:
     """Raise SettingsError where an output would be written over an input or another output."""
-    taken = {os.path.realpath(Path(path).expanduser()): what for what, path in inputs.items()}
+    taken = {os.path.realpath(expanded(path)): what for what, path in inputs.items()}
     for what, path in outputs.items():
-        place = os.path.realpath(Path(path).expanduser())
+        place = os.path.realpath(expanded(path))
         if place in taken:
             raise SettingsError(
                 f"{what} would be written over {taken[place]}, {path}: give another name"
             )
         taken[place] = what
+
+
+def refuse_in_warehouse(path: Path, warehouse: Warehouse) -> None:
+    """Raise SettingsError where a file that is to be written would lie in the warehouse."""
+    local = warehouse.storage.local
+    if local is not None and Path(os.path.realpath(path)).is_relative_to(local.resolve()):
+        raise SettingsError(f"{path} lies in the warehouse {local}: give another name")
 
 
 def _refuse_logs_over_inputs(options: argparse.Namespace, settings: Settings) -> None:
@@ -193,10 +237,11 @@ def settings_of_warehouse(
     house: House = options.house
     if options.config is not None:
         return _with_labels_file(options, settings_of(options))
-    known = (state or warehouse.catalogue()).settings
-    defaults = _known_to(house, known)
+    state = state or warehouse.catalogue()
+    defaults = _known_to(house, state.settings)
+    overrides = [*_overrides(options), *_labels_of_batch(options, warehouse, state)]
     try:
-        settings = house.load_settings(None, _overrides(options), defaults=defaults)
+        settings = house.load_settings(None, overrides, defaults=defaults)
     except MiniaError as error:
         if not defaults:
             raise
@@ -206,6 +251,40 @@ def settings_of_warehouse(
         ) from None
     _refuse_logs_over_inputs(options, settings)
     return _with_labels_file(options, settings)
+
+
+def _labels_of_batch(
+    options: argparse.Namespace, warehouse: Warehouse, state: Catalogue
+) -> list[str]:
+    """Return the setting of the labels file that a batch was read with, if the call names none.
+
+    Raises
+    ------
+    InputError
+        The file is not there any more.
+    """
+    batch = getattr(options, "batch", None)
+    named = {override.partition("=")[0].strip() for override in options.set}
+    if getattr(options, "images", None) is None or getattr(options, "labels", None) is not None:
+        return []
+    if batch is None or named & {"ingest.labels.file", "ingest.labels.from_folders"}:
+        return []
+    runs = {entry.run for entry in state.of_table("images", batch)}
+    for run in runs:
+        with contextlib.suppress(InputError):  # its page is gone
+            labels = warehouse.run(run).settings.get("ingest", {}).get("labels", {})
+            file = labels.get("file")
+            break
+    else:
+        return []
+    if file is None:
+        return []
+    if not expanded(file).exists():
+        raise InputError(
+            f"batch {batch} was read with the labels {file}, which are not there any more: give "
+            "--labels CSV, or --set ingest.labels.file=null to do without"
+        )
+    return [f"ingest.labels.file={json.dumps(file)}"]
 
 
 def _with_labels_file(options: argparse.Namespace, settings: Settings) -> Settings:

@@ -5,10 +5,9 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
-from pathlib import Path
 
 from minia_spark.base.errors import MiniaError
-from minia_spark.base.files import whole_file
+from minia_spark.base.files import expanded, whole_file
 from minia_spark.warehouse.records import RunRecord
 from minia_spark.warehouse.warehouse import Warehouse
 
@@ -27,7 +26,7 @@ def write_metrics(
     """Replace the file of figures; None: there is none. What goes wrong is only warned of."""
     if path is None:
         return
-    target = Path(path).expanduser()
+    target = expanded(path)
     try:
         with whole_file(target) as file:
             file.write(figures(warehouse, inbox=inbox).encode())

@@ -16,9 +16,12 @@ from minia_spark.engine.commands import (
     add_replace,
     add_run_settings,
     add_warehouse,
+    free_exit_code,
+    refuse_in_warehouse,
     refuse_overwriting,
     runner_of,
     settings_of_warehouse,
+    share,
 )
 
 if TYPE_CHECKING:
@@ -295,32 +298,18 @@ def flags_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--sure",
-        type=_share,
+        type=share,
         default=0.5,
         metavar="C",
         help="least confidence of a flag that counts for --bad-exit-code (0.5)",
     )
     parser.add_argument(
         "--bad-exit-code",
-        type=_free_exit_code,
+        type=free_exit_code,
         default=0,
         metavar="CODE",
         help="exit code when an exposure as a whole is not good: 0, or 4 to 125 (0)",
     )
-
-
-def _share(text: str) -> float:
-    value = float(text)
-    if not 0 <= value <= 1:
-        raise argparse.ArgumentTypeError("must be from 0 to 1")
-    return value
-
-
-def _free_exit_code(text: str) -> int:
-    value = int(text)
-    if value != 0 and not 4 <= value <= 125:
-        raise argparse.ArgumentTypeError("must be 0 or 4 to 125: the others have their meaning")
-    return value
 
 
 def _order(row: Mapping[str, Any]) -> tuple[str, str, int]:
@@ -336,6 +325,9 @@ def flags(options: argparse.Namespace) -> int:
     outputs = {"--csv": options.csv, "--keywords": options.keywords}
     refuse_overwriting({n: str(p) for n, p in outputs.items() if p is not None}, {})
     warehouse = Warehouse(options.warehouse)
+    for path in outputs.values():
+        if path is not None:
+            refuse_in_warehouse(path, warehouse)
     state = warehouse.require()
     if options.batch is not None and options.batch not in state.batches:
         raise InputError(

@@ -66,7 +66,12 @@ def search(options: argparse.Namespace) -> int:
         for name in ("geometry", "on_spark"):
             if getattr(options, name):
                 raise SettingsError(f"--{name.replace('_', '-')} belongs to --image")
-    elif options.threshold is not None:
+    if not options.on_spark and (options.set or options.config):
+        raise SettingsError(
+            "--set and --config belong to --on-spark: images are searched with the settings that "
+            "the state was made with"
+        )
+    if options.image is not None and options.threshold is not None:
         raise SettingsError("--threshold belongs to --structure")
     collection = minia_spark.open(options.warehouse)
     if options.image is None:

@@ -134,8 +134,8 @@ def tiles(images: Sequence[Tile], *, title: str = "") -> Figure:
 
 
 def _plain(text: str) -> str:
-    """Return a text that matplotlib takes for no formula, and that prints."""
-    return "".join(c if c.isprintable() else "?" for c in text).replace("$", r"\$")
+    """Return a text that matplotlib takes for no formula, and that prints; lines stay lines."""
+    return "".join(c if c.isprintable() or c == "\n" else "?" for c in text).replace("$", r"\$")
 
 
 def _classes(

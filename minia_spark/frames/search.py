@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from minia_spark.base.arrow import to_lists
 from minia_spark.base.bags import Bags
 from minia_spark.base.errors import InputError, Rejected, SettingsError
+from minia_spark.base.files import expanded
 from minia_spark.base.settings import StageSettings
 from minia_spark.codebook.kmeans import NearestCentre, to_grid
 from minia_spark.embedding.methods import network_of
@@ -193,11 +194,11 @@ def read_image(file: str | Path, settings: IngestSettings) -> tuple[ImageRecord,
     InputError
         There is no such file, it cannot be decoded, or it holds several images.
     """
-    path = os.fsencode(Path(file).expanduser().absolute())
+    path = os.fsencode(expanded(file).absolute())
     shown = image_id_of(os.fsencode(file))
-    if not Path(file).expanduser().exists():
+    if not expanded(file).exists():
         raise InputError(f"{shown} is not there: --image names one image file")
-    if Path(file).expanduser().is_dir():
+    if expanded(file).is_dir():
         raise InputError(f"{shown} is a folder: --image names one image file")
     found = []
     for one in decoded_of_file(path, b"", **settings.read_options()):

@@ -91,7 +91,7 @@ def _perplexities(text: str) -> tuple[float, ...]:
 def _seeds(text: str) -> tuple[int, ...]:
     values = tuple(int(part) for part in text.split(","))
     if not all(0 <= value < 2**31 for value in values):
-        raise argparse.ArgumentTypeError("must be whole numbers, not negative")
+        raise argparse.ArgumentTypeError("must be whole numbers from 0 to 2,147,483,647")
     return values
 
 

@@ -10,14 +10,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from minia_spark.base.errors import MiniaError, SettingsError
-from minia_spark.engine.commands import positive, run_stages, stage_arguments
+from minia_spark.engine.commands import (
+    free_exit_code,
+    positive,
+    refuse_in_warehouse,
+    run_stages,
+    share,
+    stage_arguments,
+)
 
 if TYPE_CHECKING:
     from minia_spark.frames.news import News
 
 __all__ = ["arguments", "structures"]
 
-_FIRST_FREE, _LAST_FREE = 4, 125
 _OF_ACTION = {
     "batch": ("new",),
     "count": ("new",),
@@ -29,6 +35,10 @@ _OF_ACTION = {
     "note": ("name",),
     "remove": ("name",),
     "json": ("new", "names"),
+    "set": ("",),
+    "config": ("",),
+    "replace": ("",),
+    "log_json": ("",),
     "variant": ("new", "name", "names", "diff"),
 }
 
@@ -57,7 +67,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     new.add_argument("--metrics", type=Path, metavar="FILE", help="also write for Prometheus")
     new.add_argument(
         "--alert-exit-code",
-        type=_free_exit_code,
+        type=free_exit_code,
         metavar="N",
         help="exit code when there is an alert: 0, or 4 to 125 (0)",
     )
@@ -71,16 +81,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _rate(text: str) -> float:
-    value = float(text)
-    if not 0 < value <= 1:
+    value = share(text)
+    if not value:
         raise argparse.ArgumentTypeError("must be above 0 and at most 1")
-    return value
-
-
-def _free_exit_code(text: str) -> int:
-    value = int(text)
-    if value and not _FIRST_FREE <= value <= _LAST_FREE:
-        raise argparse.ArgumentTypeError("must be 0, or 4 to 125")
     return value
 
 
@@ -88,9 +91,10 @@ def structures(options: argparse.Namespace) -> int:
     """Find the images of the structures, or do what the first word says."""
     action, *rest = options.action or [""]
     for option, actions in _OF_ACTION.items():
-        if getattr(options, option) not in (None, False) and action not in actions:
-            places = " or ".join(f"'minia structures {one}'" for one in actions)
-            raise SettingsError(f"--{option.replace('_', '-')} belongs to {places}")
+        if getattr(options, option) not in (None, False, []) and action not in actions:
+            places = " or ".join(f"'minia structures {one}".rstrip() + "'" for one in actions)
+            alone = " alone" if actions == ("",) else ""
+            raise SettingsError(f"--{option.replace('_', '-')} belongs to {places}{alone}")
     if not action:
         return run_stages(options)
     ways: dict[str, tuple[int, str, Callable[..., int]]] = {
@@ -121,7 +125,10 @@ def _diff(options: argparse.Namespace, older: str, newer: str) -> int:
 def _new(options: argparse.Namespace) -> int:
     import minia_spark
     from minia_spark.base.files import whole_file
+    from minia_spark.warehouse.warehouse import Warehouse
 
+    if options.metrics is not None:
+        refuse_in_warehouse(options.metrics, Warehouse(options.warehouse))
     found = minia_spark.open(options.warehouse).news(
         options.batch, variant=options.variant, rate=options.rate or 0.01
     )

@@ -22,7 +22,7 @@ import pyarrow as pa
 import pyarrow.fs as pafs
 
 from minia_spark.base.errors import SettingsError
-from minia_spark.base.files import sync, sync_folder
+from minia_spark.base.files import expanded, sync, sync_folder
 from minia_spark.warehouse.conditional import ConditionalStore
 
 __all__ = ["Storage"]
@@ -53,7 +53,7 @@ class Storage:
         scheme = urlsplit(location).scheme
         if len(scheme) <= 1 or scheme == "file":
             path = unquote(urlsplit(location).path) if scheme == "file" else location
-            self.local: Path | None = Path(path).expanduser().absolute()
+            self.local: Path | None = expanded(path).absolute()
             self._fs: pafs.FileSystem = pafs.LocalFileSystem()
             self._base = str(self.local)
             self.location = f"file://{self._base}"

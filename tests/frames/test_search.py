@@ -169,6 +169,8 @@ class TestCommand:
             (["--image", "."], 3, ". is a folder"),
             (["--image", "broken.png"], 3, "broken.png cannot be used (truncated)"),
             (["--image", "text\n.png"], 3, "text%0A.png cannot be used (not_an_image)"),
+            (["--image", "~nobody-is-called-so/x.png"], 3, "is not there"),
+            (["--image", "broken.png", "--set", "x.y=1"], 2, "belong to --on-spark"),
             (["--image", "broken.png", "--threshold", "0.5"], 2, "--threshold belongs to --struct"),
             (["--structure", "s0999"], 3, "there is no structure 's0999'"),
             (["--structure", "0", "--geometry"], 2, "--geometry belongs to --image"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import shutil
 from collections import Counter
 from pathlib import Path
@@ -384,6 +385,15 @@ class TestLabels:
             where = ("--images", folder, "--batch", night, "--warehouse", tmp_path / "W")
             said = minia("ingest", *where, *given, *chosen("spark.partitions=1")).expect(0).err
         assert f"no labels: --labels was not given, and another batch has those of {labels}" in said
+        # the batch that had labels is the same again, until somebody says otherwise
+        again = ("--images", tmp_path / "n1", "--batch", "n1", "--warehouse", tmp_path / "W")
+        planned = minia("plan", *again).expect(0).out
+        assert re.search(r"^ingest +n1 +skip +up to date$", planned, re.MULTILINE)
+        without = minia("plan", *again, "--set", "ingest.labels.file=null").expect(0).out
+        assert "the source changed" in without
+        labels.unlink()
+        said = minia("ingest", *again).expect(3).err
+        assert f"batch n1 was read with the labels {labels}, which are not there any more" in said
 
     @pytest.mark.heavy
     def test_a_night_without_labels_after_one_with_them(self, minia, tmp_path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -137,6 +138,13 @@ class TestCommand:
         assert 'minia_news_alerts{batch="n2",variant="sift",of="images"} 1' in lines
         assert 'minia_news_structures{batch="n2",variant="sift",event="born"} 1' in lines
 
+    def test_no_file_of_the_warehouse_is_written_over(self, minia, warehouse):
+        page = Path(warehouse) / "report" / "index.html"
+        before = page.read_bytes()
+        told = minia("structures", "new", "--metrics", page, "--warehouse", warehouse).expect(2)
+        assert "lies in the warehouse" in told.err
+        assert page.read_bytes() == before
+
     @pytest.mark.parametrize(
         ("arguments", "problem"),
         [
@@ -145,7 +153,12 @@ class TestCommand:
             (["--batch", "b1"], "--batch belongs to 'minia structures new'"),
             (["names", "--kind", "x"], "--kind belongs to 'minia structures name'"),
             (["new", "--rate", "0"], "must be above 0 and at most 1"),
+            (["new", "--rate", "x"], "argument --rate: must be a number, not 'x'"),
             (["new", "--alert-exit-code", "3"], "must be 0, or 4 to 125"),
+            (["new", "--count", "1" + "0" * 30], "must be at least 1 and at most 2,147,483,647"),
+            (["new", "--count", "many"], "must be a whole number, not 'many'"),
+            (["names", "--set", "report.title=x"], "--set belongs to 'minia structures' alone"),
+            (["new", "--config", "x.yaml"], "--config belongs to 'minia structures' alone"),
         ],
     )
     def test_wrong_usage(self, minia, warehouse, arguments, problem):
