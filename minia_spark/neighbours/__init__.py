@@ -1,7 +1,7 @@
 """The nearest images of every image: exactly, or of many by an inverted file."""
 
 from minia_spark.embedding import METHODS
-from minia_spark.embedding.tables import EMBEDDING_MODELS, EMBEDDINGS
+from minia_spark.embedding.tables import EMBEDDINGS
 from minia_spark.engine.room import Room
 from minia_spark.engine.stage import Stage
 from minia_spark.neighbours.settings import NeighboursSettings
@@ -12,7 +12,7 @@ NEIGHBOURS_STAGE = Stage(
     about="find the nearest images of every image",
     line="map",
     scope="collection",
-    reads=(EMBEDDINGS, EMBEDDING_MODELS),
+    reads=(EMBEDDINGS,),
     writes=(NEIGHBOURS, NEIGHBOUR_BATCHES, NEIGHBOUR_CELLS),
     uses=(NeighboursSettings,),
     variants=METHODS,

@@ -24,7 +24,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from minia_spark.base.arrow import from_lists, to_lists
-from minia_spark.embedding.tables import EMBEDDING_MODELS, EMBEDDINGS
+from minia_spark.embedding.tables import EMBEDDINGS
 from minia_spark.engine.context import Context
 from minia_spark.engine.stage import fingerprint
 from minia_spark.neighbours.cells import cells_for, fit, search, searched
@@ -107,15 +107,16 @@ def _cells(
 ) -> tuple[NDArray[np.float32] | None, str]:
     """Write the cells, and return them and their digest; None: all are compared with all.
 
-    They are those that are there, as long as the embedding is computed with the same and distances
-    are measured as then.
+    They are those that are there, as long as distances are measured as then and a batch still has
+    the embeddings that it had: where the embedding was fitted anew, all batches have others.
     """
     settings = context.settings(NeighboursSettings)
-    models = [(e.fingerprint, e.digest) for e in context.entries_of(EMBEDDING_MODELS)]
-    fitted_to = fingerprint(models, settings.distance)
+    fitted_to = fingerprint(settings.distance)
+    had = {batch: digest.rpartition("-")[0] for batch, digest in _known(context).items()}
+    stays = any(had.get(str(e.batch)) == e.digest for e in context.entries_of(EMBEDDINGS))
     table, digest = NEIGHBOUR_CELLS.arrow_schema().empty_table(), f"none-{fitted_to}"
     before = context.entries_of(NEIGHBOUR_CELLS)
-    if before and before[0].digest.endswith(fitted_to):
+    if stays and before and before[0].digest.endswith(fitted_to):
         table, digest = context.small(NEIGHBOUR_CELLS, ["cell", "vector"]), before[0].digest
     wanted = settings.exact_up_to is not None and images > settings.exact_up_to
     if wanted and not table.num_rows:

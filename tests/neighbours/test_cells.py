@@ -131,9 +131,7 @@ class TestFit:
 
 class TestSettings:
     def test_probes_that_would_have_no_effect(self):
-        with pytest.raises(
-            ValidationError, match="probes would have no effect"
-        ):
+        with pytest.raises(ValidationError, match="probes would have no effect"):
             NeighboursSettings(exact_up_to=None, probes=8)
         assert NeighboursSettings(exact_up_to=None).exact_up_to is None
 

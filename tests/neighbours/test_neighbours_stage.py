@@ -9,7 +9,7 @@ import pytest
 from test_cells import none_known, slow
 
 import minia_spark
-from minia_spark.embedding.tables import EMBEDDING_MODELS, EMBEDDINGS
+from minia_spark.embedding.tables import EMBEDDINGS
 from minia_spark.engine.table import arrow_type
 from minia_spark.neighbours.nearest import nearest
 from minia_spark.warehouse.records import Entry
@@ -45,20 +45,18 @@ def entry(location, table, rows, batch=None, digest="d"):
     return Entry(table=table.name, batch=batch, variant="words", path=path, rows=len(rows), **told)
 
 
-def change(location, *, add=(), remove=(), model=None):
-    """Add batches to a warehouse, or remove some, or have the embedding fitted anew."""
+def change(location, *, add=(), remove=()):
+    """Add tables to a warehouse, in place of those that are there, and remove batches."""
     house = Warehouse(str(location))
     state = house.catalogue()
-    kept = [e for e in state.entries if e.batch is None or e.batch not in remove]
-    if model is not None:
-        kept = [e for e in kept if e.table != EMBEDDING_MODELS.name]
-        kept.append(entry(location, EMBEDDING_MODELS, [{"version": model}], digest=model))
+    gone = {(e.table, e.batch) for e in add} | {(EMBEDDINGS.name, batch) for batch in remove}
+    kept = [e for e in state.entries if (e.table, e.batch) not in gone]
     house.commit(state, "r1", kept + list(add), "by hand")
 
 
-def embeddings(location, batch, *, backwards=False):
+def embeddings(location, batch, *, backwards=False, digest="d"):
     rows = rows_of(batch)[:: -1 if backwards else 1]
-    return entry(location, EMBEDDINGS, rows, batch)
+    return entry(location, EMBEDDINGS, rows, batch, digest)
 
 
 def lists_in(location):
@@ -109,7 +107,7 @@ def find(published):
 
 def test_a_collection_that_grows_beyond_the_size(find, tmp_path):
     one = tmp_path / "one"
-    change(one, add=[embeddings(one, "b1")], model="m1")
+    change(one, add=[embeddings(one, "b1")])
     assert "inverted file" not in find(one)
     assert cells_in(one) == []
     assert lists_in(one) == wanted(["b1"], [])
@@ -133,9 +131,10 @@ def test_a_collection_that_grows_beyond_the_size(find, tmp_path):
 
     # all at once, in another order and other partitions, with the same cells
     other = tmp_path / "other"
-    change(other, add=[embeddings(other, b, backwards=True) for b in BATCHES], model="m1")
-    state = Warehouse(str(one)).catalogue()
-    (frozen,) = state.of_table("neighbour_cells")
+    change(other, add=[embeddings(other, b, backwards=True) for b in BATCHES])
+    find(other, "neighbours.exact_up_to=120")
+    assert lists_in(other) == wanted(BATCHES, [])
+    (frozen,) = Warehouse(str(one)).catalogue().of_table("neighbour_cells")
     (other / frozen.path).parent.mkdir(parents=True)
     (other / frozen.path).symlink_to(one / frozen.path)
     change(other, add=[frozen])
@@ -153,7 +152,7 @@ def test_a_collection_that_grows_beyond_the_size(find, tmp_path):
 
 
 def test_cells_stay_until_the_embedding_is_fitted_anew(find, tmp_path):
-    change(tmp_path, add=[embeddings(tmp_path, b) for b in BATCHES], model="m1")
+    change(tmp_path, add=[embeddings(tmp_path, b) for b in BATCHES])
     assert "fitting 11 cells" in find(tmp_path, "spark.partitions=1")
     cells, by_cells = cells_in(tmp_path), lists_in(tmp_path)
     assert "neighbours words: inverted file: 11 cells, 11 searched" in find(
@@ -162,7 +161,14 @@ def test_cells_stay_until_the_embedding_is_fitted_anew(find, tmp_path):
     assert cells_in(tmp_path) == cells
     assert lists_in(tmp_path) == wanted(BATCHES, [])  # whoever searches all of them finds all
 
-    change(tmp_path, model="m2")
+    change(tmp_path, add=[embeddings(tmp_path, "b1", digest="of other files")])
+    told = find(tmp_path, "neighbours.probes=50")
+    assert "fitting" not in told
+    assert "1 of 3 batches are new" in told
+    assert lists_in(tmp_path) == wanted(BATCHES, [])
+
+    anew = [embeddings(tmp_path, batch, digest="by other weights") for batch in BATCHES]
+    change(tmp_path, add=anew)
     told = find(tmp_path)
     assert "fitting 11 cells" in told
     assert "3 of 3 batches are new" in told
