@@ -112,7 +112,7 @@ def by_cells(vectors: np.ndarray, exact: Lists, exact_seconds: float) -> Iterato
         )
         pairs = zip(exact.positions, kept["lists"].positions, strict=True)
         recall = float(np.mean([len(set(a) & set(b)) / COUNT for a, b in pairs]))
-        least, most = (0.95, 0.7) if probes == default else (None, None)
+        least, most = (0.95, 0.9) if probes == default else (None, None)
         yield Figure(f"recall of the {COUNT} nearest, {probes} searched", recall, at_least=least)
         share = seconds / exact_seconds
         yield Figure(f"core seconds / exactly, {probes} searched", share, at_most=most)
