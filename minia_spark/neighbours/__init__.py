@@ -1,11 +1,11 @@
-"""The nearest images of every image, exactly."""
+"""The nearest images of every image: exactly, or of many by an inverted file."""
 
 from minia_spark.embedding import METHODS
 from minia_spark.embedding.tables import EMBEDDINGS
 from minia_spark.engine.room import Room
 from minia_spark.engine.stage import Stage
 from minia_spark.neighbours.settings import NeighboursSettings
-from minia_spark.neighbours.tables import NEIGHBOUR_BATCHES, NEIGHBOURS
+from minia_spark.neighbours.tables import NEIGHBOUR_BATCHES, NEIGHBOUR_CELLS, NEIGHBOURS
 
 NEIGHBOURS_STAGE = Stage(
     name="neighbours",
@@ -13,7 +13,7 @@ NEIGHBOURS_STAGE = Stage(
     line="map",
     scope="collection",
     reads=(EMBEDDINGS,),
-    writes=(NEIGHBOURS, NEIGHBOUR_BATCHES),
+    writes=(NEIGHBOURS, NEIGHBOUR_BATCHES, NEIGHBOUR_CELLS),
     uses=(NeighboursSettings,),
     variants=METHODS,
     run="minia_spark.neighbours.stage:run",
@@ -24,7 +24,7 @@ ROOM = Room(
     name="neighbours",
     about="The nearest images of every image.",
     settings={"neighbours": NeighboursSettings},
-    outputs=(NEIGHBOURS, NEIGHBOUR_BATCHES),
+    outputs=(NEIGHBOURS, NEIGHBOUR_BATCHES, NEIGHBOUR_CELLS),
     stages=(NEIGHBOURS_STAGE,),
 )
 

@@ -2,7 +2,7 @@
 
 from minia_spark.engine.table import Column, Table
 
-__all__ = ["NEIGHBOURS", "NEIGHBOUR_BATCHES"]
+__all__ = ["NEIGHBOURS", "NEIGHBOUR_BATCHES", "NEIGHBOUR_CELLS"]
 
 NEIGHBOURS = Table(
     "neighbours",
@@ -23,6 +23,16 @@ NEIGHBOUR_BATCHES = Table(
     (
         Column("batch", "string", "The batch."),
         Column("embeddings", "string", "Digest of its embeddings."),
+    ),
+    variants=True,
+)
+
+NEIGHBOUR_CELLS = Table(
+    "neighbour_cells",
+    "a cell of the inverted file that neighbours are found by, frozen with the embedding",
+    (
+        Column("cell", "int", "Its number."),
+        Column("vector", "array<float>", "Its centre: images belong to the nearest."),
     ),
     variants=True,
 )

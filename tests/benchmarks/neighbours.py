@@ -1,4 +1,7 @@
-"""The nearest of 100,000 x 64 on one core against faiss.knn, and what a new batch of 1 % costs."""
+"""The nearest of 100,000 x 64 on one core against faiss.knn, and what a new batch of 1 % costs.
+
+Then by an inverted file against exactly: core seconds, and the share of the nearest that it finds.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,9 @@ import faiss
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from minia_spark.neighbours.cells import cells_for, fit, search, searched
 from minia_spark.neighbours.nearest import Lists, nearest, prepared
+from minia_spark.neighbours.settings import NeighboursSettings
 from tests.benchmarks.figures import Figure
 
 NUMBERS, COUNT, PAIRS = 64, 50, 2
@@ -89,6 +94,48 @@ def figures(vectors: np.ndarray) -> Iterator[Figure]:
     )
     yield Figure("  a batch of 1 %, core seconds", batch)
     yield Figure("a batch of 1 % / all", batch / ours, at_most=0.02)
+    yield from by_cells(vectors, found, ours)
+
+
+def by_cells(vectors: np.ndarray, exact: Lists, exact_seconds: float) -> Iterator[Figure]:
+    """Yield what the same takes by an inverted file, and what it finds."""
+    count = cells_for(len(vectors))
+    order = np.random.default_rng(3).permutation(len(vectors))
+    kept = {}
+    fitting = core_seconds(lambda: kept.update(cells=fit(vectors[order[: 64 * count]], count)))
+    yield Figure("  cells", len(kept["cells"]))
+    yield Figure("  cells are fitted, core seconds", fitting)
+    default = NeighboursSettings().probes
+    for probes in (1, 2, 4, 8, default):
+        seconds = core_seconds(
+            lambda p=probes: kept.update(lists=all_by_cells(vectors, kept["cells"], p))
+        )
+        pairs = zip(exact.positions, kept["lists"].positions, strict=True)
+        recall = float(np.mean([len(set(a) & set(b)) / COUNT for a, b in pairs]))
+        least, most = (0.95, 0.9) if probes == default else (None, None)
+        yield Figure(f"recall of the {COUNT} nearest, {probes} searched", recall, at_least=least)
+        share = seconds / exact_seconds
+        yield Figure(f"core seconds / exactly, {probes} searched", share, at_most=most)
+
+
+def all_by_cells(vectors: np.ndarray, cells: np.ndarray, probes: int) -> Lists:
+    """Find the lists of all, those of about the same cells a part after another, as the step."""
+    near = searched(vectors, cells, probes)
+    order = np.argsort(near[:, 0], kind="stable")
+    starts = np.searchsorted(near[order, 0], np.arange(len(cells) + 1))
+    shape = (len(vectors), COUNT)
+    lists = Lists(np.full(shape, -1, np.int64), np.full(shape, np.inf))
+    for first in range(0, len(order), PART):
+        part = order[first : first + PART]
+        members = (
+            (int(cell), here, vectors[here])
+            for cell in np.unique(near[part])
+            for here in [order[starts[cell] : starts[cell + 1]]]
+        )
+        known = Lists(lists.positions[part], lists.distances[part])
+        found = search(vectors[part], near[part], members, COUNT, own=part, known=known)
+        lists.positions[part], lists.distances[part] = found.positions, found.distances
+    return lists
 
 
 def without(lists: Lists, new: np.ndarray) -> Lists:
