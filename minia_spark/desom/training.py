@@ -28,7 +28,6 @@ from minia_spark.base.errors import InputError, MiniaError
 from minia_spark.base.networks import load_tensorflow
 from minia_spark.delf.records import order_of
 from minia_spark.desom.grid import (
-    batch_map,
     grid_distances,
     quantisation_error,
     settled_map,
@@ -44,8 +43,8 @@ __all__ = ["BATCH", "Recipe", "Trainer", "encoded"]
 
 BATCH = 256
 _MEASURED = 2_048  # inputs on which the map is measured, and laid out now and then
-_SETTLED = 32_768  # inputs over which its prototypes settle in the end
-_PASSES, _LAST_PASSES = 20, 5
+_SETTLED = 32_768  # inputs over which it is laid out in the end
+_PASSES, _LAST_PASSES = 20, 40
 
 
 @dataclass(frozen=True)
@@ -69,7 +68,7 @@ class Recipe:
         Steps between two measurements.
     refit_every : int
         Steps between two times that :func:`~minia_spark.desom.grid.settled_map` lays the map out
-        anew; after the last step the prototypes settle on a larger sample. 0: none of it.
+        anew, which it does after the last step too, over more inputs; 0: never.
     ramp : float
         Share of the steps over which gamma grows to its value, with the cube of the step.
     """
@@ -223,9 +222,9 @@ class Trainer:
             self.step += 1
             done += 1
             if recipe.refit_every and self.step == recipe.steps:
-                self._settle()
+                self._lay_out(recipe.lowest, _SETTLED, _LAST_PASSES)
             elif recipe.refit_every and self.step % recipe.refit_every == 0:
-                self._lay_out(width)
+                self._lay_out(width, _MEASURED, _PASSES)
             if self.step % recipe.log_every == 0 or self.step == recipe.steps:
                 error, spread, nearest = sums / done
                 if not np.isfinite(error + spread):
@@ -259,17 +258,10 @@ class Trainer:
         chosen = np.sort(order_of(self.recipe.seed, total, 0, min(count, total)))
         return encoded(self.desom, self.inputs[chosen], self.recipe.batch)
 
-    def _lay_out(self, width: float) -> None:
+    def _lay_out(self, width: float, count: int, passes: int) -> None:
         side, highest = self.recipe.design.side, self.recipe.highest
-        laid = settled_map(self._sample(_MEASURED), side, highest, width, _PASSES)
+        laid = settled_map(self._sample(count), side, highest, width, passes)
         self.desom.prototypes.assign(laid.astype(np.float32))
-
-    def _settle(self) -> None:
-        """Move the prototypes to the middle of what is theirs, of many more inputs."""
-        codes, prototypes = self._sample(_SETTLED), self.desom.prototypes.numpy()
-        for _ in range(_LAST_PASSES):
-            prototypes = batch_map(codes, prototypes, self.recipe.lowest)
-        self.desom.prototypes.assign(prototypes.astype(np.float32))
 
     # -- to go on later ---------------------------------------------------------------------------
 

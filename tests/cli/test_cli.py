@@ -70,7 +70,10 @@ class TestUsage:
             (["run", "--warehouse", "W", "--config", "/nonexistent"], "cannot be read"),
             (["run", "--warehouse", "gopher://x/W"], "warehouse gopher://x/W cannot be reached"),
             (["vacuum", "--warehouse", "W", "--keep", "0"], "must be at least 1"),
-            (["vacuum", "--warehouse", "W", "--keep", "two"], "argument --keep: must be a whole number"),
+            (
+                ["vacuum", "--warehouse", "W", "--keep", "two"],
+                "--keep: must be a whole number",
+            ),
             (["vacuum", "--warehouse", "W", "--older-than", "nan"], "must be a number of days"),
             (["mine"], "give --warehouse DIR, or --words FILE with --model OUT"),
             (["mine", "--words", "a.words"], "belong together, without --warehouse"),
