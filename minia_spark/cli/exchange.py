@@ -16,7 +16,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from minia_spark.base.errors import MiniaError, SettingsError
+from minia_spark.base.errors import InputError, MiniaError, SettingsError
 from minia_spark.base.files import require_replaceable, whole_file
 from minia_spark.base.spreadsheet import inert, inert_path
 from minia_spark.engine.commands import (
@@ -256,6 +256,7 @@ def _features(source: _Tables, out: Path) -> list[Path]:
     import numpy as np  # noqa: PLC0415
 
     features = source.read("features").where("reason is null")
+    _require_names_of_their_own(features)
     layout = features.schema["descriptors"].metadata
     named = bool(source.warehouse.require().of_table("words", source.batch, source.variant))
     if named:
@@ -283,6 +284,19 @@ def _features(source: _Tables, out: Path) -> list[Path]:
                 writer.writerow([*place, *score, name, *word])
         table.detach()
     return [out, descriptors]
+
+
+def _require_names_of_their_own(images: DataFrame) -> None:
+    """Raise InputError where a name means an image of several batches: rows tell no batch."""
+    from pyspark.sql import functions as F  # noqa: PLC0415
+
+    batches = images.groupBy("image_id").agg(F.min("batch").alias("one"), F.max("batch").alias("b"))
+    twice = batches.where("one < b").orderBy("image_id").first()
+    if twice is not None:
+        raise InputError(
+            f"image {twice.image_id} is in batch {twice.one} and in batch {twice.b}, and the file "
+            "would not tell them apart: export a batch at a time with --batch"
+        )
 
 
 def _structures(structures: DataFrame, out: Path) -> list[Path]:

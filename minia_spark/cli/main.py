@@ -133,6 +133,9 @@ def _termination_interrupts() -> Iterator[None]:
 
     def stop(_number: int, _frame: object) -> None:
         _Terminated.received = True
+        session = sys.modules.get("minia_spark.engine.session")
+        if session is not None:
+            session.silence_java()
         raise _Terminated
 
     _Terminated.received = False

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 __all__ = ["CDS_QUIET", "archive_options", "default_archive", "default_partitions", "is_local"]
-__all__ += ["is_running", "open_session", "require_connector"]
+__all__ += ["is_running", "open_session", "require_connector", "silence_java"]
 
 CDS_QUIET = "-Xlog:cds*=off"
 """Else every class that an archive cannot keep is told, on the standard output."""
@@ -34,6 +34,8 @@ _LOGGING = Path(__file__).with_name("log4j2.properties")
 _LINE_SECONDS = 4
 _NOISE = (b"Using incubator modules", b"JNI_OnLoad: dlopen(lib")
 """Of Java's vector module, and of a BLAS that is not there: MLlib uses Java's then."""
+
+_silent = threading.Event()
 
 _CONNECTORS = {
     "s3": "hadoop-aws-{hadoop}.jar and the AWS SDK's bundle that it asks for (and S3A's class, "
@@ -183,6 +185,7 @@ def _start_java(conf: SparkConf) -> None:
 
     if SparkContext._gateway is not None:
         return
+    _silent.clear()
     reader, writer = os.pipe()
     threading.Thread(target=_pass_on, args=(reader,), name="java-stderr", daemon=True).start()
     try:
@@ -192,6 +195,11 @@ def _start_java(conf: SparkConf) -> None:
     SparkContext._ensure_initialized(gateway=gateway, conf=conf)
 
 
+def silence_java() -> None:
+    """Pass on nothing more that Java says: it is being stopped, and tells of all that breaks."""
+    _silent.set()
+
+
 def _pass_on(reader: int) -> None:
     """Copy lines to our own error output, without those that tell nobody anything."""
     with open(reader, "rb", buffering=0) as pipe:
@@ -199,7 +207,7 @@ def _pass_on(reader: int) -> None:
         while data := pipe.read(1 << 16):
             *lines, rest = (rest + data).split(b"\n")
             for line in lines:
-                if not any(noise in line for noise in _NOISE):
+                if not (_silent.is_set() or any(noise in line for noise in _NOISE)):
                     with contextlib.suppress(OSError):
                         os.write(2, line + b"\n")
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -50,6 +51,7 @@ __all__ = [
 ]
 
 _LINE = ("exposures",)
+_NO_LABEL = "no label"
 
 
 def _add_source(parser: argparse.ArgumentParser, *, required: bool) -> None:
@@ -261,7 +263,8 @@ def _labels(path: Path, warehouse: Warehouse, state: Catalogue) -> dict[int, str
             "is a path below the input folder"
         )
     if unknown:
-        print(f"{len(unknown):,} labelled exposures are not on the map, e.g. {unknown[0]}")
+        said = f"{len(unknown):,} labelled exposures are not on the map, e.g. {unknown[0]}"
+        print(f"warning: {said}", file=sys.stderr)
     return majority((cell, label) for name, label in there.items() for cell in cells[name])
 
 
@@ -336,7 +339,8 @@ def flags(options: argparse.Namespace) -> int:
     columns = ["batch", "exposure_id", "hdu", "ccd", "cell", "quality", "confidence"]
     rows = _rows(warehouse, state, "flags", columns, options.batch)
     if not rows:
-        raise InputError("there are no flags yet: 'minia exposures run' makes them")
+        of = "" if options.batch is None else f" of batch {options.batch}"
+        raise InputError(f"there are no flags{of} yet: 'minia exposures run' makes them")
     rows.sort(
         key=lambda row: (row["batch"], row["exposure_id"], -1 if row["hdu"] is None else row["hdu"])
     )
@@ -348,15 +352,30 @@ def flags(options: argparse.Namespace) -> int:
             except OSError as error:
                 raise MiniaError(f"{path} cannot be written: {error.strerror}") from None
     whole = [row for row in rows if row["hdu"] is None]
-    counts = Counter(row["quality"] or "no label" for row in whole)
+    counts = Counter(row["quality"] or _NO_LABEL for row in whole)
     for quality, number in sorted(counts.items(), key=lambda one: (-one[1], one[0])):
         print(f"{number:>7,}  {quality}")
+    for warning in _doubts(counts, options.good):
+        print(f"warning: {warning}", file=sys.stderr)
     bad = [
         row
         for row in whole
         if row["quality"] not in (None, options.good) and row["confidence"] >= options.sure
     ]
     return options.bad_exit_code if bad else 0
+
+
+def _doubts(counts: Mapping[str, int], good: str) -> Iterator[str]:
+    """Yield why that no exposure is bad, or that all are, may mean nothing."""
+    unknown = counts.get(_NO_LABEL, 0)
+    if unknown:
+        yield (
+            f"{unknown:,} of {sum(counts.values()):,} exposures have no quality, and count as "
+            "neither good nor bad: 'minia exposures label' says what more cells mean"
+        )
+    labels = sorted(set(counts) - {_NO_LABEL})
+    if labels and good not in labels:
+        yield f"no exposure is {good!r} (--good); they are {', '.join(labels)}"
 
 
 # -- mine -----------------------------------------------------------------------------------------

@@ -141,6 +141,12 @@ class TestFeatures:
         assert header == "location_x,location_y,size,image_name"
         counts = rows_of(location, "features", "n_features")
         assert len(rows) == sum(row[0] for row in counts) > 0
+        for stage in ("ingest", "features"):  # other images may have the same names
+            published(location, stage, "b2", source=folder)
+        told = minia("export", "features", out, "--warehouse", location).expect(3)
+        assert "is in batch b1 and in batch b2, and the file would not tell them apart" in told.err
+        minia("export", "features", out, "--warehouse", location, "--batch", "b2").expect(0)
+        assert out.read_text().splitlines()[1:] == rows
 
     def test_hostile_names_come_back_from_the_csv(
         self, export, published, warehouse, survey, tmp_path

@@ -275,6 +275,8 @@ class TestUse:
         found = table_of(line, "flags")
         assert set(found["quality"].dropna()) == {"dead"}
         assert len(found) == 33
+        told = run(line, "flags", "--bad-exit-code", 9, "--good", "dead").expect(0)
+        assert "of 11 exposures have no quality, and count as neither good nor bad" in told.err
 
     def test_label_next_night_train(self, own, tmp_path):
         """Labels by exposures; a night is placed on the frozen maps; new maps have no labels."""
@@ -286,7 +288,7 @@ class TestUse:
                            for k in range(10))  # fmt: skip
             rows.writerow(("elsewhere.fits", "good"))
         told = run(own, "label", labels).expect(0)
-        assert "1 labelled exposures are not on the map, e.g. elsewhere.fits" in told.out
+        assert "1 labelled exposures are not on the map, e.g. elsewhere.fits" in told.err
         write_night(tmp_path / "inbox" / "n2", 2, 11)
         (tmp_path / "inbox" / "n2-truth.csv").unlink()
         before = artefact(own, "cutout_map"), artefact(own, "exposure_map")
@@ -309,6 +311,10 @@ class TestUse:
         written = ("--batch", "n2", "--csv", out[0], "--keywords", out[1])
         told = run(own, "flags", *written, "--good", "nothing", "--sure", 0, "--bad-exit-code", 9)
         told.expect(9)
+        assert "no exposure is 'nothing' (--good); they are " in told.err
+        out[0].unlink()
+        run(own, "flags", "--csv", own / "flags.csv").expect(2)
+        run(own, "flags", *written).expect(0)
         assert len(list(csv.DictReader(io.StringIO(out[0].read_text())))) == len(found) == 6
         assert out[1].read_text().count("# ") == 6
         run(own, "flags", "--batch", "n2", "--bad-exit-code", 9, "--sure", 1, "--good", "dead")
