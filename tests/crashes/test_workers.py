@@ -68,9 +68,12 @@ def test_a_python_worker_is_killed_during_features(minia, warehouse, survey, tmp
         *("ingest", "--images", survey.images, "--batch", "b1", "--warehouse", location, *SMALL)
     ).expect(0)
     command = ("features", "--warehouse", location, *SMALL)
-    dead = tmp_path / "dead"
+    # a folder each: a worker of the first run that starts late must not take what is for the next
+    dead, again = tmp_path / "dead", tmp_path / "again"
     dead.mkdir()
-    monkeypatch.setattr(features, "kernel", deadly_kernel(dead))
+    again.mkdir()
+    first, second = deadly_kernel(dead), deadly_kernel(again)
+    monkeypatch.setattr(features, "kernel", first)
     for number in range(8):  # two tasks at once, in both jobs
         (dead / str(number)).touch()
     found = minia(*command).expect(1)
@@ -78,11 +81,11 @@ def test_a_python_worker_is_killed_during_features(minia, warehouse, survey, tmp
     assert "Python worker exited unexpectedly (crashed)" in found.err
     assert "Readers still see the state before this run" in found.err
     assert Warehouse(str(location)).versions() == [1]
-    for armed in sorted(dead.iterdir())[1:]:
-        armed.unlink()
+    (again / "0").touch()
+    monkeypatch.setattr(features, "kernel", second)
     found = minia(*command).expect(0)
     assert "a worker died; the pass is made again" in found.err
-    assert not list(dead.iterdir())
+    assert not list(again.iterdir())
     found, wanted = contents(location), contents(warehouse)
     assert found["features"] == wanted["features"]
     assert found["rejects"] == []
