@@ -196,8 +196,12 @@ def _start_java(conf: SparkConf) -> None:
 
 
 def silence_java() -> None:
-    """Pass on nothing more that Java says: it is being stopped, and tells of all that breaks."""
+    """Pass on nothing more that Java says: it is being stopped, and tells of all that breaks.
+
+    It may end before we do, which is no news then either.
+    """
     _silent.set()
+    warnings.filterwarnings("ignore", "Unable to cleanly shutdown Spark JVM", RuntimeWarning)
 
 
 def _pass_on(reader: int) -> None:
