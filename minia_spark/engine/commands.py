@@ -269,14 +269,10 @@ def _labels_of_batch(
         return []
     if batch is None or named & {"ingest.labels.file", "ingest.labels.from_folders"}:
         return []
-    runs = {entry.run for entry in state.of_table("images", batch)}
-    for run in runs:
+    file = None
+    for run in {entry.run for entry in state.of_table("images", batch)}:
         with contextlib.suppress(InputError):  # its page is gone
-            labels = warehouse.run(run).settings.get("ingest", {}).get("labels", {})
-            file = labels.get("file")
-            break
-    else:
-        return []
+            file = warehouse.run(run).settings.get("ingest", {}).get("labels", {}).get("file")
     if file is None:
         return []
     if not expanded(file).exists():

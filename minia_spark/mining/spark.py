@@ -15,7 +15,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -404,14 +404,8 @@ class SparkCollection:
             for (collection,), group in groups_of_rows(batches, "collection"):
                 held = [documents_of_words([rows]) for rows in group]
                 for (trial, seed), span in itertools.product(trials[collection], ranges.spans):
-                    for block in engine().sketch_blocks(
-                        held,
-                        tuple_size=sketch.tuple_size,
-                        tables=sketch.tables,
-                        seed=seed,
-                        expand=sketch.expand,
-                        table_range=(span[0][0], span[-1][1]),
-                    ):
+                    options = _hashed(sketch, seed, span)
+                    for block in engine().sketch_blocks(held, **options):
                         for rows in rows_of_signatures(block):
                             yield from slice_rows(
                                 rows, tuple_size=sketch.tuple_size, ranges=span, trial=trial
@@ -474,14 +468,7 @@ class SparkCollection:
             for (collection,), group in groups_of_rows(batches, "collection"):
                 held = [documents_of_words([rows]) for rows in group]
                 for span in ranges.spans:
-                    signatures = engine().sketch(
-                        held,
-                        tuple_size=sketch.tuple_size,
-                        tables=sketch.tables,
-                        seed=seed,
-                        expand=sketch.expand,
-                        table_range=(span[0][0], span[-1][1]),
-                    )
+                    signatures = engine().sketch(held, **_hashed(sketch, seed, span))
                     found = engine().mine(signatures, min_set_size=sketch.min_set_size)
                     for some in rows_of_sets(found):
                         yield labelled(some, trial=first + collection - 1)
@@ -524,6 +511,17 @@ class _Ranges:
         self.count = len(ranges)
         step = max(1, SPAN_BYTES // (self.width * self.table_bytes))
         self.spans = [ranges[start : start + step] for start in range(0, len(ranges), step)]
+
+
+def _hashed(sketch: Sketch, seed: int, span: Sequence[tuple[int, int]]) -> dict[str, Any]:
+    """Return how documents are hashed into the tables of some ranges, as an engine is asked."""
+    return {
+        "tuple_size": sketch.tuple_size,
+        "tables": sketch.tables,
+        "seed": seed,
+        "expand": sketch.expand,
+        "table_range": (span[0][0], span[-1][1]),
+    }
 
 
 def _totals(documents: Documents, *, words: int) -> NDArray[np.int64]:
