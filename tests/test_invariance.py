@@ -24,7 +24,7 @@ from minia_spark.warehouse.warehouse import Warehouse
 
 TABLES = (
     *("images", "features", "codebooks", "training_batches", "words", "word_counts", "drift"),
-    *("tuning", "signatures", "structures", "structure_images"),
+    *("tuning", "structures", "structure_images"),
 )
 COMMANDS = ("ingest", "features", "codebook", "words", "mine", "structures")
 
@@ -88,7 +88,7 @@ def test_engines(minia, own_warehouse, warehouse):
     house = Warehouse(str(own_warehouse))
     base = house.catalogue()
     kept = [
-        e for e in base.entries if e.stage not in ("tune", "sketch", "pairs", "mine", "structures")
+        e for e in base.entries if e.stage not in ("tune", "factors", "pairs", "mine", "structures")
     ]
     house.commit(base, base.run, kept, "nothing mined")
     given = ("--warehouse", own_warehouse, *SMALL)

@@ -11,7 +11,6 @@ from minia_spark.mining.tables import (
     FACTORS,
     PAIR_BATCHES,
     PAIRS,
-    SIGNATURES,
     STRUCTURES,
     TUNING,
 )
@@ -55,18 +54,17 @@ TUNE = Stage(
     cost="minia_spark.mining.cost:tune",
 )
 
-SKETCH = Stage(
-    name="sketch",
-    about="hash the words of every batch, or tell its images by the factors",
+FACTOR = Stage(
+    name="factors",
+    about="tell the images of every batch by the factors of the background",
     line="discovery",
     scope="batch",
     command="mine",
     reads=(CODEBOOKS, WORDS, TUNING, BACKGROUND),
-    writes=(SIGNATURES, FACTORS),
-    uses=(Use(MiningSettings, ("seed", "seeds", "expand")), _WEIGHT),
-    revision=3,
-    run="minia_spark.mining.stage:sketch",
-    cost="minia_spark.mining.cost:sketch",
+    writes=(FACTORS,),
+    uses=(),
+    run="minia_spark.mining.stage:factors",
+    cost="minia_spark.mining.cost:factors",
 )
 
 PAIR = Stage(
@@ -87,7 +85,7 @@ MINE = Stage(
     about="mine the structures: words that keep occurring together",
     line="discovery",
     scope="collection",
-    reads=(CODEBOOKS, TUNING, BACKGROUND, SIGNATURES, PAIRS, WORDS, WORD_COUNTS),
+    reads=(CODEBOOKS, TUNING, BACKGROUND, PAIRS, WORDS, WORD_COUNTS),
     writes=(STRUCTURES,),
     uses=(
         # the way that was chosen stands in table tuning
@@ -95,7 +93,7 @@ MINE = Stage(
         _WEIGHT,
         *_OUTLIERS,
     ),
-    revision=3,
+    revision=4,
     run="minia_spark.mining.stage:mine",
     cost="minia_spark.mining.cost:mine",
 )
@@ -104,8 +102,8 @@ ROOM = Room(
     name="mining",
     about="Structures: sets of words that keep occurring together.",
     settings={"mining": MiningSettings},
-    outputs=(TUNING, BACKGROUND, SIGNATURES, FACTORS, PAIRS, PAIR_BATCHES, STRUCTURES),
-    stages=(TUNE, SKETCH, PAIR, MINE),
+    outputs=(TUNING, BACKGROUND, FACTORS, PAIRS, PAIR_BATCHES, STRUCTURES),
+    stages=(TUNE, FACTOR, PAIR, MINE),
     commands=(
         Command(
             "mine",
@@ -119,4 +117,4 @@ ROOM = Room(
     ),
 )
 
-__all__ = ["MINE", "PAIR", "ROOM", "SKETCH", "TUNE"]
+__all__ = ["FACTOR", "MINE", "PAIR", "ROOM", "TUNE"]

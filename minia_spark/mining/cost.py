@@ -6,7 +6,7 @@ from minia_spark.mining.excess import MOST_WORDS
 from minia_spark.mining.settings import MiningSettings
 from minia_spark.words.cost import occurrences
 
-__all__ = ["SPAN_BYTES", "mine", "pairs", "sketch", "tune"]
+__all__ = ["SPAN_BYTES", "factors", "mine", "pairs", "tune"]
 
 SPAN_BYTES = 128 << 20
 """Of minima that a task holds at a time."""
@@ -49,18 +49,18 @@ def tune(sizes: Sizes) -> Cost:
     )
 
 
-def sketch(sizes: Sizes) -> Cost:
-    """Return what hashing a batch takes, for the seed and the others."""
-    trials = 1 + sizes.settings.of(MiningSettings).seeds
+def factors(sizes: Sizes) -> Cost:
+    """Return what telling the images of a batch takes; nothing where there are too many words."""
+    if words_of(sizes) > MOST_WORDS:
+        return Cost(tasks=1, core_seconds=0.0, driver_seconds=0.1, because="no work")
     a_piece = 12 * occurrences(sizes) / max(1, sizes.images)
-    work = occurrences(sizes) * _minima(sizes) * _MINIMUM * trials * sizes.rates.product
     return Cost(
         tasks=max(sizes.cores, -(-sizes.images // _IMAGES_A_TASK)),
-        core_seconds=work + sizes.images * ROW_SECONDS,
+        core_seconds=sizes.images * (words_of(sizes) * _FITTED * sizes.rates.product + ROW_SECONDS),
         driver_seconds=0.5,
-        written_bytes=_signature_bytes(sizes) * trials,
-        task_bytes=_IMAGES_A_TASK * a_piece + 3 * min(_signature_bytes(sizes), SPAN_BYTES),
-        because="codebook.size x mining.tuple_size x mining.tables x 4 x (1 + mining.seeds) bytes",
+        written_bytes=20.0 * sizes.images,
+        task_bytes=_IMAGES_A_TASK * a_piece,
+        because="an image's place on each factor",
     )
 
 
@@ -90,7 +90,7 @@ def mine(sizes: Sizes) -> Cost:
     trials = 1 + mining.seeds + mining.decoys
     grouped = words_of(sizes) * tables * trials * _GROUPED * sizes.rates.product
     found = occurrences(sizes)
-    work = found * mining.decoys * (_SHUFFLED + _minima(sizes) * _MINIMUM)
+    work = found * (mining.decoys * _SHUFFLED + trials * _minima(sizes) * _MINIMUM)
     work += found * (1 + mining.decoys) * _COUNTED
     pieces = max(1, sizes.images // _IMAGES_A_PIECE) * max(1, mining.decoys)
     a_piece = 12 * found / max(1, sizes.images)

@@ -59,7 +59,7 @@ from minia_spark.mining.rows import (
 )
 from minia_spark.mining.settings import MiningSettings
 from minia_spark.mining.shuffle import decoy
-from minia_spark.mining.tables import BACKGROUND, FACTORS, PAIRS, SIGNATURES
+from minia_spark.mining.tables import BACKGROUND, FACTORS, PAIRS
 from minia_spark.smh.arrays import Documents, SetList
 from minia_spark.smh.engine import Engine, get_engine
 from minia_spark.smh.hashing import document_key
@@ -76,6 +76,10 @@ _DOCUMENTS = StructType(
     ]
 )
 
+_SIGNATURES = (
+    "trial int, first_table int, item long, documents long, occurrences long, minima binary"
+)
+_MINED = "trial int, items binary, multiplicity long"
 _IMAGES_A_TASK = 100_000
 """More tasks than cores only from here on: each returns minima of all its words."""
 _IMAGES_A_PIECE = 20_000
@@ -374,67 +378,60 @@ class SparkCollection:
 
     # ---------------------------------------------------------------------------- sketches, sets
 
-    def sketched(self, sketch: Sketch, seeds: Sequence[int]) -> DataFrame:
-        """Return the signatures of the images: trial k is that of seed k."""
+    def sets(self, sketch: Sketch, trials: Trials) -> list[SetList]:
+        """Mine the images, for each seed, and decoys."""
         ranges = _Ranges(sketch, self._words)
-        partial = self._sketched(self._images, sketch, ranges, {0: list(enumerate(seeds))})
-        tables = len(seeds) * sketch.tables * ranges.table_bytes
-        parts = max(2 * self.parallelism, -(-tables // SPAN_BYTES))
-        keys = ("trial", "first_table")
-        placed = partial.repartition(parts, *keys).sortWithinPartitions(*keys, "item")
+        mined = self._mined_whole if self._pieces == 1 else self._mined_by_ranges
+        found = self._collected("sets", mined(sketch, trials, ranges))
+        of_trial: dict[int, list[pa.RecordBatch]] = defaultdict(list)
+        for (trial,), group in groups_of_rows(found, "trial"):
+            of_trial[trial].extend(group)
+        return [sets_of_rows(of_trial[trial]) for trial in range(len(trials))]
 
-        def merge(batches: Batches) -> Batches:
-            for (trial, first_table), group in groups_of_rows(batches, *keys):
-                for rows in merge_sorted_rows(group):
-                    yield labelled(rows, trial=trial, first_table=first_table)
+    def _mined_whole(self, sketch: Sketch, trials: Trials, ranges: _Ranges) -> DataFrame:
+        """Sketch and mine each trial in one task: (trial, items, multiplicity).
 
-        return placed.mapInArrow(merge, SIGNATURES.schema())
-
-    def _sketched(
-        self,
-        frame: DataFrame,
-        sketch: Sketch,
-        ranges: _Ranges,
-        trials: Mapping[int, Sequence[tuple[int, int]]],
-    ) -> DataFrame:
-        """Return partial signatures, those of every partition; collection to (trial, seed)."""
-        engine = self.engine
+        The signatures of so few images, many times as large as they are, are not sent anywhere.
+        """
+        engine, kept = self.engine, self._kept
+        seeds = [*trials.seeds_of_images(), *[trials.seed] * trials.decoys]
+        trial = F.explode(F.array(*map(F.lit, range(1 + trials.seeds))))
+        images = self._images.drop("collection").withColumn("trial", trial)
+        whole = images.repartitionById(1 + trials.seeds, F.col("trial")).sortWithinPartitions(
+            "trial"
+        )
+        if trials.decoys:
+            number = (F.col("collection") + F.lit(trials.seeds)).alias("trial")
+            drawn = self._shuffled().select("image_id", "words", "weights", number)
+            whole = whole.unionByName(drawn)
 
         def run(batches: Batches) -> Batches:
-            for (collection,), group in groups_of_rows(batches, "collection"):
-                held = [documents_of_words([rows]) for rows in group]
-                for (trial, seed), span in itertools.product(trials[collection], ranges.spans):
-                    options = _hashed(sketch, seed, span)
-                    for block in engine().sketch_blocks(held, **options):
-                        for rows in rows_of_signatures(block):
-                            yield from slice_rows(
-                                rows, tuple_size=sketch.tuple_size, ranges=span, trial=trial
-                            )
+            for (trial,), group in groups_of_rows(batches, "trial"):
+                held = [documents_of_words([rows], kept=kept) for rows in group]
+                for span in ranges.spans:
+                    signatures = engine().sketch(held, **_hashed(sketch, seeds[trial], span))
+                    found = engine().mine(signatures, min_set_size=sketch.min_set_size)
+                    for some in rows_of_sets(found):
+                        yield labelled(some, trial=trial)
 
-        return frame.mapInArrow(run, SIGNATURES.schema())
+        return whole.mapInArrow(run, _MINED)
 
-    def sets(self, sketch: Sketch, trials: Trials) -> list[SetList]:
-        """Mine the stored signatures of the images, and decoys."""
-        signatures = self._context.read(SIGNATURES).drop("variant")
-        if self._kept is not None:
-            kept = np.flatnonzero(self._kept).tolist()
-            signatures = signatures.where(F.col("item").isin(kept))
-        ranges = _Ranges(sketch, self._words)
-        columns = "trial int, items binary, multiplicity long"
-        done_there = bool(trials.decoys) and self._pieces == 1
-        if trials.decoys and not done_there:
-            own = {1 + n: [(1 + trials.seeds + n, trials.seed)] for n in range(trials.decoys)}
+    def _mined_by_ranges(self, sketch: Sketch, trials: Trials, ranges: _Ranges) -> DataFrame:
+        """Sketch every partition, and mine some ranges of tables of a trial in a task."""
+        seeds = trials.seeds_of_images()
+        signatures = self._sketched(self._images, sketch, ranges, {0: list(enumerate(seeds))})
+        if trials.decoys:
+            own = {1 + n: [(len(seeds) + n, trials.seed)] for n in range(trials.decoys)}
             partial = self._sketched(self._shuffled(), sketch, ranges, own)
             signatures = signatures.unionByName(partial)
-        grouped = 1 + trials.seeds + (0 if done_there else trials.decoys)
-        engine, tuple_size = self.engine, sketch.tuple_size
-        # a task mines some ranges of tables of a trial: as many as keep all cores busy
+        # as many ranges in a task as keep all cores busy
         of_bytes = -(-sketch.tables * ranges.table_bytes // SPAN_BYTES)
-        groups = min(ranges.count, max(-(-2 * self.parallelism // grouped), of_bytes))
+        groups = min(ranges.count, max(-(-2 * self.parallelism // len(trials)), of_bytes))
         number = (F.col("first_table") / F.lit(ranges.width)).cast("int")
         where = F.col("trial") * groups + F.floor(number * groups / F.lit(ranges.count)).cast("int")
-        placed = signatures.repartitionById(grouped * groups, where)
+        placed = signatures.repartitionById(len(trials) * groups, where)
         ordered = placed.sortWithinPartitions("trial", "first_table", "item")
+        engine, tuple_size = self.engine, sketch.tuple_size
 
         def mine(batches: Batches) -> Batches:
             for (trial,), rows in groups_of_rows(batches, "trial"):
@@ -446,34 +443,30 @@ class SparkCollection:
                 for some in rows_of_sets(found):
                     yield labelled(some, trial=trial)
 
-        mined = ordered.mapInArrow(mine, columns)
-        if done_there:
-            mine_decoys = self._mined_whole(sketch, trials, ranges)
-            mined = self._shuffled().mapInArrow(mine_decoys, columns).unionByName(mined)
-        of_trial: dict[int, list[pa.RecordBatch]] = defaultdict(list)
-        for (trial,), group in groups_of_rows(self._collected("sets", mined), "trial"):
-            of_trial[trial].extend(group)
-        return [sets_of_rows(of_trial[trial]) for trial in range(len(trials))]
+        return ordered.mapInArrow(mine, _MINED)
 
-    def _mined_whole(
-        self, sketch: Sketch, trials: Trials, ranges: _Ranges
-    ) -> Callable[[Batches], Batches]:
-        """Return what mines decoys that come whole, in the task that drew them.
-
-        Their signatures, many times as large as they are, are then not sent anywhere.
-        """
-        engine, first, seed = self.engine, 1 + trials.seeds, trials.seed
+    def _sketched(
+        self,
+        frame: DataFrame,
+        sketch: Sketch,
+        ranges: _Ranges,
+        trials: Mapping[int, Sequence[tuple[int, int]]],
+    ) -> DataFrame:
+        """Return the signatures of every partition; collection to its trials and their seeds."""
+        engine, kept = self.engine, self._kept
 
         def run(batches: Batches) -> Batches:
             for (collection,), group in groups_of_rows(batches, "collection"):
-                held = [documents_of_words([rows]) for rows in group]
-                for span in ranges.spans:
-                    signatures = engine().sketch(held, **_hashed(sketch, seed, span))
-                    found = engine().mine(signatures, min_set_size=sketch.min_set_size)
-                    for some in rows_of_sets(found):
-                        yield labelled(some, trial=first + collection - 1)
+                held = [documents_of_words([rows], kept=kept) for rows in group]
+                for (trial, seed), span in itertools.product(trials[collection], ranges.spans):
+                    options = _hashed(sketch, seed, span)
+                    for block in engine().sketch_blocks(held, **options):
+                        for rows in rows_of_signatures(block):
+                            yield from slice_rows(
+                                rows, tuple_size=sketch.tuple_size, ranges=span, trial=trial
+                            )
 
-        return run
+        return frame.mapInArrow(run, _SIGNATURES)
 
     # ---------------------------------------------------------------------------- anything else
 

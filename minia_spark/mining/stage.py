@@ -1,11 +1,12 @@
 """Mining on Spark: which way, what is counted for it, and the structures that come of it.
 
 Step ``tune``, once: a background, or tuple size and number of hash tables, as set or chosen; new
-batches do not change them. With hash tables, step ``sketch``, once a batch: its images become
-minima for the seed and for the other seeds. With a background, it tells where they stand on its
-factors, and step ``pairs`` adds what pairs of words share in new batches to what is known of the
-others. Step ``mine``, for the collection: structures are found, and judged. What is done is in
-:mod:`.miner`, how it is spread over partitions in :mod:`.spark`.
+batches do not change them. With a background, step ``factors`` tells, once a batch, where its
+images stand on the factors, and step ``pairs`` adds what pairs of words share in new batches to
+what is known of the others. Step ``mine``, for the collection: structures are found, and judged.
+Hash tables are filled anew each time: a million images are hashed in a minute of two cores, and
+their minima, kept for every batch, would take longer to read. What is done is in :mod:`.miner`, how
+it is spread over partitions in :mod:`.spark`.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ from minia_spark.mining.methods import (
     sketch_of,
     trials_of,
 )
-from minia_spark.mining.miner import Sketch, Trials, choose_way
+from minia_spark.mining.miner import choose_way
 from minia_spark.mining.model import SingleLink
 from minia_spark.mining.rows import background_of_rows, rows_of_background
 from minia_spark.mining.settings import MiningSettings
@@ -43,7 +44,6 @@ from minia_spark.mining.tables import (
     FACTORS,
     PAIR_BATCHES,
     PAIRS,
-    SIGNATURES,
     STRUCTURES,
     TUNING,
 )
@@ -52,7 +52,7 @@ from minia_spark.words.counts import kept_by_settings, word_occurrences
 from minia_spark.words.settings import WordsSettings
 from minia_spark.words.tables import WORDS
 
-__all__ = ["digest_of", "mine", "pairs", "sketch", "tune"]
+__all__ = ["digest_of", "factors", "mine", "pairs", "tune"]
 
 _WIDE = 1.25
 """The factors were enough when they were fitted; above this they are not any more."""
@@ -174,22 +174,16 @@ def _by_size(context: Context) -> bool:
     return bool(expand and context.settings(WordsSettings).weight == "size")
 
 
-def sketch(context: Context) -> None:
-    """Hash the words of a batch for the seed and the others, or tell its images by the factors."""
-    mining = context.settings(MiningSettings)
+def factors(context: Context) -> None:
+    """Tell the images of a batch by the factors of the background, where there is one."""
     background = _background(context)
-    if background is not None:
-        images = SparkCollection(context, mining)
-        context.write_rows(SIGNATURES, SIGNATURES.arrow_schema().empty_table())
-        context.write(FACTORS, images.scored(background))
-        context.counts |= {"images": context.rows(WORDS), "factors": background.rank}
+    if background is None:
+        context.write_rows(FACTORS, FACTORS.arrow_schema().empty_table())
+        context.say("nothing to do, as hash tables propose")
         return
-    seeds = Trials(mining.seed, mining.seeds).seeds_of_images()
-    images = SparkCollection(context, mining, by_size=_by_size(context))
-    context.write_rows(FACTORS, FACTORS.arrow_schema().empty_table())
-    signatures = images.sketched(Sketch(*_tuned(context), expand=mining.expand), seeds)
-    context.write(SIGNATURES, signatures)
-    context.counts |= {"images": context.rows(WORDS), "seeds": len(seeds)}
+    images = SparkCollection(context, MiningSettings())  # whatever they are, they change nothing
+    context.write(FACTORS, images.scored(background))
+    context.counts |= {"images": context.rows(WORDS), "factors": background.rank}
 
 
 def _parts(mining: MiningSettings) -> Parts:

@@ -2,7 +2,7 @@
 
 from minia_spark.engine.table import Column, Table
 
-__all__ = ["BACKGROUND", "FACTORS", "PAIRS", "PAIR_BATCHES", "SIGNATURES", "STRUCTURES", "TUNING"]
+__all__ = ["BACKGROUND", "FACTORS", "PAIRS", "PAIR_BATCHES", "STRUCTURES", "TUNING"]
 
 TUNING = Table(
     "tuning",
@@ -71,20 +71,6 @@ PAIR_BATCHES = Table(
         Column("batch", "string", "The batch."),
         Column("words", "string", "Fingerprint of its words."),
         Column("sums", "string", "Fingerprint of what is summed: background, seeds, decoys."),
-    ),
-    variants=True,
-)
-
-SIGNATURES = Table(
-    "signatures",
-    "a word of a batch, for a seed and a range of hash tables",
-    (
-        Column("trial", "int", "0: the seed; 1 and up: the others."),
-        Column("first_table", "int", "First hash table of the range."),
-        Column("item", "bigint", "The word."),
-        Column("documents", "bigint", "Images of the batch that have it."),
-        Column("occurrences", "bigint", "How often it occurs in them."),
-        Column("minima", "binary", "Its MinHashes, 32-bit, table by table."),
     ),
     variants=True,
 )

@@ -21,7 +21,7 @@ from tests.benchmarks.figures import Figure
 from tests.commands import run_minia
 
 COUNT = 1000
-TABLES = ("images", "rejects", "features", "thumbnails", "words", "signatures", "drift")
+TABLES = ("images", "rejects", "features", "thumbnails", "words", "factors", "drift")
 _OVERHEAD_SECONDS = 2.0
 _COUNTS = {"listed": 3, "images": 3, "rejects": 0, "features": 9}
 _DRIFT = dict.fromkeys((field.name for field in fields(Drift)), 1) | {

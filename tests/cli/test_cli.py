@@ -953,19 +953,19 @@ class TestMineAFile:
 
 
 class TestVerifyAndRepair:
-    def test_a_missing_part_of_signatures(self, own_warehouse, minia):
+    def test_a_missing_part_of_words(self, own_warehouse, minia):
         """A later batch would be mined without it, and nothing would tell."""
         whole = run_minia("verify", "--full", "--warehouse", own_warehouse).expect(0)
         assert re.fullmatch(r"state 1 is whole: every byte of \d+ entries compared\n", whole.out)
-        parts = sorted((own_warehouse / "signatures").rglob("*.parquet"))
+        parts = sorted((own_warehouse / "words").rglob("*.parquet"))
         parts[-1].unlink()
         found = run_minia("verify", "--warehouse", own_warehouse).expect(1)
-        assert f"(signatures): {parts[-1].name} is missing\n" in found.out
+        assert f"(words): {parts[-1].name} is missing\n" in found.out
         assert "1 damaged; 'minia repair --warehouse" in found.out
         more = chosen("mining.decoys=2")
         refused = minia("run", "--warehouse", own_warehouse, *SMALL, *more).expect(1)
-        assert f"(signatures) is damaged: {parts[-1].name} is missing;" in refused.err
-        run_minia("path", "signatures", "--warehouse", own_warehouse).expect(1)
+        assert f"(words) is damaged: {parts[-1].name} is missing;" in refused.err
+        run_minia("path", "words", "--warehouse", own_warehouse).expect(1)
 
         told = run_minia("repair", "--dry-run", "--warehouse", own_warehouse).expect(0)
         assert told.out.splitlines()[-1] == "nothing was changed"

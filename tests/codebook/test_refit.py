@@ -49,7 +49,7 @@ def test_one_state_in_which_everything_is_of_the_new_codebook(grown, refitted):
     assert after.settings == before.settings
     done = {(s.stage, s.batch) for s in record.steps if s.action == "done"}
     assert done == {
-        *((stage, b) for stage in ("words", "drift", "sketch") for b in ("b1", "b2")),
+        *((stage, b) for stage in ("words", "drift", "factors") for b in ("b1", "b2")),
         *(
             (stage, None)
             for stage in (

@@ -65,7 +65,7 @@ def test_a_new_batch_reads_no_image_of_the_others(one_after_another):
     """The last run's steps of earlier batches were all skipped, and its counts are the batch's."""
     record = next(Warehouse(str(one_after_another)).runs())
     actions = {(s.stage, s.batch): s.action for s in record.steps}
-    for stage in ("features", "words", "drift", "sketch"):
+    for stage in ("features", "words", "drift", "factors"):
         assert [actions[stage, b] for b in ("b1", "b2", "b3")] == ["skipped", "skipped", "done"]
     assert actions[CODEBOOK.name, None] == "skipped"
     counts = {(s.stage, s.batch): s.counts for s in record.steps}

@@ -24,7 +24,7 @@ from .readers import contents, whole_state
 STEPS = (
     *(("ingest", "b2"), ("features", "b2"), ("thumbnails", "b2"), ("codebook", None)),
     *(("words", "b1"), ("words", "b2"), ("drift", "b1"), ("drift", "b2"), ("tune", None)),
-    *(("sketch", "b1"), ("sketch", "b2")),
+    *(("factors", "b1"), ("factors", "b2")),
     *(("pairs", None), ("mine", None), ("lineage", None), ("structures", None)),
     *(("geometry", None), ("gallery", None), ("report", None)),
 )

@@ -157,7 +157,7 @@ def test_the_native_program_is_killed(minia, own_warehouse, warehouse, tmp_path,
     house = Warehouse(str(own_warehouse))
     base = house.catalogue()
     kept = [
-        e for e in base.entries if e.stage not in ("tune", "sketch", "pairs", "mine", "structures")
+        e for e in base.entries if e.stage not in ("tune", "factors", "pairs", "mine", "structures")
     ]
     house.commit(base, base.run, kept, "nothing mined")
     before = whole_state(own_warehouse)
@@ -171,5 +171,5 @@ def test_the_native_program_is_killed(minia, own_warehouse, warehouse, tmp_path,
     minia(*command, *binary).expect(0)
     minia("structures", "--warehouse", own_warehouse, *SMALL).expect(0)
     mine, wanted = contents(own_warehouse), contents(warehouse)
-    for table in ("signatures", "structures", "structure_images"):
+    for table in ("structures", "structure_images"):
         assert mine[table] == wanted[table], table

@@ -111,16 +111,16 @@ class TestWhatTheMachineMustHave:
         pages["SC_PHYS_PAGES"] = 5183
         check_memory(HOUSE, settings)
 
-    def test_signatures_that_do_not_fit_the_disk(self, monkeypatch, tmp_path):
-        """1,000 x 2 x 10,000 x 4 x (1 + 1) = 152.6 MiB."""
-        given = ("mining.tuple_size=2", "mining.tables=10000", "mining.seeds=1")
-        settings = HOUSE.load_settings(None, [*given, "codebook.size=1000"])
+    def test_pairs_that_do_not_fit_the_disk(self, monkeypatch, tmp_path):
+        """1,000 x 1,000 / 2 x 8 x (1 + 1 + 1 + 37) = 152.6 MiB."""
+        given = ("codebook.size=1000", "mining.seeds=1", "mining.decoys=37")
+        settings = HOUSE.load_settings(None, given)
         free = {"bytes": 160_000_000 - 1}
         monkeypatch.setattr(
             shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(0, 0, free["bytes"])
         )
         where = tmp_path / "not" / "yet"
-        wanted = r"stage sketch would write 153 MiB .* has 153 MiB left: it writes codebook\.size x"
+        wanted = r"stage pairs would write 153 MiB .* has 153 MiB left: it writes pairs of words x"
         with pytest.raises(SettingsError, match=wanted):
             check_disk(HOUSE, settings, where)
         check_disk(HOUSE, settings, None)
@@ -220,16 +220,15 @@ class TestLaws:
             assert ten.task_bytes == one.task_bytes, stage
         one, ten = cost_at("mine", 10**7), cost_at("mine", 10**8)
         assert ten.driver_seconds == one.driver_seconds
-        one, ten = cost_at("sketch", 10**7), cost_at("sketch", 10**8)
         assert ten.written_bytes == one.written_bytes
 
     @pytest.mark.parametrize(
         ("setting", "stage"),
         [
             ("codebook.size=2000", "words"),
-            ("mining.tables=4000", "sketch"),
+            ("mining.tables=4000", "mine"),
             ("mining.decoys=20", "mine"),
-            ("mining.seeds=9", "sketch"),
+            ("mining.seeds=9", "mine"),
         ],
     )
     def test_settings_that_cost(self, setting, stage):

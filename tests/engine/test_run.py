@@ -60,10 +60,10 @@ def actions_of_last_run(location: Path) -> dict[tuple[str, str | None], str]:
 
 FEATURES_ON = set(ALL) - {"ingest", "import", "thumbnails"}
 CODEBOOK_ON = FEATURES_ON - {"features"}
-PER_BATCH = ("features", "thumbnails", "words", "drift", "sketch")
+PER_BATCH = ("features", "thumbnails", "words", "drift", "factors")
 TUNE_ON = {
     "tune",
-    "sketch",
+    "factors",
     "pairs",
     "mine",
     "structures",
@@ -72,8 +72,8 @@ TUNE_ON = {
     "gallery",
     "report",
 }
-SKETCH_ON = TUNE_ON - {"tune"}
-MINE_ON = SKETCH_ON - {"sketch", "pairs"}
+PAIRS_ON = TUNE_ON - {"tune", "factors"}
+MINE_ON = PAIRS_ON - {"pairs"}
 
 
 class TestKindsOfBatches:
@@ -132,9 +132,9 @@ class TestFingerprints:
             ("mining.tables=301", TUNE_ON),
             ("mining.tuple_size=4", TUNE_ON),
             ("mining.tables=null", TUNE_ON),
-            ("mining.seed=1", SKETCH_ON),
-            ("mining.seeds=1", SKETCH_ON),
-            ("mining.expand=true", SKETCH_ON - {"pairs"}),
+            ("mining.seed=1", PAIRS_ON),
+            ("mining.seeds=1", PAIRS_ON),
+            ("mining.expand=true", MINE_ON),
             (
                 "words.weight=size",
                 {"structures", "geometry", "gallery", "report"},
@@ -153,7 +153,7 @@ class TestFingerprints:
 
     def test_weights_matter_to_mining_where_words_are_expanded(self, warehouse):
         both = planned(warehouse, "mining.expand=true", "words.weight=size")
-        assert redone(both) == SKETCH_ON - {"pairs"}
+        assert redone(both) == MINE_ON
 
     def test_nothing_changed(self, warehouse, survey):
         assert redone(planned(warehouse)) == set()
@@ -294,7 +294,7 @@ class TestBreaks:
                 for b in ("b1", "b2")
             ),
             ("tune", None),
-            *(("sketch", b) for b in ("b1", "b2")),
+            *(("factors", b) for b in ("b1", "b2")),
             *(
                 (stage, None)
                 for stage in (

@@ -457,7 +457,7 @@ class TestOnSpark:
         record = next(Warehouse(str(location)).runs())
         actions = {(s.stage, s.batch): s.action for s in record.steps}
         assert actions["ingest", name] == actions["features", name] == "reused"
-        assert {actions[stage, "night2"] for stage in ("features", "words", "sketch")} == {
+        assert {actions[stage, "night2"] for stage in ("features", "words", "factors")} == {
             "skipped"
         }
         for table in ("structures", "structure_images"):

@@ -100,7 +100,7 @@ def on_one_machine(
 def test_as_on_one_machine(own_warehouse, published, monkeypatch, pieces, settings):
     monkeypatch.setattr(spark, "_IMAGES_A_PIECE", 60 / pieces)
     monkeypatch.setattr(spark, "_DONE_HERE", 0 if pieces > 1 else 1 << 20)
-    for stage, batch in (("tune", None), ("sketch", "b1"), ("mine", None)):
+    for stage, batch in (("tune", None), ("mine", None)):
         published(own_warehouse, stage, batch, *SETTINGS, *settings)
     wanted = on_one_machine(own_warehouse, pieces, *settings)
     assert len(wanted) > 0
@@ -113,7 +113,6 @@ def test_outliers_are_left_out(own_warehouse, published):
     settings += ("words.outlier_deviations=1.5",)
     for stage, batch in (
         ("tune", None),
-        ("sketch", "b1"),
         ("mine", None),
         ("structures", None),
     ):
@@ -142,14 +141,12 @@ def test_outliers_are_left_out(own_warehouse, published):
 def test_no_decoys_and_no_seeds(own_warehouse, published):
     """What is not measured is null, and nothing is called significant."""
     none = ("mining.decoys=0", "mining.seeds=0")
-    for stage, batch in (("sketch", "b1"), ("mine", None)):
-        published(own_warehouse, stage, batch, *SETTINGS, *none)
+    published(own_warehouse, "mine", None, *SETTINGS, *none)
     table = table_of(own_warehouse, "structures")
     assert len(table) > 0
     assert table[["q", "stability"]].isna().all(axis=None)
     assert not table[["significant", "reproducible"]].any(axis=None)
     assert (table["expected_support"] > 0).all()
-    assert set(table_of(own_warehouse, "signatures")["trial"]) == {0}
     assert table_of(own_warehouse, "factors").empty
     assert_same(own_warehouse, on_one_machine(own_warehouse, 1, *none))
 
@@ -227,7 +224,7 @@ BEYOND += ("mining.partners_by_chance=12", "mining.pairs_by_chance=100")
 def test_against_a_background_as_on_one_machine(own_warehouse, published):
     """The factors, what pairs share, and all that comes of it; outliers are left out at the end."""
     settings = (*SETTINGS, *BEYOND, "mining.tables=null", "mining.tuple_size=null")
-    for stage, batch in (("tune", None), ("sketch", "b1"), ("pairs", None), ("mine", None)):
+    for stage, batch in (("tune", None), ("factors", "b1"), ("pairs", None), ("mine", None)):
         published(own_warehouse, stage, batch, *settings)
     mining = HOUSE.load_settings(None, settings).mining
     images = collection_of(own_warehouse, 1, seed=mining.seed)
@@ -242,7 +239,6 @@ def test_against_a_background_as_on_one_machine(own_warehouse, published):
     wanted, _ = mine_beyond(images, stored, link, trials_of(mining))
     assert len(wanted) > 0
     assert_same(own_warehouse, wanted)
-    assert table_of(own_warehouse, "signatures").empty
     names, held = zip(*sorted(rows_of(own_warehouse, "words", "image_id", "words")), strict=True)
     keys = np.array([document_key(name) for name in names], np.uint32)
     offsets = np.cumsum([0, *map(len, held)])
