@@ -138,7 +138,15 @@ def open_session(
         first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise MiniaError(f"Spark does not start ({first}); {_likely_cause(conf)}") from error
     atexit.register(_stop, spark)
+    if is_local(spark):
+        threading.Thread(target=_warm, args=(spark,), name="first-worker", daemon=True).start()
     return spark
+
+
+def _warm(spark: SparkSession) -> None:
+    """Start the first Python worker, seconds of imports, while the driver looks at its input."""
+    with contextlib.suppress(Exception):  # whoever needs one starts it, and tells what is wrong
+        spark.sparkContext.parallelize([0], 1).map(str).count()
 
 
 def _likely_cause(conf: SparkConf) -> str:

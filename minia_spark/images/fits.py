@@ -15,7 +15,6 @@ import zlib
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from astropy.io import fits
 
 from minia_spark.base.errors import Rejected
 from minia_spark.images.bounds import bounded_memory
@@ -24,6 +23,7 @@ from minia_spark.images.reasons import Reason
 from minia_spark.images.sniff import ACCEPTED
 
 if TYPE_CHECKING:
+    from astropy.io import fits
     from numpy.typing import NDArray
 
 __all__ = ["is_compressed", "only_image", "read_fits", "unpack", "wrong_checksum"]
@@ -94,6 +94,8 @@ def read_fits(data: bytes, *, max_pixels: int) -> NDArray[Any]:
         ``no_image_data``, ``several_images``, ``zero_sized``, ``pixel_limit``, ``truncated`` or
         ``corrupt``.
     """
+    from astropy.io import fits  # noqa: PLC0415 - a second to load, which most images do without
+
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
@@ -130,6 +132,8 @@ def only_image(hdus: fits.HDUList) -> Any:
 
 
 def _check_header(hdu: Any, available: int, max_pixels: int) -> None:
+    from astropy.io import fits  # noqa: PLC0415
+
     height, width = hdu.shape[-2:]
     if height <= 0 or width <= 0:
         raise Reason.ZERO_SIZED.reject(f"The header gives {width} x {height} pixels.")
@@ -187,6 +191,8 @@ def wrong_checksum(data: bytes) -> str | None:
     """
     if b"CHECKSUM=" not in data and b"DATASUM =" not in data:
         return None
+    from astropy.io import fits  # noqa: PLC0415
+
     with (
         warnings.catch_warnings(),
         fits.open(

@@ -8,8 +8,6 @@ import re
 import warnings
 from typing import TYPE_CHECKING, Any
 
-from astropy.io import fits
-
 from minia_spark.images.fits import only_image
 
 if TYPE_CHECKING:
@@ -40,6 +38,8 @@ def position_of_fits(data: bytes) -> tuple[float, float] | None:
     """
     if b"CTYPE1  =" not in data:
         return None
+    from astropy.io import fits  # noqa: PLC0415 - a second to load, which most images do without
+
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
@@ -76,6 +76,7 @@ def position_of_header(
     known = _world_coordinates(header)
     if not all(_CELESTIAL.fullmatch(known.get(f"CTYPE{axis}", "")) for axis in (1, 2)):
         return None
+    from astropy.io import fits  # noqa: PLC0415
     from astropy.wcs import WCS  # noqa: PLC0415 - half a second, which most images do without
 
     with warnings.catch_warnings():

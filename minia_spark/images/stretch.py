@@ -6,44 +6,47 @@ infinities, constant images, and memory that does not grow with the pixel type.
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from astropy.visualization import (
-    AsinhStretch,
-    BaseInterval,
-    BaseStretch,
-    LinearStretch,
-    LogStretch,
-    MinMaxInterval,
-    PercentileInterval,
-    SqrtStretch,
-    ZScaleInterval,
-)
 
 from minia_spark.images.reasons import Reason
 
 if TYPE_CHECKING:
+    from astropy.visualization import BaseInterval, BaseStretch
     from numpy.typing import NDArray
 
-__all__ = ["INTERVALS", "STRETCHES", "to_uint8"]
+__all__ = ["INTERVALS", "STRETCHES", "interval_of", "to_uint8"]
 
-INTERVALS: dict[str, BaseInterval] = {
-    "zscale": ZScaleInterval(),
-    "minmax": MinMaxInterval(),
-    "percentile99": PercentileInterval(99.0),
-    "percentile99.5": PercentileInterval(99.5),
-    "percentile99.9": PercentileInterval(99.9),
-}
-STRETCHES: dict[str, BaseStretch] = {
-    "linear": LinearStretch(),
-    "sqrt": SqrtStretch(),
-    "asinh": AsinhStretch(a=0.1),
-    "log": LogStretch(a=1000.0),
-}
+INTERVALS = ("zscale", "minmax", "percentile99", "percentile99.5", "percentile99.9")
+STRETCHES = ("linear", "sqrt", "asinh", "log")
 
 _ROUNDING = 1e-9  # a relative range below this is rounding of the interval's own sums
 _BLOCK_PIXELS = 1 << 20  # a block in float64 and its temporaries stay below 64 MiB
+
+
+@functools.cache
+def interval_of(name: str) -> BaseInterval:
+    """Return the interval of a name in `INTERVALS`."""
+    from astropy import visualization  # noqa: PLC0415 - a second to load, for few images
+
+    if name.startswith("percentile"):
+        return visualization.PercentileInterval(float(name.removeprefix("percentile")))
+    return {"zscale": visualization.ZScaleInterval, "minmax": visualization.MinMaxInterval}[name]()
+
+
+@functools.cache
+def _curve(name: str) -> BaseStretch:
+    from astropy import visualization  # noqa: PLC0415
+
+    curves = {
+        "linear": visualization.LinearStretch(),
+        "sqrt": visualization.SqrtStretch(),
+        "asinh": visualization.AsinhStretch(a=0.1),
+        "log": visualization.LogStretch(a=1000.0),
+    }
+    return curves[name]
 
 
 def to_uint8(image: NDArray[Any], *, interval: str, stretch: str) -> tuple[NDArray[np.uint8], str]:
@@ -89,7 +92,7 @@ def to_uint8(image: NDArray[Any], *, interval: str, stretch: str) -> tuple[NDArr
         rows = max(1, _BLOCK_PIXELS // max(1, image.shape[1]))
         for start in range(0, image.shape[0], rows):
             block = image[start : start + rows]
-            pixels[start : start + rows] = _block_to_uint8(block, low, span, STRETCHES[stretch])
+            pixels[start : start + rows] = _block_to_uint8(block, low, span, _curve(stretch))
     return pixels, f"{interval}+{stretch}"
 
 
@@ -107,5 +110,5 @@ def _limits(image: NDArray[Any], interval: str) -> tuple[float, float]:
     if not np.isfinite(image).any():
         raise Reason.NOT_FINITE.reject("Every pixel is NaN or infinite.")
     with np.errstate(all="ignore"):
-        low, high = INTERVALS[interval].get_limits(image)  # of the finite ones
+        low, high = interval_of(interval).get_limits(image)  # of the finite ones
     return float(low), float(high)

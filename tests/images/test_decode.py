@@ -218,10 +218,10 @@ def test_first_row_of_fits_is_the_first_row_of_pixels():
 @pytest.mark.parametrize("stretch", ["linear", "sqrt", "asinh", "log"])
 def test_stretch_equals_astropy(interval, stretch):
     """Its interval, and the formulas of its manual for the stretch."""
-    from minia_spark.images.stretch import INTERVALS
+    from minia_spark.images.stretch import interval_of
 
     deep = counts(60, 70).astype(np.float64)
-    low, high = INTERVALS[interval].get_limits(deep)
+    low, high = interval_of(interval).get_limits(deep)
     share = np.clip((deep - low) / (high - low), 0, 1)
     expected = {
         "linear": share,
