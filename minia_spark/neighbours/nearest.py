@@ -19,8 +19,8 @@ __all__ = ["Lists", "merged", "nearest", "prepared"]
 
 _ROWS, _COLUMNS = 256, 1024
 """Of a block of products: what the processor's cache holds."""
-_HALVINGS = 4
-"""So often are a block's columns halved, the better of two staying, before they are looked at."""
+_GROUP_BITS = 4
+"""A first block is looked at in groups of 2**this vectors, of which the best one counts."""
 _PIECE_BYTES = 1 << 26
 """Of vectors of the collection that are prepared at once."""
 _PAIRS = 1 << 13
@@ -130,7 +130,13 @@ def merged(left: Lists, right: Lists, count: int) -> Lists:
     """Return the nearest of two lists of each of m queries, over different vectors."""
     positions = np.concatenate([left.positions, right.positions], axis=1)
     distances = np.concatenate([left.distances, right.distances], axis=1)
-    order = np.lexsort((positions, distances), axis=1)[:, :count]
+    # lists that are in order already take a stable sort little; equal distances are seldom
+    order = np.argsort(distances, axis=1, kind="stable")
+    ranked = np.take_along_axis(distances, order, axis=1)
+    alike = (ranked[:, 1:] == ranked[:, :-1]) & np.isfinite(ranked[:, 1:])
+    tied = np.flatnonzero(alike.any(axis=1))
+    order[tied] = np.lexsort((positions[tied], distances[tied]), axis=1)
+    order = order[:, :count]
     return Lists(
         np.take_along_axis(positions, order, axis=1), np.take_along_axis(distances, order, axis=1)
     )
@@ -260,27 +266,26 @@ class _Near:
         self._count, self._margin = count, margin
         self._floor = floor.astype(np.float32)
         self._held = np.zeros(rows, np.int64)
-        self.scores = np.full((rows, 4 * count), _NEVER, np.float32)
-        self.columns = np.zeros((rows, 4 * count), np.int64)
-        widths = [_COLUMNS >> halving for halving in range(1, _HALVINGS + 1)]
-        self._rooms = [np.empty((width, rows), np.float32) for width in widths]
+        self._is_known = bool((floor > _NEVER / 2).all())  # by lists that are full already
+        width = count if self._is_known else 4 * count
+        self.scores = np.full((rows, width), _NEVER, np.float32)
+        self.columns = np.zeros((rows, width), np.int64)
 
     def add(self, products: NDArray[np.float32], first: int) -> None:
         """Look at a block of products, shape (c, m), with the vectors from `first` on."""
-        best, width = products, len(products)
-        for room in self._rooms:
-            width //= 2
-            best = np.maximum(best[:width], best[width:], out=room)
-        if not self._held.any() and width >= self._count:
-            # the k-th best group holds at least as good a vector as the k-th best of all is
+        if not (self._is_known or self._held.any()):
+            self._guess_floor(products)
+        hit, row = np.divmod(np.flatnonzero(products >= self._floor), len(self._floor))
+        order = np.argsort(row.astype(np.int16), kind="stable")  # a radix sort
+        hit, row = hit[order], row[order]
+        self._append(row, hit + first, products[hit, row])
+
+    def _guess_floor(self, products: NDArray[np.float32]) -> None:
+        """Drop most of a first block: the k-th best group holds as good a vector as the k-th."""
+        width = len(products) >> _GROUP_BITS
+        best = products.reshape(-1, width, products.shape[1]).max(axis=0)
+        if width >= self._count:
             self._raise_floor(np.partition(best, width - self._count, axis=0)[width - self._count])
-        group, row = np.divmod(np.flatnonzero(best >= self._floor), len(self._floor))
-        members = group[:, None] + width * np.arange(len(products) // width)
-        values = products[members, row[:, None]]
-        hit, place = np.nonzero(values >= self._floor[row][:, None])
-        order = np.argsort(row[hit], kind="stable")
-        hit, place = hit[order], place[order]
-        self._append(row[hit], members[hit, place] + first, values[hit, place])
 
     def _raise_floor(self, kth: NDArray[np.float32]) -> None:
         floor = np.nextafter((kth - 2 * self._margin).astype(np.float32), _NEVER)
