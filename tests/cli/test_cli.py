@@ -103,7 +103,7 @@ class TestUsage:
         found = run_minia(
             *("run", "--warehouse", tmp_path / "W"),
             *chosen("codebook.size=1000000", "codebook.sample_size=1000000"),
-            *chosen("mining.tables=999999", "mining.tuple_size=16"),
+            *chosen("spark.master=local[4096]"),
         ).expect(2)
         assert "lower one of these" in found.err
         assert list(tmp_path.iterdir()) == []
