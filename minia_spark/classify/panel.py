@@ -27,8 +27,8 @@ def panel(context: Context) -> Markup:
     networks = sorted({r["network"] for r in rows})
     if not networks:
         return Markup(
-            "<p>No network is trained: <code>minia lab classify --networks study,ours</code> "
-            "trains some.</p>"
+            "<p>No network is trained: <code>minia lab classify --warehouse W "
+            "--networks study,ours</code> trains two.</p>"
         )
     parts = [_overall(rows), Markup("<p>{}</p>").format(_STUDY)]
     for name in networks:

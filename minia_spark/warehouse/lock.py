@@ -147,10 +147,15 @@ class Lock:
             return
         if self._holder() != holder:
             return  # released while we looked
+        what_then = (
+            "wait for it, or end it: the next command then goes on"
+            if _is_known(holder)
+            else f"nobody knows that lock: if no command runs, remove {self._storage}/{_LOCK}"
+        )
         raise MiniaError(
             f"warehouse {self._storage} is in use by process {holder.get('pid')} on host "
-            f"{holder.get('host')} since {holder.get('since')} ({holder.get('command')}); wait "
-            f"for it, or, if that process is gone, remove {self._storage}/{_LOCK}"
+            f"{holder.get('host')} since {holder.get('since')} ({holder.get('command')}); "
+            f"{what_then}"
         )
 
     def _holder(self) -> dict[str, Any] | None:

@@ -279,6 +279,9 @@ class App {
     const v = parts[0] === undefined ? 0 : this.variantOf(parts[0]);
     if (!shelf.variants.length) return this.lost("There are no structures yet.");
     const rows = await shelf.structures(v);
+    if (!rows.length && shelf.variants.length === 1) {
+      return [element("h1", {}, "Structures"), element("p", {}, "No structures were found. The overview says what helps.")];
+    }
     const form = element("form", { className: "bar" });
     const host = element("div");
     const told = element("p", { role: "status", className: "quiet" });
@@ -341,7 +344,7 @@ class App {
     const judged = rows.some((row) => row.established !== null);
     const trust = judged
       ? `${count(sure)} of ${count(rows.length)} structures are established: significant (q) and found again (stability). They come first; whether they are a kind of object or a fault of the camera is for you to see.`
-      : rows.length ? "How sure these structures are was not measured: mining.decoys or mining.seeds is 0." : "No structures were found. The overview says what helps.";
+      : rows.length ? "How sure these structures are was not measured: mining.decoys or mining.seeds is 0." : "No structures were found by this extractor. The overview says what helps.";
     return [element("h1", {}, "Structures"), element("p", {}, trust), form, told, host];
   }
 
@@ -441,6 +444,7 @@ class App {
       "section",
       {},
       element("h2", {}, "Images"),
+      element("p", { className: "quiet" }, "Overlap: how much of the image's words are words of the structure, from 0 to 1, each word as often as both have it."),
       element("div", { className: "bar" }, element("label", { htmlFor: "threshold" }, "Overlap "), slider, told, element("label", {}, circles, " matched features"), play),
       host,
     );
