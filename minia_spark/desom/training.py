@@ -44,7 +44,7 @@ __all__ = ["BATCH", "Recipe", "Trainer", "encoded"]
 BATCH = 256
 _MEASURED = 2_048  # inputs on which the map is measured, and laid out now and then
 _SETTLED = 32_768  # inputs over which it is laid out in the end
-_PASSES, _LAST_PASSES = 20, 40
+_PASSES, _LAST_PASSES = 20, 60
 
 
 @dataclass(frozen=True)
@@ -259,7 +259,8 @@ class Trainer:
         return encoded(self.desom, self.inputs[chosen], self.recipe.batch)
 
     def _lay_out(self, width: float, count: int, passes: int) -> None:
-        side, highest = self.recipe.design.side, self.recipe.highest
+        side = self.recipe.design.side
+        highest = max(self.recipe.highest, side)  # at first all cells move together
         laid = settled_map(self._sample(count), side, highest, width, passes)
         self.desom.prototypes.assign(laid.astype(np.float32))
 
