@@ -217,6 +217,7 @@ def label_arguments(parser: argparse.ArgumentParser) -> None:
 
 def label(options: argparse.Namespace) -> int:
     """Label cells of the map of exposures, and flag all exposures by it."""
+    from minia_spark.desom.files import read_manifest
     from minia_spark.engine.plan import Request
     from minia_spark.warehouse.warehouse import Warehouse
 
@@ -228,6 +229,14 @@ def label(options: argparse.Namespace) -> int:
             f"{warehouse.storage} holds no map of exposures yet: 'minia exposures run' makes one"
         )
     labels = _labels(options.label_file, warehouse, state)
+    local = warehouse.storage.local
+    if local is not None:  # else the stage tells
+        design, _ = read_manifest(local / maps[0].path)
+        if max(labels) >= design.cells:
+            raise InputError(
+                f"labels {options.label_file}: there is no cell {max(labels)}: the map has "
+                f"{design.cells}, from 0"
+            )
     cells: dict[str, list[int]] = {}
     for cell, quality in sorted(labels.items()):
         cells.setdefault(quality, []).append(cell)
@@ -237,7 +246,8 @@ def label(options: argparse.Namespace) -> int:
     ]
     settings = settings_of_warehouse(options, warehouse, state)
     for quality, those in cells.items():
-        print(f"{quality}: {len(those):,} cells")
+        print(f"{quality}: {len(those):,} cell{'s' * (len(those) != 1)}")
+    print("these take the place of all labels that were told before")
     request = Request("minia exposures label", ("flags", "exposure_page"))
     _carry_out(options, request, settings)
     return 0
@@ -265,7 +275,23 @@ def _labels(path: Path, warehouse: Warehouse, state: Catalogue) -> dict[int, str
     if unknown:
         said = f"{len(unknown):,} labelled exposures are not on the map, e.g. {unknown[0]}"
         print(f"warning: {said}", file=sys.stderr)
-    return majority((cell, label) for name, label in there.items() for cell in cells[name])
+    members = [(cell, label) for name, label in there.items() for cell in cells[name]]
+    chosen = majority(members)
+    outvoted = [
+        f"{name} ({label}; its cell {cell}: {chosen[cell]})"
+        for name, label in there.items()
+        for cell in sorted(cells[name])
+        if chosen[cell] != label
+    ]
+    if outvoted:
+        said = (
+            f"{len(outvoted):,} labelled exposures lie in a cell in which another label is more "
+            f"frequent, or first by name, and goes for all of it, e.g. {', '.join(outvoted[:3])}"
+        )
+        lost = sorted(set(there.values()) - set(chosen.values()))
+        said += f"; no cell is left for {', '.join(map(repr, lost))}" if lost else ""
+        print(f"warning: {said}", file=sys.stderr)
+    return chosen
 
 
 def _rows(

@@ -133,7 +133,7 @@ def _extract(
         else:
             return found
     raise ExposureReason.TOO_CROWDED.reject(
-        f"sep cannot separate the sources of this CCD ({refusal}); raise cutouts.threshold."
+        f"sep cannot separate the sources of this CCD ({refusal}); raise exposures.threshold."
     ) from refusal
 
 

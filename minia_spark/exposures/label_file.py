@@ -54,6 +54,8 @@ def read_labels(path: Path) -> LabelFile:
     reader = csv.DictReader(text.splitlines())
     names = [name.strip() for name in reader.fieldnames or ()]
     key = next((name for name in ("cell", "exposure_id") if name in names), None)
+    if {"cell", "exposure_id"} <= set(names):
+        raise InputError(f"labels {path} must have the column 'cell' or 'exposure_id', not both")
     if key is None or "quality" not in names:
         raise InputError(
             f"labels {path} must have the columns 'cell' or 'exposure_id', and 'quality'; it has "

@@ -10,6 +10,7 @@ import contextlib
 import gzip
 import io
 import math
+import re
 import warnings
 import zlib
 from collections.abc import Iterator, Mapping
@@ -23,6 +24,7 @@ from astropy.io import fits
 from minia_spark.base.errors import Rejected
 from minia_spark.base.files import open_regular
 from minia_spark.images.failures import sentence
+from minia_spark.images.fits import check_counts
 from minia_spark.images.guard import read_guarded
 from minia_spark.images.reasons import Reason
 
@@ -39,6 +41,9 @@ EXPOSURE_ENDINGS = tuple(
 _BULKY = ("COMMENT", "HISTORY", "CONTINUE", "")
 _PACKED = {b"\x1f\x8b": gzip, b"BZ": bz2}
 _START = b"SIMPLE  ="
+_BLOCK = 2880
+_END = re.compile(rb"END {77}")
+_MOST_HEADER = 4 << 20
 _PRIMARY = fits.PrimaryHDU().header.tostring().encode()
 
 
@@ -89,6 +94,7 @@ def open_exposure(path: Path, *, max_bytes: int) -> Iterator[fits.HDUList]:
     with open_regular(path) as file, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         content = _unpacked(file, max_bytes)
+        _check_header_at(content, 0)
         try:
             hdus = fits.open(content, memmap=False, lazy_load_hdus=True)
         except MemoryError:
@@ -113,6 +119,10 @@ def _unpacked(file: IO[bytes], max_bytes: int) -> IO[bytes]:
         try:
             with packer.open(file, "rb") as unpacked:
                 content = unpacked.read(max_bytes + 1)
+        except MemoryError as error:
+            raise Reason.OUT_OF_MEMORY.reject(
+                "Unpacking the file takes more memory than the worker has; give workers more."
+            ) from error
         except (EOFError, OSError, ValueError, zlib.error) as error:
             raise Reason.CORRUPT.reject(
                 f"The compressed stream is damaged: {sentence(error)}"
@@ -151,7 +161,12 @@ def ccds(hdus: fits.HDUList, *, max_pixels: int) -> Iterator[Ccd | tuple[int, Re
     while True:
         number += 1
         try:
+            if number:
+                _check_next(hdus[number - 1])
             hdu = hdus[number]
+        except Rejected as verdict:
+            yield number, verdict
+            return
         except IndexError:
             return
         except Exception as error:
@@ -164,17 +179,36 @@ def ccds(hdus: fits.HDUList, *, max_pixels: int) -> Iterator[Ccd | tuple[int, Re
                 continue
             height, width = _shape(hdu, number, max_pixels)
             header = {**common, **_keywords(hdu.header)}
+            name = str(hdu.name)
         except Rejected as verdict:
             yield number, verdict
             continue
         except Exception as error:
             yield number, _damaged(error)
             continue
-        name = hdu.name if hdu.name and hdu.name != "PRIMARY" else str(number)
+        name = name if name not in ("", "PRIMARY") else str(number)
         seen[name] = seen.get(name, 0) + 1
         if seen[name] > 1:
             name = f"{name},{number}"
         yield Ccd(number, name, width, height, header)
+
+
+def _check_next(before: Any) -> None:
+    """Check the header after an extension, before astropy reads it."""
+    place = before.fileinfo()
+    _check_header_at(place["file"], place["datLoc"] + place["datSpan"])
+
+
+def _check_header_at(file: Any, start: int) -> None:
+    known = file.tell()
+    file.seek(start)
+    cards = b""
+    while len(cards) < _MOST_HEADER and (block := file.read(_BLOCK)):
+        cards += block
+        if _END.search(block):
+            break
+    file.seek(known)
+    check_counts(cards)
 
 
 def _shape(hdu: Any, number: int, max_pixels: int) -> tuple[int, int]:

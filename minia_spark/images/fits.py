@@ -26,9 +26,12 @@ if TYPE_CHECKING:
     from astropy.io import fits
     from numpy.typing import NDArray
 
-__all__ = ["is_compressed", "only_image", "read_fits", "unpack", "wrong_checksum"]
+__all__ = ["check_counts", "is_compressed", "only_image", "read_fits", "unpack", "wrong_checksum"]
 
 _START = b"SIMPLE  ="
+_COUNTS = (b"NAXIS   =", b"ZNAXIS  =", b"TFIELDS =")
+_MOST = 999
+_CARD_BYTES = 80
 _SPARE_BYTES = 256 << 20
 _BYTES_A_PIXEL = 48  # eight for a double, and copies while it is unpacked and scaled
 
@@ -94,6 +97,7 @@ def read_fits(data: bytes, *, max_pixels: int) -> NDArray[Any]:
         ``no_image_data``, ``several_images``, ``zero_sized``, ``pixel_limit``, ``truncated`` or
         ``corrupt``.
     """
+    check_counts(data)
     from astropy.io import fits  # noqa: PLC0415 - a second to load, which most images do without
 
     with warnings.catch_warnings():
@@ -107,6 +111,31 @@ def read_fits(data: bytes, *, max_pixels: int) -> NDArray[Any]:
             raise
         except Exception as error:  # astropy raises anything on hostile headers
             raise _failure(error, data) from error
+
+
+def check_counts(data: bytes) -> None:
+    """Refuse headers that give more axes or columns than the 999 of the FITS standard 4.0.
+
+    astropy counts up to what they give, for ever if that has twenty digits.
+
+    Parameters
+    ----------
+    data : bytes
+        A FITS file, or headers of one.
+
+    Raises
+    ------
+    Rejected
+        ``corrupt``.
+    """
+    for key in _COUNTS:
+        at = data.find(key)
+        while at >= 0:
+            value = data[at + len(key) : at + _CARD_BYTES].partition(b"/")[0].strip().lstrip(b"+")
+            if at % _CARD_BYTES == 0 and value.isdigit() and int(value) > _MOST:
+                told = f"{key.decode()} {value[:30].decode()}"
+                raise Reason.CORRUPT.reject(f"The header gives {told}; FITS has at most {_MOST}.")
+            at = data.find(key, at + 1)
 
 
 def only_image(hdus: fits.HDUList) -> Any:

@@ -112,5 +112,5 @@ def test_a_cutout_needs_room():
 
 def test_more_than_sep_takes_is_a_reject(monkeypatch, ccd):
     monkeypatch.setattr(cutouts, "_STACK", 100)
-    with pytest.raises(Rejected, match=r"too_crowded: .*raise cutouts.threshold"):
+    with pytest.raises(Rejected, match=r"too_crowded: .*raise exposures.threshold"):
         sources(ccd, threshold=0.5)

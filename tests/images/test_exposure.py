@@ -13,6 +13,7 @@ from astropy.io import fits
 from minia_spark.base.errors import Rejected
 from minia_spark.images import guard
 from minia_spark.images.exposure import Ccd, ccds, is_packed, open_exposure, read_ccd
+from minia_spark.images.fits import read_fits
 
 LIMITS = {"max_pixels": 10_000}
 
@@ -194,3 +195,40 @@ def test_tiles_that_ask_for_too_much_or_kill_their_decoder(tmp_path, monkeypatch
         with pytest.raises(Rejected, match=r"decoder_failed: .* crashed \(SIGKILL\)"):
             read_ccd(hdus, 1)
         assert np.array_equal(read_ccd(hdus, 2), ccd)
+
+
+@pytest.mark.parametrize("place", [0, -1])
+@pytest.mark.parametrize("key", [b"NAXIS   =", b"ZNAXIS  =", b"TFIELDS ="])
+def test_axes_and_columns_that_nobody_could_count_are_refused(tmp_path, key, place):
+    """astropy would count up to them, which takes centuries."""
+    path = tmp_path / "e.fits"
+    fits.HDUList([fits.PrimaryHDU(), fits.CompImageHDU(np.ones((40, 40), "f4"))]).writeto(path)
+    data = path.read_bytes()
+    at = [n for n in range(0, len(data), 80) if data[n : n + 9] == key][place]
+    path.write_bytes(data[: at + 9] + b" 99999999999999999999 " + data[at + 31 :])
+    with pytest.raises(Rejected, match=r"gives .* 99999999999999999999; FITS has at most 999"):
+        read_fits(path.read_bytes(), max_pixels=10_000)
+    try:
+        found = contents(path)
+    except Rejected as verdict:
+        found = [(1, verdict.reason)]
+    assert found == [(1, "corrupt")]
+
+
+def test_a_damaged_name_costs_its_extension_and_no_other(tmp_path):
+    path = written(tmp_path / "e.fits", image(1, "CCD1"), image(2, "CCD2"))
+    path.write_bytes(path.read_bytes().replace(b"EXTNAME = 'CCD1", b"EXTNAME = ~'CD1", 1))
+    (first, (second, _)) = contents(path)
+    assert (first, second) == ((1, "corrupt"), "CCD2")
+
+
+def test_what_unpacks_to_more_than_the_memory(tmp_path, monkeypatch):
+    path = tmp_path / "e.fits.gz"
+    path.write_bytes(gzip.compress(b"SIMPLE  =" + b" " * 1000))
+
+    def read(*_):
+        raise MemoryError
+
+    monkeypatch.setattr(gzip.GzipFile, "read", read)
+    with pytest.raises(Rejected, match="out_of_memory"), open_exposure(path, max_bytes=1 << 20):
+        pass

@@ -643,7 +643,9 @@ class TestLock:
             beat(b"1")
             beats = threading.Timer(0.2, beat, [b"2"])
             beats.start()
-            with pytest.raises(MiniaError, match=r"process 1 on host elsewhere .*wait for it, or end it"):
+            with pytest.raises(
+                MiniaError, match=r"process 1 on host elsewhere .*wait for it, or end it"
+            ):
                 house.lock("minia run").__enter__()
             beats.join()
         assert house.storage.exists("lock.json")

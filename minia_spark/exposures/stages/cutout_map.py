@@ -16,7 +16,7 @@ from minia_spark.exposures.cutouts import SIDE_PX, drawn_share
 from minia_spark.exposures.drift import expected_of, held_out
 from minia_spark.exposures.sources import training_digest
 from minia_spark.exposures.stages.rows import Batches
-from minia_spark.exposures.stages.training import errors_of, publish, trained
+from minia_spark.exposures.stages.training import check_enough, errors_of, publish, trained
 from minia_spark.exposures.tables import CUTOUT_MAP, CUTOUT_TRAINING, CUTOUTS
 
 if TYPE_CHECKING:
@@ -32,6 +32,8 @@ def cutout_map(context: Context) -> None:
     settings = context.settings(DesomSettings).cutouts
     images, names = _sampled_cutouts(context, settings)
     design = Design("conv", (512, 160), settings.side)
+    if settings.weights is None:
+        _check_exposures(context, names)
     held = np.isin(names, list(held_out(names, settings.seed)))
     desom, told = trained(context, "cutouts", design, settings, images[~held])
     errors = errors_of(desom, images)
@@ -45,6 +47,20 @@ def cutout_map(context: Context) -> None:
         (expected_of(each, kept), None, {"cutouts": int((~held).sum())}),
         training_digest(context.view, CUTOUTS.name),
     )
+
+
+def _check_exposures(context: Context, names: NDArray[np.str_]) -> None:
+    """Tell now, and not hours later, that there are too few exposures for the other map.
+
+    It is only refused by its settings: they change nothing of this one, which does not declare
+    them.
+    """
+    side, seed, weights = (
+        context.all_settings.get(f"desom.exposures.{name}") for name in ("side", "seed", "weights")
+    )
+    if weights is None:
+        there = np.unique(names)
+        check_enough("exposures", side, len(there) - len(held_out(there, seed)))
 
 
 def _sampled_cutouts(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,9 +26,34 @@ if TYPE_CHECKING:
 
     from minia_spark.desom.network import Design, Desom
 
-__all__ = ["errors_of", "publish", "trained"]
+__all__ = ["check_enough", "errors_of", "publish", "trained"]
 
 PROTOTYPES = "prototypes.png"
+
+
+def check_enough(what: str, side: int, inputs: int) -> None:
+    """Refuse a map of more cells than there are inputs to train it on.
+
+    Parameters
+    ----------
+    what : {"cutouts", "exposures"}
+        As the settings call the map.
+    side : int
+        Of the map, in cells.
+    inputs : int
+        Without the tenth of the exposures that is held back.
+
+    Raises
+    ------
+    InputError
+    """
+    if inputs < side * side:
+        raise InputError(
+            f"a map of {side} x {side} cells (desom.{what}.side) needs at least {side * side:,} "
+            f"{what} to be trained on, besides a tenth of the exposures that is held back; there "
+            f"are {inputs:,}: bring more exposures in, or take a smaller map, "
+            f"--set desom.{what}.side={max(2, math.isqrt(inputs))}"
+        )
 
 
 def trained(
@@ -51,7 +77,7 @@ def trained(
     Raises
     ------
     InputError
-        The published weights are of another design.
+        The published weights are of another design, or there are fewer inputs than cells.
     """
     from minia_spark.delf.checkpoints import hash_of  # noqa: PLC0415
     from minia_spark.desom.files import load, load_weights, read_manifest  # noqa: PLC0415
@@ -72,6 +98,7 @@ def trained(
                 f"desom.{what}.weights: {place} holds {theirs}, and these settings ask for {design}"
             )
         return load(place), []
+    check_enough(what, settings.side, len(inputs))
     recipe = Recipe(
         design,
         settings.steps,
