@@ -174,14 +174,15 @@ def _print_comparison(found: dict[str, list[dict[str, Any]]]) -> None:
         return f"{row[name]:.3f}" + ("" if error is None else f" +- {error:.3f}")
 
     names = (*MEASURES, "silhouette")
-    head = f"{'classes':<13}{'split':<6} {'method':<13}{'of':<11}{'images':>8}{'clusters':>9}"
+    head = f"{'classes':<13}{'split':<6} {'method':<13}{'of':<11}{'images':>8}"
+    head += f"{'clusters':>9}{'in none':>8}"
     print(head + "".join(f"{n:>17}" for n in names) + f"{'seconds':>9}")
     order = sorted(found["agreements"], key=lambda r: (r["classes"], r["split"], -(r["ami"] or 0)))
     for row in order:
         seconds = "-" if row["seconds"] is None else f"{row['seconds']:.1f}"
         print(
             f"{row['classes']:<13}{row['split']:<6} {row['method']:<13}{row['vectors']:<11}"
-            f"{row['images']:8,}{row['clusters']:9,}"
+            f"{row['images']:8,}{row['clusters'] - (row['noise'] > 0):9,}{row['noise']:8,}"
             + "".join(f"{number(row, n):>17}" for n in names) + f"{seconds:>9}"
         )  # fmt: skip
     _print_repeats(found["repeats"])
@@ -190,7 +191,8 @@ def _print_comparison(found: dict[str, list[dict[str, Any]]]) -> None:
         key=lambda r: (r["q"], -r["lift"], r["left_kind"], r["left"], r["right"]),
     )
     shown = min(_SHOWN_PAIRS, len(sure))
-    print(f"\npairs of groups beyond chance (q <= 0.05): {len(sure):,}, of which {shown}:")
+    told = f", the surest {shown}:" if shown < len(sure) else ""
+    print(f"\npairs of groups beyond chance (q <= 0.05): {len(sure):,}{told}")
     for r in sure[:_SHOWN_PAIRS]:
         print(
             f"  {r['left_kind']} {r['left']} and {r['right_kind']} {r['right']}: "

@@ -60,16 +60,20 @@ def _agreements(rows: list[dict[str, Any]]) -> Markup:
             r["method"],
             r["vectors"],
             f"{r['images']:,}",
-            r["clusters"],
+            r["clusters"] - (r["noise"] > 0),
+            f"{r['noise']:,}",
         ]
         + [_number(r[n], r[f"{n}_error"]) for n in names]
         for r in sorted(rows, key=lambda r: (r["classes"], r["split"], -(r["ami"] or 0)))
     )
-    head = ["classes", "split", "method", "vectors", "images", "clusters", *map(_measure, names)]
+    head = ["classes", "split", "method", "vectors", "images", "clusters"]
+    head += ["in none", *map(_measure, names)]
     note = Markup(
         "<p>AMI and ARI are 0 where clusters and classes have nothing to do with each other, and "
-        "1 where they are the same. Errors are by bootstrap over the images. Classes of Galaxy Zoo "
-        "2: Willett et al. 2013 (MNRAS 435, 2835), Hart et al. 2016 (MNRAS 461, 3663).</p>"
+        "1 where they are the same. Errors are by bootstrap over the images. Images in no cluster "
+        "(noise) count as one more; where they are all there is, no cluster was found, and the "
+        "numbers say nothing. Classes of Galaxy Zoo 2: Willett et al. 2013 (MNRAS 435, 2835), Hart "
+        "et al. 2016 (MNRAS 461, 3663).</p>"
     )
     return table_of(head, cells, "Agreement of clusters with classes") + note
 
