@@ -7,6 +7,7 @@ import contextlib
 import os
 import pwd
 import shlex
+import socketserver
 import sys
 import tempfile
 import threading
@@ -210,6 +211,8 @@ def silence_java() -> None:
     """
     _silent.set()
     warnings.filterwarnings("ignore", "Unable to cleanly shutdown Spark JVM", RuntimeWarning)
+    # PySpark's server of accumulators prints that Java does not speak to it any more
+    socketserver.BaseServer.handle_error = lambda *_: None  # type: ignore[method-assign]
 
 
 def _pass_on(reader: int) -> None:

@@ -116,7 +116,7 @@ def _print_structure(found: pd.DataFrame, as_json: bool) -> None:
         label = f"  ({_plain(row.label)})" if isinstance(row.label, str) else ""
         place = f"{row.batch}: {row.image_id}"
         print(f"{row.rank:>4,}  {row.overlap:7.3f}  {row.words_held:>5,}  {place}{label}")
-    print(f"{len(found):,} images")
+    print(f"{len(found):,} image{'s' * (len(found) != 1)}")
 
 
 def _print_image(told: ImageFound) -> None:
@@ -139,6 +139,8 @@ def _print_image(told: ImageFound) -> None:
 
 
 def _print_images(images: pd.DataFrame) -> None:
+    if len(images):
+        print("  distance  nearest images")
     for row in images.itertuples():
         label = f"  ({_plain(row.label)})" if isinstance(row.label, str) else ""
         alike = f"  {row.alike:,} features alike" if hasattr(row, "alike") else ""

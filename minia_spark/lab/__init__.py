@@ -47,7 +47,7 @@ FIGURES_STAGE = Stage(
     all_variants=True,
     reads=(IMAGES, FACETS, CROPS, COMPONENTS, CLUSTERINGS, CLUSTERS, AGREEMENTS, REPEATS),
     writes=(FIGURES,),
-    revision=2,
+    revision=3,
     uses=(
         Use(LabSettings, ("seed", "clusters_shown", "members", "reconstructions")),
         Use(ReduceSettings, ("side_px",)),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import warnings
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -77,6 +77,13 @@ def _name(cluster: int) -> str:
     return "noise" if cluster < 0 else f"cluster {cluster}"
 
 
+def _count_whole(axis: Any) -> None:
+    """Mark an axis of images at whole numbers."""
+    from matplotlib.ticker import MaxNLocator  # noqa: PLC0415
+
+    axis.yaxis.set_major_locator(MaxNLocator(integer=True))
+
+
 def class_histograms(
     classes: Sequence[str], clusters: Sequence[int], counts: Mapping[str, NDArray[np.int64]]
 ) -> Figure:
@@ -107,6 +114,7 @@ def class_histograms(
         axis.set_xticks(places, names, rotation=90, fontsize=7, parse_math=False)
         axis.tick_params(labelbottom=True, axis="x")
         axis.tick_params(axis="y", labelsize=7)
+        _count_whole(axis)
     figure.legend(*axes[0, 0].get_legend_handles_labels(), fontsize=8, loc="outside right upper")
     figure.supylabel("images", fontsize=9)
     return figure
@@ -139,6 +147,7 @@ def _sizes(names: Sequence[str], counts: Mapping[str, NDArray[np.int64]], across
     axis.set_xticks(places, names, fontsize=8, rotation=turned, parse_math=False)
     axis.set_xlabel(across)
     axis.set_ylabel("images")
+    _count_whole(axis)
     axis.legend()
     return figure
 
@@ -271,6 +280,9 @@ def condensed_tree(branches: Sequence[Branch]) -> Figure:
     axis.add_collection(
         PolyCollection(outlines, facecolors=fills, edgecolors="0.3", linewidths=0.3)
     )
+    if not names:
+        axis.text(0.5, 0.95, "no cluster was found: all images are noise", ha="center", va="top",
+                  transform=axis.transAxes, fontsize=9)  # fmt: skip
     for x, y, cluster in names:
         axis.annotate(str(cluster), (x, y), (0, -2), textcoords="offset points", ha="center",
                       va="top", fontsize=8)  # fmt: skip

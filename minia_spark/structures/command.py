@@ -162,9 +162,11 @@ def _print_news(found: News, count: int) -> None:
         print("  none")
     print(f"\nimages unlike anything ({found.known:,} images are known)")
     images: Any = found.images.head(count)
+    if len(images):
+        print("  rank  by chance  image")
     for row in images.itertuples():
         mark = "!" if row.alert else " "
-        chance = "        " if row.p != row.p else f"{row.p:8.1e}"
+        chance = " " * 9 if row.p != row.p else f"{row.p:9.1e}"
         print(f"{mark} {row.rank:>4,}  {chance}  {row.image_id}: {row.reasons}")
 
 
