@@ -45,6 +45,7 @@ BATCH = 256
 _MEASURED = 2_048  # inputs on which the map is measured, and laid out now and then
 _SETTLED = 32_768  # inputs over which it is laid out in the end
 _PASSES, _LAST_PASSES = 20, 60
+_FEW, _STARTS = 4_096, 12  # inputs so few are laid out so often in the end
 
 
 @dataclass(frozen=True)
@@ -222,9 +223,9 @@ class Trainer:
             self.step += 1
             done += 1
             if recipe.refit_every and self.step == recipe.steps:
-                self._lay_out(recipe.lowest, _SETTLED, _LAST_PASSES)
+                self._settle()
             elif recipe.refit_every and self.step % recipe.refit_every == 0:
-                self._lay_out(width, _MEASURED, _PASSES)
+                self._lay_out(width)
             if self.step % recipe.log_every == 0 or self.step == recipe.steps:
                 error, spread, nearest = sums / done
                 if not np.isfinite(error + spread):
@@ -258,11 +259,27 @@ class Trainer:
         chosen = np.sort(order_of(self.recipe.seed, total, 0, min(count, total)))
         return encoded(self.desom, self.inputs[chosen], self.recipe.batch)
 
-    def _lay_out(self, width: float, count: int, passes: int) -> None:
+    def _lay_out(self, width: float) -> None:
+        """Lay the map out now and then, down to the width of the time."""
         side = self.recipe.design.side
         highest = max(self.recipe.highest, side)  # at first all cells move together
-        laid = settled_map(self._sample(count), side, highest, width, passes)
+        laid = settled_map(self._sample(_MEASURED), side, highest, width, _PASSES)
         self.desom.prototypes.assign(laid.astype(np.float32))
+
+    def _settle(self) -> None:
+        """Lay the map out in the end; of few inputs several times, as chance decides more there.
+
+        The best is the one with the least quantisation error.
+        """
+        recipe, codes = self.recipe, self._sample(_SETTLED)
+        side = recipe.design.side
+        widths = side * (np.geomspace(0.4, 3, _STARTS) if len(codes) <= _FEW else np.ones(1))
+        maps = (
+            settled_map(codes, side, max(recipe.lowest, float(width)), recipe.lowest, _LAST_PASSES)
+            for width in widths
+        )
+        best = min(maps, key=lambda laid: quantisation_error(codes, laid))
+        self.desom.prototypes.assign(best.astype(np.float32))
 
     # -- to go on later ---------------------------------------------------------------------------
 
