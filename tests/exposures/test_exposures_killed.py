@@ -14,6 +14,7 @@ from crashes.points import Point
 
 pytest.importorskip("tensorflow", reason="the extra 'networks' is not installed")
 
+from minia_spark.exposures.page import ABOVE
 from minia_spark.sky.exposures import Exposures, write_exposures
 from minia_spark.warehouse.warehouse import Warehouse
 
@@ -47,8 +48,9 @@ def contents(location: Path) -> dict[str, object]:
         folder = location / entry.path
         if list(folder.rglob("*.parquet")):
             found[entry.table] = rows_of(location, entry.table)
-        else:  # manifests say how quick a training was, and of which run it is
-            files = [f for f in folder.rglob("*") if f.is_file() and f.suffix != ".json"]
+        else:  # manifests say how quick a training was; these two, of which run it is
+            every = (f for f in folder.rglob("*") if f.is_file())
+            files = [f for f in every if f.suffix != ".json" and f.name != ABOVE]
             found[entry.table] = {f.name: f.read_bytes() for f in files}
     return found
 
