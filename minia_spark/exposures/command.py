@@ -256,7 +256,7 @@ def label(options: argparse.Namespace) -> int:
 def _labels(path: Path, warehouse: Warehouse, state: Catalogue) -> dict[int, str]:
     """Return the label of every cell that a file labels, by itself or by its exposures."""
     from minia_spark.exposures.label_file import read_labels
-    from minia_spark.exposures.labels import majority
+    from minia_spark.exposures.labels import majority, outvoted
 
     found = read_labels(path)
     if found.cells:
@@ -275,22 +275,10 @@ def _labels(path: Path, warehouse: Warehouse, state: Catalogue) -> dict[int, str
     if unknown:
         said = f"{len(unknown):,} labelled exposures are not on the map, e.g. {unknown[0]}"
         print(f"warning: {said}", file=sys.stderr)
-    members = [(cell, label) for name, label in there.items() for cell in cells[name]]
-    chosen = majority(members)
-    outvoted = [
-        f"{name} ({label}; its cell {cell}: {chosen[cell]})"
-        for name, label in there.items()
-        for cell in sorted(cells[name])
-        if chosen[cell] != label
-    ]
-    if outvoted:
-        said = (
-            f"{len(outvoted):,} labelled exposures lie in a cell in which another label is more "
-            f"frequent, or first by name, and goes for all of it, e.g. {', '.join(outvoted[:3])}"
-        )
-        lost = sorted(set(there.values()) - set(chosen.values()))
-        said += f"; no cell is left for {', '.join(map(repr, lost))}" if lost else ""
-        print(f"warning: {said}", file=sys.stderr)
+    chosen = majority((cell, label) for name, label in there.items() for cell in cells[name])
+    lost = outvoted({name: (cells[name], label) for name, label in there.items()}, chosen)
+    if lost:
+        print(f"warning: {lost}", file=sys.stderr)
     return chosen
 
 

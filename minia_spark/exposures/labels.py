@@ -12,7 +12,7 @@ from scipy.sparse.linalg import splu
 
 from minia_spark.desom.grid import squared_distances
 
-__all__ = ["majority", "spread", "sure", "worth_labelling"]
+__all__ = ["majority", "outvoted", "spread", "sure", "worth_labelling"]
 
 _NEIGHBOURS = 4
 """Nearest cells that a cell is linked with."""
@@ -161,3 +161,31 @@ def majority(members: Iterable[tuple[int, str]]) -> dict[int, str]:
         cell: min(found, key=lambda label: (-found[label], label))
         for cell, found in sorted(counts.items())
     }
+
+
+def outvoted(
+    told: Mapping[str, tuple[Iterable[int], str]], chosen: Mapping[int, str]
+) -> str | None:
+    """Say which labels do not hold, as others in the same cell are more frequent; None: all hold.
+
+    Parameters
+    ----------
+    told : mapping of str to (ints, str)
+        Cells and label of every labelled exposure.
+    chosen : mapping of int to str
+        Of :func:`majority`.
+    """
+    against = [
+        f"{name} ({label}; its cell {cell}: {chosen[cell]})"
+        for name, (cells, label) in told.items()
+        for cell in sorted(cells)
+        if chosen[cell] != label
+    ]
+    if not against:
+        return None
+    lost = sorted({label for _, label in told.values()} - set(chosen.values()))
+    end = f"; no cell is left for {', '.join(map(repr, lost))}" if lost else ""
+    return (
+        f"{len(against):,} labels are not those of their cells, where another one is more "
+        f"frequent, or first by name, and goes for all of it, e.g. {', '.join(against[:3])}{end}"
+    )

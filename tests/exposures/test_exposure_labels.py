@@ -12,7 +12,8 @@ from astropy.io import fits
 from minia_spark.base.errors import InputError
 from minia_spark.exposures.flag_files import as_csv, as_keywords
 from minia_spark.exposures.label_file import read_labels
-from minia_spark.exposures.labels import majority, spread, sure, worth_labelling
+from minia_spark.exposures.labels import majority, outvoted, spread, sure, worth_labelling
+from minia_spark.exposures.stages.training import check_enough
 
 
 def walked(prototypes, labels):
@@ -103,6 +104,27 @@ def test_majority_by_hand():
     assert majority(members) == {1: "b", 2: "a"}
 
 
+def test_labels_that_do_not_hold_are_named():
+    """Of equal ones the first by name wins: "bad focus" before "good", which has no cell then."""
+    told = {"a": ([3], "good"), "b": ([3], "bad focus"), "c": ([4], "trails")}
+    chosen = majority((cell, label) for cells, label in told.values() for cell in cells)
+    assert chosen == {3: "bad focus", 4: "trails"}
+    found = outvoted(told, chosen)
+    assert found is not None
+    assert "e.g. a (good; its cell 3: bad focus); no cell is left for 'good'" in found
+    assert outvoted({"c": ([4], "trails")}, chosen) is None
+
+
+@pytest.mark.parametrize(("inputs", "refused"), [(399, True), (400, False)])
+def test_a_map_has_no_more_cells_than_inputs(inputs, refused):
+    """And the message names a setting that fits: 19 x 19 = 361."""
+    if not refused:
+        check_enough("exposures", 20, inputs)
+        return
+    with pytest.raises(InputError, match=r"there are 399: .* --set desom\.exposures\.side=19$"):
+        check_enough("exposures", 20, inputs)
+
+
 class TestFile:
     def write(self, tmp_path, text, encoding="utf-8"):
         path = tmp_path / "labels.csv"
@@ -123,6 +145,7 @@ class TestFile:
             ("", "must have the columns .* it has none"),
             ("cell,label\n1,good\n", "must have the columns .* it has cell, label"),
             ("cell,quality\n", "holds no label"),
+            ("cell,exposure_id,quality\n1,a.fits,good\n", "'cell' or 'exposure_id', not both"),
             ("cell,quality\n1,good\nx,good\n", "line 3: 'x' is no cell"),
             ("cell,quality\n-1,good\n", "line 2: '-1' is no cell"),
             ("cell,quality\n1,good\n01,bad\n", "line 3: cell 1 is 'good' in an earlier line"),
