@@ -11,6 +11,8 @@ jvms=/usr/lib/jvm                      # where Debian and Ubuntu install every J
 caller=$PWD
 cd -P -- "$(dirname -- "${BASH_SOURCE[0]}")"
 root=$PWD
+# Python's modules stay compiled inside .venv: compiled anew, they cost every process seconds.
+unset PYTHONDONTWRITEBYTECODE
 
 usage() {
   cat <<'TEXT'

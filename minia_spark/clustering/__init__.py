@@ -25,6 +25,7 @@ CLUSTERINGS_STAGE = Stage(
     variants=_METHODS,
     frozen=True,
     run="minia_spark.clustering.stage:fitted",
+    mllib=True,
     wants_anew="minia_spark.clustering.stage:wants_anew",
     cost="minia_spark.clustering.cost:fit_cost",
 )
@@ -55,6 +56,7 @@ EMBEDDING_CLUSTERINGS = Stage(
     frozen=True,
     check="minia_spark.clustering.stage:check",
     run="minia_spark.clustering.stage:fitted",
+    mllib=True,
     wants_anew="minia_spark.clustering.stage:wants_anew",
     cost="minia_spark.clustering.cost:fit_cost",
 )

@@ -25,6 +25,7 @@ CODEBOOK = Stage(
     frozen=True,
     replaces="the codebook",
     check="minia_spark.codebook.reuse:check",
+    mllib=True,
     wants_anew="minia_spark.codebook.reuse:wants_anew",
     run="minia_spark.codebook.stage:run",
     cost="minia_spark.codebook.cost:cost",

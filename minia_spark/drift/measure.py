@@ -297,8 +297,6 @@ def _moments(
     Many groups: the term is a square of nearly normal deviations. Few: the binomial itself, within
     ten deviations of its middle.
     """
-    from scipy import stats  # noqa: PLC0415 - takes a second, and 'minia status' needs none
-
     variances = groups * chance * (1 - chance)
     unit = (1 / features + 1 / training_features) / (8 * math.log(2))
     means = unit / groups
@@ -310,12 +308,24 @@ def _moments(
         count = groups[rows][:, None]
         first = np.maximum(0, np.floor(count * chance) - reach)
         number = first + np.arange(2 * reach + 1)
-        weights = np.where(number <= count, stats.binom.pmf(number, count, chance), 0.0)
+        weights = np.where(
+            number <= count, _binomial(np.minimum(number, count), count, chance), 0.0
+        )
         share = np.minimum(number / count, 1.0)
         terms = _terms(share, 1 - share, features, training_features)
         means[rows] = (weights * terms).sum(axis=1)
         squares[rows] = (weights * terms**2).sum(axis=1) - means[rows] ** 2
     return means, np.maximum(squares, 0.0)
+
+
+def _binomial(
+    number: NDArray[np.float64], count: NDArray[np.float64], chance: float
+) -> NDArray[np.float64]:
+    """Return the probability of so many out of a count; scipy.stats, with it, takes a second."""
+    ways = special.gammaln(count + 1) - special.gammaln(number + 1)
+    ways -= special.gammaln(count - number + 1)
+    odds = special.xlogy(number, chance) + special.xlog1py(count - number, -chance)
+    return np.asarray(np.exp(ways + odds))
 
 
 def _odd_words(

@@ -370,10 +370,10 @@ def runner_of(
     """Return what carries out requests."""
     from minia_spark.engine.run import Runner
 
-    def open_session() -> Any:
+    def open_session(mllib: bool) -> Any:
         from minia_spark.engine import session
 
-        return session.open_session(settings.spark, say=progress.say)
+        return session.open_session(settings.spark, mllib=mllib, say=progress.say)
 
     return Runner(options.house, settings, warehouse, progress, open_session)
 

@@ -50,14 +50,14 @@ class Runner:
     warehouse : Warehouse
     progress : Progress
     open_session : callable
-        Starts Spark; not called when there is nothing to do.
+        Starts Spark; not called when there is nothing to do. Is told whether MLlib has work.
     """
 
     house: House
     settings: Settings
     warehouse: Warehouse
     progress: Progress
-    open_session: Callable[[], SparkSession]
+    open_session: Callable[[bool], SparkSession]
 
     def execute(self, request: Request) -> RunRecord:
         """Run what has to run and publish it.
@@ -276,7 +276,8 @@ class _Execution:
         runner = self.runner
         if self.spark is None:
             runner.progress.say("starting Spark")
-            self.spark = runner.open_session()
+            due = (one.stage for one in self.plan.steps if one.action != "skip")
+            self.spark = runner.open_session(any(stage.mllib for stage in due))
             from minia_spark.engine.session import require_connector  # noqa: PLC0415
 
             require_connector(self.spark, runner.warehouse.storage.location)

@@ -66,10 +66,12 @@ _MALLOC = {
 }
 
 
-# Spark's planner and scheduler run thousands of methods a few thousand times in a short run: the
-# thorough compiler takes more from the two cores than it gives back. Loops, such as MLlib's, are
-# counted apart and reach it as soon as ever (the defaults are a tenth of these).
-_COMPILER = (
+# Spark's planner and scheduler run thousands of methods a few thousand times in a short run: Java's
+# thorough compiler takes more from the cores than it ever gives back, a quarter of a night of some
+# ten images. Only loops over numbers need it, which are MLlib's.
+_QUICK = ("-XX:TieredStopAtLevel=1",)
+# Loops are counted apart and reach it as soon as ever (the defaults are a tenth of these).
+_THOROUGH = (
     "-XX:Tier4InvocationThreshold=50000",
     "-XX:Tier4MinInvocationThreshold=6000",
     "-XX:Tier4CompileThreshold=150000",
@@ -92,6 +94,7 @@ def open_session(
     settings: SparkSettings,
     app_name: str = "minia",
     *,
+    mllib: bool = False,
     say: Callable[[str], None] | None = None,
     archive: Path | None = default_archive(),  # noqa: B008 - a constant of the process
 ) -> SparkSession:
@@ -104,6 +107,8 @@ def open_session(
     settings : SparkSettings
     app_name : str
         What Spark's own pages call the run.
+    mllib : bool
+        MLlib has work: in local mode, Java compiles its loops well, and starts more slowly.
     say : callable or None
         Is told every few seconds that Spark still starts.
     archive : Path or None
@@ -122,7 +127,7 @@ def open_session(
     submitted = "PYSPARK_GATEWAY_PORT" in os.environ
     conf = SparkConf(loadDefaults=submitted)
     master = conf.get("spark.master", settings.master) or settings.master
-    wanted = _wanted(settings, master, archive)
+    wanted = _wanted(settings, master, archive, mllib=mllib)
     if submitted:  # the driver's process already runs
         for key in ("spark.driver.memory", "spark.driver.extraJavaOptions"):
             wanted.pop(key, None)
@@ -289,12 +294,18 @@ def is_running(spark: SparkSession) -> bool:
 
 
 def _stop(spark: SparkSession) -> None:
-    """End the session with the process: executors left to themselves look for a lost driver."""
+    """End the session with the process: executors left to themselves look for a lost driver.
+
+    What PySpark has in this process ends with it; to be asked, its server of accumulators would
+    first wait out a second.
+    """
     with contextlib.suppress(Exception):  # it may be stopped, or its Java gone, already
-        spark.stop()
+        spark.sparkContext._jsc.stop()
 
 
-def _wanted(settings: SparkSettings, master: str, archive: Path | None) -> dict[str, str]:
+def _wanted(
+    settings: SparkSettings, master: str, archive: Path | None, *, mllib: bool
+) -> dict[str, str]:
     java = [f"-Dlog4j2.configurationFile={_LOGGING.as_uri()}", _temporary_folder()]
     conf = {
         "spark.master": master,
@@ -320,7 +331,11 @@ def _wanted(settings: SparkSettings, master: str, archive: Path | None) -> dict[
         conf["spark.python.daemon.module"] = "minia_spark.engine.daemon"
         # Simplified tracebacks, which only DataFrames have, would give RDDs a daemon of their own.
         conf["spark.sql.execution.pyspark.udf.simplifiedTraceback.enabled"] = "false"
-        java += [*_COMPILER, archive_options(archive) if archive else ""]
+        # A row is an image with all that it holds: what Spark itself does to rows is soon done, and
+        # a class generated, compiled and loaded for every query takes longer.
+        conf["spark.sql.codegen.wholeStage"] = "false"
+        conf["spark.sql.codegen.factoryMode"] = "NO_CODEGEN"
+        java += [*(_THOROUGH if mllib else _QUICK), archive_options(archive) if archive else ""]
     conf.update(settings.conf)
     options = "spark.driver.extraJavaOptions"
     conf[options] = " ".join(filter(None, [*java, conf.get(options)]))

@@ -221,6 +221,8 @@ class Stage:
     check : str
         ``module:function`` from (Settings, Warehouse, variant), which raises SettingsError before a
         run begins that would run this stage in vain.
+    mllib : bool
+        Its time is in the loops of Spark's MLlib: Java has to compile them well.
     wants_anew : str
         ``module:function`` from (Settings, Warehouse, Catalogue, variant): whether a refit has
         work to do.
@@ -256,6 +258,7 @@ class Stage:
     previous: bool = False
     replaces: str = ""
     check: str = ""
+    mllib: bool = False
     wants_anew: str = ""
     cost: str = ""
     command: str = ""

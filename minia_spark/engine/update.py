@@ -301,8 +301,8 @@ class _Call:
         )
         return self._runner.execute_locked(request)
 
-    def _session(self) -> SparkSession:
-        self._spark = self._open_session()
+    def _session(self, mllib: bool) -> SparkSession:
+        self._spark = self._open_session(mllib)
         return self._spark
 
     def _done(self, candidate: Candidate, record: RunRecord, *, alone: bool) -> Outcome:

@@ -146,8 +146,8 @@ def _mined(
         f"{mining.seeds} other seeds, {mining.decoys} decoys; engine {collection.engine().name}, "
         f"{collection.parallelism} cores."
     )
-    found, sets = mine(collection, sketch_of(mining, tuple_size, tables), link, trials_of(mining))
-    pulse.say(f"{sets.mined:,} sets of words met, {len(sets):,} different ones.")
+    found, look = mine(collection, sketch_of(mining, tuple_size, tables), link, trials_of(mining))
+    pulse.say(f"{look.mined:,} sets of words met, {look.different:,} different ones.")
     return found, False
 
 

@@ -19,7 +19,7 @@ from minia_spark.base.errors import InputError
 from minia_spark.mining.background import Background, fit_background, in_sample
 from minia_spark.mining.chance import Totals
 from minia_spark.mining.excess import Parts, numbers_of, sum_part
-from minia_spark.mining.miner import Counter, Progress, Sketch, Trials
+from minia_spark.mining.miner import Collection, Counter, Look, Progress, Sketch, Trials
 from minia_spark.mining.shuffle import decoy
 from minia_spark.smh.arrays import Documents, SetList
 from minia_spark.smh.engine import Engine
@@ -147,6 +147,16 @@ class LocalCollection:
                 ]
         yield from self._fitted[background]
 
+    def looks(
+        self,
+        kernel: Callable[[Collection, Trials], list[Look]],
+        sketch: Sketch,
+        trials: Trials,
+    ) -> list[Look]:
+        """Look at all trials at once: the cores share each step."""
+        del sketch
+        return kernel(self, trials)
+
     def sets(self, sketch: Sketch, trials: Trials) -> list[SetList]:
         """Mine the documents for each seed, then each decoy."""
         work: list[tuple[int | None, int]] = [(None, seed) for seed in trials.seeds_of_images()]
@@ -155,15 +165,14 @@ class LocalCollection:
 
         def mined(trial: tuple[int | None, int]) -> SetList:
             number, seed = trial
-            engine = self._engine(threads)
-            signatures = engine.sketch(
+            return self._engine(threads).find(
                 self.pieces(number),
                 tuple_size=sketch.tuple_size,
                 tables=sketch.tables,
                 seed=seed,
                 expand=sketch.expand,
+                min_set_size=sketch.min_set_size,
             )
-            return engine.mine(signatures, min_set_size=sketch.min_set_size)
 
         return self.each("collections mined", mined, work, 0)
 

@@ -59,6 +59,7 @@ from minia_spark.smh.hashing import DEFAULT_SEED
 __all__ = [
     "Collection",
     "Counter",
+    "Look",
     "Progress",
     "Sketch",
     "Trials",
@@ -144,6 +145,33 @@ class Trials:
         return [(self.seed + number * _STEP) % 2**32 for number in range(1 + self.seeds)]
 
 
+@dataclass(frozen=True, eq=False)
+class Look:
+    """What hash tables and links found in one trial.
+
+    Parameters
+    ----------
+    structures : Structures
+        k structures.
+    support : int64 array, shape (k,)
+        Images that hold more than half of a structure's words; empty where nobody asked for it.
+    mined, different : int
+        Number of sets, with and without repeats, that the structures are made of.
+    """
+
+    structures: Structures
+    support: NDArray[np.int64]
+    mined: int
+    different: int
+
+    @staticmethod
+    def nothing() -> Look:
+        """Return what is found where there are no documents."""
+        none = np.zeros(0, dtype=np.int64)
+        words = none.astype(np.uint32)
+        return Look(Structures(offsets_of(none), words, words, none), none, 0, 0)
+
+
 class Collection(Protocol):
     """Documents, wherever they are, and their decoys, of which there are as many as needed.
 
@@ -168,6 +196,18 @@ class Collection(Protocol):
 
     def totals(self) -> Totals:
         """Count in how many documents every word is, and how many words the documents have."""
+
+    def looks(
+        self,
+        kernel: Callable[[Collection, Trials], list[Look]],
+        sketch: Sketch,
+        trials: Trials,
+    ) -> list[Look]:
+        """Call a kernel for all trials of the collection, or for each trial where documents are.
+
+        The second is for documents so few, and signatures so small, that a task holds them all:
+        the kernel is given a collection of the documents, or of a decoy, and trials of one.
+        """
 
     def sets(self, sketch: Sketch, trials: Trials) -> list[SetList]:
         """Mine: the documents for each of :meth:`Trials.seeds_of_images`, then each decoy."""
@@ -285,7 +325,7 @@ def _why(background: Background, words: float) -> tuple[str, ...]:
 
 def mine(
     collection: Collection, sketch: Sketch, link: Consensus | SingleLink, trials: Trials
-) -> tuple[Assessment, SetList]:
+) -> tuple[Assessment, Look]:
     """Mine a collection, its decoys, and itself under other seeds.
 
     Parameters
@@ -299,8 +339,8 @@ def mine(
     -------
     assessment : Assessment
         The structures, and how far each is to be believed.
-    sets : SetList
-        The sets that they are made of.
+    look : Look
+        What the collection itself gave.
 
     Raises
     ------
@@ -310,9 +350,38 @@ def mine(
         When an engine fails.
     """
     chance = collection.totals().chance()
+    levels = LinkLevels(chance, link) if isinstance(link, Consensus) else None
+    kernel = functools.partial(_look_at, sketch=sketch, link=link, levels=levels)
+    looks = collection.looks(kernel, sketch, trials)
+    judged, others = looks[0], looks[1 : 1 + trials.seeds]
+    scores = [
+        surprise(decoy.support, expected_support(decoy.structures, chance))
+        for decoy in looks[1 + trials.seeds :]
+    ]
+    assessment = evaluate(
+        judged.structures,
+        judged.support,
+        chance,
+        decoy_scores=scores,
+        others=[other.structures for other in others],
+        max_q=trials.max_q,
+        min_stability=trials.min_stability,
+    )
+    return assessment, judged
+
+
+def _look_at(
+    collection: Collection,
+    trials: Trials,
+    *,
+    sketch: Sketch,
+    link: Consensus | SingleLink,
+    levels: LinkLevels | None,
+) -> list[Look]:
+    """Find structures in each trial, and what supports those of the first one and of decoys."""
     sets = collection.sets(sketch, trials)
     if isinstance(link, Consensus):
-        levels = LinkLevels(chance, link)
+        assert levels is not None
         found = _by_consensus(
             collection, sets, levels, sketch, density=link.density, of_images=1 + trials.seeds
         )
@@ -323,24 +392,15 @@ def mine(
         functools.partial(_support, index=StructureIndex(one)) if len(one) else None
         for one in judged
     ]
+    none = np.zeros(0, dtype=np.int64)
     supports = [
-        np.zeros(0, dtype=np.int64) if support is None else support
-        for support in collection.tallies("support", counters)
+        none if support is None else support for support in collection.tallies("support", counters)
     ]
-    scores = [
-        surprise(support, expected_support(one, chance))
-        for support, one in zip(supports[1:], judged[1:], strict=True)
+    supports[1:1] = [none] * trials.seeds  # nobody asks for those of other seeds
+    return [
+        Look(structures, support, own.mined, len(own))
+        for structures, support, own in zip(found, supports, sets, strict=True)
     ]
-    assessment = evaluate(
-        found[0],
-        supports[0],
-        chance,
-        decoy_scores=scores,
-        others=found[1 : 1 + trials.seeds],
-        max_q=trials.max_q,
-        min_stability=trials.min_stability,
-    )
-    return assessment, sets[0]
 
 
 def _support(documents: Documents, index: StructureIndex) -> NDArray[np.int64]:

@@ -12,15 +12,18 @@ from __future__ import annotations
 import itertools
 import operator
 from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from minia_spark.base.arrow import binary_block, from_lists, to_lists
 from minia_spark.base.bags import Bags
 from minia_spark.base.ragged import offsets_of, row_numbers
 from minia_spark.mining.background import Background
+from minia_spark.mining.miner import Look
+from minia_spark.mining.model import Structures
 from minia_spark.smh.arrays import Documents, SetList, Signatures
 from minia_spark.smh.hashing import document_key
 from minia_spark.smh.sets import canonical_sets
@@ -33,7 +36,9 @@ __all__ = [
     "joined_tables",
     "kept_of",
     "labelled",
+    "look_of_row",
     "merge_sorted_rows",
+    "row_of_look",
     "rows_of_background",
     "rows_of_documents",
     "rows_of_numbers",
@@ -365,6 +370,38 @@ def sets_of_rows(batches: Iterable[pa.RecordBatch]) -> SetList:
     offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
     flat = np.concatenate([np.zeros(0, np.uint32), *items])
     return canonical_sets(np.concatenate(multiplicities), offsets, flat)
+
+
+def row_of_look(look: Look) -> pa.RecordBatch:
+    """Return what was found in a trial as a row."""
+    found = look.structures
+    arrays: dict[str, NDArray[Any]] = {
+        "offsets": found.offsets,
+        "items": found.items,
+        "frequencies": found.frequencies,
+        "sets": found.sets,
+        "support": look.support,
+    }
+    packed = {name: pa.array([array.tobytes()]) for name, array in arrays.items()}
+    return pa.RecordBatch.from_pydict(
+        packed | {"mined": pa.array([look.mined]), "different": pa.array([look.different])}
+    )
+
+
+def look_of_row(row: pa.RecordBatch) -> Look:
+    """Return what was found in a trial."""
+
+    def unpacked(name: str, dtype: DTypeLike) -> NDArray[Any]:
+        return np.frombuffer(row[name][0].as_buffer(), dtype)
+
+    structures = Structures(
+        unpacked("offsets", np.int64),
+        unpacked("items", np.uint32),
+        unpacked("frequencies", np.uint32),
+        unpacked("sets", np.int64),
+    )
+    support = unpacked("support", np.int64)
+    return Look(structures, support, row["mined"][0].as_py(), row["different"][0].as_py())
 
 
 def _minima(batch: pa.RecordBatch) -> NDArray[np.uint32]:

@@ -13,7 +13,7 @@ import itertools
 import os
 import time
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -38,15 +38,19 @@ from minia_spark.mining.background import Background, fit_background, in_sample
 from minia_spark.mining.chance import Totals
 from minia_spark.mining.cost import SPAN_BYTES
 from minia_spark.mining.excess import Parts, numbers_of, sum_part
-from minia_spark.mining.miner import Counter, Sketch, Trials
+from minia_spark.mining.local import LocalCollection
+from minia_spark.mining.miner import Collection, Counter, Look, Sketch, Trials
 from minia_spark.mining.pulse import Pulse
 from minia_spark.mining.rows import (
     background_of_rows,
+    bags_of_words,
     documents_of_words,
     groups_of_rows,
     joined_tables,
     labelled,
+    look_of_row,
     merge_sorted_rows,
+    row_of_look,
     rows_of_background,
     rows_of_documents,
     rows_of_numbers,
@@ -80,6 +84,10 @@ _SIGNATURES = (
     "trial int, first_table int, item long, documents long, occurrences long, minima binary"
 )
 _MINED = "trial int, items binary, multiplicity long"
+_LOOKS = (
+    "trial int, offsets binary, items binary, frequencies binary, sets binary, support binary, "
+    "mined long, different long"
+)
 _IMAGES_A_TASK = 100_000
 """More tasks than cores only from here on: each returns minima of all its words."""
 _IMAGES_A_PIECE = 20_000
@@ -115,7 +123,7 @@ class SparkCollection:
         Words that are mined; all by default.
     by_size : bool
         Words weigh as much as their features are large, not as many as they are.
-    batches : collection of str, optional
+    batches : sequence of str, optional
         Only the images of these; all by default.
 
     Notes
@@ -132,7 +140,7 @@ class SparkCollection:
         decoys: int = 0,
         kept: NDArray[np.bool_] | None = None,
         by_size: bool = False,
-        batches: Collection[str | None] | None = None,
+        batches: Sequence[str | None] | None = None,
     ) -> None:
         self._by_size = by_size
         self._batches = batches
@@ -144,12 +152,9 @@ class SparkCollection:
         self.driver_seconds = 0.0
         self._words = context.rows(CODEBOOKS)
         self.parallelism = context.parallelism
-        self.engine: Callable[[], Engine] = functools.partial(
-            _found_engine, mining.engine, mining.binary
-        )
-        self.own_engine: Callable[[], Engine] = functools.partial(
-            self.engine, threads=os.cpu_count() or 1
-        )
+        self._engine = functools.partial(_found_engine, mining.engine, mining.binary)
+        self.engine: Callable[[], Engine] = functools.partial(self._engine, 1)
+        self.own_engine: Callable[[], Engine] = functools.partial(self._engine, os.cpu_count() or 1)
         self.progress = Pulse(context.say).at
 
     def __enter__(self) -> SparkCollection:
@@ -221,6 +226,11 @@ class SparkCollection:
 
     def totals(self) -> Totals:
         """Count in how many images every word is, and how many words the images have."""
+        if self._pieces == 1 and self._batches is None:  # a job would take longer
+            rows = self._context.rows_here(WORDS, ["words", "counts"])
+            return Totals.sum(
+                Totals.of(bags_of_words(some, "counts", kept=self._kept)) for some in rows
+            )
         words = self._words
         count = functools.partial(_totals, words=words)
         (counts,) = self._tallied("totals", self._images, [count], kept=self._kept)
@@ -378,47 +388,47 @@ class SparkCollection:
 
     # ---------------------------------------------------------------------------- sketches, sets
 
-    def sets(self, sketch: Sketch, trials: Trials) -> list[SetList]:
-        """Mine the images, for each seed, and decoys."""
+    def looks(
+        self,
+        kernel: Callable[[Collection, Trials], list[Look]],
+        sketch: Sketch,
+        trials: Trials,
+    ) -> list[Look]:
+        """Look at all trials at once, or, where a task can hold the images, at each in a task."""
         ranges = _Ranges(sketch, self._words)
-        mined = self._mined_whole if self._pieces == 1 else self._mined_by_ranges
-        found = self._collected("sets", mined(sketch, trials, ranges))
-        of_trial: dict[int, list[pa.RecordBatch]] = defaultdict(list)
-        for (trial,), group in groups_of_rows(found, "trial"):
-            of_trial[trial].extend(group)
-        return [sets_of_rows(of_trial[trial]) for trial in range(len(trials))]
-
-    def _mined_whole(self, sketch: Sketch, trials: Trials, ranges: _Ranges) -> DataFrame:
-        """Sketch and mine each trial in one task: (trial, items, multiplicity).
-
-        The signatures of so few images, many times as large as they are, are not sent anywhere.
-        """
-        engine, kept = self.engine, self._kept
-        seeds = [*trials.seeds_of_images(), *[trials.seed] * trials.decoys]
-        trial = F.explode(F.array(*map(F.lit, range(1 + trials.seeds))))
-        images = self._images.drop("collection").withColumn("trial", trial)
-        whole = images.repartitionById(1 + trials.seeds, F.col("trial")).sortWithinPartitions(
-            "trial"
-        )
-        if trials.decoys:
-            number = (F.col("collection") + F.lit(trials.seeds)).alias("trial")
-            drawn = self._shuffled().select("image_id", "words", "weights", number)
-            whole = whole.unionByName(drawn)
+        if self._pieces > 1 or sketch.tables * ranges.table_bytes > SPAN_BYTES:
+            return kernel(self, trials)
+        seeds, kept, engine = trials.seeds_of_images(), self._kept, self._engine
+        drawn_with = self._mining.seed
+        shared = self._context.spark.sparkContext.broadcast(kernel)
+        number = F.explode(F.array(*map(F.lit, range(len(trials)))))
+        images = self._images.drop("collection").withColumn("trial", number)
+        placed = images.repartitionById(len(trials), F.col("trial"))
 
         def run(batches: Batches) -> Batches:
             for (trial,), group in groups_of_rows(batches, "trial"):
-                held = [documents_of_words([rows], kept=kept) for rows in group]
-                for span in ranges.spans:
-                    signatures = engine().sketch(held, **_hashed(sketch, seeds[trial], span))
-                    found = engine().mine(signatures, min_set_size=sketch.min_set_size)
-                    for some in rows_of_sets(found):
-                        yield labelled(some, trial=trial)
+                documents, seed = documents_of_words(group, kept=kept), trials.seed
+                if trial < len(seeds):
+                    seed = seeds[trial]
+                else:
+                    drawn = trial - len(seeds)
+                    documents = decoy(documents, seed=drawn_with, number=drawn, piece=0)
+                one = LocalCollection(functools.partial(iter, [documents]), engine)
+                (look,) = shared.value(one, Trials(seed, seeds=0, decoys=0))
+                yield labelled(row_of_look(look), trial=trial)
 
-        return whole.mapInArrow(run, _MINED)
+        looked = placed.sortWithinPartitions("trial", "image_id").mapInArrow(run, _LOOKS)
+        found = {
+            trial: look_of_row(next(rows))
+            for (trial,), rows in groups_of_rows(self._collected("trials", looked), "trial")
+        }
+        shared.destroy()
+        # without images there are no rows
+        return [found.get(trial, Look.nothing()) for trial in range(len(trials))]
 
-    def _mined_by_ranges(self, sketch: Sketch, trials: Trials, ranges: _Ranges) -> DataFrame:
+    def sets(self, sketch: Sketch, trials: Trials) -> list[SetList]:
         """Sketch every partition, and mine some ranges of tables of a trial in a task."""
-        seeds = trials.seeds_of_images()
+        ranges, seeds = _Ranges(sketch, self._words), trials.seeds_of_images()
         signatures = self._sketched(self._images, sketch, ranges, {0: list(enumerate(seeds))})
         if trials.decoys:
             own = {1 + n: [(len(seeds) + n, trials.seed)] for n in range(trials.decoys)}
@@ -443,7 +453,11 @@ class SparkCollection:
                 for some in rows_of_sets(found):
                     yield labelled(some, trial=trial)
 
-        return ordered.mapInArrow(mine, _MINED)
+        found = self._collected("sets", ordered.mapInArrow(mine, _MINED))
+        of_trial: dict[int, list[pa.RecordBatch]] = defaultdict(list)
+        for (trial,), group in groups_of_rows(found, "trial"):
+            of_trial[trial].extend(group)
+        return [sets_of_rows(of_trial[trial]) for trial in range(len(trials))]
 
     def _sketched(
         self,
@@ -525,7 +539,7 @@ def _totals(documents: Documents, *, words: int) -> NDArray[np.int64]:
 
 
 def _found_engine(
-    name: Literal["auto", "native", "datasketch"], binary: str | None, threads: int = 1
+    name: Literal["auto", "native", "datasketch"], binary: str | None, threads: int
 ) -> Engine:
     """Find the engine on whatever machine this is called."""
     if binary is None and name != "datasketch":

@@ -244,8 +244,8 @@ def mine(context: Context) -> None:
     with SparkCollection(
         context, mining, decoys=mining.decoys, kept=kept, by_size=_by_size(context)
     ) as images:
-        assessment, sets = miner.mine(images, sketch, link_of(mining), trials_of(mining))
-    context.counts |= {"mined_sets": sets.mined, "different_sets": len(sets)}
+        assessment, look = miner.mine(images, sketch, link_of(mining), trials_of(mining))
+    context.counts |= {"mined_sets": look.mined, "different_sets": look.different}
     context.counts |= {"driver_seconds": round(images.driver_seconds, 1)}
     context.write_rows(STRUCTURES, _structure_table(assessment))
     _tell(context, assessment)

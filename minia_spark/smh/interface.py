@@ -69,6 +69,22 @@ class Engine(ABC):
     ) -> SetList:
         """Return co-occurring sets: :func:`~minia_spark.smh.twin.mine_sets`."""
 
+    def find(
+        self,
+        batches: Iterable[Documents],
+        *,
+        tuple_size: int,
+        tables: int,
+        seed: int = DEFAULT_SEED,
+        expand: bool = False,
+        min_set_size: int = 3,
+    ) -> SetList:
+        """Return the co-occurring sets of documents: :meth:`sketch`, then :meth:`mine`."""
+        signatures = self.sketch(
+            batches, tuple_size=tuple_size, tables=tables, seed=seed, expand=expand
+        )
+        return self.mine(signatures, min_set_size=min_set_size)
+
     @abstractmethod
     def cluster(
         self,

@@ -134,6 +134,32 @@ class NativeEngine(Engine):
         ) as chunks:
             return read_sets(chunks)
 
+    def find(
+        self,
+        batches: Iterable[Documents],
+        *,
+        tuple_size: int,
+        tables: int,
+        seed: int = DEFAULT_SEED,
+        expand: bool = False,
+        min_set_size: int = 3,
+    ) -> SetList:
+        """Return the co-occurring sets of documents; their signatures stay in the program."""
+        command = self._command(
+            "find",
+            threads=self._threads,
+            **{
+                "tuple-size": tuple_size,
+                "tables": tables,
+                "seed": seed,
+                "min-set-size": min_set_size,
+            },
+        )
+        command += ["--expand"] if expand else []
+        feed = (write_documents(batch, expand=expand) for batch in batches)
+        with closing(stream_through(command, feed)) as chunks:
+            return read_sets(chunks)
+
     def cluster(
         self,
         sets: SetList,

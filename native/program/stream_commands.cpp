@@ -35,7 +35,7 @@ Tables range_of(const Arguments& arguments) {
     return range;
 }
 
-void sketch(const Arguments& arguments) {
+smh::Signatures signatures_of_documents(const Arguments& arguments) {
     smh::SketchOptions options;
     options.tuple_size = arguments.required("tuple-size", 1, smh::max_permutations);
     options.tables = arguments.required("tables", 1, smh::max_permutations);
@@ -48,7 +48,24 @@ void sketch(const Arguments& arguments) {
     options.table_end = range.end;
     smh::Documents documents =
         smh::read_documents(*smh::open_source("-"), name_of("-"), options.expand);
-    smh::write_signatures(*smh::open_sink("-"), smh::sketch(std::move(documents), options));
+    return smh::sketch(std::move(documents), options);
+}
+
+smh::MineOptions mine_options(const Arguments& arguments) {
+    smh::MineOptions options;
+    options.min_set_size = arguments.number("min-set-size", 3, 1, UINT32_MAX);
+    options.threads = arguments.number("threads", 1, 1, smh::max_threads);
+    return options;
+}
+
+void sketch(const Arguments& arguments) {
+    smh::write_signatures(*smh::open_sink("-"), signatures_of_documents(arguments));
+}
+
+void find(const Arguments& arguments) {
+    const smh::MineOptions options = mine_options(arguments);
+    const smh::Signatures signatures = signatures_of_documents(arguments);
+    smh::write_sets(*smh::open_sink("-"), smh::mine(signatures, options));
 }
 
 void merge(const Arguments& arguments) {
@@ -62,9 +79,7 @@ void merge(const Arguments& arguments) {
 }
 
 void mine(const Arguments& arguments) {
-    smh::MineOptions options;
-    options.min_set_size = arguments.number("min-set-size", 3, 1, UINT32_MAX);
-    options.threads = arguments.number("threads", 1, 1, smh::max_threads);
+    const smh::MineOptions options = mine_options(arguments);
     const Tables range = range_of(arguments);
     const std::string path = input_of(arguments);
     const smh::Signatures signatures =
@@ -122,20 +137,18 @@ std::vector<Command> stream_commands() {
     const Option threads{0, "threads", "N", "Threads; the result does not depend on it (1)."};
     const Option begin{0, "table-begin", "N", "First table (0)."};
     const Option end{0, "table-end", "N", "One after the last table (all)."};
+    const Option tuple{'r', "tuple-size", "R", "MinHashes in a tuple. Must be given."};
+    const Option tables{'l', "tables", "L", "Number of tuples. Must be given."};
+    const Option expand{'e', "expand", "",
+                        "Documents carry frequencies, and an item of frequency\nf counts f times."};
+    const Option smallest{'s', "min-set-size", "N", "Fewest items of a set (3)."};
     return {
         {"sketch", "< DOCUMENTS > SMHS", 0, 0, "Computes the MinHash minima of items.",
          "Reads documents, little endian, one after the other: u32 key, u32 n,\n"
          "u32 item[n] [, u32 frequency[n]]. Writes an SMHS stream: the minima of these documents.\n"
          "Streams of parts merge into what the whole would have given (smh merge). A stream of a\n"
          "range of tables has only these, numbered from 0 again.",
-         {{'r', "tuple-size", "R", "MinHashes in a tuple. Must be given."},
-          {'l', "tables", "L", "Number of tuples. Must be given."},
-          seed,
-          {'e', "expand", "",
-           "Documents carry frequencies, and an item of frequency\nf counts f times."},
-          begin,
-          end,
-          threads},
+         {tuple, tables, seed, expand, begin, end, threads},
          sketch},
         {"merge", "FILE...", 1, SIZE_MAX, "Merges SMHS streams into one on standard output.",
          "Minima are combined by min, counts added. Memory does not grow with the number of\n"
@@ -146,8 +159,13 @@ std::vector<Command> stream_commands() {
          "Reads an SMHS stream (standard input without FILE), writes an SMHC stream: distinct\n"
          "sets with the number of tables in which each was found, in canonical order. Only the\n"
          "given tables are kept in memory.",
-         {{'s', "min-set-size", "N", "Fewest items of a set (3)."}, begin, end, threads},
+         {smallest, begin, end, threads},
          mine},
+        {"find", "< DOCUMENTS > SMHC", 0, 0, "Does what sketch and then mine do.",
+         "Reads documents as sketch does, writes the SMHC stream that mine would. The minima of\n"
+         "all given tables are kept in memory.",
+         {tuple, tables, seed, expand, smallest, begin, end, threads},
+         find},
         {"cluster", "[FILE]", 0, 1, "Links sets that overlap.",
          "Reads a canonical SMHC stream (standard input without FILE), writes an SMHL stream: a\n"
          "spanning forest of the links that the given tables find. Forests of several ranges of\n"

@@ -93,6 +93,8 @@ if command -v perl >/dev/null; then
     "$smh" cluster sets.smhc >links.smhl || fail cluster
     "$smh" mine --threads 2 - <merged.smhs | "$smh" cluster --threads 2 >two.smhl || fail cluster
     same "threads of streams" links.smhl two.smhl
+    words_to_documents 0 <corpus.words | "$smh" find -r 2 -l 100 --threads 2 >found.smhc || fail find
+    same "sketch and mine at once" found.smhc sets.smhc
     [ "$(wc -c <links.smhl)" -gt 8 ] || fail "no links"
     expect 0 "" "$smh" mine --table-begin 3 --table-end 3 merged.smhs
     [ "$(wc -c <out)" -eq 8 ] || fail "no tables must give no sets"
@@ -116,7 +118,7 @@ expect 2 "--max-similarity must be a number within" "$smh" grow --max-similarity
 
 # a wrong word on the command line
 expect 2 "a command is needed" "$smh"
-expect 2 "there is no command 'find'" "$smh" find
+expect 2 "there is no command 'seek'" "$smh" seek
 expect 2 "there is no option --tables" "$smh" discover --tables 3 a b
 expect 2 "there is no option -q" "$smh" discover -q a b
 expect 2 "--tuple-size is given twice" "$smh" discover -r 2 --tuple_size 3 a b
@@ -132,7 +134,7 @@ expect 2 "--tables must be given" "$smh" sketch --tuple-size 2
 expect 2 "--table-begin 4 is after --table-end 3" "$smh" mine --table-begin 4 --table-end 3
 
 # help
-for command in ifindex weights discover sketch merge mine cluster grow; do
+for command in ifindex weights discover sketch merge mine find cluster grow; do
     expect 0 "" "$smh" $command --help
     grep -q "usage: smh $command" out || fail "help of $command"
 done

@@ -60,7 +60,7 @@ def timed(work: Callable[[], T]) -> tuple[float, T]:
 
 def session(**conf: str):
     """Return a Spark session on two cores whose Python workers are warm."""
-    spark = open_session(SparkSettings(master="local[2]", conf=conf))
+    spark = open_session(SparkSettings(master="local[2]", conf=conf), mllib=True)
 
     def warm(batches):
         import cv2  # noqa: F401

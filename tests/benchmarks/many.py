@@ -29,8 +29,8 @@ images, warehouse = sys.argv[1:]
 settings = HOUSE.load_settings(None, ["spark.master=local-cluster[2,1,2048]", "codebook.size=100",
     "codebook.sample_size=4000", "features.max_features=40", "spark.driver_memory=1g"])
 session, memory = [], []
-def start():
-    session.append(open_session(settings.spark))
+def start(mllib):
+    session.append(open_session(settings.spark, mllib=mllib))
     return session[0]
 def heap():
     jvm = session[0].sparkContext._jvm

@@ -24,8 +24,8 @@ settings = HOUSE.load_settings(None, ["spark.master=local-cluster[2,1,2048]", "c
     "codebook.sample_size=4000", "mining.tuple_size=5", "mining.tables=300",
     "report.structures=10", "spark.driver_memory=1g"])
 session = []
-def start():
-    session.append(open_session(settings.spark))
+def start(mllib):
+    session.append(open_session(settings.spark, mllib=mllib))
     return session[0]
 carry_out(warehouse, Path(images), settings, start)
 jvm = session[0].sparkContext._jvm

@@ -15,6 +15,7 @@ from commands import SETTINGS, SMALL, Result, chosen, rows_of, take_codebook
 from minia_spark.base.errors import InputError, MiniaError
 from minia_spark.engine import run as pipeline
 from minia_spark.engine.plan import Request, make_plan
+from minia_spark.engine.progress import Progress
 from minia_spark.engine.room import House, Room
 from minia_spark.engine.stage import Source, Stage, fingerprint
 from minia_spark.engine.table import Column, Table
@@ -51,6 +52,25 @@ def planned(
 def redone(actions) -> set[str]:
     assert set(actions.values()) <= {"skip", "run"}
     return {stage for (stage, _), action in actions.items() if action == "run"}
+
+
+@pytest.mark.parametrize(("anew", "loops"), [((), False), (("codebook.size=5",), True)])
+def test_spark_is_told_whether_mllib_has_work(own_warehouse, survey, anew, loops):
+    """A new batch finds its codebook there."""
+    asked = []
+
+    def refuse(mllib):
+        asked.append(mllib)
+        raise MiniaError("no Spark today")
+
+    settings = HOUSE.load_settings(None, [*SETTINGS, *anew])
+    request = Request("test", ALL, None, {"b9": Source(survey.images)}, replace=True)
+    runner = pipeline.Runner(
+        HOUSE, settings, Warehouse(str(own_warehouse)), Progress(quiet=True), refuse
+    )
+    with pytest.raises(MiniaError, match="no Spark today"):
+        runner.execute(request)
+    assert asked == [loops]
 
 
 def actions_of_last_run(location: Path) -> dict[tuple[str, str | None], str]:

@@ -91,9 +91,19 @@ class TestWhyItDoesNotStart:
         assert "Java 17" not in told
 
 
+def test_java_compiles_thoroughly_only_for_mllib():
+    def options(master: str, *, mllib: bool) -> str:
+        wanted = module._wanted(SparkSettings(), master, None, mllib=mllib)
+        return wanted["spark.driver.extraJavaOptions"]
+
+    assert "TieredStopAtLevel=1" in options("local[2]", mllib=False)
+    assert "TieredStopAtLevel" not in options("local[2]", mllib=True)
+    assert "TieredStopAtLevel" not in options("yarn", mllib=False)  # Java runs there already
+
+
 class TestTemporaryFolder:
     def options(self, **conf: str) -> str:
-        wanted = module._wanted(SparkSettings(conf=conf), "local[1]", None)
+        wanted = module._wanted(SparkSettings(conf=conf), "local[1]", None, mllib=False)
         return wanted["spark.driver.extraJavaOptions"]
 
     def test_is_ours_also_for_java(self, monkeypatch, tmp_path):

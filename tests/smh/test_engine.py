@@ -89,6 +89,16 @@ def test_mine(engine, documents, seed, tuple_size, min_set_size):
 
 
 @few
+@given(corpora(max_documents=5), U32, st.booleans(), st.integers(1, 4))
+def test_find_is_sketch_and_mine(engine, documents, seed, expand, min_set_size):
+    options = {**SMALL, "seed": seed, "expand": expand}
+    halves = [batch(documents[:2]), batch(documents[2:])]
+    found = engine.find(halves, **options, min_set_size=min_set_size)
+    signatures = engine.sketch(halves, **options)
+    assert same_sets(found, engine.mine(signatures, min_set_size=min_set_size))
+
+
+@few
 @given(corpora(max_documents=5), st.integers(0, 6))
 def test_ranges_of_tables_merge_to_the_whole(engine, documents, cut):
     signatures = engine.sketch([batch(documents)], **SMALL)
