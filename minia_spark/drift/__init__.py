@@ -17,6 +17,7 @@ DRIFT_STAGE = Stage(
     reads=(FEATURES, CODEBOOKS, TRAINING_BATCHES, WORDS),
     writes=(DRIFT,),
     consults=(DriftSettings,),  # what is measured is the same whatever the limits
+    revision=2,
     run="minia_spark.drift.stage:run",
     cost="minia_spark.drift.cost:cost",
 )
