@@ -64,7 +64,7 @@ def run(scale: float) -> Iterator[Figure]:
                     folder / "W",
                     images,
                     settings,
-                    lambda: spark,
+                    lambda mllib: spark,
                     batch=batch,
                     progress=Progress(io.StringIO()),
                 )

@@ -48,7 +48,7 @@ def run(scale: float) -> Iterator[Figure]:
         rows = bare.collect()
         of_bare = sum(row.images / row.seconds for row in rows)
         yield Figure("  the bare network in two processes, images a second", of_bare)
-        carry_out(where / "W", where / "images", settings, lambda: spark, stages=("ingest",))
+        carry_out(where / "W", where / "images", settings, lambda mllib: spark, stages=("ingest",))
         seconds = []
         original = PixelPass.run
 
@@ -60,7 +60,7 @@ def run(scale: float) -> Iterator[Figure]:
             for stretch in ("asinh", "sqrt"):  # another stretch: everything is embedded anew
                 ingest = settings.ingest.model_copy(update={"fits_stretch": stretch})
                 changed = settings.model_copy(update={"ingest": ingest})
-                carry_out(where / "W", None, changed, lambda: spark, stages=("embed",))
+                carry_out(where / "W", None, changed, lambda mllib: spark, stages=("embed",))
         finally:
             PixelPass.run = original
         ours = images / min(seconds)

@@ -56,7 +56,7 @@ def run(scale: float) -> Iterator[Figure]:
                 ):
                     ours, record = timed(
                         lambda place=place, stages=stages, given=given, own=own: carry_out(
-                            place, given, own, lambda: spark, stages=stages
+                            place, given, own, lambda mllib: spark, stages=stages
                         )
                     )
                     assert record.state == "done"

@@ -91,7 +91,9 @@ def _galaxy_words(out: Path) -> None:
     spark = session()
     stages = ("ingest", "features", "codebook", "words")
     with tempfile.TemporaryDirectory() as folder:
-        carry_out(folder, DATA / "galaxies" / "images", settings, lambda: spark, stages=stages)
+        carry_out(
+            folder, DATA / "galaxies" / "images", settings, lambda mllib: spark, stages=stages
+        )
         spark.stop()
         main(["export", "words", str(out), "--warehouse", folder, "--quiet"])
 
