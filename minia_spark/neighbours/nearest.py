@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 __all__ = ["Lists", "merged", "nearest", "prepared"]
 
-_ROWS, _COLUMNS = 256, 1024
+_ROWS, _COLUMNS = 512, 1024
 """Of a block of products: what the processor's cache holds."""
 _GROUP_BITS = 4
 """A first block is looked at in groups of 2**this vectors, of which the best one counts."""
@@ -132,14 +132,13 @@ def merged(left: Lists, right: Lists, count: int) -> Lists:
     distances = np.concatenate([left.distances, right.distances], axis=1)
     # lists that are in order already take a stable sort little; equal distances are seldom
     order = np.argsort(distances, axis=1, kind="stable")
-    ranked = np.take_along_axis(distances, order, axis=1)
+    first = np.arange(len(order))[:, None] * order.shape[1]
+    ranked = distances.ravel()[order + first]
     alike = (ranked[:, 1:] == ranked[:, :-1]) & np.isfinite(ranked[:, 1:])
     tied = np.flatnonzero(alike.any(axis=1))
     order[tied] = np.lexsort((positions[tied], distances[tied]), axis=1)
-    order = order[:, :count]
-    return Lists(
-        np.take_along_axis(positions, order, axis=1), np.take_along_axis(distances, order, axis=1)
-    )
+    chosen = order[:, :count] + first
+    return Lists(positions.ravel()[chosen], distances.ravel()[chosen])
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from commands import SMALL, chosen, rows_of
 
 from minia_spark.features import stage as features
 from minia_spark.ingest import stage as ingest
+from minia_spark.mining import spark as mining
 from minia_spark.smh.native import find_binary
 from minia_spark.warehouse.warehouse import Warehouse
 
@@ -152,8 +153,11 @@ def test_an_image_that_kills_its_decoder_costs_itself(minia, survey, tmp_path, m
 
 
 @pytest.mark.skipif(find_binary() is None, reason="no native/build/smh: ./build.sh native")
-@pytest.mark.parametrize("step", ["sketch", "mine"])
-def test_the_native_program_is_killed(minia, own_warehouse, warehouse, tmp_path, step):
+@pytest.mark.parametrize("step", ["find", "sketch", "mine"])
+def test_the_native_program_is_killed(minia, own_warehouse, warehouse, tmp_path, monkeypatch, step):
+    """Where a task does all of a trial, and where signatures are too large for one."""
+    if step != "find":
+        monkeypatch.setattr(mining, "SPAN_BYTES", 1)
     house = Warehouse(str(own_warehouse))
     base = house.catalogue()
     kept = [
