@@ -9,7 +9,7 @@ from minia_spark.exposures.settings import ExposureSettings
 
 __all__ = ["cells", "cutout_map", "cutouts", "exposure_map", "flags", "page", "places"]
 
-_SEP = 2.0  # of a search for features, a pixel: background, sources, cutouts
+_SEP = 1.0  # of a search for features, a pixel: background, sources, cutouts
 _CUTOUT_BYTES = 1_040.0
 _PICTURE_BYTES = 12e3  # of a CCD
 _ENCODED_SECONDS = 0.25e-3  # a cutout: network and nearest prototype
@@ -17,7 +17,7 @@ _REFITTED = 2_048  # inputs, each time
 _ENCODED_SHARE = 0.16  # of the time that it takes to learn from an input
 _LEARNT_SECONDS = 1.6e-3  # a cutout of a batch
 _LEARNT_VECTOR_SECONDS = 72e-6
-_NETWORK_SECONDS = 12.0  # TensorFlow comes up, the network is built
+_NETWORK_SECONDS = 4.0  # TensorFlow comes up, the network is built
 _CELLS_BYTES, _PLACES_BYTES = 8_000.0, 60.0
 _NETWORK_BYTES = 600 << 20
 
@@ -93,8 +93,8 @@ def places(sizes: Sizes) -> Cost:
     vectors = sizes.images * (1 + _ccds(sizes))
     return Cost(
         tasks=sizes.tasks,
-        core_seconds=_NETWORK_SECONDS + vectors * 0.5e-3,
-        driver_seconds=2.0,
+        core_seconds=vectors * 0.5e-3,
+        driver_seconds=1.0,
         written_bytes=vectors * _PLACES_BYTES,
         task_bytes=_NETWORK_BYTES,
         because="the network",
@@ -107,7 +107,7 @@ def flags(sizes: Sizes) -> Cost:
     return Cost(
         tasks=1,
         core_seconds=vectors * 5e-6,
-        driver_seconds=_NETWORK_SECONDS,
+        driver_seconds=0.1,
         written_bytes=vectors * _PLACES_BYTES,
         task_bytes=vectors * 500.0,
         because="places of a batch",
@@ -119,7 +119,7 @@ def page(sizes: Sizes) -> Cost:
     return Cost(
         tasks=sizes.tasks,
         core_seconds=sizes.images * 1e-3,
-        driver_seconds=5.0,
+        driver_seconds=2.0,
         written_bytes=min(sizes.images, 300) * _ccds(sizes) * _PICTURE_BYTES + 3e6,
         task_bytes=sizes.images * 500.0 + min(sizes.images, 300) * _ccds(sizes) * _PICTURE_BYTES,
         because="a line an exposure, and pictures of CCDs",
