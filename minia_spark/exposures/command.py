@@ -51,6 +51,7 @@ __all__ = [
 ]
 
 _LINE = ("exposures",)
+_MAKER = "minia exposures run --exposures DIR --batch NAME --warehouse DIR"
 _NO_LABEL = "no label"
 
 
@@ -178,7 +179,7 @@ def train(options: argparse.Namespace) -> int:
     from minia_spark.warehouse.warehouse import Warehouse
 
     warehouse = Warehouse(options.warehouse)
-    warehouse.require()
+    warehouse.require(maker=_MAKER)
     settings = settings_of_warehouse(options, warehouse)
     stages = options.house.stages_of(_LINE)
     request = Request("minia exposures train", stages, refit=True, replace=True)
@@ -198,7 +199,7 @@ def report(options: argparse.Namespace) -> int:
     from minia_spark.warehouse.warehouse import Warehouse
 
     warehouse = Warehouse(options.warehouse)
-    settings = settings_of_warehouse(options, warehouse, warehouse.require())
+    settings = settings_of_warehouse(options, warehouse, warehouse.require(maker=_MAKER))
     _carry_out(options, Request("minia exposures report", ("exposure_page",)), settings)
     return 0
 
@@ -222,7 +223,7 @@ def label(options: argparse.Namespace) -> int:
     from minia_spark.warehouse.warehouse import Warehouse
 
     warehouse = Warehouse(options.warehouse)
-    state = warehouse.require()
+    state = warehouse.require(maker=_MAKER)
     maps = state.of_table("exposure_map")
     if not maps:
         raise InputError(
@@ -345,7 +346,7 @@ def flags(options: argparse.Namespace) -> int:
     for path in outputs.values():
         if path is not None:
             refuse_in_warehouse(path, warehouse)
-    state = warehouse.require()
+    state = warehouse.require(maker=_MAKER)
     if options.batch is not None and options.batch not in state.batches:
         raise InputError(
             f"there is no batch {options.batch!r}; batches: {', '.join(state.batches)}"
@@ -432,7 +433,7 @@ def mine(options: argparse.Namespace) -> int:
     from minia_spark.warehouse.warehouse import Warehouse
 
     warehouse = Warehouse(options.warehouse)
-    state = warehouse.require()
+    state = warehouse.require(maker=_MAKER)
     settings = settings_of_warehouse(options, warehouse, state)
     rows = _rows(warehouse, state, "cells", ["batch", "exposure_id", "words", "counts"])
     if not any(row["words"] for row in rows):

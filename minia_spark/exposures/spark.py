@@ -102,23 +102,40 @@ class FitsSource(DataSource):
         Raises
         ------
         SettingsError
-            An option or a column is unknown, or there is no path.
+            An option or a column is unknown or of another type, or there is not one path of a
+            folder or file that is mounted here.
         """
+        if "paths" in self.options:
+            raise SettingsError("FITS takes one path: load the folder that holds them all")
         unknown = sorted(set(self.options) - _OPTIONS)
         if unknown:
             raise SettingsError(f"FITS has no option {unknown[0]}; there are maxPixels, maxBytes")
         path = self.options.get("path")
         if not path:
             raise SettingsError('FITS needs a path: spark.read.format("fits").load("folder")')
-        columns = {field.split()[0] for field in SCHEMA.split(", ")}
-        wrong = [name for name in schema.names if name not in columns]
-        if wrong:
-            raise SettingsError(f"FITS has no column {wrong[0]}; columns: {SCHEMA}")
-        limits = _Limits(
-            int(self.options.get("maxPixels", 400_000_000)),
-            int(self.options.get("maxBytes", 4 << 30)),
-        )
-        return _Reader(Path(path.removeprefix("file://")), schema, limits)
+        columns = dict(field.split(" ") for field in SCHEMA.split(", "))
+        for field in schema.fields:
+            if columns.get(field.name) != field.dataType.simpleString():
+                asked = f"{field.name} {field.dataType.simpleString()}"
+                raise SettingsError(f"FITS has no column {asked}; columns: {SCHEMA}")
+        limits = _Limits(self._number("maxPixels", 400_000_000), self._number("maxBytes", 4 << 30))
+        return _Reader(_place(path), schema, limits)
+
+    def _number(self, name: str, default: int) -> int:
+        text = self.options.get(name, str(default))
+        if not text.isdecimal() or not int(text):
+            raise SettingsError(f"FITS option {name} must be a whole number above 0, got {text!r}")
+        return int(text)
+
+
+def _place(path: str) -> Path:
+    """Return the path that Spark was given, as it writes those of this machine."""
+    if path.startswith("file:"):
+        path = path.removeprefix("file:")
+        return Path("/" + path.lstrip("/")) if path.startswith("/") else Path(path)
+    if "://" in path:
+        raise SettingsError(f"FITS reads what is mounted on every worker, which {path} is not")
+    return Path(path)
 
 
 class _Reader(DataSourceReader):

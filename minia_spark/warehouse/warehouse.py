@@ -178,14 +178,16 @@ class Warehouse(Ledger):
             except DamagedError as error:
                 self._warn(str(error))
 
-    def require(self) -> Catalogue:
-        """Return the newest state; InputError when there is no warehouse here."""
+    def require(
+        self, *, maker: str = "minia run --images DIR --batch NAME --warehouse DIR"
+    ) -> Catalogue:
+        """Return the newest state; InputError, which names what makes one, when there is none."""
         catalogue = self.catalogue()
         if catalogue.version == 0:
             last = next(map(self.as_it_ended, self.runs()), None)
             raise InputError(
                 f"no warehouse at {self.storage}: nothing was published there yet; "
-                "'minia run --images DIR --batch NAME --warehouse DIR' makes one"
+                f"'{maker}' makes one"
                 if last is None
                 else f"nothing was published at {self.storage} yet; the last run, {last.run} "
                 f"({last.command}), is {last.state}{f': {last.error}' if last.error else ''}; the "

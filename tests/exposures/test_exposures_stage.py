@@ -270,6 +270,12 @@ class TestMaps:
             HOUSE.load_settings(None, ["desom.cutouts.weights=x", "desom.cutouts.steps=5"])
 
 
+@pytest.mark.parametrize("command", ["train", "report", "flags"])
+def test_without_a_warehouse_the_way_to_one_is_told(minia, tmp_path, command):
+    told = minia("exposures", command, "--warehouse", tmp_path / "W").expect(3).err
+    assert "'minia exposures run --exposures DIR --batch NAME --warehouse DIR' makes one" in told
+
+
 class TestUse:
     def test_without_labels_only_the_dead_are_flagged(self, line):
         found = table_of(line, "flags")

@@ -57,10 +57,26 @@ def test_headers_without_pixels(read, night):
     assert sorted(map(tuple, frame.collect()), key=repr) == [("a.fits", 3)] * 2 + [("a.fits", None)]
 
 
+def test_places_as_spark_writes_them(read, night):
+    for place in (f"file:{night}", f"file://{night}"):
+        assert read().schema("hdu int").load(place).count() == 5
+    with pytest.raises(Exception, match="reads what is mounted on every worker, which s3a://a/b"):
+        read().load("s3a://a/b").count()
+    with pytest.raises(Exception, match="takes one path: load the folder that holds them all"):
+        read().load([str(night), str(night)]).count()
+
+
+def test_a_column_of_another_type(read, night):
+    with pytest.raises(Exception, match="FITS has no column hdu bigint; columns: exposure_id"):
+        read().schema("hdu bigint").load(str(night)).count()
+
+
 @pytest.mark.parametrize(
     ("options", "path", "match"),
     [
         ({"pixels": "no"}, "night 1", "FITS has no option pixels; there are maxPixels, maxBytes"),
+        ({"maxPixels": "many"}, "night 1", "maxPixels must be a whole number above 0, got 'many'"),
+        ({"maxBytes": 0}, "night 1", "maxBytes must be a whole number above 0, got '0'"),
         ({}, "nowhere", "nowhere"),
         ({}, "empty", "holds no FITS file"),
     ],
