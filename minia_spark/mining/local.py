@@ -19,7 +19,7 @@ from minia_spark.base.errors import InputError
 from minia_spark.mining.background import Background, fit_background, in_sample
 from minia_spark.mining.chance import Totals
 from minia_spark.mining.excess import Parts, numbers_of, sum_part
-from minia_spark.mining.miner import Collection, Counter, Look, Progress, Sketch, Trials
+from minia_spark.mining.miner import Counter, Look, LookAt, Progress, Sketch, Trials
 from minia_spark.mining.shuffle import decoy
 from minia_spark.smh.arrays import Documents, SetList
 from minia_spark.smh.engine import Engine
@@ -147,15 +147,10 @@ class LocalCollection:
                 ]
         yield from self._fitted[background]
 
-    def looks(
-        self,
-        kernel: Callable[[Collection, Trials], list[Look]],
-        sketch: Sketch,
-        trials: Trials,
-    ) -> list[Look]:
+    def looks(self, look_at: LookAt, sketch: Sketch, trials: Trials) -> list[Look]:
         """Look at all trials at once: the cores share each step."""
         del sketch
-        return kernel(self, trials)
+        return look_at(self, trials)
 
     def sets(self, sketch: Sketch, trials: Trials) -> list[SetList]:
         """Mine the documents for each seed, then each decoy."""

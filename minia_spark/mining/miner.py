@@ -60,6 +60,7 @@ __all__ = [
     "Collection",
     "Counter",
     "Look",
+    "LookAt",
     "Progress",
     "Sketch",
     "Trials",
@@ -172,6 +173,10 @@ class Look:
         return Look(Structures(offsets_of(none), words, words, none), none, 0, 0)
 
 
+LookAt: TypeAlias = Callable[["Collection", Trials], list[Look]]
+"""Looks at the trials of a collection, one look each."""
+
+
 class Collection(Protocol):
     """Documents, wherever they are, and their decoys, of which there are as many as needed.
 
@@ -197,16 +202,11 @@ class Collection(Protocol):
     def totals(self) -> Totals:
         """Count in how many documents every word is, and how many words the documents have."""
 
-    def looks(
-        self,
-        kernel: Callable[[Collection, Trials], list[Look]],
-        sketch: Sketch,
-        trials: Trials,
-    ) -> list[Look]:
-        """Call a kernel for all trials of the collection, or for each trial where documents are.
+    def looks(self, look_at: LookAt, sketch: Sketch, trials: Trials) -> list[Look]:
+        """Look at all trials of the collection here, or at each trial where its documents are.
 
         The second is for documents so few, and signatures so small, that a task holds them all:
-        the kernel is given a collection of the documents, or of a decoy, and trials of one.
+        `look_at` is given a collection of the documents, or of a decoy, and trials of one.
         """
 
     def sets(self, sketch: Sketch, trials: Trials) -> list[SetList]:
@@ -351,8 +351,8 @@ def mine(
     """
     chance = collection.totals().chance()
     levels = LinkLevels(chance, link) if isinstance(link, Consensus) else None
-    kernel = functools.partial(_look_at, sketch=sketch, link=link, levels=levels)
-    looks = collection.looks(kernel, sketch, trials)
+    look_at = functools.partial(_look_at, sketch=sketch, link=link, levels=levels)
+    looks = collection.looks(look_at, sketch, trials)
     judged, others = looks[0], looks[1 : 1 + trials.seeds]
     scores = [
         surprise(decoy.support, expected_support(decoy.structures, chance))

@@ -39,7 +39,7 @@ from minia_spark.mining.chance import Totals
 from minia_spark.mining.cost import SPAN_BYTES
 from minia_spark.mining.excess import Parts, numbers_of, sum_part
 from minia_spark.mining.local import LocalCollection
-from minia_spark.mining.miner import Collection, Counter, Look, Sketch, Trials
+from minia_spark.mining.miner import Counter, Look, LookAt, Sketch, Trials
 from minia_spark.mining.pulse import Pulse
 from minia_spark.mining.rows import (
     background_of_rows,
@@ -388,19 +388,14 @@ class SparkCollection:
 
     # ---------------------------------------------------------------------------- sketches, sets
 
-    def looks(
-        self,
-        kernel: Callable[[Collection, Trials], list[Look]],
-        sketch: Sketch,
-        trials: Trials,
-    ) -> list[Look]:
+    def looks(self, look_at: LookAt, sketch: Sketch, trials: Trials) -> list[Look]:
         """Look at all trials at once, or, where a task can hold the images, at each in a task."""
         ranges = _Ranges(sketch, self._words)
         if self._pieces > 1 or sketch.tables * ranges.table_bytes > SPAN_BYTES:
-            return kernel(self, trials)
+            return look_at(self, trials)
         seeds, kept, engine = trials.seeds_of_images(), self._kept, self._engine
         drawn_with = self._mining.seed
-        shared = self._context.spark.sparkContext.broadcast(kernel)
+        shared = self._context.spark.sparkContext.broadcast(look_at)
         number = F.explode(F.array(*map(F.lit, range(len(trials)))))
         images = self._images.drop("collection").withColumn("trial", number)
         placed = images.repartitionById(len(trials), F.col("trial"))
