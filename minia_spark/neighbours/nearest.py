@@ -4,18 +4,20 @@ A product of float32 matrices says who may be near: its errors are bounded, so t
 the bound is kept. The distances of those are then computed in float64, one pair at a time, in an
 order that depends on the two vectors alone, and the nearest are chosen by (distance, position). So
 neither blocks, nor partitions, nor threads change a bit; and lists of parts of a collection can be
-merged into those of the whole.
+merged into those of the whole. Where new vectors are compared with a collection whose lists are
+there, one product tells both: their own lists, and whose lists they belong in.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Lists", "merged", "nearest", "prepared"]
+__all__ = ["Hits", "Lists", "Search", "merged", "nearest", "prepared"]
 
 _ROWS, _COLUMNS = 512, 1024
 """Of a block of products: what the processor's cache holds."""
@@ -25,6 +27,8 @@ _PIECE_BYTES = 1 << 26
 """Of vectors of the collection that are prepared at once."""
 _PAIRS = 1 << 13
 """Pairs whose distances are computed at once."""
+_HITS = 1 << 21
+"""So many are waited for before those that no list can hold are dropped."""
 _UNIT = 2.0**-24
 """Relative error of a float32 operation."""
 _NEVER = np.float32(-3e38)
@@ -44,6 +48,53 @@ class Lists:
 
     positions: NDArray[np.int64]
     distances: NDArray[np.float64]
+
+    @classmethod
+    def within(cls, reach: NDArray[np.float64], count: int) -> Lists:
+        """Return lists of nobody: merged with them, only who is as near as `reach` is listed."""
+        shape = (len(reach), count)
+        beyond = np.nextafter(reach, np.inf)[:, None]
+        return cls(np.full(shape, -1, np.int64), np.broadcast_to(beyond, shape).copy())
+
+
+@dataclass(frozen=True)
+class Hits:
+    """Queries that are near enough to vectors of a collection to belong in their lists.
+
+    Attributes
+    ----------
+    positions : int64 array, shape (h,)
+        Of the vectors in the collection, ascending.
+    rows : int64 array, shape (h,)
+        Of the queries.
+    distances : float64 array, shape (h,)
+    """
+
+    positions: NDArray[np.int64]
+    rows: NDArray[np.int64]
+    distances: NDArray[np.float64]
+
+    @classmethod
+    def none(cls) -> Hits:
+        """Return no hits."""
+        return cls(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0))
+
+    def nearest(self, count: int, own: NDArray[np.int64]) -> Hits:
+        """Return the nearest `count` of each vector, by (distance, position of the query)."""
+        order = np.lexsort((own[self.rows], self.distances, self.positions))
+        positions = self.positions[order]
+        starts = np.flatnonzero(np.diff(positions, prepend=-1))
+        sizes = np.diff(np.append(starts, len(positions)))
+        kept = np.arange(len(positions)) - np.repeat(starts, sizes) < count
+        return Hits(positions[kept], self.rows[order][kept], self.distances[order][kept])
+
+    def __add__(self, other: Hits) -> Hits:
+        """Return both."""
+        return Hits(
+            np.concatenate([self.positions, other.positions]),
+            np.concatenate([self.rows, other.rows]),
+            np.concatenate([self.distances, other.distances]),
+        )
 
 
 def prepared(vectors: NDArray[np.float32], distance: str = "euclidean") -> NDArray[np.float32]:
@@ -106,24 +157,102 @@ def nearest(
     Lists
         Of equally near vectors the one with the smaller position comes first.
     """
-    found = known or Lists(
-        np.full((len(queries), count), -1, np.int64), np.full((len(queries), count), np.inf)
-    )
-    mine = np.full(len(queries), -1, np.int64) if own is None else own
-    positions, distances = found.positions.copy(), found.distances.copy()
-    for places, block in blocks:
-        size = max(_COLUMNS, _PIECE_BYTES // (4 * max(1, block.shape[1])))
-        for start in range(0, len(block), size):
+    search = Search(queries, count, own=own, known=known, distance=distance)
+    for positions, vectors in blocks:
+        search.add(positions, vectors)
+    return search.lists
+
+
+class Search:
+    """The nearest vectors of some queries in a collection that comes in pieces.
+
+    Parameters
+    ----------
+    queries, count, own, known, distance
+        As of :func:`nearest`.
+    """
+
+    def __init__(
+        self,
+        queries: NDArray[np.float32],
+        count: int,
+        *,
+        own: NDArray[np.int64] | None = None,
+        known: Lists | None = None,
+        distance: str = "euclidean",
+    ) -> None:
+        self._queries, self._count, self._distance = queries, count, distance
+        self._own = np.full(len(queries), -1, np.int64) if own is None else own
+        found = known or Lists.within(np.full(len(queries), np.inf), count)
+        self._positions, self._distances = found.positions.copy(), found.distances.copy()
+
+    @property
+    def lists(self) -> Lists:
+        """The nearest so far."""
+        return Lists(self._positions, self._distances)
+
+    def add(
+        self,
+        positions: NDArray[np.int64],
+        vectors: NDArray[np.float32],
+        reach: NDArray[np.float64] | None = None,
+    ) -> Hits:
+        """Look at a piece of the collection.
+
+        Parameters
+        ----------
+        positions : int64 array, shape (n,)
+            Ascending.
+        vectors : float32 array, shape (n, d)
+            Prepared.
+        reach : float64 array, shape (n,), or None
+            How far the last one in the list of each vector is: who is as near belongs in it,
+            unless others are nearer still. Infinite where the list is not full, minus infinity
+            where nobody is wanted. Every query must then have a position of its own, and be new
+            to those lists.
+
+        Returns
+        -------
+        Hits
+            Of a vector the nearest `count` at most; none without `reach`.
+        """
+        told = Hits.none()
+        if not len(self._queries):
+            return told
+        size = max(_COLUMNS, _PIECE_BYTES // (4 * max(1, vectors.shape[1])))
+        for start in range(0, len(vectors), size):
             here = slice(start, start + size)
-            piece = _Piece.of(block[here], places[here], count)
-            for row in range(0, len(queries), _ROWS):
-                here = slice(row, row + _ROWS)
-                lists = Lists(positions[here], distances[here])
-                better = _of_piece(
-                    queries[here], piece, count, own=mine[here], known=lists, distance=distance
-                )
-                positions[here], distances[here] = better.positions, better.distances
-    return Lists(positions, distances)
+            far = None if reach is None or np.isneginf(reach[here]).all() else reach[here]
+            piece = _Piece.of(vectors[here], positions[here], self._count, far)
+            waiting = Hits.none()
+            for row in range(0, len(self._queries), _ROWS):
+                waiting += self._rows_of(slice(row, row + _ROWS), piece)
+                if len(waiting.rows) > _HITS:
+                    waiting = waiting.nearest(self._count, self._own)
+            told += waiting.nearest(self._count, self._own)
+        return told
+
+    def _rows_of(self, here: slice, piece: _Piece) -> Hits:
+        """Look for the nearest of some queries in a piece."""
+        found, hits = _of_piece(
+            self._queries[here],
+            piece,
+            self._count,
+            own=self._own[here],
+            known=Lists(self._positions[here], self._distances[here]),
+            distance=self._distance,
+            listed=None if piece.reach is None else self._is_listed[here],
+        )
+        self._positions[here], self._distances[here] = found.positions, found.distances
+        return Hits(hits.positions, hits.rows + here.start, hits.distances)
+
+    @cached_property
+    def _is_listed(self) -> NDArray[np.bool_]:
+        """Who can be in a list: not the copies of so many that come before them."""
+        order = np.argsort(self._own, kind="stable")
+        found = np.zeros(len(order), np.bool_)
+        found[order[_not_copied_often(self._queries[order], self._count)]] = True
+        return found
 
 
 def merged(left: Lists, right: Lists, count: int) -> Lists:
@@ -158,6 +287,11 @@ class _Piece:
         (|q|^2 - |q - v|^2) / 2. Filled up with rows that are near to nobody.
     longest : float
         Length of the longest vector, from the centre.
+    listed : int
+        The first so many can be in lists; after them come copies that cannot, which have lists
+        themselves.
+    reach : float64 array, shape (n,), or None
+        How far the last one in the list of each vector is; None: nobody is wanted in any.
     """
 
     vectors: NDArray[np.float32]
@@ -165,22 +299,34 @@ class _Piece:
     centre: NDArray[np.float64]
     augmented: NDArray[np.float32]
     longest: float
+    listed: int
+    reach: NDArray[np.float64] | None
 
     @classmethod
-    def of(cls, vectors: NDArray[np.float32], positions: NDArray[np.int64], count: int) -> _Piece:
+    def of(
+        cls,
+        vectors: NDArray[np.float32],
+        positions: NDArray[np.int64],
+        count: int,
+        reach: NDArray[np.float64] | None,
+    ) -> _Piece:
         """Prepare vectors, without copies that nobody's list of length `count` can hold."""
         kept = _not_copied_often(vectors, count + 1)
-        if len(kept) < len(vectors):
+        listed = len(kept)
+        if listed < len(vectors):
+            if reach is not None:
+                kept = np.concatenate([kept, np.setdiff1d(np.arange(len(vectors)), kept)])
+                reach = reach[kept]
             vectors, positions = vectors[kept], positions[kept]
-        width = -(-len(kept) // _COLUMNS) * _COLUMNS
-        augmented = np.zeros((width, vectors.shape[1] + 1), np.float32)
+        rows = -(-len(kept) // _COLUMNS) * _COLUMNS
+        augmented = np.zeros((rows, vectors.shape[1] + 1), np.float32)
         centre = vectors.mean(axis=0, dtype=np.float64)
         shifted, squares = _shifted(vectors, centre)
         augmented[: len(kept), :-1] = shifted
         augmented[:, -1] = _NEVER
         augmented[: len(kept), -1] = -squares / 2
         longest = float(np.sqrt(squares.max(initial=0.0)))
-        return cls(vectors, positions, centre, augmented, longest)
+        return cls(vectors, positions, centre, augmented, longest, listed, reach)
 
 
 def _shifted(
@@ -223,29 +369,87 @@ def _of_piece(
     own: NDArray[np.int64],
     known: Lists,
     distance: str,
-) -> Lists:
-    """Return the lists of up to `_ROWS` queries with what a piece adds to them."""
+    listed: NDArray[np.bool_] | None,
+) -> tuple[Lists, Hits]:
+    """Return the lists of up to `_ROWS` queries with what a piece adds to them, and its hits."""
     rows = len(queries)
     shifted, squares = _shifted(queries, piece.centre)
     # of sums of d + 1 products, in whatever order (Higham 2002, 3.1), and of the last factor
     margin = (queries.shape[1] + 8) * _UNIT * 1.01
     margin *= np.sqrt(squares) * piece.longest + piece.longest**2 / 2
-    reach = known.distances[:, -1] * (2 if distance == "cosine" else known.distances[:, -1])
-    with np.errstate(invalid="ignore"):
-        floor = (squares - reach * (1 + 1e-12)) / 2 - margin
+    reach = _squared(known.distances[:, -1], distance)
+    floor = (squares - reach) / 2 - margin
     near = _Near(rows, count + 1, margin, np.maximum(floor, np.float64(_NEVER) / 2))
+    wanted = None
+    if listed is not None:
+        wanted = _Wanted.of(piece, np.where(listed, squares / 2, np.inf), margin.max(), distance)
     augmented = np.ones((queries.shape[1] + 1, rows), np.float32)
     augmented[:-1] = shifted.T
     room = np.empty((_COLUMNS, rows), np.float32)
     pruned_at = _COLUMNS
     for first in range(0, len(piece.augmented), _COLUMNS):
         np.matmul(piece.augmented[first : first + _COLUMNS], augmented, out=room)
-        near.add(room, first)
+        if first < piece.listed:
+            near.add(room, first)
         if first + _COLUMNS >= pruned_at:
             near.prune()
             pruned_at *= 2
+        if wanted is not None:
+            wanted.add(room, first)
     near.prune()
-    return _exact(queries, piece, near, count, own=own, known=known, distance=distance)
+    lists = _exact(queries, piece, near, count, own=own, known=known, distance=distance)
+    return lists, Hits.none() if wanted is None else wanted.hits(queries, piece, distance)
+
+
+def _squared(reach: NDArray[np.float64], distance: str) -> NDArray[np.float64]:
+    """Return at least the squared length that a distance stands for; minus infinity stays."""
+    return reach * (2 if distance == "cosine" else np.abs(reach)) * (1 + 1e-12)
+
+
+class _Wanted:
+    """Who may belong in the lists of a piece's vectors, by products with a margin of error.
+
+    Attributes
+    ----------
+    half : float32 array, shape (m,)
+        Half the squared lengths |q|^2 of the queries, which products are greater by than
+        -|q - v|^2 / 2; infinite for those that no list can hold.
+    floor : float32 array, shape (n, 1)
+        Least difference, for each vector.
+    """
+
+    def __init__(self, half: NDArray[np.float32], floor: NDArray[np.float32]) -> None:
+        self._half, self._floor = half, floor
+        self._columns: list[NDArray[np.int64]] = []
+        self._rows: list[NDArray[np.int64]] = []
+
+    @classmethod
+    def of(cls, piece: _Piece, half: NDArray[np.float64], margin: float, distance: str) -> _Wanted:
+        """Prepare for some queries, whose products are at most `margin` wrong."""
+        assert piece.reach is not None
+        largest = half.max(initial=0.0, where=np.isfinite(half))
+        # of rounding half a squared length, and of the difference
+        margin += 4 * _UNIT * (largest + piece.longest * np.sqrt(2 * largest) + piece.longest**2)
+        floor = np.full((len(piece.augmented), 1), np.inf, np.float32)
+        wanted = -_squared(piece.reach, distance) / 2 - margin
+        floor[: len(wanted), 0] = np.nextafter(wanted.astype(np.float32), _NEVER)
+        return cls(half.astype(np.float32), floor)
+
+    def add(self, products: NDArray[np.float32], first: int) -> None:
+        """Look at a block of products, shape (c, m), with the vectors from `first` on; spoil it."""
+        products -= self._half
+        hit = np.flatnonzero(products >= self._floor[first : first + len(products)])
+        column, row = np.divmod(hit, len(self._half))
+        self._columns.append(column + first)
+        self._rows.append(row)
+
+    def hits(self, queries: NDArray[np.float32], piece: _Piece, distance: str) -> Hits:
+        """Return those that are as near as they must be, by their true distances."""
+        assert piece.reach is not None
+        columns, rows = np.concatenate(self._columns), np.concatenate(self._rows)
+        distances = _distances(queries, piece.vectors, rows, columns, distance)
+        near = distances <= piece.reach[columns]
+        return Hits(piece.positions[columns[near]], rows[near], distances[near])
 
 
 class _Near:
@@ -335,12 +539,7 @@ def _exact(
     positions = piece.positions[columns]
     others = positions != own[row]
     row, place, columns, positions = (a[others] for a in (row, place, columns, positions))
-    distances = np.empty(len(row))
-    for first in range(0, len(row), _PAIRS):
-        pairs = slice(first, first + _PAIRS)
-        difference = queries[row[pairs]].astype(np.float64) - piece.vectors[columns[pairs]]
-        distances[pairs] = np.einsum("ij,ij->i", difference, difference)
-    distances = distances / 2 if distance == "cosine" else np.sqrt(distances)
+    distances = _distances(queries, piece.vectors, row, columns, distance)
     found = Lists(known.positions.copy(), known.distances.copy())
     changed, row = np.unique(row, return_inverse=True)  # of a small batch most lists stay
     shape = (len(changed), int(place.max(initial=-1)) + 1)
@@ -350,3 +549,19 @@ def _exact(
     better = merged(older, added, count)
     found.positions[changed], found.distances[changed] = better.positions, better.distances
     return found
+
+
+def _distances(
+    queries: NDArray[np.float32],
+    vectors: NDArray[np.float32],
+    rows: NDArray[np.int64],
+    columns: NDArray[np.int64],
+    distance: str,
+) -> NDArray[np.float64]:
+    """Return the true distances of pairs, each computed by itself."""
+    found = np.empty(len(rows))
+    for first in range(0, len(rows), _PAIRS):
+        pairs = slice(first, first + _PAIRS)
+        difference = queries[rows[pairs]].astype(np.float64) - vectors[columns[pairs]]
+        found[pairs] = np.einsum("ij,ij->i", difference, difference)
+    return found / 2 if distance == "cosine" else np.sqrt(found)

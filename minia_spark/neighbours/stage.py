@@ -2,11 +2,13 @@
 
 The embeddings are written once, sorted by image, to a scratch folder: the place of an image there
 is its position. A task holds some of them and goes through all pieces of that folder, so that
-memory does not grow with the collection. Images of new batches are compared with all; all others
-only with the new ones, which are merged into the lists that are there.
+memory does not grow with the collection. Where lists are there, only images of new batches are
+compared with all, and tell who of the others has to list them: with each image stands how far the
+last one in its list is. What they tell is then merged into those lists.
 
 Beyond a stated number of images they are written once more, sorted by cell, and a task goes through
 the cells that its images search. The cells are fitted once, and stay until the embedding changes.
+All images then look for new ones, as nobody else knows which cells they search.
 """
 
 from __future__ import annotations
@@ -28,7 +30,7 @@ from minia_spark.embedding.tables import EMBEDDINGS
 from minia_spark.engine.context import Context
 from minia_spark.engine.stage import fingerprint
 from minia_spark.neighbours.cells import cells_for, fit, search, searched
-from minia_spark.neighbours.nearest import Lists, nearest, prepared
+from minia_spark.neighbours.nearest import Hits, Lists, Search, prepared
 from minia_spark.neighbours.settings import NeighboursSettings
 from minia_spark.neighbours.tables import NEIGHBOUR_BATCHES, NEIGHBOUR_CELLS, NEIGHBOURS
 from minia_spark.warehouse.storage import Storage
@@ -47,6 +49,7 @@ _GROUP_ROWS, _GROUP_BYTES = 4096, 1 << 20
 """About as many rows, and bytes at least, are read at once of the images sorted by cell."""
 _KEYS = ["image_id", "batch"]
 """Images are sorted by these: of equally near ones the first comes first."""
+_BY_CELL = "position bigint, cell int, cells array<int>"
 
 Batches = Iterator[pa.RecordBatch]
 
@@ -55,51 +58,69 @@ def run(context: Context) -> None:
     """Find the nearest images of every image."""
     settings = context.settings(NeighboursSettings)
     vectors = context.read(EMBEDDINGS).where("reason is null").select(*_KEYS, "vector")
-    folder = f"scratch/run={context.run}/neighbours-{context.variant}"
-    with context.watched("sorted embeddings"):
-        vectors.orderBy(*_KEYS).write.mode("overwrite").parquet(context.uri(f"{folder}/by-name"))
-    reference = _Reference.of(context.warehouse.storage, f"{folder}/by-name")
-    cells, digest = _cells(context, vectors, len(reference))
+    images = vectors.count()
+    cells, digest = _cells(context, vectors, images)
     how = fingerprint(settings.count, settings.distance)
     if cells is not None:
         how = fingerprint(settings.count, settings.distance, settings.probes, digest)
     now = {str(e.batch): f"{e.digest}-{how}" for e in context.entries_of(EMBEDDINGS)}
     known = _known(context)
     kept = {batch for batch, digest in known.items() if now.get(batch) == digest}
-    gone = set(known) - kept
     new = set(now) - kept
-    context.say(f"{len(reference):,} images, {len(new):,} of {len(now):,} batches are new")
-    frame = context.spark.read.schema(vectors.schema).parquet(context.pattern(f"{folder}/by-name"))
+    context.say(f"{images:,} images, {len(new):,} of {len(now):,} batches are new")
+    lists = None
+    if kept:  # but for those that name images which are gone, or not the same any more
+        stale = F.array(*map(F.lit, sorted((set(known) | new) - kept))).cast("array<string>")
+        lists = context.read(NEIGHBOURS).where(F.col("batch").isin(*kept)).drop("variant")
+        lists = lists.where(~F.arrays_overlap("batches", stale))
+    folder = f"scratch/run={context.run}/neighbours-{context.variant}"
+    with context.watched("sorted embeddings"):
+        frame = _with_reach(vectors, lists, settings.count).orderBy(*_KEYS)
+        frame.write.mode("overwrite").parquet(context.uri(f"{folder}/by-name"))
+    reference = _Reference.of(context.warehouse.storage, f"{folder}/by-name")
+    frame = context.spark.read.schema(frame.schema).parquet(context.pattern(f"{folder}/by-name"))
+    frame = frame.select("*", "_metadata.file_name", "_metadata.row_index")
     members = None
     if cells is not None:
         probes = min(settings.probes, len(cells))
         context.say(f"inverted file: {len(cells):,} cells, {probes:,} searched")
         frame, members = _by_cell(context, reference, frame, cells, f"{folder}/by-cell")
-    if kept:
-        lists = context.read(NEIGHBOURS).where(F.col("batch").isin(*kept)).drop("variant")
-        frame = frame.join(lists, ["batch", "image_id"], "left")
-    else:
-        for column in NEIGHBOURS.columns[2:]:
-            frame = frame.withColumn(column.name, F.lit(None).cast(column.type))
-    work = _Work(
-        reference,
-        members,
-        settings.count,
-        settings.distance,
-        frozenset(new),
-        frozenset(gone | new),
-    )
-    parts = max(context.partitions(len(reference)), -(-len(reference) // _QUERIES))
+    if members is None or not new:
+        frame = frame.where("reach is null")
+    work = _Work(reference, members, settings.count, settings.distance, frozenset(new))
+    parts = max(context.partitions(images), -(-images // _QUERIES))
     # images of a cell search about the same cells
     spread = frame.repartition(parts, *(_KEYS if members is None else ["cell"]))
-    context.write(NEIGHBOURS, spread.mapInArrow(work, NEIGHBOURS.schema()))
-    context.check_counts("images", len(reference), context.entries[-1].rows or 0)
+    found = spread.mapInArrow(work, NEIGHBOURS.schema())
+    context.write(NEIGHBOURS, found if lists is None else _merged(lists, found, settings.count))
+    context.check_counts("images", images, context.entries[-1].rows or 0)
     rows = [{"batch": batch, "embeddings": digest} for batch, digest in sorted(now.items())]
     context.write_rows(
         NEIGHBOUR_BATCHES, pa.Table.from_pylist(rows, NEIGHBOUR_BATCHES.arrow_schema())
     )
     context.warehouse.storage.remove_folder(folder)
-    context.counts |= {"images": len(reference), "new_batches": len(new)}
+    context.counts |= {"images": images, "new_batches": len(new)}
+
+
+def _with_reach(vectors: DataFrame, lists: DataFrame | None, count: int) -> DataFrame:
+    """Add how far the last image in the list of each is; infinite: not full; null: it has none."""
+    if lists is None:
+        return vectors.withColumn("reach", F.lit(None).cast("double"))
+    full = F.size("distances") >= count
+    reach = F.when(full, F.element_at("distances", -1)).otherwise(F.lit(float("inf")))
+    return vectors.join(lists.select(*_KEYS, reach.alias("reach")), _KEYS, "left")
+
+
+def _merged(lists: DataFrame, found: DataFrame, count: int) -> DataFrame:
+    """Return lists that are there with what was found, by (distance, position)."""
+    names = ("distances", "neighbours", "batches")
+    more = found.groupBy(*_KEYS).agg(F.flatten(F.collect_list(F.arrays_zip(*names))).alias("more"))
+    both = lists.join(more, _KEYS, "full_outer")
+    old = F.when(F.col("distances").isNull(), F.slice("more", 1, 0)).otherwise(F.arrays_zip(*names))
+    best = F.slice(F.sort_array(F.concat(old, F.col("more"))), 1, count)
+    both = both.withColumn("best", F.when(F.col("more").isNotNull(), best))
+    columns = [F.coalesce(F.col("best")[name], F.col(name)).alias(name) for name in names]
+    return both.select(*_KEYS, *columns).select(*(c.name for c in NEIGHBOURS.columns))
 
 
 def _cells(
@@ -146,8 +167,6 @@ def _by_cell(
 ) -> tuple[DataFrame, _Members]:
     """Write the images sorted by cell, and return them with the cells that each searches."""
     settings = context.settings(NeighboursSettings)
-    first = np.concatenate([[0], np.cumsum(reference.rows)]).tolist()
-    starts = {file.rpartition("/")[2]: k for file, k in zip(reference.files, first, strict=False)}
     distance, probes = settings.distance, settings.probes
     shared = context.spark.sparkContext.broadcast(cells)
 
@@ -157,17 +176,15 @@ def _by_cell(
                 continue
             ready = prepared(_matrix(batch["vector"]), distance)
             found = searched(ready, shared.value, probes).astype(np.int32)
-            files = np.array([starts[name] for name in batch["file_name"].to_pylist()], np.int64)
-            columns = {name: batch[name] for name in (*_KEYS, "vector")}
-            columns["position"] = pa.array(files + batch["row_index"].to_numpy())
+            columns = {name: batch[name] for name in (*_KEYS, "vector", "reach")}
+            columns["position"] = pa.array(reference.positions(batch))
             columns["cell"] = pa.array(found[:, 0])
             columns["cells"] = from_lists(found.ravel(), np.arange(len(found) + 1) * found.shape[1])
             yield pa.RecordBatch.from_pydict(columns)
 
-    schema = f"{frame.schema.toDDL()}, position bigint, cell int, cells array<int>"
-    located = frame.select("*", "_metadata.file_name", "_metadata.row_index")
+    schema = f"{frame.drop('file_name', 'row_index').schema.toDDL()}, {_BY_CELL}"
     parts = max(context.partitions(len(reference)), -(-len(reference) // _QUERIES))
-    spread = located.mapInArrow(work, schema).repartition(parts, "cell")
+    spread = frame.mapInArrow(work, schema).repartition(parts, "cell")
     writer = spread.sortWithinPartitions("cell", "position").write.mode("overwrite")
     group = max(_GROUP_BYTES, _GROUP_ROWS * 4 * cells.shape[1])
     with context.watched("images by cell"):
@@ -187,7 +204,7 @@ def _known(context: Context) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class _Reference:
-    """All embeddings, sorted by image, in files.
+    """All embeddings, sorted by image, in files, and how far the last one of each one's list is.
 
     Attributes
     ----------
@@ -221,27 +238,28 @@ class _Reference:
         """Return batch and image of every position."""
         return pa.concat_tables([self._read(file, _KEYS) for file in self.files]).combine_chunks()
 
+    def positions(self, rows: pa.RecordBatch | pa.Table) -> NDArray[np.int64]:
+        """Return those of rows, by columns file_name and row_index."""
+        starts = np.concatenate([[0], np.cumsum(self.rows)]).astype(np.int64)
+        short = pa.array([file.rpartition("/")[2] for file in self.files], pa.string())
+        files = pc.index_in(rows["file_name"], short).to_numpy()
+        return np.asarray(starts[files] + rows["row_index"].to_numpy())
+
     def pieces(
-        self, distance: str, batches: frozenset[str] | None = None
-    ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float32]]]:
-        """Yield positions and vectors, some thousands at a time; None: of all batches."""
+        self, distance: str
+    ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.float64]]]:
+        """Yield positions, vectors and reaches, minus infinity for none, some thousands at once."""
         first = waiting = 0
-        positions: list[NDArray[np.int64]] = []
-        vectors: list[NDArray[np.float32]] = []
-        for number, (file, rows) in enumerate(zip(self.files, self.rows, strict=True)):
-            table = self._read(file, ["vector"] if batches is None else ["vector", "batch"])
-            here = np.arange(rows)
-            if batches is not None:
-                wanted = pc.is_in(table["batch"], pa.array(sorted(batches), pa.string()))
-                here = np.flatnonzero(wanted.to_numpy())
-            if len(here):
-                positions.append(first + here.astype(np.int64))
-                vectors.append(_matrix(_one(table["vector"]))[here])
-                waiting += len(here)
+        tables: list[pa.Table] = []
+        for number, file in enumerate(self.files):
+            tables.append(self._read(file, ["vector", "reach"]))
+            waiting += tables[-1].num_rows
             if waiting and (waiting >= _PIECE or number + 1 == len(self.files)):
-                yield np.concatenate(positions), prepared(np.concatenate(vectors), distance)
-                positions, vectors, waiting = [], [], 0
-            first += rows
+                table = pa.concat_tables(tables)
+                vectors = prepared(_matrix(_one(table["vector"])), distance)
+                reach = pc.fill_null(table["reach"], -np.inf).to_numpy()
+                yield np.arange(first, first + waiting), vectors, reach
+                first, waiting, tables = first + waiting, 0, []
 
     def _read(self, file: str, columns: list[str]) -> pa.Table:
         storage = Storage(self.location)
@@ -309,7 +327,7 @@ def _matrix(column: pa.Array) -> NDArray[np.float32]:
 
 @dataclass(frozen=True)
 class _Work:
-    """What a task does with images and the lists that they have, if any.
+    """What a task does with images: finds their lists, or what new ones add to them.
 
     Attributes
     ----------
@@ -320,8 +338,6 @@ class _Work:
     distance : str
     new : set of str
         Batches that no list knows yet.
-    not_valid : set of str
-        Batches that a list may name although their images are gone, or not the same any more.
     """
 
     reference: _Reference
@@ -329,10 +345,9 @@ class _Work:
     count: int
     distance: str
     new: frozenset[str]
-    not_valid: frozenset[str]
 
     def __call__(self, batches: Batches) -> Batches:
-        """Yield the rows of table neighbours for rows of embeddings."""
+        """Yield rows of table neighbours for rows of embeddings; several may be of one image."""
         rows = list(batches)
         if not rows:
             return
@@ -340,71 +355,90 @@ class _Work:
         if not table.num_rows:
             return
         names = self.reference.names()
-        index = _index(names)
+        work = self._with_all if self.members is None else self._by_cell
         for first in range(0, table.num_rows, _QUERIES):
-            yield self._of(table.slice(first, _QUERIES).combine_chunks(), names, index)
+            part = table.slice(first, _QUERIES).combine_chunks()
+            for lists in work(part):
+                yield lists.rows(names)
 
-    def _of(self, table: pa.Table, names: pa.Table, index: pa.Array) -> pa.RecordBatch:
-        own = pc.index_in(_joined(table["batch"], table["image_id"]), index).to_numpy()
+    def _with_all(self, table: pa.Table) -> Iterator[_Found]:
+        """Compare with all; those of new batches also tell who has to list them."""
+        own = self.reference.positions(table)
         queries = prepared(_matrix(_one(table["vector"])), self.distance)
-        known, is_known = self._lists(table, index)
-        positions, distances = known.positions, known.distances
-        for wanted, pieces in ((~is_known, None), (is_known, self.new)):
-            chosen = np.flatnonzero(wanted)
-            if not len(chosen):
+        named = pc.is_in(table["batch"], pa.array(sorted(self.new), pa.string()))
+        is_new = _one(named).to_numpy(zero_copy_only=False)
+        for wanted in (is_new, ~is_new):
+            if not wanted.any():
                 continue
-            lists = Lists(positions[chosen], distances[chosen])
-            options: dict[str, Any] = {"own": own[chosen].astype(np.int64), "known": lists}
-            options |= {"count": self.count, "distance": self.distance}
-            if self.members is None:
-                blocks = self.reference.pieces(self.distance, pieces)
-                found = nearest(queries[chosen], blocks, **options)
-            else:
-                values = np.asarray(to_lists(_one(table["cells"]))[0], np.int64)
-                probes = values.reshape(len(own), -1)[chosen]
-                near = self.members.pieces(self.distance, np.unique(probes), pieces)
-                found = search(queries[chosen], probes, near, **options)
-            positions[chosen], distances[chosen] = found.positions, found.distances
-        return self._rows(table, positions, distances, names)
+            here = own[wanted]
+            search = Search(queries[wanted], self.count, own=here, distance=self.distance)
+            for positions, vectors, reach in self.reference.pieces(self.distance):
+                hits = search.add(positions, vectors, reach if wanted is is_new else None)
+                yield _Found.of_hits(hits, here)
+            yield _Found.of_lists(search.lists, here)
 
-    def _lists(self, table: pa.Table, index: pa.Array) -> tuple[Lists, NDArray[np.bool_]]:
-        """Return the lists that are valid still, and who has one."""
-        shape = (table.num_rows, self.count)
-        lists = Lists(np.full(shape, -1, np.int64), np.full(shape, np.inf))
-        column = _one(table["neighbours"])
-        has = np.asarray(pc.is_valid(column).to_numpy(zero_copy_only=False))
-        names, offsets = column.flatten(), _offsets(column)
-        batches = _one(table["batches"]).flatten()
-        places = pc.index_in(_joined(batches, names), index)
-        gone = pc.or_(
-            pc.is_null(places), pc.is_in(batches, pa.array(sorted(self.not_valid), pa.string()))
-        ).to_numpy(zero_copy_only=False)
-        rows = np.repeat(np.arange(table.num_rows), np.diff(offsets))
-        has = has & (np.bincount(rows, weights=gone, minlength=table.num_rows) == 0)
-        place = np.arange(len(rows)) - np.repeat(offsets[:-1], np.diff(offsets))
-        kept = has[rows]
-        lists.positions[rows[kept], place[kept]] = places.fill_null(-1).to_numpy()[kept]
-        distances = _one(table["distances"]).flatten().to_numpy()
-        lists.distances[rows[kept], place[kept]] = distances[kept]
-        return lists, has
+    def _by_cell(self, table: pa.Table) -> Iterator[_Found]:
+        """Compare with the images of near cells; those that have a list, with new ones only."""
+        assert self.members is not None
+        own = table["position"].to_numpy()
+        queries = prepared(_matrix(_one(table["vector"])), self.distance)
+        probes = np.asarray(to_lists(_one(table["cells"]))[0], np.int64).reshape(len(own), -1)
+        reach = pc.fill_null(table["reach"], np.inf).to_numpy()
+        has_list = pc.is_valid(table["reach"]).to_numpy()
+        for wanted, of in ((~has_list, None), (has_list, self.new)):
+            near = self.members.pieces(self.distance, np.unique(probes[wanted]), of)
+            options: dict[str, Any] = {"own": own[wanted], "distance": self.distance}
+            options["known"] = Lists.within(reach[wanted], self.count)
+            found = search(queries[wanted], probes[wanted], near, self.count, **options)
+            told = slice(None) if of is None else (found.positions >= 0).any(axis=1)
+            lists = Lists(found.positions[told], found.distances[told])
+            yield _Found.of_lists(lists, own[wanted][told])
 
-    def _rows(
-        self,
-        table: pa.Table,
-        positions: NDArray[np.int64],
-        distances: NDArray[np.float64],
-        names: pa.Table,
-    ) -> pa.RecordBatch:
-        there = positions >= 0
-        offsets = pa.array(np.concatenate([[0], np.cumsum(there.sum(axis=1))]).astype(np.int32))
-        chosen = pa.array(positions[there])
-        lists: Mapping[str, Any] = {
-            "neighbours": _one(names["image_id"]).take(chosen),
-            "batches": _one(names["batch"]).take(chosen),
-            "distances": pa.array(distances[there]),
+
+@dataclass(frozen=True)
+class _Found:
+    """Lists of some images, or parts of them.
+
+    Attributes
+    ----------
+    images : int64 array, shape (n,)
+        Their positions.
+    offsets : int64 array, shape (n + 1,)
+        Image i has the neighbours ``offsets[i]:offsets[i + 1]``.
+    neighbours : int64 array
+        Their positions.
+    distances : float64 array
+    """
+
+    images: NDArray[np.int64]
+    offsets: NDArray[np.int64]
+    neighbours: NDArray[np.int64]
+    distances: NDArray[np.float64]
+
+    @classmethod
+    def of_lists(cls, lists: Lists, images: NDArray[np.int64]) -> _Found:
+        there = lists.positions >= 0
+        offsets = np.concatenate([[0], np.cumsum(there.sum(axis=1))])
+        return cls(images, offsets, lists.positions[there], lists.distances[there])
+
+    @classmethod
+    def of_hits(cls, hits: Hits, own: NDArray[np.int64]) -> _Found:
+        starts = np.flatnonzero(np.diff(hits.positions, prepend=-1))
+        offsets = np.append(starts, len(hits.positions))
+        return cls(hits.positions[starts], offsets, own[hits.rows], hits.distances)
+
+    def rows(self, names: pa.Table) -> pa.RecordBatch:
+        """Return them as rows of table neighbours."""
+        batch, image_id = _one(names["batch"]), _one(names["image_id"])
+        of, near = pa.array(self.images), pa.array(self.neighbours)
+        offsets = pa.array(self.offsets.astype(np.int32))
+        lists: Mapping[str, pa.Array] = {
+            "neighbours": image_id.take(near),
+            "batches": batch.take(near),
+            "distances": pa.array(self.distances),
         }
         return pa.RecordBatch.from_pydict(
-            {name: _one(table[name]) for name in ("batch", "image_id")}
+            {"batch": batch.take(of), "image_id": image_id.take(of)}
             | {name: pa.ListArray.from_arrays(offsets, values) for name, values in lists.items()}
         )
 
@@ -413,18 +447,3 @@ def _one(column: pa.ChunkedArray) -> pa.Array:
     """Return a column as one array."""
     found = column.combine_chunks()
     return found.chunk(0) if isinstance(found, pa.ChunkedArray) else found
-
-
-def _offsets(column: pa.Array) -> NDArray[np.int64]:
-    lengths = pc.fill_null(pc.list_value_length(column), 0).to_numpy()
-    return np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
-
-
-def _index(names: pa.Table) -> pa.Array:
-    return _joined(_one(names["batch"]), _one(names["image_id"]))
-
-
-def _joined(batches: Any, images: Any) -> pa.Array:
-    """Return what names an image: no batch has a slash in its name."""
-    found = pc.binary_join_element_wise(batches, images, "/")
-    return _one(found) if isinstance(found, pa.ChunkedArray) else found

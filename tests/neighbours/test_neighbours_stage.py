@@ -151,6 +151,26 @@ def test_a_collection_that_grows_beyond_the_size(find, tmp_path):
     assert lists_in(one) == wanted(["b1"], [])
 
 
+def test_a_collection_that_stays_small(find, tmp_path):
+    exactly = ("neighbours.exact_up_to=1000", "spark.partitions=3")
+    change(tmp_path, add=[embeddings(tmp_path, b) for b in ("b1", "b2")])
+    find(tmp_path, *exactly)
+    assert lists_in(tmp_path) == wanted(["b1", "b2"], [])
+
+    # lists that name an image of the batch that goes are found anew, while new images come
+    change(tmp_path, remove=["b2"], add=[embeddings(tmp_path, "b3")])
+    assert "1 of 2 batches are new" in find(tmp_path, *exactly)
+    assert lists_in(tmp_path) == wanted(["b1", "b3"], [])
+
+    change(tmp_path, add=[embeddings(tmp_path, "b2", digest="again")])
+    assert "1 of 3 batches are new" in find(tmp_path, *exactly)
+    assert lists_in(tmp_path) == wanted(BATCHES, [])
+
+    change(tmp_path, remove=["b1", "b2"])
+    assert "0 of 1 batches are new" in find(tmp_path, *exactly)
+    assert lists_in(tmp_path) == wanted(["b3"], [])
+
+
 def test_cells_stay_until_the_embedding_is_fitted_anew(find, tmp_path):
     change(tmp_path, add=[embeddings(tmp_path, b) for b in BATCHES])
     assert "fitting 11 cells" in find(tmp_path, "spark.partitions=1")
