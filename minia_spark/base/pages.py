@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import functools
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import jinja2
+    from jinja2.bccache import Bucket
 
 __all__ = ["WAREHOUSE", "templates_of"]
 
@@ -14,10 +17,13 @@ WAREHOUSE = "warehouse:/"
 of the warehouse. Only the page knows where that is from its own place."""
 
 
-def templates_of(*packages: str) -> jinja2.Environment:
+def templates_of(
+    *packages: str, finalize: Callable[[Any], Any] | None = None
+) -> jinja2.Environment:
     """Return the templates of packages, the first one's before those of the others.
 
-    What is put into HTML is escaped, and a name that nobody gave is an error.
+    What is put into HTML is escaped, and a name that nobody gave is an error. `finalize` is applied
+    to everything that a template shows, before it is escaped.
     """
     import jinja2  # noqa: PLC0415 - who only needs the constant does without
 
@@ -25,6 +31,29 @@ def templates_of(*packages: str) -> jinja2.Environment:
         loader=jinja2.ChoiceLoader([jinja2.PackageLoader(package) for package in packages]),
         autoescape=jinja2.select_autoescape(("html",)),
         undefined=jinja2.StrictUndefined,
+        finalize=finalize,
         trim_blocks=True,
         lstrip_blocks=True,
+        bytecode_cache=_compiled(packages, finalize),
     )
+
+
+@functools.cache
+def _compiled(
+    packages: tuple[str, ...], finalize: Callable[[Any], Any] | None
+) -> jinja2.BytecodeCache:
+    """Return what this process has compiled: it takes as long as all the rest of a page."""
+    import jinja2  # noqa: PLC0415
+
+    class InMemory(jinja2.BytecodeCache):
+        def __init__(self) -> None:
+            self._code: dict[str, bytes] = {}
+
+        def load_bytecode(self, bucket: Bucket) -> None:
+            if bucket.key in self._code:
+                bucket.bytecode_from_string(self._code[bucket.key])
+
+        def dump_bytecode(self, bucket: Bucket) -> None:
+            self._code[bucket.key] = bucket.bytecode_to_string()
+
+    return InMemory()

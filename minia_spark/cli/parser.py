@@ -276,8 +276,10 @@ def parser(house: House, arguments: Sequence[str]) -> argparse.ArgumentParser:
         dest="command", required=True, metavar="COMMAND", prog="minia", help=argparse.SUPPRESS
     )
     called = [word for word in arguments if not word.startswith("-")][:2]
+    first = called[:1]
+    own = [c for c in commands if [c.name.partition(" ")[0]] == first or {*first} & {*c.aliases}]
     groups: dict[str, argparse._SubParsersAction[argparse.ArgumentParser]] = {}
-    for command in commands:
+    for command in own or commands:  # of a name that nobody has, all are told
         group, _, action = command.name.rpartition(" ")
         if group and group not in groups:
             groups[group] = _group(subparsers, group, commands)

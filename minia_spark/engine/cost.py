@@ -8,6 +8,7 @@ agree and what breaks first.
 
 from __future__ import annotations
 
+import functools
 import json
 import math
 import os
@@ -146,6 +147,7 @@ def cost_of(stage: Stage, sizes: Sizes) -> Cost:
     return found
 
 
+@functools.cache
 def probe(seconds: float = 0.15) -> Rates:
     """Measure this machine's core: a matrix product and a search for features, a moment each."""
     import cv2  # noqa: PLC0415 - loaded for plans only

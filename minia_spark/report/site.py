@@ -22,7 +22,7 @@ import numpy as np
 import pyarrow as pa
 
 from minia_spark.base.errors import MiniaError
-from minia_spark.base.pages import WAREHOUSE
+from minia_spark.base.pages import WAREHOUSE, templates_of
 from minia_spark.base.spreadsheet import inert, inert_path
 from minia_spark.report import text
 from minia_spark.report.data import (
@@ -564,14 +564,8 @@ def _rooted(shown: markupsafe.Markup, here: str) -> markupsafe.Markup:
 
 def _environment(data: ReportData, *, here: str) -> jinja2.Environment:
     """Return the templates; `here` goes before the name of every file of the site."""
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("minia_spark.report"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        finalize=_visible,  # before escaping, so that no template can forget it
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    # in `finalize`, so that no template can forget it
+    environment = templates_of("minia_spark.report", finalize=_visible)
     environment.filters.update(text.FILTERS)
     ways = {variant.background is not None for variant in data.variants}
     terms = text.terms(tables=True not in ways or False in ways, background=True in ways)

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 from scipy.stats import hypergeom
 from sklearn import metrics
 
@@ -20,12 +23,31 @@ def labels_of(table):
 def test_as_scikit_learn():
     found = agreement(TABLE, np.random.default_rng(0))
     classes, clusters = labels_of(TABLE)
-    assert found.nmi.value == metrics.normalized_mutual_info_score(classes, clusters)
-    assert found.ami.value == metrics.adjusted_mutual_info_score(classes, clusters)
-    assert found.ari.value == metrics.adjusted_rand_score(classes, clusters)
+    nmi, ami = metrics.normalized_mutual_info_score, metrics.adjusted_mutual_info_score
+    assert found.nmi.value == pytest.approx(nmi(classes, clusters), rel=1e-12)
+    assert found.ami.value == pytest.approx(ami(classes, clusters), rel=1e-12)
+    assert found.ari.value == pytest.approx(metrics.adjusted_rand_score(classes, clusters))
     assert found.purity.value == pytest.approx((8 + 9 + 4) / 27)
     assert [r.value for r in found.recalls[:3]] == pytest.approx([8 / 9, 9 / 14, 1.0])
     assert np.isnan(found.recalls[3].value)
+
+
+TABLES = st.tuples(st.integers(1, 4), st.integers(1, 4)).flatmap(
+    lambda shape: arrays(np.int64, shape, elements=st.integers(0, 9))
+)
+
+
+@settings(max_examples=100)
+@given(TABLES.filter(lambda table: table.sum() > 0))
+def test_any_table_as_scikit_learn(table):
+    found = agreement(table, np.random.default_rng(0), repeats=2)
+    labels = labels_of(table)
+    for name, twin in (
+        ("nmi", metrics.normalized_mutual_info_score),
+        ("ami", metrics.adjusted_mutual_info_score),
+        ("ari", metrics.adjusted_rand_score),
+    ):
+        assert getattr(found, name).value == pytest.approx(twin(*labels), rel=1e-9, abs=1e-9), name
 
 
 def test_errors_are_those_of_the_bootstrap_over_images():
