@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import fcntl
 import functools
+import gc
 import io
 import os
 import shutil
@@ -58,6 +59,12 @@ def _session() -> SparkSession:
 @pytest.fixture(scope="session")
 def spark() -> SparkSession:
     return _session()
+
+
+def pytest_collection_finish() -> None:
+    """Leave what has been imported alone: looking through it for garbage takes long."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_sessionfinish() -> None:

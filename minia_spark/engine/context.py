@@ -201,7 +201,7 @@ class Context:
         ]
         if not entries:
             raise MiniaError(f"{self.title}: table {table.name!r} is not there yet")
-        return self.spark.read.parquet(*[self.pattern(e.path) for e in entries])
+        return table.reader(self.spark).parquet(*[self.pattern(e.path) for e in entries])
 
     def read_published(self, table: Table, state: Catalogue | None = None) -> DataFrame:
         """Return a table of the state that readers see (or of another), of this variant.
@@ -214,8 +214,7 @@ class Context:
         self.warehouse.require_whole(entries)
         if not entries:
             return self.spark.createDataFrame([], table.stored_schema())
-        frame = self.spark.read.schema(table.stored_schema())
-        return frame.parquet(*[self.pattern(e.path) for e in entries])
+        return table.reader(self.spark).parquet(*[self.pattern(e.path) for e in entries])
 
     def small(self, table: Table, columns: list[str] | None = None) -> pa.Table:
         """Return a table that fits the driver, such as those of the collection, without a job.

@@ -26,7 +26,7 @@ from minia_spark.base.errors import Rejected
 from minia_spark.engine.context import Context
 from minia_spark.engine.plan import Planner, StepKey
 from minia_spark.engine.session import is_local
-from minia_spark.engine.stage import Output, Stage, load
+from minia_spark.engine.stage import Stage, load
 from minia_spark.engine.table import Column, Table, arrow_type, spark_type
 from minia_spark.images.care import Care
 
@@ -221,9 +221,9 @@ class PixelPass:
             zip(table["image_id"].to_pylist(), table["content_hash"].to_pylist(), strict=True)
         )
 
-    def _read(self, context: Context, table: Output) -> DataFrame:
+    def _read(self, context: Context, table: Table) -> DataFrame:
         entries = context.view.of_table(table.name, context.batch)
-        return context.spark.read.parquet(*[context.pattern(e.path) for e in entries])
+        return table.reader(context.spark).parquet(*[context.pattern(e.path) for e in entries])
 
     def rows(self, context: Context) -> DataFrame:
         """Return what the pass made for a step; see :meth:`Context.passed`."""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import pyarrow as pa
+    from pyspark.sql import DataFrameReader, SparkSession
     from pyspark.sql.types import DataType, StructType
 
 __all__ = ["VARIANT", "Artefact", "Column", "Table", "arrow_type", "spark_type"]
@@ -32,6 +33,8 @@ class Column:
         Of the values; empty for numbers without one and for text.
     null : bool
         Whether a value may be missing.
+    described : bool
+        The files hold metadata of the column, which tell what is in it.
     """
 
     name: str
@@ -39,6 +42,7 @@ class Column:
     about: str
     unit: str = ""
     null: bool = False
+    described: bool = False
 
 
 VARIANT = Column(
@@ -88,6 +92,15 @@ class Table:
     def stored_schema(self, metadata: Mapping[str, Mapping[str, Any]] | None = None) -> StructType:
         """Return Spark's schema of the columns as they are stored."""
         return _schema(self.all_columns, (), metadata)
+
+    def reader(self, spark: SparkSession) -> DataFrameReader:
+        """Return what reads the table's files.
+
+        Spark looks into the files for their schema, by a job, only where a column is described.
+        """
+        if any(c.described for c in self.columns):
+            return spark.read
+        return spark.read.schema(self.stored_schema())
 
     def arrow_schema(self) -> pa.Schema:
         """Return Arrow's schema of the columns that a stage gives."""

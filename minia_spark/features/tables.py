@@ -23,6 +23,7 @@ FEATURES = Table(
             "All descriptors, row-major; the column's metadata say type, dimension and, for surf, "
             "who computed them.",
             null=True,
+            described=True,
         ),
         Column("reason", "string", "Why it could not be extracted; null: it could.", null=True),
         Column("detail", "string", "The same as a sentence.", null=True),

@@ -19,6 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
+from pyspark.sql.pandas.types import from_arrow_schema
 
 from minia_spark.base.errors import InputError, MiniaError, Rejected
 from minia_spark.engine import table as tables
@@ -350,7 +351,8 @@ def _with_labels(context: Context, images: DataFrame, scratch: str) -> DataFrame
     batches = label_batches(settings.file, **settings.columns())
     rows = (tuple(row.values()) for batch in batches for row in batch.to_pylist())
     total = _write_rows(context.warehouse.storage, scratch, LABELS_SCHEMA, rows)
-    labels = context.spark.read.parquet(context.pattern(scratch))
+    schema = from_arrow_schema(LABELS_SCHEMA)
+    labels = context.spark.read.schema(schema).parquet(context.pattern(scratch))
     matched = images
     # A row that names an image by its whole path means that one, not another of the same name.
     others = labels.join(images.select("key_path").distinct(), "key_path", "left_anti")
