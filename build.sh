@@ -230,7 +230,7 @@ setup() {
   need python java compiler
   alone setup_python
   alone setup_java
-  alone setup_native
+  alone_by native/Makefile setup_native
   JAVA_HOME=$(find_java)
   export JAVA_HOME
   # .venv brings its own Spark; one of the user's, or a foreign Python path, would be mixed into it
@@ -270,19 +270,21 @@ setup_browser() {  # pages are looked at in one; Ubuntu has no package of it
   ( need browser ) || say "going on without a browser: tests of pages will be skipped"
 }
 
+run_native_tests() { setup_native && make --no-print-directory -C native test; }
+
 run_tests() {
   need python java compiler
+  # meanwhile: pip waits for the network and the disk, the others keep the processors busy
+  local told=build/native-tests.log
+  mkdir -p "${told%/*}"
+  alone_by native/Makefile run_native_tests >"$told" 2>&1 &
+  local native=$!
   alone setup_python
   setup_browser
-  # meanwhile: pip waits for the network and the disk, the others keep the processors busy
   alone_by "$networks_lock" setup_networks &
   local networks=$!
   setup
   wait "$networks"
-  local told=build/native-tests.log
-  mkdir -p "${told%/*}"
-  make --no-print-directory -C native test >"$told" 2>&1 &
-  local native=$!
   run_lint
   say "native tests"
   wait "$native" || { cat "$told"; die "the native tests failed" "see above, or $told"; }
