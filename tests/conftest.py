@@ -240,22 +240,26 @@ def published(context: Callable[..., Context]) -> Callable[..., Context]:
 def delf_records(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """TFRecords of a few images of two classes."""
     pytest.importorskip("tensorflow", reason="the extra 'networks' is not installed")
-    return delf_samples.write_training_set(tmp_path_factory.mktemp("delf") / "records")
+    return _once(tmp_path_factory, "delf-records", delf_samples.write_training_set)
 
 
 @pytest.fixture(scope="session")
-def delf_training(delf_records: Path) -> Path:
+def delf_training(delf_records: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small network that was trained for six steps; not to be changed."""
-    out = delf_records.with_name("training")
-    arguments = ("--train", delf_records, "--out", out, *delf_samples.SMALL, *delf_samples.STEPS)
-    run_minia("delf", "train", *arguments).expect(0)
-    return out
+
+    def make(out: Path) -> None:
+        settings = ("--out", out, *delf_samples.SMALL, *delf_samples.STEPS)
+        run_minia("delf", "train", "--train", delf_records, *settings).expect(0)
+
+    return _once(tmp_path_factory, "delf-training", make)
 
 
 @pytest.fixture(scope="session")
-def delf_model(delf_training: Path) -> Path:
+def delf_model(delf_training: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """That network, exported."""
-    out = delf_training.with_name("model")
-    scales = ("--scales", 0.5, 1, 2)
-    run_minia("delf", "export", delf_training, out, *scales, "--threshold", 0.1).expect(0)
-    return out
+
+    def make(out: Path) -> None:
+        scales = ("--scales", 0.5, 1, 2)
+        run_minia("delf", "export", delf_training, out, *scales, "--threshold", 0.1).expect(0)
+
+    return _once(tmp_path_factory, "delf-model", make)

@@ -25,6 +25,7 @@ NAMES = (
     "layout",
     "embedding",
     "explorer",
+    "gallery",
     "lab",
     "exposures",
 )
