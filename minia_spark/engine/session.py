@@ -14,7 +14,7 @@ import threading
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from minia_spark.base.errors import MiniaError
@@ -70,6 +70,7 @@ _MALLOC = {
 # thorough compiler takes more from the cores than it ever gives back, a quarter of a night of some
 # ten images. Only loops over numbers need it, which are MLlib's.
 _QUICK = ("-XX:TieredStopAtLevel=1",)
+_SERVICES = r"^(yarn|mapreduce\.(jobhistory|shuffle)|hadoop\.(http|registry|zk))\."
 # Loops are counted apart and reach it as soon as ever (the defaults are a tenth of these).
 _THOROUGH = (
     "-XX:Tier4InvocationThreshold=50000",
@@ -145,8 +146,23 @@ def open_session(
         raise MiniaError(f"Spark does not start ({first}); {_likely_cause(conf)}") from error
     atexit.register(_stop, spark)
     if is_local(spark):
+        _forget_services(spark)
         threading.Thread(target=_warm, args=(spark,), name="first-worker", daemon=True).start()
     return spark
+
+
+def _forget_services(spark: SparkSession) -> None:
+    """Drop Hadoop's settings of services that one process has not: more than half of all.
+
+    Spark copies, packs and unpacks them all for every file that a task reads or writes.
+    """
+    java: Any = spark.sparkContext._jvm
+    spark._jsparkSession.sharedState()  # it reads them all anew
+    hadoop: Any = spark.sparkContext._jsc.hadoopConfiguration()
+    java.org.apache.hadoop.mapred.JobConf()  # adds the last of them
+    keys = hadoop.getValByRegex(_SERVICES).keySet()
+    for key in java.String.join(" ", keys).split():
+        hadoop.unset(key)
 
 
 def _warm(spark: SparkSession) -> None:
