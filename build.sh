@@ -272,23 +272,28 @@ setup_browser() {  # pages are looked at in one; Ubuntu has no package of it
 
 run_native_tests() { setup_native && make --no-print-directory -C native test; }
 
+finish() {  # finish JOB NAME LOG: waits for a job in the background; shows what it said if it failed
+  wait "$1" || { cat "$3"; die "failed: $2" "see above, or $3"; }
+}
+
 run_tests() {
   need python java compiler
   # meanwhile: pip waits for the network and the disk, the others keep the processors busy
-  local told=build/native-tests.log
-  mkdir -p "${told%/*}"
-  alone_by native/Makefile run_native_tests >"$told" 2>&1 &
+  mkdir -p build
+  alone_by native/Makefile run_native_tests >build/native-tests.log 2>&1 &
   local native=$!
   alone setup_python
   setup_browser
   alone_by "$networks_lock" setup_networks &
   local networks=$!
+  run_lint >build/lint.log 2>&1 &
+  local lint=$!
   setup
   wait "$networks"
-  run_lint
-  say "native tests"
-  wait "$native" || { cat "$told"; die "the native tests failed" "see above, or $told"; }
-  tail -n 5 "$told"
+  finish "$native" "native tests" build/native-tests.log
+  tail -n 5 build/native-tests.log
+  finish "$lint" "lint" build/lint.log
+  cat build/lint.log
   say "pytest"
   # two at a time, a file each: every process has a Spark of its own
   .venv/bin/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder "$@"
