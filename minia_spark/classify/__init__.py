@@ -64,7 +64,10 @@ ROOM = Room(
     settings={"classify": ClassifySettings},
     outputs=(NETWORKS, PREDICTIONS, EVALUATIONS, CURVES, NETWORK_FIGURES),
     stages=(NETWORKS_STAGE, CLASSIFY, EVALUATE),
-    facets=(Facet("prediction", PREDICTIONS, "predicted", "The class that the network sees."),),
+    facets=(
+        Facet("prediction", PREDICTIONS, "predicted", "The class that the network sees."),
+        Facet("probability", PREDICTIONS, "probability", "How sure the network is of it, 0 to 1."),
+    ),
     panel=Panel(
         "Galaxy classification",
         (EVALUATIONS, CURVES, NETWORK_FIGURES),

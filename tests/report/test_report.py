@@ -353,6 +353,14 @@ def test_empty_cases_say_what_is_missing(tmp_path, data, sentence):
     assert sentence in read_site(tmp_path / "site")["index.html"].text
 
 
+@pytest.mark.parametrize("grid", [None, {"step": 6}])
+def test_settings_for_galaxies_are_advised_to_who_has_others(tmp_path, grid):
+    own = run(settings={"features": {"sift": {"grid": grid}}})
+    make(report(run=own), tmp_path / "site")
+    page = read_site(tmp_path / "site")["index.html"]
+    assert ("conf/galaxies.yaml" in page.text) == (grid is None)
+
+
 def test_nothing_at_all(tmp_path):
     bare = report(
         codebook=None,
