@@ -29,7 +29,7 @@ def templates_of(
 
     return jinja2.Environment(
         loader=jinja2.ChoiceLoader([jinja2.PackageLoader(package) for package in packages]),
-        autoescape=jinja2.select_autoescape(("html",)),
+        autoescape=jinja2.select_autoescape(("html", "css")),
         undefined=jinja2.StrictUndefined,
         finalize=finalize,
         trim_blocks=True,

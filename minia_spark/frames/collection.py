@@ -335,6 +335,11 @@ class Collection:
         """
         name = self.structure_variant(variant)
         best = self.search_structure(structure, threshold=threshold, variant=name).head(images)
+        if not len(best):
+            raise InputError(
+                f"nothing to draw: no image holds structure {structure} with an overlap of at "
+                f"least {threshold:g}, or its kind is left out (structures.exclude_kinds)"
+            )
         number, lineage_id = find_structure(str(structure), self.arrow("lineage", variant=name))
         (words,) = self.arrow(
             "structures", variant=name, columns=["words"], where=ds.field("structure_id") == number

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -79,6 +80,10 @@ def search(options: argparse.Namespace) -> int:
             options.structure, threshold=options.threshold or 0.0, variant=options.variant
         )
         _print_structure(found.head(options.count) if options.count else found, options.json)
+        if options.threshold and not len(found):
+            every = collection.search_structure(options.structure, variant=options.variant)
+            most = f"the largest overlap is {every['overlap'].max():.3f}"
+            print(f"minia search: {most if len(every) else 'no image holds it'}", file=sys.stderr)
         return 0
     spark = _session(options) if options.on_spark else None
     told = collection.search_image(

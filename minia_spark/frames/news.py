@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scipy.stats import false_discovery_control, hypergeom
 
 from minia_spark.base.arrow import to_lists
-from minia_spark.base.errors import InputError
+from minia_spark.base.errors import InputError, SettingsError
 from minia_spark.embedding.tfidf import idf, weighted
 from minia_spark.mining.overlap import StructureIndex
 from minia_spark.mining.rows import bags_of_words
@@ -35,7 +35,7 @@ _SAID = 3.0
 """A surprise, -log(p), that is told as a reason: 1 in 20."""
 _NEW = ("born", "split", "grown", "changed")
 _TOLD = {
-    "distance": "the most similar known image is at {value:.2f} by words, usual is {usual:.2f}",
+    "distance": "the most similar known image is {value:.2f} away by words, usual is {usual:.2f}",
     "error": "its features fit their words badly: {ratio:.1f} times the usual error",
     "uncovered": "{value:.0%} of its features are in no structure that it holds, usual is "
     "{usual:.0%}",
@@ -52,7 +52,8 @@ class News:
     compared_with : int or None
         The state whose structures those of now were compared with; None: there were none before.
     structures : pandas.DataFrame
-        Those that are new, or more frequent in this batch than in the others: columns structure_id,
+        Those that are new, or more frequent in this batch than in the others, these first and the
+        surest of them before the others: columns structure_id,
         lineage_id, name, kind, event, words_gained, support, established, images (of this batch),
         expected, q, alert.
     images : pandas.DataFrame
@@ -148,8 +149,10 @@ def news(
     InputError
         There is no such batch, or there are no structures, or too few images to compare with.
     SettingsError
-        The variant is not clear.
+        The variant is not clear, or the rate cannot be.
     """
+    if not 0 < rate <= 1:
+        raise SettingsError(f"rate must be above 0 and at most 1, not {rate}")
     name = collection.structure_variant(variant)
     batch = collection.newest_batch() if batch is None else batch
     if batch not in collection.batches:
@@ -192,10 +195,10 @@ def _of_structures(
     else:
         frame["expected"], frame["q"], frame["alert"] = np.nan, np.nan, False
     unwanted = collection.settings.get("structures", {}).get("exclude_kinds", ())
-    frame.loc[frame["kind"].isin(list(unwanted)), "alert"] = False
+    frame = frame[~frame["kind"].isin(list(unwanted))]
     new = frame["event"].isin(_NEW) if before is not None else np.zeros(len(frame), np.bool_)
     shown = frame[new | frame["alert"]].sort_values(
-        ["alert", "structure_id"], ascending=[False, True], ignore_index=True
+        ["alert", "q", "structure_id"], ascending=[False, True, True], ignore_index=True
     )
     order = ["structure_id", "lineage_id", "name", "kind", "event", "words_gained", "support"]
     return shown[[*order, "established", "images", "expected", "q", "alert"]], before

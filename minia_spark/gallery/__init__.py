@@ -10,7 +10,7 @@ from minia_spark.geometry.tables import VERIFICATIONS
 from minia_spark.ingest.tables import IMAGES, REJECTS
 from minia_spark.layout.tables import MAP, MAP_FRAMES
 from minia_spark.mining.settings import MiningSettings
-from minia_spark.mining.tables import STRUCTURES
+from minia_spark.mining.tables import STRUCTURES, TUNING
 from minia_spark.neighbours.tables import NEIGHBOURS
 from minia_spark.structures.settings import StructuresSettings
 from minia_spark.structures.tables import LINEAGE, STRUCTURE_IMAGES, STRUCTURE_NAMES
@@ -27,10 +27,10 @@ GALLERY_STAGE = Stage(
         *(IMAGES, REJECTS, FEATURES, THUMBNAILS, CODEBOOKS, WORDS, WORD_COUNTS),
         *(STRUCTURES, STRUCTURE_IMAGES, LINEAGE, VERIFICATIONS),
     ),
-    optional=(STRUCTURE_NAMES, MAP, MAP_FRAMES, NEIGHBOURS),
+    optional=(TUNING, STRUCTURE_NAMES, MAP, MAP_FRAMES, NEIGHBOURS),
     gathers="facets",
     writes=(GALLERY,),
-    revision=2,  # what other lines know of images; pages have one head
+    revision=3,  # lift beyond broad differences
     uses=(
         GallerySettings,
         Use(MiningSettings, ("decoys", "seeds")),

@@ -15,8 +15,8 @@ _MOST = 3
 def line(news: Mapping[str, Any]) -> str:
     """Return what somebody has to look at, and what changed, of an object of ``news.json``.
 
-    ``night2 (sift): 2 alerts: s0012 in 14 of its images, 3.1 expected; odd.png: it has no features;
-    3 structures new, 1 grown or changed since state 7``. At most 3 of each kind are named.
+    ``night2 (sift): 2 alerts: s0012 in 14 of its images, 3.1 expected; odd.png: its features fit
+    badly; 3 structures new, 1 grown or changed since state 7``. At most 3 of each kind are named.
     """
     structures = [
         f"s{one['id']:04d} in {one['images']:,} of its images, {one['of']:,.1f} expected"

@@ -41,7 +41,7 @@ from minia_spark.geometry.tables import VERIFICATIONS
 from minia_spark.ingest.tables import IMAGES, REJECTS
 from minia_spark.layout.tables import MAP, MAP_FRAMES
 from minia_spark.mining.settings import MiningSettings
-from minia_spark.mining.tables import STRUCTURES
+from minia_spark.mining.tables import STRUCTURES, TUNING
 from minia_spark.neighbours.tables import NEIGHBOURS
 from minia_spark.structures.rows import load_structures
 from minia_spark.structures.settings import StructuresSettings
@@ -501,6 +501,7 @@ def _variant(context: Context, name: str, places: _Places) -> Variant:
     verified = {row["structure_id"]: row["verified"] for row in _small(own, VERIFICATIONS)}
     labels = _labels(context, name)
     kin = related(structures)
+    against = any(row["chance"] != "totals" for row in _small(own, TUNING))
     total = sum(places.sizes)
     rows = []
     for row in table.to_pylist():
@@ -520,6 +521,7 @@ def _variant(context: Context, name: str, places: _Places) -> Variant:
                 "words": row["words"],
                 "frequencies": row["frequencies"],
                 **{what: row[what] for what in _NUMBERS},
+                "beyond": row["lift_beyond"] if against else None,
                 "established": bool(row["significant"] and row["reproducible"]) if judged else None,
                 "verified": verified.get(number),
                 "images": len(images[number][0]),

@@ -20,6 +20,7 @@ _DISTORTION = re.compile(r"(?:A|B)_(?:ORDER|\d_\d)")
 _FRAME = ("RADESYS", "EQUINOX", "LONPOLE", "LATPOLE", "MJD-OBS")
 _TEXTS = re.compile(r"CTYPE[12]|CUNIT[12]|RADESYS")
 _TEXT = re.compile(r"[A-Za-z0-9 -]{0,20}")
+_NEEDED = {"CRVAL1", "CRVAL2", "CRPIX1", "CRPIX2"}
 _CELESTIAL = re.compile(r"(?:RA--|DEC-|GLON|GLAT|ELON|ELAT)-[A-Z]{3}(?:-SIP)?")
 
 
@@ -75,6 +76,12 @@ def position_of_header(
     """
     known = _world_coordinates(header)
     if not all(_CELESTIAL.fullmatch(known.get(f"CTYPE{axis}", "")) for axis in (1, 2)):
+        return None
+    # what is missing has defaults, with which any header would be somewhere
+    scaled = known.keys() >= {"CDELT1", "CDELT2"} or any(
+        name.startswith("CD") and "_" in name for name in known
+    )
+    if not (known.keys() >= _NEEDED and scaled):
         return None
     from astropy.io import fits  # noqa: PLC0415
     from astropy.wcs import WCS  # noqa: PLC0415 - half a second, which most images do without

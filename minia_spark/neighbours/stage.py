@@ -37,8 +37,8 @@ from minia_spark.warehouse.storage import Storage
 
 __all__ = ["run"]
 
-_QUERIES = 16_384
-"""Images that a task compares at once."""
+_QUERIES, _LEAST = 16_384, 512
+"""Images that a task compares at once, at most, and at least where there are so many."""
 _PIECE = 16_384
 """Images that they are compared with at once, at least, where there are so many."""
 _SAMPLED = 64
@@ -85,10 +85,14 @@ def run(context: Context) -> None:
         probes = min(settings.probes, len(cells))
         context.say(f"inverted file: {len(cells):,} cells, {probes:,} searched")
         frame, members = _by_cell(context, reference, frame, cells, f"{folder}/by-cell")
+    asking = images
     if members is None or not new:
-        frame = frame.where("reach is null")
+        frame, asking = frame.where("reach is null"), reference.without_list
     work = _Work(reference, members, settings.count, settings.distance, frozenset(new))
-    parts = max(context.partitions(images), -(-images // _QUERIES))
+    parts = max(context.partitions(asking), -(-asking // _QUERIES))
+    if members is None and context.all_settings.spark.partitions is None:
+        # each task goes through the whole collection: as few as keep the cores busy
+        parts = max(min(4 * context.parallelism, -(-asking // _LEAST)), -(-asking // _QUERIES), 1)
     # images of a cell search about the same cells
     spread = frame.repartition(parts, *(_KEYS if members is None else ["cell"]))
     found = spread.mapInArrow(work, NEIGHBOURS.schema())
@@ -106,8 +110,7 @@ def _with_reach(vectors: DataFrame, lists: DataFrame | None, count: int) -> Data
     """Add how far the last image in the list of each is; infinite: not full; null: it has none."""
     if lists is None:
         return vectors.withColumn("reach", F.lit(None).cast("double"))
-    full = F.size("distances") >= count
-    reach = F.when(full, F.element_at("distances", -1)).otherwise(F.lit(float("inf")))
+    reach = F.coalesce(F.get("distances", F.lit(count - 1)), F.lit(float("inf")))
     return vectors.join(lists.select(*_KEYS, reach.alias("reach")), _KEYS, "left")
 
 
@@ -214,22 +217,29 @@ class _Reference:
         Relative to it, in order.
     rows : tuple of int
         Of each file.
+    without_list : int
+        Images.
     """
 
     location: str
     files: tuple[str, ...]
     rows: tuple[int, ...]
+    without_list: int
 
     @classmethod
     def of(cls, storage: Storage, folder: str) -> _Reference:
         """Look at a folder that Spark wrote; its files are numbered in the order of the rows."""
         names = sorted(name for name in storage.names(folder) if name.endswith(".parquet"))
         files = tuple(f"{folder}/{name}" for name in names)
-        rows = []
+        rows, without_list = [], 0
         for file in files:
             with storage.filesystem.open_input_file(storage.full(file)) as opened:
-                rows.append(int(pq.read_metadata(opened).num_rows))
-        return cls(storage.location, files, tuple(rows))
+                found = pq.read_metadata(opened)
+            rows.append(int(found.num_rows))
+            column = found.schema.names.index("reach")
+            groups = map(found.row_group, range(found.num_row_groups))
+            without_list += sum(group.column(column).statistics.null_count for group in groups)
+        return cls(storage.location, files, tuple(rows), without_list)
 
     def __len__(self) -> int:
         return sum(self.rows)

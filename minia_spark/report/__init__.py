@@ -13,7 +13,8 @@ from minia_spark.mining.settings import MiningSettings
 from minia_spark.mining.tables import BACKGROUND, FACTORS, STRUCTURES, TUNING
 from minia_spark.report.settings import ReportSettings
 from minia_spark.report.tables import SITE
-from minia_spark.structures.tables import LINEAGE, STRUCTURE_IMAGES
+from minia_spark.structures.settings import StructuresSettings
+from minia_spark.structures.tables import LINEAGE, STRUCTURE_IMAGES, STRUCTURE_NAMES
 from minia_spark.thumbnails.tables import THUMBNAILS
 from minia_spark.words.settings import WordsSettings
 from minia_spark.words.tables import WORD_COUNTS, WORDS
@@ -28,13 +29,15 @@ REPORT = Stage(
         *(IMAGES, REJECTS, FEATURES, THUMBNAILS, CODEBOOKS, WORDS, WORD_COUNTS, DRIFT),
         *(TUNING, BACKGROUND, FACTORS, STRUCTURES, STRUCTURE_IMAGES, LINEAGE, VERIFICATIONS),
     ),
+    optional=(STRUCTURE_NAMES,),
     writes=(SITE,),
-    revision=2,  # what is new at a glance
+    revision=3,  # what people call structures
     uses=(
         ReportSettings,
         WordsSettings,  # the bounds of outliers are drawn also where outliers are kept
         DriftSettings,
         Use(CodebookSettings, ("seed",)),
+        Use(StructuresSettings, ("exclude_kinds",)),
         Use(MiningSettings, ("decoys", "seeds", "max_q", "min_stability")),
     ),
     exact=True,

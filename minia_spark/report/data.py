@@ -233,6 +233,12 @@ class StructureCard:
     words_lost: int = 0
     established: bool | None = None
     """Whether it is significant and reproducible; None when that was not measured."""
+    called: str | None = None
+    """What people call it."""
+    kind: str | None = None
+    """What kind of thing they say it is."""
+    left_out: bool = False
+    """Whether structures of that kind are not looked for in images."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -288,6 +294,8 @@ class VariantData:
     """In their ranking; those that are to be shown, or more."""
     structures_total: int = 0
     """How many there are in all."""
+    left_out_total: int = 0
+    """Structures of kinds that are not looked for in images."""
     established_total: int | None = None
     """How many of all are significant and reproducible; None when that was not measured."""
     max_q: float | None = None

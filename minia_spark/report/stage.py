@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import tempfile
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, TypeVar
@@ -63,7 +63,8 @@ from minia_spark.report.data import (
 from minia_spark.report.settings import ReportSettings
 from minia_spark.report.site import MOST_LABELS, named_labels, render, wanted_images
 from minia_spark.report.tables import SITE
-from minia_spark.structures.tables import LINEAGE, STRUCTURE_IMAGES
+from minia_spark.structures.settings import StructuresSettings
+from minia_spark.structures.tables import LINEAGE, STRUCTURE_IMAGES, STRUCTURE_NAMES
 from minia_spark.thumbnails.tables import THUMBNAILS
 from minia_spark.warehouse.records import Entry, now
 from minia_spark.words.counts import word_occurrences
@@ -211,13 +212,22 @@ def _variant(tables: _Tables) -> VariantData:
     counts = word_occurrences(tables.context.of_variant(tables.variant))
     background = _background(tables)
     fates = [
-        row for batch in tables.rows(LINEAGE, ["event", "older_state"]) for row in batch.to_pylist()
+        row
+        for batch in tables.rows(LINEAGE, ["structure_id", "lineage_id", "event", "older_state"])
+        for row in batch.to_pylist()
     ]
+    said = _said(tables)
+    left_out = {
+        row["structure_id"]
+        for row in fates
+        if row["structure_id"] is not None and said.get(row["lineage_id"], _Said()).left_out
+    }
     return VariantData(
         name=tables.variant or "features",
-        structures=_cards(tables, judged=judged, beyond=background is not None),
+        structures=_cards(tables, said, judged=judged, beyond=background is not None),
         structures_total=tables.count(STRUCTURES),
-        established_total=_established_total(tables) if judged else None,
+        established_total=_established_total(tables, left_out) if judged else None,
+        left_out_total=len(left_out),
         max_q=mining.max_q if mining.decoys > 0 else None,
         min_stability=mining.min_stability if mining.seeds > 0 else None,
         features=int(counts.sum()),
@@ -469,8 +479,9 @@ def _drift(tables: _Tables) -> DriftData:
     )
 
 
-def _established_total(tables: _Tables) -> int:
+def _established_total(tables: _Tables, left_out: Collection[int]) -> int:
     wanted = ds.field("significant") & ds.field("reproducible")
+    wanted &= ~ds.field("structure_id").isin(sorted(left_out))
     return sum(b.num_rows for b in tables.rows(STRUCTURES, ["structure_id"], wanted))
 
 
@@ -481,7 +492,30 @@ _FATE = ("structure_id", "lineage_id", "event", "older_state", "older_structure_
 _CHANGE = ("words_gained", "words_lost")
 
 
-def _cards(tables: _Tables, *, judged: bool, beyond: bool) -> list[StructureCard]:
+@dataclass(frozen=True)
+class _Said:
+    """What people said of a structure."""
+
+    name: str | None = None
+    kind: str | None = None
+    left_out: bool = False
+
+
+def _said(tables: _Tables) -> dict[str, _Said]:
+    """Return it by lineage."""
+    if not tables.context.has(STRUCTURE_NAMES):
+        return {}
+    unwanted = tables.settings(StructuresSettings).exclude_kinds
+    return {
+        row["lineage_id"]: _Said(row["name"], row["kind"], row["kind"] in unwanted)
+        for batch in tables.rows(STRUCTURE_NAMES, ["lineage_id", "name", "kind"])
+        for row in batch.to_pylist()
+    }
+
+
+def _cards(
+    tables: _Tables, said: Mapping[str, _Said], *, judged: bool, beyond: bool
+) -> list[StructureCard]:
     wanted = ds.field("structure_id") < tables.settings(ReportSettings).structures
     structures = sorted(
         (
@@ -509,6 +543,7 @@ def _cards(tables: _Tables, *, judged: bool, beyond: bool) -> list[StructureCard
         _card(
             row,
             fates[row["structure_id"]],
+            said.get(fates[row["structure_id"]]["lineage_id"], _Said()),
             matches,
             images[row["structure_id"]],
             verified=verified.get(row["structure_id"]),
@@ -522,6 +557,7 @@ def _cards(tables: _Tables, *, judged: bool, beyond: bool) -> list[StructureCard
 def _card(
     row: Mapping[str, Any],
     fate: Mapping[str, Any],
+    said: _Said,
     matches: pa.Table,
     images: Sequence[MatchedImage],
     *,
@@ -559,6 +595,9 @@ def _card(
         words_gained=fate["words_gained"],
         words_lost=fate["words_lost"],
         established=row["significant"] and row["reproducible"] if judged else None,
+        called=said.name,
+        kind=said.kind,
+        left_out=said.left_out,
     )
 
 

@@ -218,8 +218,9 @@ _TERMS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         ),
         "overlap": (
             "Overlap",
-            "What image and structure have in common, as a share of the smaller of the two; words "
-            "that occur several times count several times. Images are ranked by it.",
+            "What image and structure have in common, each word as often as both have it, as a "
+            "share of the smaller of the two: the words of the image, or those of the structure, "
+            "each as often as it is in its sets or images. Images are ranked by it.",
         ),
         "support": (
             "Support",
@@ -271,7 +272,7 @@ _TERMS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "history": (
             "History",
             "What became of the structure since the state before. A state is what one run "
-            "published. The permanent name stays the same from state to state; names like s0003 "
+            "published. The lineage stays the same from state to state; names like s0003 "
             "are places in the ranking of one state.",
         ),
         "table": (

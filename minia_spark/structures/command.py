@@ -147,14 +147,19 @@ def _new(options: argparse.Namespace) -> int:
 
 def _print_news(found: News, count: int) -> None:
     print(f"batch {found.batch}, {found.variant}: {found.alerts:,} alerts")
-    since = "" if found.compared_with is None else f"new since state {found.compared_with}, or "
-    print(f"\nstructures {since}more frequent in this batch than chance explains")
+    since = (
+        ""
+        if found.compared_with is None
+        else f"new or changed since state {found.compared_with}, or "
+    )
+    print(f"\nstructures {since}more frequent in this batch than chance explains (!)")
     structures: Any = found.structures
     for row in structures.itertuples():
         mark = "!" if row.alert else " "
         known = " ".join(_plain(text) for text in (row.name, row.kind) if isinstance(text, str))
         expected = "" if row.expected != row.expected else f", expected {row.expected:,.1f}"
         here = f"{row.images:,} images of the batch{expected}"
+        here += "" if row.q != row.q else f", q {row.q:.2g}"
         sure = "" if row.established else ", not established"
         title = f"s{row.structure_id:04d} ({row.lineage_id})"
         print(f"{mark} {title}  {row.event:<8} {here}{sure}  {known}".rstrip())

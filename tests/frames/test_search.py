@@ -62,6 +62,18 @@ class TestStructure:
 
 
 class TestFigure:
+    def test_nothing_to_draw(self, collection):
+        most = collection.frame("structure_images").groupby("structure_id")["overlap"].max()
+        number = int(most.idxmin())
+        assert most[number] < 1
+        with pytest.raises(InputError, match=f"to draw: no image holds structure {number} with"):
+            collection.figure_structure(number, threshold=1.0)
+
+    def test_rates_that_cannot_be(self, collection):
+        for rate in (0.0, -1.0, 1.5, float("nan")):
+            with pytest.raises(SettingsError, match="rate must be above 0 and at most 1"):
+                collection.news(rate=rate)
+
     def test_circles_are_the_matched_features(self, collection):
         figure = collection.figure_structure(0, images=4)
         rows = collection.frame("structure_images")

@@ -75,7 +75,7 @@ class TestStructures:
         assert "3 of 40 structures are established" in page.locator("main").inner_text()
         assert page.locator("li.tile").count() == 24
         tile = page.locator("li.tile").first.inner_text()
-        assert "often spiral (100 %, 2 times as in all)" in tile
+        assert "more spiral than usual (100 %, 2 times as in all)" in tile
         page.get_by_role("button", name="More (16)").scroll_into_view_if_needed()
         page.locator("li.tile").nth(39).wait_for()
         names = page.locator("li.tile b")

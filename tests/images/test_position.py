@@ -94,6 +94,21 @@ def test_nothing_that_could_be_used(header):
     assert position_of_header(header, 11, 7) is None
 
 
+@pytest.mark.parametrize("missing", ["CRVAL1", "CRVAL2", "CRPIX1", "CRPIX2", "CDELT1", "CDELT2"])
+@pytest.mark.parametrize("value", [None, "ten"])
+def test_what_is_missing_is_not_made_up(missing, value):
+    header = {name: v for name, v in PLAIN.items() if name != missing}
+    if value is not None:
+        header[missing] = value
+    assert position_of_header(header, 11, 7) is None
+
+
+def test_a_matrix_instead_of_scales():
+    header = {name: v for name, v in PLAIN.items() if not name.startswith("CDELT")}
+    matrix = {"CD1_1": PLAIN["CDELT1"], "CD2_2": PLAIN["CDELT2"]}
+    assert position_of_header(header | matrix, 11, 7) == pytest.approx((150, 2))
+
+
 def test_no_fits_file():
     assert position_of_fits(b"CTYPE1  = of something else") is None
     assert position_of_fits(b"") is None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 
 import numpy as np
 import pytest
@@ -26,6 +27,7 @@ from minia_spark.report.text import visible
 from .site import (
     EMPTY,
     ODD,
+    Page,
     batch,
     codebook,
     drift,
@@ -99,7 +101,7 @@ def test_a_small_report(tmp_path):
         "Showing 2 of 812",
         "Structure S-a Words 3 Sets 42 Images 31 Support 29 Expected 0.400 Lift 72.5 q <0.001 "
         "Stability 0.95 History new in state 2",
-        "overlap 0.91",
+        "overlap 0.910",
         "All 31 images CSV",
         f"spiral 30 97 % {TIMES}2.4 ring 1 3.2 % {TIMES}0.05",
         "1 word is more than 2 standard deviations from the mean, and kept: with "
@@ -122,8 +124,8 @@ def test_a_small_report(tmp_path):
     one = pages["structure-0001.html"].text
     for sentence in (
         "The best 2 of 31; all are listed below.",
-        "overlap 0.91 2 features spiral one.png",
-        "Its permanent name is 2.0.",
+        "overlap 0.910 2 features spiral one.png",
+        "Its lineage, which stays with it from state to state, is 2.0.",
         "7 20 3 19 11 18",
         "S-b \N{RIGHTWARDS ARROW}",
         "Lift Support divided by expected",
@@ -330,6 +332,8 @@ def test_circles_mark_the_matched_features_in_their_word_s_colour(tmp_path):
         assert "0 0 500 500" in page.values("svg", "viewbox")
         assert page.values("img", "width") == ["500"]
     style = (tmp_path / "site" / "assets" / "style.css").read_text()
+    assert "\\" not in style
+    assert len(re.findall(r"^ +--dots: .*;$", style, re.MULTILINE)) == 2  # light and dark
     assert ".c0 { stroke: var(--rim, #ffb000)" in style
     assert ".c8 { stroke: var(--rim, #d9d9d9)" in style
 
@@ -359,6 +363,26 @@ def test_settings_for_galaxies_are_advised_to_who_has_others(tmp_path, grid):
     make(report(run=own), tmp_path / "site")
     page = read_site(tmp_path / "site")["index.html"]
     assert ("conf/galaxies.yaml" in page.text) == (grid is None)
+
+
+def test_what_people_call_structures(tmp_path):
+    cards = [
+        structure("s0000", [matched("i0", 0.0123)], called="<b>sky</b>", kind="artefact"),
+        structure("s0001", [], called="trail", kind="artefact", left_out=True, lineage="1?2"),
+    ]
+    pages = [("Gallery", "gallery/index.html")]
+    told = {"established_total": 1, "left_out_total": 1, "max_q": 0.05, "min_stability": 0.5}
+    folder = tmp_path / "site"
+    make(report(cards, pages=pages, **told), folder)
+    site = {path.name: Page(path) for path in folder.glob("*.html")}
+    index = site["index.html"].text
+    assert "1 of 2 structures: significant, and found again; 1 of kinds that are left out" in index
+    assert "Structure s0000: <b>sky</b> (artefact)" in index
+    assert "overlap 0.012" in index
+    assert index.count("Structures of this kind are left out") == 1
+    assert "Structures of this kind are left out" in site["structure-0002.html"].text
+    page = (folder / "structure-0002.html").read_text()
+    assert 'href="../../gallery/index.html#/s/sift/1%3F2"' in page
 
 
 def test_nothing_at_all(tmp_path):
@@ -502,7 +526,7 @@ def test_all_images_are_listed_and_in_the_csv(tmp_path):
     page = read_site(tmp_path / "site")["structure-0001.html"].text
     assert "structure-0001.csv all 3 images with batch" in page
     assert "All 3 images Rank Image Batch Overlap Words held Label RA (deg) Dec (deg)" in page
-    assert "1 a.jpg b1 0.75 3 spiral 10.50000 -0.25000 2 =1+1.jpg b1 0.50 2 @SUM(A1) 3" in page
+    assert "1 a.jpg b1 0.750 3 spiral 10.50000 -0.25000 2 =1+1.jpg b1 0.500 2 @SUM(A1) 3" in page
     with (tmp_path / "site" / "structure-0001.csv").open(encoding="utf-8", newline="") as file:
         read = list(csv.reader(file))
     assert read == [
@@ -516,7 +540,7 @@ def test_all_images_are_listed_and_in_the_csv(tmp_path):
 def test_without_labels_and_positions_the_list_has_no_such_columns(tmp_path):
     make(report([structure("s", [matched("a")])]), tmp_path / "site")
     page = read_site(tmp_path / "site")["structure-0001.html"].text
-    assert "Overlap Words held 1 a b1 0.50 3" in page
+    assert "Overlap Words held 1 a b1 0.500 3" in page
 
 
 def test_a_csv_that_was_cut_says_so(tmp_path):

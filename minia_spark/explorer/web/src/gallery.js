@@ -8,6 +8,7 @@ import { angle, position } from "./sky.js";
 export { part };
 
 const FEW = 24; // images, or structures, that are shown before somebody asks for more
+const MOST = 2000; // images that a search by name finds
 const PATCH = 48; // pixels of a patch
 const NEW = ["born", "split", "grown", "changed"];
 const SVG = "http://www.w3.org/2000/svg";
@@ -15,6 +16,7 @@ const SVG = "http://www.w3.org/2000/svg";
 const MEASURES = {
   support: ["Support", "images that hold more than half of its words", (r) => count(r.support)],
   lift: ["Lift", "support beside what chance explains", (r) => brief(r.lift)],
+  beyond: ["Lift beyond", "support beside what broad differences between images explain too", (r) => brief(r.beyond ?? null)],
   q: ["q", "estimated share of false structures among those as sure", (r) => brief(r.q)],
   stability: ["Stability", "how often it is found again", (r) => brief(r.stability)],
   verified: ["Verified", "share of pairs of its images in which its features lie alike", (r) => brief(r.verified)],
@@ -22,9 +24,10 @@ const MEASURES = {
   size: ["Words", "how many words it has", (r) => count(r.words.length)],
 };
 const SORTS = {
-  rank: ["as ranked", (r) => r.id],
+  rank: ["rank: established, then by support", (r) => r.id],
   support: ["support", (r) => -r.support],
   lift: ["lift", (r) => -(r.lift ?? -1)],
+  beyond: ["lift beyond broad differences", (r) => -(r.beyond ?? -1)],
   q: ["q", (r) => r.q ?? 2],
   stability: ["stability", (r) => -(r.stability ?? -1)],
   verified: ["verified", (r) => -(r.verified ?? -1)],
@@ -62,10 +65,13 @@ function agreement(row) {
 }
 
 // The class that is the most frequent beside its share of all images, of those that at least a
-// tenth of its images have: its name, its share, and how many times that of all; null: none stands out.
+// tenth of its images have and that are more than chance makes (three standard deviations): its
+// name, its share, and how many times that of all; null: none stands out.
 function typical(row) {
   const all = row.labels.reduce((sum, [, n]) => sum + n, 0);
-  const told = row.labels.map(([label, n, share]) => [label, n / all, n / all / share]).filter(([, part, times]) => part >= 0.1 && times >= 1.2);
+  const told = row.labels
+    .filter(([, n, share]) => n / all >= 0.1 && n >= 1.2 * all * share && n - all * share >= 3 * Math.sqrt(all * share * (1 - share)))
+    .map(([label, n, share]) => [label, n / all, n / all / share]);
   return told.sort((a, b) => b[2] - a[2])[0] ?? null;
 }
 
@@ -258,7 +264,7 @@ class App {
       const images = (await this.shelf.imagesOf(v, row.id)).slice(0, 4);
       strip.replaceChildren(...images.map((image) => this.small(image, "")));
     });
-    const facts = ["lift", "q", "stability"].filter((name) => row[name] !== null);
+    const facts = ["lift", "beyond", "q", "stability"].filter((name) => (row[name] ?? null) !== null);
     const told = facts.map((name) => `${MEASURES[name][0].toLowerCase()} ${MEASURES[name][2](row)}`).join(", ");
     const sure = row.established === null ? "" : row.established ? "established" : "not established";
     const shown = typical(row);
@@ -269,7 +275,7 @@ class App {
       element("a", { href: address("s", this.shelf.variants[v].name, row.lineage) }, strip, element("b", {}, own(title(row)))),
       ...kind,
       element("p", { className: "quiet" }, `${count(row.images)} images, ${told}${sure ? `, ${sure}` : ""}`),
-      shown ? element("p", { className: "quiet" }, "often ", own(shown[0]), ` (${(100 * shown[1]).toFixed(0)} %, ${brief(shown[2])} times as in all)`) : "",
+      shown ? element("p", { className: "quiet" }, "more ", own(shown[0]), ` than usual (${(100 * shown[1]).toFixed(0)} %, ${brief(shown[2])} times as in all)`) : "",
       more,
     );
   }
@@ -319,7 +325,7 @@ class App {
         if (show.value === "named" && !row.name && !row.kind && !row.note) return false;
         if (show.value.startsWith("kind:") && row.kind !== show.value.slice(5)) return false;
         if (row.images < Number(least.value || 0)) return false;
-        const texts = [title(row), row.lineage, row.kind, row.note, ...row.labels.map(([label]) => label)];
+        const texts = [title(row), row.lineage, row.kind, row.note, typical(row)?.[0]];
         return !wanted || texts.some((one) => one && one.toLowerCase().includes(wanted));
       });
       const key = SORTS[sort.value][1];
@@ -390,7 +396,8 @@ class App {
     }
     const doubt = row.established === false ? [element("p", { className: "note" }, "Not established: chance may have made it, or it is not found again.")] : [];
     const fate = row.event && !["same", "born"].includes(row.event) ? `, now ${row.event}${row.gained ? `, ${count(row.gained)} words came` : ""}${row.lost ? `, ${count(row.lost)} went` : ""}` : "";
-    const said = [row.kind, row.note].filter(Boolean).map((text) => element("p", {}, own(text)));
+    const lines = [row.kind, ...(row.note ?? "").split(/\r?\n/)].filter(Boolean);
+    const said = lines.map((text) => element("p", {}, own(text)));
     const naming = `minia structures name ${row.lineage} --name TEXT --kind KIND`;
     return [
       this.steps(name, rows, row),
@@ -444,7 +451,7 @@ class App {
       "section",
       {},
       element("h2", {}, "Images"),
-      element("p", { className: "quiet" }, "Overlap: how much of the image's words are words of the structure, from 0 to 1, each word as often as both have it."),
+      element("p", { className: "quiet" }, "Overlap, from 0 to 1: what image and structure have in common, each word as often as both have it, as a share of the smaller of the two: the words of the image, or those of the structure, each as often as the structure has it."),
       element("div", { className: "bar" }, element("label", { htmlFor: "threshold" }, "Overlap "), slider, told, element("label", {}, circles, " matched features"), play),
       host,
     );
@@ -827,6 +834,7 @@ class App {
     const { shelf } = this;
     const v = this.variantOf(name);
     const word = Number(text);
+    if (!Number.isInteger(word) || word < 0 || !text) return this.lost(`There is no word ${seen(text ?? "")}.`);
     const rows = (await shelf.structures(v)).filter((row) => row.words.includes(word));
     const host = element("ul", { className: "patches" });
     const told = element("p", { className: "quiet", role: "status" }, "Looking for examples\u2026");
@@ -860,7 +868,7 @@ class App {
   async found([text = ""]) {
     const where = position(text);
     const near = where ? await this.shelf.around(where) : [];
-    const images = text ? await this.shelf.search(text) : [];
+    const images = text ? await this.shelf.search(text, MOST) : [];
     this.group = near.length ? near : images;
     const made = [element("h1", {}, "Images")];
     if (where) {
@@ -875,8 +883,8 @@ class App {
     }
     if (!where || images.length) {
       made.push(
-        element("p", { role: "status" }, `${count(images.length)} ${images.length === 1 ? "image" : "images"} whose name or class holds \u201c`, own(text), `\u201d${images.length === 40 ? " (the first ones)" : ""}`),
-        element("ul", { className: "images" }, ...images.map((image) => this.figure(0, image, null, images))),
+        element("p", { role: "status" }, `${images.length === MOST ? "The first " : ""}${count(images.length)} ${images.length === 1 ? "image" : "images"} whose name or class holds \u201c`, own(text), "\u201d"),
+        this.more(images, (some) => element("ul", { className: "images" }, ...some.map((image) => this.figure(0, image, null, images)))),
       );
     }
     return made;
