@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from minia_spark.base.errors import MiniaError, SettingsError
+from minia_spark.base.errors import InputError, MiniaError, SettingsError
 from minia_spark.engine.commands import (
     free_exit_code,
     positive,
@@ -191,7 +191,13 @@ def _name(options: argparse.Namespace, wanted: str) -> int:
         raise SettingsError("give --name, --kind or --note, or --remove alone")
     collection = minia_spark.open(options.warehouse)
     variant = collection.structure_variant(options.variant)
-    number, lineage_id = find_structure(wanted, collection.arrow("lineage", variant=variant))
+    number: int | None = None
+    try:
+        number, lineage_id = find_structure(wanted, collection.arrow("lineage", variant=variant))
+    except InputError:
+        lineage_id = wanted.strip()  # what was said of one that ended can be changed still
+        if lineage_id not in set(collection.structure_names(variant)["lineage_id"]):
+            raise
     state = publish_names(
         Warehouse(options.warehouse),
         variant,
@@ -200,7 +206,8 @@ def _name(options: argparse.Namespace, wanted: str) -> int:
         command=f"minia structures name {lineage_id}",
         say=Progress(quiet=options.quiet).say,
     )
-    print(f"s{number:04d} ({lineage_id}): said in state {state.version}; 'minia run' shows it")
+    of = "ended" if number is None else f"s{number:04d}"
+    print(f"{of} ({lineage_id}): said in state {state.version}; 'minia run' shows it")
     return 0
 
 

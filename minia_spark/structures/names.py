@@ -21,7 +21,7 @@ from minia_spark.warehouse.warehouse import Warehouse
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["STEP", "checked", "excluded", "merged", "publish_names", "read_names"]
+__all__ = ["STEP", "checked", "ended", "excluded", "merged", "publish_names", "read_names"]
 
 STEP = "structure_names"
 """The stage that entries of the table name, which no line has: only people write it."""
@@ -95,6 +95,18 @@ def excluded(names: pa.Table, lineage: pa.Table, kinds: Iterable[str]) -> list[i
         for row in lineage.select(["lineage_id", "structure_id"]).to_pylist()
         if row["structure_id"] is not None and row["lineage_id"] in gone
     )
+
+
+def ended(names: pa.Table, lineage: pa.Table, kinds: Iterable[str]) -> list[tuple[str, str]]:
+    """Return lineage and event of the structures of these kinds that ended in this state."""
+    wanted = set(kinds)
+    rows = names.select(["lineage_id", "kind"]).to_pylist()
+    said = {row["lineage_id"] for row in rows if row["kind"] in wanted}
+    return [
+        (row["lineage_id"], row["event"])
+        for row in lineage.select(["lineage_id", "structure_id", "event"]).to_pylist()
+        if row["structure_id"] is None and row["lineage_id"] in said
+    ]
 
 
 # -- in a warehouse -------------------------------------------------------------------------------

@@ -21,7 +21,7 @@ from minia_spark.mining.overlap import StructureIndex
 from minia_spark.mining.rows import bags_of_words
 from minia_spark.mining.tables import STRUCTURES
 from minia_spark.structures.lineage import Event, compose, inherited, maps_of, trace
-from minia_spark.structures.names import excluded
+from minia_spark.structures.names import ended, excluded
 from minia_spark.structures.rows import NO_STRUCTURES, load_structures
 from minia_spark.structures.settings import StructuresSettings
 from minia_spark.structures.tables import LINEAGE, STRUCTURE_IMAGES, STRUCTURE_NAMES
@@ -106,7 +106,17 @@ def _unwanted(context: Context) -> list[int]:
         context.progress.warn(
             f"structures.exclude_kinds: no structure is of kind {', '.join(unknown)}; {there}"
         )
-    return excluded(names, context.small(LINEAGE), kinds) if known else []
+    if not known:
+        return []
+    lineage = context.small(LINEAGE)
+    if gone := ended(names, lineage, kinds):
+        (one, event), *_ = gone
+        context.progress.warn(
+            f"structures.exclude_kinds: {len(gone):,} structures of these kinds ended, e.g. {one} "
+            f"({event}); what has their words now is shown until it has such a kind too: see "
+            "'minia structures list'"
+        )
+    return excluded(names, lineage, kinds)
 
 
 def trace_lineage(context: Context) -> None:

@@ -15,8 +15,9 @@ from PIL import Image
 import minia_spark
 from minia_spark.base.errors import SettingsError
 from minia_spark.sky.survey import Survey, generate
-from minia_spark.structures.names import checked, excluded, merged
+from minia_spark.structures.names import checked, ended, excluded, merged, publish_names
 from minia_spark.structures.settings import StructuresSettings
+from minia_spark.warehouse.warehouse import Warehouse
 
 
 class TestChecked:
@@ -70,9 +71,17 @@ class TestMerged:
 
 def test_excluded_by_kind():
     names = pa.table({"lineage_id": ["1.0", "1.1", "2.5"], "kind": ["artefact", None, "spike"]})
-    lineage = pa.table({"lineage_id": ["2.5", "1.0", "1.1"], "structure_id": [0, None, 1]})
+    lineage = pa.table(
+        {
+            "lineage_id": ["2.5", "1.0", "1.1"],
+            "structure_id": [0, None, 1],
+            "event": ["same", "merged", "grown"],
+        }
+    )
     assert excluded(names, lineage, ["artefact", "spike"]) == [0]
     assert excluded(names, lineage, []) == []
+    assert ended(names, lineage, ["artefact", "spike"]) == [("1.0", "merged")]
+    assert ended(names, lineage, ["spike"]) == []
 
 
 class TestInAWarehouse:
@@ -91,6 +100,17 @@ class TestInAWarehouse:
         minia("verify", "--full", *where).expect(0)
         minia("structures", "name", "1", "--remove", *where).expect(0)
         assert "nobody named a structure" in minia("structures", "names", *where).expect(0).out
+
+    def test_of_a_structure_that_ended(self, minia, own_warehouse):
+        said = {"name": None, "kind": None, "note": "not for everybody"}
+        publish_names(Warehouse(str(own_warehouse)), "sift", "9.9", said, command="x", say=print)
+        where = ("--warehouse", own_warehouse)
+        listed = minia("structures", "names", *where).expect(0).out
+        assert listed.split() == ["ended", "9.9", "not", "for", "everybody"]
+        told = minia("structures", "name", "9.9", "--remove", *where).expect(0).out
+        assert told.startswith("ended (9.9): said in state ")
+        assert "nobody named" in minia("structures", "names", *where).expect(0).out
+        minia("structures", "name", "9.9", "--note", "x", *where).expect(3)
 
     @pytest.mark.parametrize(
         ("arguments", "code", "problem"),
