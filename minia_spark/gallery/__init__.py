@@ -25,9 +25,9 @@ GALLERY_STAGE = Stage(
     all_variants=True,
     reads=(
         *(IMAGES, REJECTS, FEATURES, THUMBNAILS, CODEBOOKS, WORDS, WORD_COUNTS),
-        *(STRUCTURES, STRUCTURE_IMAGES, LINEAGE, VERIFICATIONS),
+        *(TUNING, STRUCTURES, STRUCTURE_IMAGES, LINEAGE, VERIFICATIONS),
     ),
-    optional=(TUNING, STRUCTURE_NAMES, MAP, MAP_FRAMES, NEIGHBOURS),
+    optional=(STRUCTURE_NAMES, MAP, MAP_FRAMES, NEIGHBOURS),
     gathers="facets",
     writes=(GALLERY,),
     revision=3,  # lift beyond broad differences
