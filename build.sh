@@ -166,14 +166,50 @@ pip() { .venv/bin/python -m pip --disable-pip-version-check "$@"; }
 # Modules are compiled when they are first imported, as most never are. Only these come as source
 # (pure Python): else what has no wheel should fail by name, not in gcc. They are not compressed only
 # to be unpacked in the next second.
-pip_install() {
-  pip install --no-compile --require-hashes --only-binary :all: --no-binary pyspark,minisom \
-    --config-settings=--build-option=--compression=stored "$@"
+readonly install=(install --require-hashes --only-binary :all: --no-binary pyspark --no-binary minisom
+                  --config-settings=--build-option=--compression=stored)
+
+install_locked() {  # install_locked LOCK: by uv, in a third of the time, else by pip
+  local quiet=(-q)   # a terminal sees progress, a log only errors
+  if [[ -t 1 ]]; then quiet=(); fi
+  if uv_install ${quiet[@]+"${quiet[@]}"} -r "$1"; then return; fi
+  say "pip tries it in place of uv, and takes longer"
+  PIP_USE_PEP517=1 pip "${install[@]}" --no-compile ${quiet[@]+"${quiet[@]}" -q} -r "$1"
 }
 
+uv_install() (  # in a subshell: what it exports is for uv alone
+  local settings index links cache=$root/build/uv
+  pip_says() {  # pip_says SETTING: prints its value, several of them in one line
+    local section
+    for section in :env: install global; do
+      sed -nE "s/^$section\.$1='(.*)'\$/\1/p" <<<"$settings"
+    done | sed -n '1{s/\\n/ /g;p}' | xargs
+  }
+  tell() { if [[ ${2:-} && -z ${!1:-} ]]; then export "$1=$2"; fi; }   # what is set already stays
+
+  if ! [[ -x .venv/bin/uv ]]; then
+    mkdir -p build
+    awk '/^[a-z]/ { wanted = /^uv==/ } wanted' "$lock" >build/uv.lock
+    pip install -qq --require-hashes --only-binary :all: -r build/uv.lock || exit
+  fi
+  # packages come from where pip is told to look; of several places the best, as pip has it
+  settings=$(pip config list)
+  tell UV_DEFAULT_INDEX "$(pip_says index-url)"
+  tell UV_INDEX "$(pip_says extra-index-url)"
+  links=$(pip_says find-links)
+  tell UV_FIND_LINKS "${links// /,}"
+  tell UV_NO_INDEX "$(pip_says no-index)"
+  tell UV_INSECURE_HOST "$(pip_says trusted-host)"
+  tell UV_HTTP_TIMEOUT "$(pip_says default-timeout)"
+  tell SSL_CERT_FILE "$(pip_says cert)"
+  tell ALL_PROXY "$(pip_says proxy)"
+  # unpacked beside .venv, into which it is linked: no copy, nothing left, nothing in $HOME
+  .venv/bin/uv pip "${install[@]}" --python .venv/bin/python --cache-dir "$cache" \
+    --index-strategy unsafe-best-match "$@" || { rm -rf "$cache"; exit 1; }
+  rm -rf "$cache"
+)
+
 setup_python() {
-  local quiet=(-qq)   # a terminal sees pip's progress, a log only errors
-  if [[ -t 1 ]]; then quiet=(); fi
   if ! venv_works; then
     say "new environment .venv with $(find_python)"
     rm -rf .venv
@@ -181,12 +217,12 @@ setup_python() {
   fi
   if ! cmp -s "$lock" ".venv/$lock"; then
     say "installing $lock into .venv (Spark alone is 450 MB; takes minutes)"
-    PIP_USE_PEP517=1 pip_install ${quiet[@]+"${quiet[@]}"} -r "$lock"
+    install_locked "$lock"
     cp "$lock" ".venv/$lock"
   fi
   if ! cmp -s pyproject.toml .venv/pyproject.toml; then
     say "installing minia-spark itself into .venv (editable)"
-    pip install ${quiet[@]+"${quiet[@]}"} --no-deps --no-build-isolation --editable .
+    pip install -q --no-deps --no-build-isolation --editable .
     cp pyproject.toml .venv/pyproject.toml
   fi
 }
@@ -194,7 +230,7 @@ setup_python() {
 setup_networks() {   # TensorFlow has no wheels for every Python and machine
   if cmp -s "$networks_lock" ".venv/$networks_lock"; then return; fi
   say "installing $networks_lock into .venv (TensorFlow is 600 MB; takes a minute)"
-  if pip_install -qq -r "$networks_lock"
+  if install_locked "$networks_lock"
   then cp "$networks_lock" ".venv/$networks_lock"
   else say "going on without TensorFlow: tests of networks will be skipped"
   fi
@@ -230,12 +266,12 @@ setup() {
   need python java compiler
   alone setup_python
   alone setup_java
-  alone_by native/Makefile setup_native
   JAVA_HOME=$(find_java)
   export JAVA_HOME
   # .venv brings its own Spark; one of the user's, or a foreign Python path, would be mixed into it
   unset SPARK_HOME SPARK_CONF_DIR PYTHONPATH PYTHONHOME PYSPARK_PYTHON PYSPARK_DRIVER_PYTHON
   alone setup_archive
+  alone_by native/Makefile setup_native
 }
 
 # ---------------------------------------------------------------- verbs
