@@ -132,7 +132,9 @@ def _print_image(told: ImageFound) -> None:
         print(f"\n{extractor}: {one.features:,} features, {len(one.words):,} different words")
         for row in one.structures.itertuples():
             held = f"{row.words_held:,} of {row.words:,} words"
-            print(f"  structure s{row.structure_id:04d}  overlap {row.overlap:.3f}  {held}")
+            called = [_plain(text) for text in (row.name, row.kind) if isinstance(text, str)]
+            title = " ".join([f"s{row.structure_id:04d}", *called])
+            print(f"  structure {title}  overlap {row.overlap:.3f}  {held}")
         if not len(one.structures):
             print("  no structure: it holds more than half of the words of none")
         _print_images(one.images)

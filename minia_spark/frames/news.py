@@ -1,8 +1,11 @@
-"""What a batch brought: structures that are new or more frequent, images unlike anything."""
+"""What a batch brought: structures that are new or more frequent, images unlike anything.
+
+And whether more of its images than usual show nothing at all.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -26,20 +29,41 @@ if TYPE_CHECKING:
     from minia_spark.frames.collection import Collection
     from minia_spark.mining.model import Structures
 
-__all__ = ["News", "news"]
+__all__ = ["Featureless", "News", "news"]
 
 _KNOWN = 2_000
 """Images of other batches that those of a batch are compared with, chosen by a hash."""
 _LEAST_KNOWN = 30
 _SAID = 3.0
 """A surprise, -log(p), that is told as a reason: 1 in 20."""
-_NEW = ("born", "split", "grown", "changed")
+_NEW = ("born", "split", "returned", "grown", "changed")
 _TOLD = {
     "distance": "the most similar known image is {value:.2f} away by words, usual is {usual:.2f}",
     "error": "its features fit their words badly: {ratio:.1f} times the usual error",
     "uncovered": "{value:.0%} of its features are in no structure that it holds, usual is "
     "{usual:.0%}",
 }
+
+
+@dataclass(frozen=True)
+class Featureless:
+    """How many images of a batch have no features: clouds, or a camera that saw nothing.
+
+    Attributes
+    ----------
+    images : int
+    expected : float or None
+        As many of the other batches' images; None: there are too few others.
+    p : float or None
+        The chance of so many or more (Fisher's exact test).
+    alert : bool
+        Whether that is too little.
+    """
+
+    images: int
+    expected: float | None
+    p: float | None
+    alert: bool
 
 
 @dataclass(frozen=True)
@@ -59,6 +83,8 @@ class News:
     images : pandas.DataFrame
         All images of the batch, the oddest first: columns rank, image_id, features, score, p,
         alert, reasons, nearest_batch, nearest_image_id.
+    featureless : Featureless
+        Those that cannot be compared, as they show nothing.
     rate : float
         Alerts of each kind that a batch without anything new has on average, at most.
     known : int
@@ -70,13 +96,15 @@ class News:
     compared_with: int | None
     structures: pd.DataFrame
     images: pd.DataFrame
+    featureless: Featureless
     rate: float
     known: int
 
     @property
     def alerts(self) -> int:
-        """How many structures and images somebody has to look at."""
-        return int(self.structures["alert"].sum() + self.images["alert"].sum())
+        """How many structures and images somebody has to look at; one for all without features."""
+        rows = int(self.structures["alert"].sum() + self.images["alert"].sum())
+        return rows + self.featureless.alert
 
     def as_dict(self, count: int) -> dict[str, Any]:
         """Return it as JSON has it, with so many images."""
@@ -94,6 +122,7 @@ class News:
             "known": self.known,
             "alerts": self.alerts,
             "structures": rows(self.structures),
+            "featureless": asdict(self.featureless),
             "images": rows(self.images.head(count)),
         }
 
@@ -102,6 +131,7 @@ class News:
         counts = {
             "structures": int(self.structures["alert"].sum()),
             "images": int(self.images["alert"].sum()),
+            "featureless": int(self.featureless.alert),
         }
         events = self.structures["event"].value_counts().to_dict()
 
@@ -114,6 +144,9 @@ class News:
             "# HELP minia_news_alerts What somebody has to look at in a batch.",
             "# TYPE minia_news_alerts gauge",
             *(f'minia_news_alerts{{{own},of="{k}"}} {v}' for k, v in counts.items()),
+            "# HELP minia_news_featureless_images Images without features.",
+            "# TYPE minia_news_featureless_images gauge",
+            f"minia_news_featureless_images{{{own}}} {self.featureless.images}",
             "# HELP minia_news_structures Structures that are new or changed, by what happened.",
             "# TYPE minia_news_structures gauge",
             *(
@@ -141,8 +174,8 @@ def news(
     variant : str or None
         Extractor; None where there is one alone.
     rate : float
-        False alerts of structures, and of images, that a batch without anything new may have on
-        average; above 0, at most 1.
+        False alerts of structures, of images, and of images without features, that a batch
+        without anything new may have on average; above 0, at most 1.
 
     Raises
     ------
@@ -160,8 +193,8 @@ def news(
         raise InputError(f"there is no batch {batch!r} in {collection!r}; batches: {there}")
     structures = load_structures(collection.arrow("structures", variant=name))
     told, before = _of_structures(collection, batch, name, rate)
-    images, known = _of_images(collection, batch, name, structures, rate)
-    return News(batch, name, before, told, images, rate, known)
+    images, known, featureless = _of_images(collection, batch, name, structures, rate)
+    return News(batch, name, before, told, images, featureless, rate, known)
 
 
 # -- structures -----------------------------------------------------------------------------------
@@ -232,7 +265,7 @@ def _summed(held: dict[str, dict[int, int]]) -> dict[int, int]:
 
 def _of_images(
     collection: Collection, batch: str, variant: str, structures: Structures, rate: float
-) -> tuple[pd.DataFrame, int]:
+) -> tuple[pd.DataFrame, int, Featureless]:
     import pandas as pd  # noqa: PLC0415 - a second to load
 
     names = collection.arrow("words", variant=variant, columns=["batch", "image_id"])
@@ -252,8 +285,9 @@ def _of_images(
         place = {key: n for n, key in enumerate(_keys(known))}
         same = np.array([place.get(key, -1) for key in _keys(own)], np.int64)
     described = _described(own, weights, structures)
+    beside = _described(known, weights, structures)
     try:
-        found = novelty(described, _described(known, weights, structures), same)
+        found = novelty(described, beside, same)
     except ValueError as error:
         raise InputError(f"{collection!r}: {error}") from None
     order = found.order
@@ -273,7 +307,21 @@ def _of_images(
             "nearest_image_id": np.where(none, None, nearest["image_id"].to_pylist()),
         }
     )
-    return frame, known.num_rows
+    blank = _featureless(described.features, None if alone else beside.features, rate)
+    return frame, known.num_rows, blank
+
+
+def _featureless(
+    here: NDArray[np.int64], known: NDArray[np.int64] | None, rate: float
+) -> Featureless:
+    """Count images without features beside the known ones; None: there are too few of these."""
+    blank = int((here == 0).sum())
+    if known is None:
+        return Featureless(blank, None, None, alert=False)
+    usual = int((known == 0).sum())
+    chance = hypergeom.sf(blank - 1, len(here) + len(known), blank + usual, len(here))
+    p = float(np.clip(chance, 0, 1))
+    return Featureless(blank, usual * len(here) / len(known), p, alert=p <= rate)
 
 
 def _sample(names: pa.Table) -> pa.Table:

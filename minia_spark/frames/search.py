@@ -95,8 +95,8 @@ class WordsFound:
     error : float
         Mean squared distance of its descriptors to their words.
     structures : pandas.DataFrame
-        Columns structure_id, lineage_id, overlap, words_held, words, features (numbers of the
-        image's features of it), by falling overlap.
+        Columns structure_id, lineage_id, name, kind, overlap, words_held, words, features (numbers
+        of the image's features of it), by falling overlap.
     images : pandas.DataFrame
         The nearest images by tf-idf weighted words: columns batch, image_id, distance (1 - the
         cosine), label, and with a geometric check alike: how many features lie alike.
@@ -358,6 +358,7 @@ def _structures(
 
     known = pa.table({"structure_id": pa.array([], pa.int32()), "lineage_id": []})
     matched = []
+    said: dict[str | None, dict[str, str | None]] = {}
     if extractor in tables.variants("structures"):
         own = settings_in(tables, "structures", StructuresSettings)
         weighing = settings_in(tables, "words", WordsSettings)
@@ -372,6 +373,9 @@ def _structures(
         names = dict(
             zip(known["structure_id"].to_pylist(), known["lineage_id"].to_pylist(), strict=True)
         )
+        if extractor in tables.variants("structure_names"):
+            called = tables.arrow("structure_names", variant=extractor).to_pylist()
+            said = {row["lineage_id"]: row for row in called}
         for number, overlap, held in zip(
             found.structures.tolist(), found.overlaps.tolist(), found.held.tolist(), strict=True
         ):
@@ -380,6 +384,8 @@ def _structures(
                 {
                     "structure_id": number,
                     "lineage_id": names.get(number),
+                    "name": said.get(names.get(number), {}).get("name"),
+                    "kind": said.get(names.get(number), {}).get("kind"),
                     "overlap": overlap,
                     "words_held": held,
                     "words": len(items),
@@ -387,8 +393,8 @@ def _structures(
                 }
             )
     matched.sort(key=lambda row: (-row["overlap"], row["structure_id"]))
-    columns = ["structure_id", "lineage_id", "overlap", "words_held", "words", "features"]
-    return pd.DataFrame(matched, columns=columns)
+    told = ["structure_id", "lineage_id", "name", "kind", "overlap"]
+    return pd.DataFrame(matched, columns=[*told, "words_held", "words", "features"])
 
 
 def _alike(tables: Tables, extractor: str, own: Placed, images: pd.DataFrame) -> NDArray[np.int64]:

@@ -30,7 +30,7 @@ GALLERY_STAGE = Stage(
     optional=(STRUCTURE_NAMES, MAP, MAP_FRAMES, NEIGHBOURS),
     gathers="facets",
     writes=(GALLERY,),
-    revision=3,  # lift beyond broad differences
+    revision=4,  # surprise; images without features
     uses=(
         GallerySettings,
         Use(MiningSettings, ("decoys", "seeds")),

@@ -7,9 +7,14 @@ from typing import Any
 
 from minia_spark.report.text import plural, visible
 
-__all__ = ["line"]
+__all__ = ["alerts", "line"]
 
 _MOST = 3
+
+
+def alerts(news: Mapping[str, Any]) -> int:
+    """Return how many things somebody has to look at, of an object of ``news.json``."""
+    return len(news["structures"]) + int(news["odd"]) + bool(news["featureless"]["alert"])
 
 
 def line(news: Mapping[str, Any]) -> str:
@@ -24,14 +29,17 @@ def line(news: Mapping[str, Any]) -> str:
     ]
     images = [f"{visible(one['name'])}: {one['reasons']}" for one in news["images"] if one["alert"]]
     told = [*structures[:_MOST], *images[:_MOST]]
-    alerts = len(structures) + news["odd"]
-    if alerts > len(told):
-        told.append(f"{alerts - len(told):,} more")
-    head = f"{visible(news['batch'])} ({news['variant']}): {plural(alerts, 'alert', 'alerts')}"
+    blank = news["featureless"]
+    if blank["alert"]:
+        told.append(f"{blank['images']:,} without features, {blank['expected']:,.1f} expected")
+    count = alerts(news)
+    if count > len(told):
+        told.append(f"{count - len(told):,} more")
+    head = f"{visible(news['batch'])} ({news['variant']}): {plural(count, 'alert', 'alerts')}"
     parts = [": ".join([head, "; ".join(told)]) if told else head]
     if news["compared_with"] is not None:
         new = plural(news["new"], "structure", "structures")
-        parts.append(
-            f"{new} new, {news['grown']:,} grown or changed since state {news['compared_with']}"
-        )
+        back = f", {news['returned']:,} returned" if news["returned"] else ""
+        since = f"since state {news['compared_with']}"
+        parts.append(f"{new} new, {news['grown']:,} grown or changed{back} {since}")
     return "; ".join(parts)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from markupsafe import Markup
 
 from minia_spark.base.pages import WAREHOUSE
+from minia_spark.gallery.news import alerts
 from minia_spark.gallery.tables import GALLERY, NEWS
 
 if TYPE_CHECKING:
@@ -32,15 +33,11 @@ def attention(context: Context) -> list[Markup]:
     """Return a sentence for every extractor of which the newest batch has alerts."""
     (entry,) = context.entries_of(GALLERY)
     every = json.loads(context.warehouse.storage.read(f"{entry.path}/{NEWS}"))
-    return [_sentence(news, several=len(every) > 1) for news in every if _counts(news) != (0, 0)]
-
-
-def _counts(news: dict[str, Any]) -> tuple[int, int]:
-    return len(news["structures"]), news["odd"]
+    return [_sentence(news, several=len(every) > 1) for news in every if alerts(news)]
 
 
 def _sentence(news: dict[str, Any], *, several: bool) -> Markup:
-    structures, images = _counts(news)
+    structures, images = len(news["structures"]), news["odd"]
     told = []
     if structures:
         those = "structure is" if structures == 1 else "structures are"
@@ -48,5 +45,7 @@ def _sentence(news: dict[str, Any], *, several: bool) -> Markup:
     if images:
         those = "image is" if images == 1 else "images are"
         told.append(f"{images:,} {those} unlike anything known")
+    if news["featureless"]["alert"]:
+        told.append(f"{news['featureless']['images']:,} have no features, more than usual")
     of = f" ({news['variant']})" if several else ""
     return _ALERTS.format(batch=news["batch"], of=of, what=", ".join(told), page=_PAGE)

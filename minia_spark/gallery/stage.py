@@ -7,10 +7,11 @@ batches that changed, some images at a time.
 from __future__ import annotations
 
 import json
+import math
 import os
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import IO, Any
 
@@ -33,6 +34,7 @@ from minia_spark.explorer.sheets import IMAGES as IMAGES_OF_A_SHEET
 from minia_spark.explorer.tables import EXPLORER
 from minia_spark.features.tables import FEATURES
 from minia_spark.frames.collection import Collection
+from minia_spark.gallery.news import alerts
 from minia_spark.gallery.related import counterparts, related
 from minia_spark.gallery.settings import GallerySettings
 from minia_spark.gallery.site import Batch, Features, Gallery, Map, Nearest, Variant, write
@@ -103,7 +105,7 @@ def run(context: Context) -> None:
             )
     context.publish(GALLERY, folder)
     context.counts |= {
-        "alerts": sum(len(one["structures"]) + one["odd"] for one in told),
+        "alerts": sum(map(alerts, told)),
         "structures_new": sum(one["new"] for one in told),
         "structures_grown": sum(one["grown"] for one in told),
         "images": written.images,
@@ -131,10 +133,12 @@ def _news(context: Context, variant: str, count: int) -> dict[str, Any] | None:
         "variant": variant,
         "new": int(events.isin(["born", "split"]).sum()) if found.compared_with else 0,
         "grown": int(events.isin(["grown", "changed"]).sum()) if found.compared_with else 0,
+        "returned": int(events.isin(["returned"]).sum()),
         "known": found.known,
         "rate": found.rate,
         "compared_with": found.compared_with,
         "odd": int(found.images["alert"].sum()),
+        "featureless": asdict(found.featureless),
         "structures": [
             {"id": int(row["structure_id"]), "images": int(row["images"]), "of": row["expected"]}
             for row in found.structures.to_dict("records")
@@ -522,6 +526,7 @@ def _variant(context: Context, name: str, places: _Places) -> Variant:
                 "frequencies": row["frequencies"],
                 **{what: row[what] for what in _NUMBERS},
                 "beyond": row["lift_beyond"] if against else None,
+                "surprise": row["surprise"] if math.isfinite(row["surprise"]) else None,
                 "established": bool(row["significant"] and row["reproducible"]) if judged else None,
                 "verified": verified.get(number),
                 "images": len(images[number][0]),

@@ -93,7 +93,7 @@ MINE = Stage(
         _WEIGHT,
         *_OUTLIERS,
     ),
-    revision=4,
+    revision=5,
     run="minia_spark.mining.stage:mine",
     cost="minia_spark.mining.cost:mine",
 )

@@ -22,7 +22,8 @@ class Assessment:
     """Structures with what is known about them, the most trustworthy first.
 
     Structures that are both significant and reproducible come first, then those that are
-    significant, then the rest; within each, the order of :class:`Structures`.
+    significant, then the rest; within each the most surprising first, and of equally surprising
+    ones (to six decimals) the order of :class:`Structures`.
 
     Parameters
     ----------
@@ -39,6 +40,9 @@ class Assessment:
         totals where there is none.
     lift_beyond : float64 array, shape (k,)
         Support over that.
+    surprise : float64 array, shape (k,)
+        ``-log10`` of the probability of such a support or more by chance, see
+        :func:`.significance.surprise`.
     q : float64 array, shape (k,)
         Estimated rate of false discoveries among the structures that are as surprising or more
         so; NaN when there are no decoys.
@@ -55,6 +59,7 @@ class Assessment:
     lift: NDArray[np.float64]
     beyond: NDArray[np.float64]
     lift_beyond: NDArray[np.float64]
+    surprise: NDArray[np.float64]
     q: NDArray[np.float64]
     stability: NDArray[np.float64]
     significant: NDArray[np.bool_]
@@ -112,13 +117,14 @@ def evaluate(
     expected = expected_support(structures, chance)
     if beyond is None:
         beyond = expected
+    score = surprise(support, beyond)
     q = np.full(len(structures), np.nan)
     if decoy_scores:
-        q = q_values(surprise(support, beyond) if scores is None else scores, decoy_scores)
+        q = q_values(score if scores is None else scores, decoy_scores)
     stable = stability(structures, others)
     significant, reproducible = q <= max_q, stable >= min_stability
     believed = 2 * significant.astype(np.int8) + (significant & reproducible)
-    order = np.argsort(-believed, kind="stable")
+    order = np.lexsort((-np.round(score, 6), -believed))
     offsets, places = positions_of_rows(structures.offsets, order)
     ordered = Structures(
         offsets,
@@ -133,6 +139,7 @@ def evaluate(
         lift(support, expected)[order],
         beyond[order],
         lift(support, beyond)[order],
+        score[order],
         q[order],
         stable[order],
         significant[order],

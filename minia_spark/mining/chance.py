@@ -329,10 +329,16 @@ def numbered(codes: NDArray[np.integer], bound: int) -> tuple[NDArray[np.int64],
 def log_tail(counts: NDArray[np.integer], expected: NDArray[np.float64]) -> NDArray[np.float64]:
     """Natural logarithm of ``P(X >= count)``, X Poisson-distributed: float64 array, any shape.
 
-    Minus infinity where the probability is below what a float64 can hold.
+    Minus infinity where nothing is expected. A probability below what a float64 can hold, which
+    the first term ``P(X = count)`` makes up nearly alone, is taken from that and from a geometric
+    series that is a little larger than the others.
     """
+    k, mean = np.broadcast_arrays(np.maximum(counts, 1), expected)
     with np.errstate(divide="ignore"):
-        tail: NDArray[np.float64] = np.log(pdtrc(np.maximum(counts, 1) - 1, expected))
+        tail: NDArray[np.float64] = np.array(np.log(pdtrc(k - 1, mean)))
+    deep = np.isneginf(tail) & (mean > 0)
+    k, mean = k[deep], mean[deep]
+    tail[deep] = k * np.log(mean) - mean - gammaln(k + 1) - np.log1p(-mean / (k + 1))
     return np.where(counts > 0, tail, 0.0)
 
 

@@ -35,7 +35,7 @@ __all__ = ["COLUMNS", "mine_file"]
 
 COLUMNS = (
     *("structure", "words", "sets", "support", "expected_support", "lift", "expected_beyond"),
-    *("lift_beyond", "q", "stability"),
+    *("lift_beyond", "surprise", "q", "stability"),
 )
 """Of the table that says how far each structure is to be believed."""
 
@@ -287,7 +287,7 @@ def _table(found: Assessment) -> str:
     for number in range(len(found)):
         values = (
             *(found.expected_support, found.lift, found.beyond, found.lift_beyond),
-            *(found.q, found.stability),
+            *(found.surprise, found.q, found.stability),
         )
         rows.writerow(
             [

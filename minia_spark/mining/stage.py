@@ -309,6 +309,7 @@ def _structure_table(assessment: Assessment) -> pa.Table:
             "lift": known(assessment.lift),
             "expected_beyond": pa.array(assessment.beyond),
             "lift_beyond": known(assessment.lift_beyond),
+            "surprise": pa.array(assessment.surprise),
             "q": known(assessment.q),
             "stability": known(assessment.stability),
             "significant": pa.array(assessment.significant),

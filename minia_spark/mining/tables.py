@@ -77,7 +77,7 @@ PAIR_BATCHES = Table(
 
 STRUCTURES = Table(
     "structures",
-    "a structure, those first that are significant and reproducible",
+    "a structure: those first that are significant and reproducible, the most surprising first",
     (
         Column("structure_id", "int", "Number of the structure, its rank, from 0."),
         Column("words", "array<bigint>", "Its words, by falling frequency."),
@@ -94,6 +94,7 @@ STRUCTURES = Table(
         Column("lift", "double", "Support / expected support.", null=True),
         Column("expected_beyond", "double", "Expected support if broad differences mattered too."),
         Column("lift_beyond", "double", "Support / expected_beyond.", null=True),
+        Column("surprise", "double", "-log10 of the chance of that support, by expected_beyond."),
         Column(
             "q", "double", "Estimated share of false ones among those as surprising.", null=True
         ),

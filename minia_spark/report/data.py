@@ -217,6 +217,7 @@ class StructureCard:
     expected_beyond: float | None = None
     """Expected support if broad differences mattered too; None without a background."""
     lift_beyond: float | None = None
+    surprise: float | None = None
     q: float | None = None
     stability: float | None = None
     verified: float | None = None

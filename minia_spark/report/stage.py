@@ -487,7 +487,7 @@ def _established_total(tables: _Tables, left_out: Collection[int]) -> int:
 
 _STRUCTURE = ("structure_id", "words", "frequencies", "sets", "support", "expected_support")
 _JUDGEMENT = ("lift", "q", "stability", "significant", "reproducible")
-_BEYOND = ("expected_beyond", "lift_beyond")
+_BEYOND = ("expected_beyond", "lift_beyond", "surprise")
 _FATE = ("structure_id", "lineage_id", "event", "older_state", "older_structure_id")
 _CHANGE = ("words_gained", "words_lost")
 
@@ -585,6 +585,7 @@ def _card(
         lift=row["lift"],
         expected_beyond=row["expected_beyond"] if beyond else None,
         lift_beyond=row["lift_beyond"] if beyond else None,
+        surprise=row["surprise"] if np.isfinite(row["surprise"]) else None,
         q=row["q"],
         stability=row["stability"],
         verified=verified,

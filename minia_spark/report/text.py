@@ -110,6 +110,7 @@ def history(card: StructureCard) -> str:
         "shrunk": f"{lost} fewer than in {before}",
         "changed": f"{gained} more and {lost} fewer than in {before}",
         "split": f"split off {card.older_structure} of {before}",
+        "returned": f"returned: it was missing in {before}",
     }
     return sentences.get(card.event, card.event)
 
@@ -121,6 +122,7 @@ def changes(events: Mapping[str, int]) -> str:
         "grown": ("grown",),
         "shrunk": ("shrunk",),
         "changed": ("changed",),
+        "returned": ("returned",),
         "ended": ("gone", "merged"),
     }
     counts = {word: sum(events.get(one, 0) for one in those) for word, those in told.items()}
@@ -246,11 +248,16 @@ _TERMS: Mapping[str, tuple[str, ...]] = MappingProxyType(
             "little more than 1 although lift is large. Where its words are frequent, it may be "
             "less than 1: words that come together are also missing together.",
         ),
+        "surprise": (
+            "Surprise",
+            "How improbable so many images are by chance: 3 is once in a thousand times, 6 once in "
+            "a million. Structures are ranked by it, the established ones first.",
+        ),
         "q": (
             "q",
             "The q-value: of structures that surprise as much as this one or more, the share that "
             "chance alone would have made. Found by mining shuffled copies of the collection "
-            "(decoys); small is good.",
+            "(decoys); small is good. With few copies many structures share the smallest value.",
             "The q-value: of structures that surprise as much as this one or more, the share that "
             "chance alone would have made. Found by mining copies of the collection (decoys) whose "
             "images are drawn anew, word by word, with the probabilities that totals and factors "

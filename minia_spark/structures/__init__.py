@@ -5,7 +5,12 @@ from minia_spark.engine.room import Command, Facet, Room
 from minia_spark.engine.stage import Stage, Use
 from minia_spark.mining.tables import STRUCTURES
 from minia_spark.structures.settings import StructuresSettings
-from minia_spark.structures.tables import LINEAGE, STRUCTURE_IMAGES, STRUCTURE_NAMES
+from minia_spark.structures.tables import (
+    ENDED_STRUCTURES,
+    LINEAGE,
+    STRUCTURE_IMAGES,
+    STRUCTURE_NAMES,
+)
 from minia_spark.words.settings import WordsSettings
 from minia_spark.words.tables import WORD_COUNTS, WORDS
 
@@ -35,8 +40,9 @@ LINEAGE_STAGE = Stage(
     command="structures",
     reads=(CODEBOOKS, STRUCTURES),
     optional=(WORD_MAP,),  # there is one after the codebook was fitted anew
-    writes=(LINEAGE,),
+    writes=(LINEAGE, ENDED_STRUCTURES),
     previous=True,
+    revision=2,
     run="minia_spark.structures.stage:trace_lineage",
     cost="minia_spark.structures.cost:lineage",
 )
@@ -45,7 +51,7 @@ ROOM = Room(
     name="structures",
     about="The images of every structure, and its history.",
     settings={"structures": StructuresSettings},
-    outputs=(STRUCTURE_IMAGES, LINEAGE, STRUCTURE_NAMES),
+    outputs=(STRUCTURE_IMAGES, LINEAGE, ENDED_STRUCTURES, STRUCTURE_NAMES),
     stages=(STRUCTURES_STAGE, LINEAGE_STAGE),
     facets=(
         Facet(

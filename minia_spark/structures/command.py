@@ -165,6 +165,11 @@ def _print_news(found: News, count: int) -> None:
         print(f"{mark} {title}  {row.event:<8} {here}{sure}  {known}".rstrip())
     if not len(found.structures):
         print("  none")
+    blank = found.featureless
+    if blank.images:
+        mark = "!" if blank.alert else " "
+        usual = "" if blank.expected is None else f", expected {blank.expected:,.1f}"
+        print(f"\nimages without features\n{mark} {blank.images:,} of the batch{usual}")
     print(f"\nimages unlike anything ({found.known:,} images are known)")
     images: Any = found.images.head(count)
     if len(images):

@@ -3,7 +3,9 @@
 Two structures are *related* when they share more than half of the words of the smaller one. Related
 structures are paired one to one, the most similar first (Jaccard; ties go to the earlier older and
 then to the earlier newer structure). A pair is one structure that went on. What is left without a
-partner was split from or merged into a related one, was born, or is gone.
+partner was split from or merged into a related one, was born, or is gone. What was born or split
+off is compared in the same way with the structures that ended in earlier runs: it may be one of
+them that returned.
 
 Between two codebooks the words of the older run are first replaced by the newer words that they
 went to.
@@ -12,7 +14,7 @@ went to.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from fractions import Fraction
 
@@ -23,7 +25,18 @@ from numpy.typing import NDArray
 
 from minia_spark.mining.model import ItemRows, incidence
 
-__all__ = ["Event", "Fate", "MappedRows", "compose", "inherited", "mapped", "maps_of", "trace"]
+__all__ = [
+    "ENDS",
+    "Event",
+    "Fate",
+    "WordRows",
+    "chosen",
+    "compose",
+    "inherited",
+    "mapped",
+    "maps_of",
+]
+__all__ += ["returned", "trace", "word_rows"]
 
 
 class Event(StrEnum):
@@ -35,8 +48,16 @@ class Event(StrEnum):
     SHRUNK = "shrunk"
     CHANGED = "changed"
     SPLIT = "split"
+    RETURNED = "returned"
     MERGED = "merged"
     GONE = "gone"
+
+
+ENDS = (Event.MERGED, Event.GONE)
+"""What happens to a structure that no longer is there."""
+
+_WENT_ON = (Event.SAME, Event.GROWN, Event.SHRUNK, Event.CHANGED)
+_NEW = (Event.BORN, Event.SPLIT)
 
 
 @dataclass(frozen=True)
@@ -49,8 +70,9 @@ class Fate:
         ``same``, ``grown`` (words came), ``shrunk`` (words went), ``changed`` (both): it went on.
         ``split``: a newer structure that came out of `older`, which went on as another one.
         ``merged``: an older structure that ended in `newer`. ``born`` and ``gone``: no relation.
+        ``returned``: one that had ended before goes on.
     older, newer : int or None
-        Place in the older and in the newer list.
+        Place in the older and in the newer list; of what returned, among those that had ended.
     gained, lost : int
         Words that came and went; of a structure without a partner, all of them.
     """
@@ -63,8 +85,8 @@ class Fate:
 
 
 @dataclass(frozen=True, eq=False)
-class MappedRows:
-    """Rows of items after :func:`mapped`.
+class WordRows:
+    """Words of structures, without anything else.
 
     Attributes
     ----------
@@ -77,8 +99,16 @@ class MappedRows:
     offsets: NDArray[np.int64]
     items: NDArray[np.uint32]
 
+    def __len__(self) -> int:
+        """Return the number of rows."""
+        return len(self.offsets) - 1
 
-def mapped(rows: ItemRows, word_map: NDArray[np.integer]) -> MappedRows:
+    def lists(self) -> list[NDArray[np.uint32]]:
+        """Return the items of each row."""
+        return np.split(self.items, self.offsets[1:-1]) if len(self) else []
+
+
+def mapped(rows: ItemRows, word_map: NDArray[np.integer]) -> WordRows:
     """Replace every word by the one it went to; words that went to the same one become one.
 
     Parameters
@@ -101,7 +131,19 @@ def mapped(rows: ItemRows, word_map: NDArray[np.integer]) -> MappedRows:
     keys = np.unique(owners * width + items)
     sizes = np.bincount(keys // width, minlength=count)
     offsets = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
-    return MappedRows(offsets, (keys % width).astype(np.uint32))
+    return WordRows(offsets, (keys % width).astype(np.uint32))
+
+
+def chosen(rows: ItemRows, places: Sequence[int]) -> WordRows:
+    """Return some of the rows, in the order of `places`, with their items ascending."""
+    found = [np.sort(rows.items[rows.offsets[i] : rows.offsets[i + 1]]) for i in places]
+    return word_rows(found)
+
+
+def word_rows(lists: Sequence[NDArray[np.integer]]) -> WordRows:
+    """Return rows of these items, which ascend within a row."""
+    offsets = np.cumsum([0, *map(len, lists)], dtype=np.int64)
+    return WordRows(offsets, np.concatenate([[], *lists]).astype(np.uint32))
 
 
 def maps_of(table: pa.Table) -> dict[tuple[str, str], NDArray[np.integer]]:
@@ -201,30 +243,64 @@ def trace(
     return fates
 
 
-def inherited(fates: Sequence[Fate], older_ids: Sequence[str], state: int) -> list[str]:
-    """Give every structure the id that stays with it from run to run.
+def returned(fates: Sequence[Fate], ended: ItemRows, newer: ItemRows) -> list[Fate]:
+    """Find among what was born or split off the structures that had ended in earlier runs.
 
     Parameters
     ----------
     fates : sequence of Fate
         As :func:`trace` returns them.
+    ended, newer : Structures or other rows of items
+        Those that had ended, and the newer ones; in words of the same codebook.
+
+    Returns
+    -------
+    list of Fate
+        The same, with ``returned`` in place of ``born`` and ``split`` where one of them goes on.
+    """
+    fresh = [f.newer for f in fates if f.newer is not None and f.event in _NEW]
+    back = {
+        fresh[found.newer]: found
+        for found in trace(ended, chosen(newer, fresh))
+        if found.newer is not None and found.event in _WENT_ON
+    }
+    return [
+        replace(back[fate.newer], event=Event.RETURNED, newer=fate.newer)
+        if fate.newer in back and fate.event in _NEW
+        else fate
+        for fate in fates
+    ]
+
+
+def inherited(
+    fates: Sequence[Fate], older_ids: Sequence[str], state: int, ended_ids: Sequence[str] = ()
+) -> list[str]:
+    """Give every structure the id that stays with it from run to run.
+
+    Parameters
+    ----------
+    fates : sequence of Fate
+        As :func:`trace` and :func:`returned` return them.
     older_ids : sequence of str
         Of the older structures.
     state : int
         Number of the state in which the newer structures are published.
+    ended_ids : sequence of str
+        Of the structures that had ended.
 
     Returns
     -------
     list of str
-        One for each fate: a structure that went on keeps its id, one that was born or split off
-        in state 7 as number 3 is ``7.3``, and one that ended takes its id with it.
+        One for each fate: a structure that went on or returned keeps its id, one that was born or
+        split off in state 7 as number 3 is ``7.3``, and one that ended takes its id with it.
     """
-    return [
-        older_ids[fate.older]
-        if fate.older is not None and fate.event is not Event.SPLIT
-        else f"{state}.{fate.newer}"
-        for fate in fates
-    ]
+
+    def own(fate: Fate) -> str:
+        if fate.older is None or fate.event is Event.SPLIT:
+            return f"{state}.{fate.newer}"
+        return (ended_ids if fate.event is Event.RETURNED else older_ids)[fate.older]
+
+    return list(map(own, fates))
 
 
 def _change(gained: int, lost: int) -> Event:

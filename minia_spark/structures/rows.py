@@ -11,17 +11,17 @@ from minia_spark.base.arrow import to_lists
 from minia_spark.base.errors import InputError
 from minia_spark.mining.model import Structures
 
-__all__ = ["NO_STRUCTURES", "find_structure", "load_structures"]
+__all__ = ["find_structure", "load_structures"]
 
 _NONE = np.zeros(0, dtype=np.uint32)
-NO_STRUCTURES = Structures(np.zeros(1, dtype=np.int64), _NONE, _NONE, _NONE.astype(np.int64))
+_NO_STRUCTURES = Structures(np.zeros(1, dtype=np.int64), _NONE, _NONE, _NONE.astype(np.int64))
 
 
 def load_structures(table: pa.Table) -> Structures:
     """Return the structures that table ``structures`` holds, in their order."""
     batches = table.sort_by("structure_id").combine_chunks().to_batches()
     if not batches:
-        return NO_STRUCTURES
+        return _NO_STRUCTURES
     words, offsets = to_lists(batches[0]["words"])
     frequencies, _ = to_lists(batches[0]["frequencies"])
     return Structures(

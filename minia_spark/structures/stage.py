@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
@@ -20,11 +21,28 @@ from minia_spark.engine.context import Context
 from minia_spark.mining.overlap import StructureIndex
 from minia_spark.mining.rows import bags_of_words
 from minia_spark.mining.tables import STRUCTURES
-from minia_spark.structures.lineage import Event, compose, inherited, maps_of, trace
+from minia_spark.structures.lineage import (
+    ENDS,
+    Event,
+    WordRows,
+    chosen,
+    compose,
+    inherited,
+    mapped,
+    maps_of,
+    returned,
+    trace,
+    word_rows,
+)
 from minia_spark.structures.names import ended, excluded
-from minia_spark.structures.rows import NO_STRUCTURES, load_structures
+from minia_spark.structures.rows import load_structures
 from minia_spark.structures.settings import StructuresSettings
-from minia_spark.structures.tables import LINEAGE, STRUCTURE_IMAGES, STRUCTURE_NAMES
+from minia_spark.structures.tables import (
+    ENDED_STRUCTURES,
+    LINEAGE,
+    STRUCTURE_IMAGES,
+    STRUCTURE_NAMES,
+)
 from minia_spark.warehouse.records import Catalogue
 from minia_spark.words.counts import kept_by_settings
 from minia_spark.words.settings import WordsSettings
@@ -33,6 +51,8 @@ from minia_spark.words.tables import WORDS
 __all__ = ["run", "trace_lineage"]
 
 _PAIRS_AT_ONCE = 4096
+_REMEMBERED = 10_000
+"""Structures that ended, the last ones: enough for years, and little to compare with."""
 
 
 def run(context: Context) -> None:
@@ -119,36 +139,80 @@ def _unwanted(context: Context) -> list[int]:
     return excluded(names, lineage, kinds)
 
 
+@dataclass(frozen=True)
+class _Known:
+    """Structures of the published state, and those that had ended; in words of this codebook."""
+
+    ids: list[str]
+    words: WordRows
+    ended_ids: list[str]
+    ended_states: list[int]
+    ended_words: WordRows
+
+
 def trace_lineage(context: Context) -> None:
-    """Compare with the state that readers see now; without structures there, all are born."""
+    """Compare with the state that readers see now; without structures there, all are born.
+
+    What ended, then or earlier, is kept with its words: it may return.
+    """
     before = context.published
-    newer = load_structures(context.small(STRUCTURES))
-    older = load_structures(context.read_published(STRUCTURES).toArrow())
-    ids = context.read_published(LINEAGE).where("structure_id is not null")
-    older_ids = [row["lineage_id"] for row in ids.orderBy("structure_id").collect()]
-    word_map = None
-    versions = [_codebook_version(context, state) for state in (before, context.view)]
-    if versions[0] != versions[1]:
-        maps = context.read_published(WORD_MAP, context.view)
-        word_map = compose(maps_of(maps.toArrow()), *versions)
-    if len(older_ids) != len(older) or (versions[0] != versions[1] and word_map is None):
-        older, older_ids, word_map = NO_STRUCTURES, [], None
-    fates = trace(older, newer, word_map)
     state = before.version + 1
+    known = _known(context)
+    newer = load_structures(context.small(STRUCTURES))
+    fates = returned(trace(known.words, newer), known.ended_words, newer)
+    names = inherited(fates, known.ids, state, known.ended_ids)
     rows = [
         {
             "lineage_id": name,
-            "structure_id": None if fate.event in (Event.MERGED, Event.GONE) else fate.newer,
+            "structure_id": None if fate.event in ENDS else fate.newer,
             "event": str(fate.event),
-            "older_state": before.version if len(older) else None,
-            "older_structure_id": fate.older,
+            "older_state": before.version if len(known.words) else None,
+            "older_structure_id": None if fate.event is Event.RETURNED else fate.older,
             "words_gained": fate.gained,
             "words_lost": fate.lost,
         }
-        for fate, name in zip(fates, inherited(fates, older_ids, state), strict=True)
+        for fate, name in zip(fates, names, strict=True)
     ]
     context.write_rows(LINEAGE, pa.Table.from_pylist(rows, LINEAGE.arrow_schema()))
+
+    back = {f.older for f in fates if f.event is Event.RETURNED}
+    before_that = zip(known.ended_ids, known.ended_states, known.ended_words.lists(), strict=True)
+    away = [row for place, row in enumerate(before_that) if place not in back]
+    words = known.words.lists()
+    away += [
+        (known.ids[fate.older], state, words[fate.older])
+        for fate in fates
+        if fate.event in ENDS and fate.older is not None
+    ]
+    away.sort(key=lambda row: (-row[1], row[0]))
+    columns = ("lineage_id", "ended_state", "words")
+    kept = [dict(zip(columns, row, strict=True)) for row in away[:_REMEMBERED]]
+    context.write_rows(
+        ENDED_STRUCTURES, pa.Table.from_pylist(kept, ENDED_STRUCTURES.arrow_schema())
+    )
     context.counts |= dict(sorted(Counter(str(fate.event) for fate in fates).items()))
+
+
+def _known(context: Context) -> _Known:
+    """Return what newer structures are compared with; nothing where words cannot be compared."""
+    found = load_structures(context.read_published(STRUCTURES).toArrow())
+    ids = context.read_published(LINEAGE).where("structure_id is not null")
+    known = [row["lineage_id"] for row in ids.orderBy("structure_id").collect()]
+    gone = context.read_published(ENDED_STRUCTURES).toArrow().sort_by("lineage_id")
+    words = chosen(found, range(len(found)))
+    ended_words = word_rows([np.array(row) for row in gone["words"].to_pylist()])
+    comparable = len(known) == len(found)
+    versions = [_codebook_version(context, s) for s in (context.published, context.view)]
+    if versions[0] != versions[1]:
+        maps = context.read_published(WORD_MAP, context.view)
+        word_map = compose(maps_of(maps.toArrow()), *versions)
+        comparable = comparable and word_map is not None
+        if word_map is not None:
+            words, ended_words = mapped(words, word_map), mapped(ended_words, word_map)
+    if not comparable:
+        return _Known([], word_rows([]), [], [], word_rows([]))
+    ended_ids, states = gone["lineage_id"].to_pylist(), gone["ended_state"].to_pylist()
+    return _Known(known, words, ended_ids, states, ended_words)
 
 
 def _codebook_version(context: Context, state: Catalogue) -> str:

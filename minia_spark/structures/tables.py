@@ -2,7 +2,7 @@
 
 from minia_spark.engine.table import Column, Table
 
-__all__ = ["LINEAGE", "STRUCTURE_IMAGES", "STRUCTURE_NAMES"]
+__all__ = ["ENDED_STRUCTURES", "LINEAGE", "STRUCTURE_IMAGES", "STRUCTURE_NAMES"]
 
 STRUCTURE_IMAGES = Table(
     "structure_images",
@@ -25,11 +25,26 @@ LINEAGE = Table(
     (
         Column("lineage_id", "string", "Stays with a structure from run to run."),
         Column("structure_id", "int", "The structure; null: it ended.", null=True),
-        Column("event", "string", "born, same, grown, shrunk, changed, split, merged, gone."),
+        Column(
+            "event",
+            "string",
+            "born, same, grown, shrunk, changed, split, merged, gone; returned: it had ended.",
+        ),
         Column("older_state", "bigint", "State that was compared with.", null=True),
         Column("older_structure_id", "int", "The structure in it.", null=True),
         Column("words_gained", "bigint", "Words that came."),
         Column("words_lost", "bigint", "Words that went."),
+    ),
+    variants=True,
+)
+
+ENDED_STRUCTURES = Table(
+    "ended_structures",
+    "a structure that ended in this or an earlier state, by which it is known when it returns",
+    (
+        Column("lineage_id", "string", "The structure, as of table lineage."),
+        Column("ended_state", "bigint", "State in which it was missing first."),
+        Column("words", "array<int>", "Its words, as those of this state's codebook; ascending."),
     ),
     variants=True,
 )

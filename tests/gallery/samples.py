@@ -107,6 +107,7 @@ def row(number: int, **more):
         "support": 100 - number,
         "expected_support": 1.0,
         "lift": float(number),
+        "surprise": float(number),
         "q": 0.01,
         "stability": 1 - number / 100,
         "established": number < 3,
@@ -151,7 +152,12 @@ def gallery(batches: list[Batch], structures: int = 5, **more) -> Gallery:
     ]
     found = [{"id": 0, "images": 1, "of": 0.25}] if structures else []
     news = {"batch": last.name, "known": 50, "rate": 0.01, "structures": found, "images": odd}
-    facts = {"news": [news | {"odd": 1}], "older": dict.fromkeys(batches[0].features, 4)}
+    blank = {"images": 2, "expected": 0.5, "p": 0.2, "alert": False}
+    news |= {"odd": 1, "featureless": blank}
+    facts = {
+        "news": [news],
+        "older": dict.fromkeys(batches[0].features, 4),
+    }
     known = any(one.places for one in batches)
     return Gallery(
         title="Test",

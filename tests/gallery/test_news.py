@@ -16,8 +16,10 @@ QUIET = {
     "variant": "sift",
     "new": 0,
     "grown": 0,
+    "returned": 0,
     "compared_with": None,
     "odd": 0,
+    "featureless": {"images": 0, "expected": 0.1, "p": 1.0, "alert": False},
     "structures": [],
     "images": [{"name": "a.png", "alert": False, "reasons": "nothing in particular"}],
 }
@@ -40,6 +42,13 @@ def test_a_line():
     assert line(LOUD) == (
         "night2 (sift): 6 alerts: s0012 in 1,400 of its images, 3.1 expected; "
         f"{odd}; {odd}; {odd}; 2 more; 3 structures new, 1 grown or changed since state 7"
+    )
+    clouds = {"images": 30, "expected": 1.25, "p": 1e-9, "alert": True}
+    assert line(QUIET | {"featureless": clouds}) == (
+        "night2 (sift): 1 alert: 30 without features, 1.2 expected"
+    )
+    assert line(LOUD | {"returned": 2}).endswith(
+        "3 structures new, 1 grown or changed, 2 returned since state 7"
     )
 
 

@@ -35,14 +35,29 @@ def test_significant_and_reproducible_structures_come_first():
         decoy_scores=[np.full(2, 3.0) for _ in range(20)],
         others=[again, structures([10, 11, 12])],
     )
-    assert result.structures.items[::3].tolist() == [7, 10, 4, 1]
-    assert result.structures.sets.tolist() == [2, 1, 3, 4]
-    assert result.support.tolist() == [600, 700, 500, 28]
-    assert result.stability.tolist() == [0.5, 1.0, 0.0, 0.0]
+    assert result.structures.items[::3].tolist() == [10, 7, 4, 1]
+    assert result.structures.sets.tolist() == [1, 2, 3, 4]
+    assert result.support.tolist() == [700, 600, 500, 28]
+    assert result.stability.tolist() == [1.0, 0.5, 0.0, 0.0]
     assert result.significant.tolist() == [True, True, True, False]
     assert result.reproducible.tolist() == [True, True, False, False]
     assert result.lift == pytest.approx(result.support / result.expected_support)
     assert len(result) == 4
+
+
+def test_the_most_surprising_come_first_not_the_most_frequent():
+    """Seen 300, 200, 200 and 200 times; 290, 2, 2 and 50 times would be chance."""
+    result = evaluate(
+        structures([1, 2, 3], [4, 5, 6], [7, 8, 9], [10, 11, 12]),
+        np.array([300, 200, 200, 200]),
+        even_chance(),
+        decoy_scores=[],
+        others=[],
+        beyond=np.array([290.0, 2.0, 2.0, 50.0]),
+    )
+    assert result.structures.items[::3].tolist() == [4, 7, 10, 1]
+    assert result.surprise[0] == result.surprise[1] == pytest.approx(315.555, abs=0.01)
+    assert 0 < result.surprise[3] < 1  # once in 3 times
 
 
 def test_without_decoys_and_seeds_nothing_is_claimed():

@@ -84,3 +84,14 @@ def test_stability_by_hand():
     assert stability(ours, runs).tolist() == [2 / 4, 1 / 4]
     assert stability(ours, runs, jaccard=0.8).tolist() == [1 / 4, 0]
     assert np.isnan(stability(ours, [])).tolist() == [True, True]
+
+
+@pytest.mark.parametrize(
+    ("support", "expected"), [(200, 2.0), (500, 25.8), (14_000, 10_000.0), (5, 1e-80)]
+)
+def test_surprise_beyond_what_a_float_holds(support, expected):
+    """Against the sum of the terms, each with its logarithm."""
+    first = support * math.log(expected) - expected - math.lgamma(support + 1)
+    terms = np.cumprod(expected / np.arange(support + 1, support + 5_000))
+    exact = -(first + math.log1p(terms.sum())) / math.log(10)
+    assert surprise(np.array([support]), np.array([expected])) == pytest.approx(exact, rel=1e-7)

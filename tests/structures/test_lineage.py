@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from commands import SMALL, chosen, rows_of, table_of
+from conftest import run_stage
 from hypothesis import given
 from hypothesis import strategies as st
 
+import minia_spark
 from minia_spark.base.bags import Bags
-from minia_spark.structures.lineage import Event, Fate, compose, inherited, mapped, trace
+from minia_spark.mining.tables import STRUCTURES
+from minia_spark.structures.lineage import Event, Fate, compose, inherited, mapped, returned, trace
+from minia_spark.structures.names import publish_names
+from minia_spark.warehouse.warehouse import Warehouse
 
 
 def rows(*structures):
@@ -155,6 +161,81 @@ def test_ids_stay_with_structures():
         (Event.SPLIT, 4, "7.4"),
         (Event.GONE, None, "b"),
     ]
+
+
+class TestReturned:
+    def test_by_its_words(self):
+        """Of three that had ended one is born again, one splits off, one stays away."""
+        ended = rows({1, 2, 3, 4}, {7, 8}, {21, 22, 23})
+        older, newer = rows({20, 21, 22, 23, 24}), rows({20, 24}, {1, 2, 3}, {21, 22, 23}, {9})
+        fates = returned(trace(older, newer), ended, newer)
+        assert fates == [
+            Fate(Event.SPLIT, 0, 0, 2, 0),
+            Fate(Event.RETURNED, 0, 1, 0, 1),
+            Fate(Event.SHRUNK, 0, 2, 0, 2),
+            Fate(Event.BORN, None, 3, 1, 0),
+        ]
+        assert inherited(fates, ["1.0"], 7, ["2.0", "3.1", "4.4"]) == ["7.0", "2.0", "1.0", "7.3"]
+
+    def test_what_went_on_is_not_what_had_ended(self):
+        older, newer = rows({1, 2, 3}), rows({1, 2, 3, 4})
+        fates = returned(trace(older, newer), rows({1, 2, 3, 4}), newer)
+        assert [fate.event for fate in fates] == [Event.GROWN]
+
+    def test_only_one_is_the_same(self):
+        newer = rows({1, 2, 3}, {1, 2, 3, 4, 5})
+        fates = returned(trace(rows(), newer), rows({1, 2, 3, 4}), newer)
+        assert [(fate.event, fate.newer) for fate in fates] == [
+            (Event.BORN, 0),
+            (Event.RETURNED, 1),
+        ]
+
+    @given(structures, structures, structures)
+    def test_every_newer_structure_has_one_fate_and_one_id(self, older, ended, newer):
+        before = trace(rows(*older), rows(*newer))
+        fates = returned(before, rows(*ended), rows(*newer))
+        assert [f.newer for f in fates] == [f.newer for f in before]
+        ids = inherited(
+            fates, [f"1.{i}" for i in range(len(older))], 3, [f"2.{i}" for i in range(len(ended))]
+        )
+        assert len(set(ids)) == len(ids)
+        for fate, was in zip(fates, before, strict=True):
+            assert fate == was or was.event in (Event.BORN, Event.SPLIT)
+        if not ended:
+            assert fates == before
+
+
+def test_a_structure_that_returns_has_its_id_and_its_name(own_warehouse, context):
+    """It is missing in two states, the codebook being the same, and comes back with fewer words."""
+    warehouse = Warehouse(str(own_warehouse))
+    everything = warehouse.rows_of(warehouse.require().of_table("structures")).sort_by(
+        "structure_id"
+    )
+    first, *others = everything.drop_columns("variant").to_pylist()
+    fewer = {**first, "words": first["words"][:-1], "frequencies": first["frequencies"][:-1]}
+
+    def publish(*structures):
+        mined = context(own_warehouse, "mine")
+        numbered = [row | {"structure_id": place} for place, row in enumerate(structures)]
+        mined.write_rows(STRUCTURES, pa.Table.from_pylist(numbered, STRUCTURES.arrow_schema()))
+        made = context(own_warehouse, "lineage")
+        made.view = made.view.with_entries(mined.entries)
+        run_stage(made)
+        entries = made.view.with_entries(made.entries).entries
+        made.warehouse.commit(made.published, made.run, entries, "")
+        return rows_of(own_warehouse, "lineage", "lineage_id", "structure_id", "event")
+
+    said = {"name": "ring", "kind": None, "note": None}
+    publish_names(warehouse, "sift", "1.0", said, command="x", say=print)
+    assert ("1.0", None, "merged") in publish(*others)  # some of its words are another's too
+    assert rows_of(own_warehouse, "ended_structures", "lineage_id", "ended_state", "words") == [
+        ("1.0", 3, tuple(sorted(first["words"])))
+    ]
+    assert ("1.1", 0, "same") in publish(*others)
+    assert ("1.0", len(others), "returned") in publish(*others, fewer)
+    assert rows_of(own_warehouse, "ended_structures", "lineage_id") == []
+    (told,) = minia_spark.open(own_warehouse).structure_names().to_dict("records")
+    assert (told["name"], told["structure_id"]) == ("ring", len(others))
 
 
 def test_ids_from_run_to_run(minia, own_warehouse):

@@ -13,6 +13,7 @@ import pytest
 
 import minia_spark
 from minia_spark.base.errors import InputError
+from minia_spark.frames.news import Featureless, _featureless
 from minia_spark.warehouse.warehouse import Warehouse
 
 NIGHT = 20
@@ -115,6 +116,46 @@ class TestNews:
     def test_no_such_batch(self, warehouse):
         with pytest.raises(InputError, match=r"there is no batch 'b9' .* batches: b1"):
             minia_spark.open(warehouse).news("b9")
+
+
+class TestFeatureless:
+    def test_counted_by_hand(self):
+        """Two of three here and none of three known: 3 of the 15 ways to choose two of six."""
+        found = _featureless(np.array([0, 5, 0]), np.array([7, 7, 7]), 0.3)
+        assert found == Featureless(2, 0.0, pytest.approx(3 / 15), alert=True)
+        assert not _featureless(np.array([0, 5, 0]), np.array([7, 7, 7]), 0.1).alert
+
+    def test_as_many_as_usual_or_none(self):
+        found = _featureless(np.array([0] * 5 + [9] * 95), np.array([0] * 50 + [9] * 950), 0.01)
+        assert (found.images, found.expected, found.alert) == (5, 5.0, False)
+        assert _featureless(np.full(50, 9), np.full(50, 9), 0.01) == Featureless(
+            0, 0.0, 1.0, alert=False
+        )
+
+    def test_with_nothing_to_compare_with(self):
+        assert _featureless(np.zeros(9, np.int64), None, 0.01) == Featureless(
+            9, None, None, alert=False
+        )
+
+    def test_a_cloudy_night_is_an_alert(self, two_nights, minia):
+        house = Warehouse(str(two_nights))
+        state = house.require()
+        (entry,) = (e for e in state.of_table("words") if e.batch == "n2")
+        (file,) = Path(two_nights, entry.path).glob("*.parquet")
+        rows = pq.read_table(file).to_pylist()
+        clear = file.read_bytes()
+        for row in rows[:9]:
+            row |= {"words": [], "counts": [], "sizes": []}
+        try:
+            pq.write_table(pa.Table.from_pylist(rows, pq.read_schema(file)), file)
+            found = minia_spark.open(two_nights).news()
+            told = minia("structures", "new", "--warehouse", two_nights).expect(0).out
+        finally:
+            file.write_bytes(clear)
+        assert found.featureless.images == 9
+        assert found.featureless.alert
+        assert "images without features\n! 9 of the batch, expected 0.0\n" in told
+        assert 'minia_news_alerts{batch="n2",variant="sift",of="featureless"} 1' in found.metrics()
 
 
 class TestCommand:

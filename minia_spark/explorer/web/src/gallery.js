@@ -10,13 +10,14 @@ export { part };
 const FEW = 24; // images, or structures, that are shown before somebody asks for more
 const MOST = 2000; // images that a search by name finds
 const PATCH = 48; // pixels of a patch
-const NEW = ["born", "split", "grown", "changed"];
+const NEW = ["born", "split", "returned", "grown", "changed"];
 const SVG = "http://www.w3.org/2000/svg";
 
 const MEASURES = {
   support: ["Support", "images that hold more than half of its words", (r) => count(r.support)],
   lift: ["Lift", "support beside what chance explains", (r) => brief(r.lift)],
   beyond: ["Lift beyond", "support beside what broad differences between images explain too", (r) => brief(r.beyond ?? null)],
+  surprise: ["Surprise", "how improbable its support is by chance: 3 is once in a thousand times", (r) => brief(r.surprise ?? null)],
   q: ["q", "estimated share of false structures among those as sure", (r) => brief(r.q)],
   stability: ["Stability", "how often it is found again", (r) => brief(r.stability)],
   verified: ["Verified", "share of pairs of its images in which its features lie alike", (r) => brief(r.verified)],
@@ -24,7 +25,7 @@ const MEASURES = {
   size: ["Words", "how many words it has", (r) => count(r.words.length)],
 };
 const SORTS = {
-  rank: ["rank: established, then by support", (r) => r.id],
+  rank: ["rank: established, then by surprise", (r) => r.id],
   support: ["support", (r) => -r.support],
   lift: ["lift", (r) => -(r.lift ?? -1)],
   beyond: ["lift beyond broad differences", (r) => -(r.beyond ?? -1)],
@@ -75,8 +76,12 @@ function typical(row) {
   return told.sort((a, b) => b[2] - a[2])[0] ?? null;
 }
 
+function numbered(row) {
+  return `s${String(row.id).padStart(4, "0")}`;
+}
+
 function title(row) {
-  return row.name ?? `s${String(row.id).padStart(4, "0")}`;
+  return row.name ?? numbered(row);
 }
 
 function svg(tag, properties = {}, ...children) {
@@ -224,7 +229,8 @@ class App {
       if (!news) continue;
       const rows = await this.shelf.structures(v);
       const several = this.shelf.variants.length > 1 ? ` (${this.shelf.variants[v].name})` : "";
-      const alerts = news.structures.length + news.odd;
+      const blank = news.featureless;
+      const alerts = news.structures.length + news.odd + (blank.alert ? 1 : 0);
       const section = element("section", {}, element("h2", {}, `The newest batch${several}`));
       section.append(
         element("p", alerts ? { className: "note" } : {}, alerts ? `${count(alerts)} ${alerts === 1 ? "thing" : "things"} to look at in batch ` : "Nothing stands out in batch ", own(news.batch), "."),
@@ -232,6 +238,10 @@ class App {
       for (const { id, images, of } of news.structures) {
         const link = element("a", { href: address("s", this.shelf.variants[v].name, rows[id].lineage) }, own(title(rows[id])));
         section.append(element("p", {}, "Structure ", link, ` is in ${count(images)} of its images, ${of.toFixed(1)} were expected.`));
+      }
+      if (blank.images) {
+        const usual = blank.expected === null ? "" : `, ${blank.expected.toFixed(1)} were expected`;
+        section.append(element("p", blank.alert ? { className: "warn" } : {}, `${count(blank.images)} of its images ${blank.images === 1 ? "has" : "have"} no features${usual}.`));
       }
       const list = element("ul", { className: "images" });
       const b = this.shelf.batch(news.batch);
@@ -264,7 +274,8 @@ class App {
       const images = (await this.shelf.imagesOf(v, row.id)).slice(0, 4);
       strip.replaceChildren(...images.map((image) => this.small(image, "")));
     });
-    const facts = ["lift", "beyond", "q", "stability"].filter((name) => (row[name] ?? null) !== null);
+    const lift = (row.beyond ?? null) === null ? "lift" : "beyond"; // the one that it is judged by
+    const facts = [lift, "surprise", "q", "stability"].filter((name) => (row[name] ?? null) !== null);
     const told = facts.map((name) => `${MEASURES[name][0].toLowerCase()} ${MEASURES[name][2](row)}`).join(", ");
     const sure = row.established === null ? "" : row.established ? "established" : "not established";
     const shown = typical(row);
@@ -304,12 +315,14 @@ class App {
         if (name !== shelf.variants[v].name) form.append(element("a", { href: address("beside", shelf.variants[v].name, name) }, `beside ${name}`));
       }
     }
-    const sort = choose("sort", "Sort by", Object.entries(SORTS).map(([key, [text]]) => [key, text]), query.get("sort") ?? "rank");
+    const measured = (key) => !["lift", "beyond", "q", "stability", "verified"].includes(key) || rows.some((row) => (row[key] ?? null) !== null);
+    const sorts = Object.entries(SORTS).filter(([key]) => measured(key));
+    const sort = choose("sort", "Sort by", sorts.map(([key, [text]]) => [key, text]), measured(query.get("sort")) ? query.get("sort") ?? "rank" : "rank");
     const kinds = [...new Set(rows.map((row) => row.kind).filter(Boolean))].sort();
     const show = choose(
       "show",
       "Show",
-      [["all", "all"], ["established", "established"], ["verified", "verified in half of the pairs"], ["new", "born or grown"], ["named", "named"], ...kinds.map((kind) => [`kind:${kind}`, `kind: ${seen(kind)}`])],
+      [["all", "all"], ["established", "established"], ...(measured("verified") ? [["verified", "verified in half of the pairs"]] : []), ["new", "born, grown or returned"], ["named", "named"], ...kinds.map((kind) => [`kind:${kind}`, `kind: ${seen(kind)}`])],
       query.get("show") ?? "all",
     );
     const least = element("input", { type: "number", name: "least", min: 0, step: 1, value: query.get("least") ?? "", placeholder: "0" });
@@ -402,7 +415,7 @@ class App {
     return [
       this.steps(name, rows, row),
       element("h1", {}, own(title(row))),
-      element("p", { className: "quiet" }, `Lineage ${row.lineage}, which stays; born in state ${row.lineage.split(".")[0]}${fate}. To name it: `, element("code", {}, naming)),
+      element("p", { className: "quiet" }, `Structure ${numbered(row)} of this state. Lineage ${row.lineage}, which stays; born in state ${row.lineage.split(".")[0]}${fate}. To name it: `, element("code", {}, naming)),
       ...said,
       ...doubt,
       facts,
