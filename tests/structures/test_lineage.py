@@ -235,7 +235,7 @@ def test_a_structure_that_returns_has_its_id_and_its_name(own_warehouse, context
     assert ("1.0", len(others), "returned") in publish(*others, fewer)
     assert rows_of(own_warehouse, "ended_structures", "lineage_id") == []
     (told,) = minia_spark.open(own_warehouse).structure_names().to_dict("records")
-    assert (told["name"], told["structure_id"]) == ("ring", len(others))
+    assert (told["name"], told["lineage_id"]) == ("ring", "1.0")
 
 
 def test_ids_from_run_to_run(minia, own_warehouse):
