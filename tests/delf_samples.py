@@ -7,7 +7,18 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-SMALL = ("--width", "0.0625", "--image-size", "33", "--batch-size", "4", "--initial-lr", "0.01")
+SMALL = (
+    "--width",
+    "0.0625",
+    "--depth",
+    "0.1",
+    "--image-size",
+    "33",
+    "--batch-size",
+    "4",
+    "--initial-lr",
+    "0.01",
+)
 STEPS = ("--max-iters", "6", "--checkpoint-every", "3", "--log-every", "2", "--seed", "5")
 CLASSES = ("disk", "stripes")
 

@@ -27,8 +27,6 @@ if TYPE_CHECKING:
 
 __all__ = ["arguments", "export", "module_of", "multiplications", "saved"]
 
-FIELD, PADDING = 291, 145
-"""Of the fourth stage of ResNet50, in pixels; its stride is the design's."""
 _LEAST_PIXELS = 10
 _COPIES = 16
 """Scores are computed so many times: the last values of a row of odd length would else be computed
@@ -115,9 +113,9 @@ def export(options: argparse.Namespace) -> int:
     manifest = Manifest(
         weights=checkpoints.hash_of(used),
         dimension=design.dimension,
-        receptive_field=FIELD,
+        receptive_field=design.field,
         stride=design.stride,
-        padding=PADDING,
+        padding=design.field // 2,
         multiplications=multiplications(part),
         width=design.width,
         scales=tuple(options.scales),
@@ -201,8 +199,11 @@ def module_of(model: Any, design: Design, *, iou: float) -> Any:
         scores, features = maps(image[None], scale)
         rows, columns = tf.shape(scores)[1], tf.shape(scores)[2]
         y, x = tf.meshgrid(tf.range(rows), tf.range(columns), indexing="ij")
-        first = tf.cast(tf.reshape(tf.stack([y, x], -1), [-1, 2]), tf.float32) * stride - PADDING
-        boxes = tf.concat([first, first + (FIELD - 1)], 1) / scale
+        first = (
+            tf.cast(tf.reshape(tf.stack([y, x], -1), [-1, 2]), tf.float32) * stride
+            - design.field // 2
+        )
+        boxes = tf.concat([first, first + (design.field - 1)], 1) / scale
         flat = tf.reshape(scores, [-1])
         kept = tf.where(flat >= threshold)[:, 0]
         chosen = tf.gather(flat, kept)

@@ -55,16 +55,29 @@ class Design:
         Whether descriptors are reduced to 128 numbers; else they have those of the fourth stage.
     width : float
         Share of ResNet50's channels; 1 is ResNet50, and what published weights fit.
+    depth : float
+        Share of ResNet50's blocks, at least one in each stage; 1 likewise.
     """
 
     num_classes: int
     block3_strides: bool = True
     autoencoder: bool = True
     width: float = 1.0
+    depth: float = 1.0
 
     def channels(self, count: int) -> int:
         """Return how many channels there are where ResNet50 has `count`."""
         return max(1, round(count * self.width))
+
+    def blocks(self, stage: int) -> int:
+        """Return how many blocks a stage, 2 to 5, has."""
+        return max(1, round(_BLOCKS[stage] * self.depth))
+
+    @property
+    def field(self) -> int:
+        """Pixels, across, that a position of the fourth stage's output sees."""
+        # 11 after the pooling, at every 4th pixel; then a convolution of 3 x 3 in every block
+        return 11 + sum(2 * 2**stage * self.blocks(stage) for stage in (2, 3, 4))
 
     @property
     def stride(self) -> int:
@@ -122,7 +135,7 @@ def build(design: Design, *, precision: str = "float32") -> Any:
 
     def stage(x: Any, number: int, stride: int) -> Any:
         filters = design.channels(64) * 2 ** (number - 2)
-        for index in range(1, _BLOCKS[number] + 1):
+        for index in range(1, design.blocks(number) + 1):
             name = f"conv{number}_block{index}"
             first = index == 1
             x = block(x, filters, name, stride if first else 1, is_first=first)

@@ -60,7 +60,10 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         elif name == "targets":
             parser.add_argument(flag, choices=("classes", "votes"), help=told)
         else:
-            kinds = {"initial_lr": float, "width": float, **dict.fromkeys(_PATHS, str)}
+            kinds = {
+                **dict.fromkeys(("initial_lr", "width", "depth"), float),
+                **dict.fromkeys(_PATHS, str),
+            }
             kind = kinds.get(name, int)
             parser.add_argument(
                 flag, type=kind, metavar=_PATHS.get(name, "N" if kind is int else "X"), help=told
@@ -131,6 +134,7 @@ def recipe_of(settings: TrainingSettings) -> Recipe:
         block3_strides=settings.block3_strides,
         autoencoder=settings.autoencoder,
         width=settings.width,
+        depth=settings.depth,
     )
     return Recipe(
         design,

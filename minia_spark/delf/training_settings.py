@@ -65,6 +65,13 @@ class TrainingSettings(StageSettings):
         description="Share of ResNet50's channels; less is faster and learns less, and ImageNet's "
         "weights fit 1 only.",
     )
+    depth: float = Field(
+        1.0,
+        ge=1 / 64,
+        le=1,
+        description="Share of ResNet50's blocks, one at least in each stage; less is faster, sees "
+        "smaller parts of an image and learns less, and ImageNet's weights fit 1 only.",
+    )
     checkpoint_every: int = Field(
         1000, ge=1, description="Steps after which it validates and writes a checkpoint."
     )
@@ -76,6 +83,6 @@ class TrainingSettings(StageSettings):
     def _nothing_is_ignored(self) -> TrainingSettings:
         if (self.targets == "votes") != (self.votes is not None):
             raise ValueError("targets votes and a votes file belong together")
-        if self.imagenet_checkpoint is not None and self.width != 1:
-            raise ValueError("imagenet_checkpoint fits width 1 only")
+        if self.imagenet_checkpoint is not None and (self.width != 1 or self.depth != 1):
+            raise ValueError("imagenet_checkpoint fits width 1 and depth 1 only")
         return self

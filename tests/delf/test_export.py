@@ -57,7 +57,7 @@ def twin(model, image, scales, limit, threshold, iou=1.0):
         rows, columns = outputs["scores"].shape[1:3]
         flat = np.ravel(outputs["scores"])
         kept = flat >= threshold
-        grid = receptive_boxes(rows, columns, field=291, stride=32, padding=145, scale=scale)
+        grid = receptive_boxes(rows, columns, field=67, stride=32, padding=33, scale=scale)
         boxes.append(grid[kept])
         features.append(np.reshape(outputs["features"], (rows * columns, -1))[kept])
         scores.append(flat[kept])
@@ -116,12 +116,12 @@ def test_images_below_ten_pixels_and_no_scale_give_nothing(loaded, shape):
 
 def test_suppression_is_part_of_the_export(in_memory, delf_training):
     design = recipe_of(settings_there(delf_training)).design
-    module = export.module_of(in_memory, design, iou=0.6)
+    module = export.module_of(in_memory, design, iou=0.3)
     tf = load_tensorflow()
     image = pictures(2, side=97)[1]
     arguments = (tf.constant(SCALES), tf.constant(1000), tf.constant(0.0))
     found = module.extract(tf.constant(image), *arguments)
-    expected = twin(in_memory, image, SCALES, 1000, 0.0, iou=0.6)
+    expected = twin(in_memory, image, SCALES, 1000, 0.0, iou=0.3)
     assert 0 < len(expected["scores"]) < 3 * 3 + 4 * 4 + 7 * 7 - 4
     # boxes of one place at two scales overlap by a quarter; neighbours by more
     np.testing.assert_allclose(found["scores"], expected["scores"], rtol=1e-4)
@@ -133,8 +133,8 @@ def test_the_manifest_tells_what_is_in_it(delf_model, delf_training):
     assert (found.dimension, found.stride, found.receptive_field, found.padding) == (
         128,
         32,
-        291,
-        145,
+        67,
+        33,
     )
     assert (found.scales, found.threshold, found.max_features) == (SCALES, 0.1, 1000)
     assert found.nms_iou == 1

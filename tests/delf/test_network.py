@@ -78,6 +78,17 @@ def test_a_position_every_stride(model, strides, side, positions):
     assert ("expanded" in outputs) == strides
 
 
+def test_less_depth_sees_less():
+    """11 pixels after the pooling, and 8, 16 or 32 more with every block of a stage."""
+    assert network.Design(3).field == 11 + 8 * 3 + 16 * 4 + 32 * 6 == 291
+    shallow = network.Design(3, width=1 / 32, depth=0.1)
+    assert shallow.field == 11 + 8 + 16 + 32
+    names = {layer.name for layer in network.build(shallow).layers}
+    assert {"conv2_block1_out", "conv4_block1_out", "conv5_block1_out"} <= names
+    assert not any("block2_" in name for name in names)
+    assert network.Design(3, depth=0.5).field == 11 + 8 * 2 + 16 * 2 + 32 * 3
+
+
 def test_a_position_sees_291_pixels_around_its_centre(model):
     tf = load_tensorflow()
     side, place = 449, 7  # the middle one of 15: centre 224, from 79 to 369

@@ -148,7 +148,7 @@ def test_thresholds_and_limits(make):
     cut = make(threshold=0, common={"max_features": 5}).extract(image)
     assert (len(cut), cut.found) == (5, len(every))
     assert len(make(threshold=1e9).extract(image)) == 0
-    apart = make(threshold=0, nms_iou=0.6).extract(image)
+    apart = make(threshold=0, nms_iou=0.3).extract(image)
     assert 0 < len(apart) < len(every)
     assert apart.response.max() == every.response.max()
 
