@@ -263,6 +263,11 @@ setup_archive() {  # Spark's Java classes as they are in memory: `minia` starts 
 setup_native() { make --no-print-directory -s -C native -j"$(getconf _NPROCESSORS_ONLN)"; }
 
 setup() {
+  setup_but_archive
+  alone setup_archive
+}
+
+setup_but_archive() {
   need python java compiler
   alone setup_python
   alone setup_java
@@ -270,7 +275,6 @@ setup() {
   export JAVA_HOME
   # .venv brings its own Spark; one of the user's, or a foreign Python path, would be mixed into it
   unset SPARK_HOME SPARK_CONF_DIR PYTHONPATH PYTHONHOME PYSPARK_PYTHON PYSPARK_DRIVER_PYTHON
-  alone setup_archive
   alone_by native/Makefile setup_native
 }
 
@@ -306,7 +310,7 @@ setup_browser() {  # pages are looked at in one; Ubuntu has no package of it
   ( need browser ) || say "going on without a browser: tests of pages will be skipped"
 }
 
-run_native_tests() { setup_native && make --no-print-directory -C native test; }
+run_native_tests() { alone_by native/Makefile setup_native && make --no-print-directory -C native test; }
 
 finish() {  # finish JOB NAME LOG: waits for a job in the background; shows what it said if it failed
   wait "$1" || { cat "$3"; die "failed: $2" "see above, or $3"; }
@@ -316,7 +320,7 @@ run_tests() {
   need python java compiler
   # meanwhile: pip waits for the network and the disk, the others keep the processors busy
   mkdir -p build
-  alone_by native/Makefile run_native_tests >build/native-tests.log 2>&1 &
+  run_native_tests >build/native-tests.log 2>&1 &
   local native=$!
   alone setup_python
   setup_browser
@@ -324,7 +328,9 @@ run_tests() {
   local networks=$!
   run_lint >build/lint.log 2>&1 &
   local lint=$!
-  setup
+  setup_but_archive
+  alone setup_archive &   # what starts Spark before it is there starts without
+  local archive=$!
   wait "$networks"
   finish "$native" "native tests" build/native-tests.log
   tail -n 5 build/native-tests.log
@@ -332,7 +338,10 @@ run_tests() {
   cat build/lint.log
   say "pytest"
   # two at a time, a file each: every process has a Spark of its own
-  .venv/bin/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder "$@"
+  local failed=0
+  .venv/bin/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder "$@" || failed=$?
+  wait "$archive"
+  return "$failed"
 }
 
 web() {  # in build/: the package must not hold what npm installs

@@ -15,6 +15,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import delf_samples
 import lab_samples
@@ -22,6 +23,7 @@ import pytest
 from commands import SMALL, Result, chosen, run_minia
 from hypothesis import settings
 from pyspark.sql import SparkSession
+from xdist.scheduler import LoadFileScheduling
 
 from minia_spark.engine import session
 from minia_spark.engine.context import Context
@@ -38,6 +40,12 @@ from minia_spark.warehouse.warehouse import Warehouse
 # Machines differ and are shared: a slow example is not a wrong one.
 settings.register_profile("minia", deadline=None)
 settings.load_profile("minia")
+
+
+_NETWORKS = (
+    *("tests/classify/", "tests/delf/", "tests/desom/", "tests/embedding/", "tests/exposures/"),
+    "tests/features/test_delf",
+)
 
 
 @functools.cache
@@ -64,6 +72,23 @@ def spark() -> SparkSession:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with the long ones, which belong to no room: in the end both processes are busy."""
     items.sort(key=lambda item: item.path.parent != Path(__file__).parent)
+
+
+class _ByFile(LoadFileScheduling):
+    """Give a file to one process, and all of networks to the same: TensorFlow takes long to load.
+
+    So do Spark's workers, of which every process has its own.
+    """
+
+    def _split_scope(self, nodeid: str) -> str:
+        file: str = super()._split_scope(nodeid)
+        return "networks" if file.startswith(_NETWORKS) else file
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> _ByFile:
+    """Schedule tests that run in several processes."""
+    return _ByFile(config, log)
 
 
 def pytest_collection_finish() -> None:
