@@ -328,6 +328,11 @@ def _wanted(
         "spark.driver.memory": settings.driver_memory,
         "spark.ui.enabled": "false",
         "spark.ui.showConsoleProgress": "false",  # we print our own
+        # What those pages would tell of jobs that ended; a night's are some hundreds.
+        "spark.ui.retainedJobs": "10",
+        "spark.ui.retainedStages": "10",
+        "spark.ui.retainedTasks": "1000",
+        "spark.sql.ui.retainedExecutions": "10",
         "spark.sql.execution.arrow.validateSchema.enabled": "true",
         "spark.sql.session.timeZone": "UTC",
         # Feature rows are large; a small batch keeps a Python worker's memory small.
