@@ -200,7 +200,8 @@ uv_install() (  # in a subshell: what it exports is for uv alone
   tell UV_FIND_LINKS "${links// /,}"
   tell UV_NO_INDEX "$(pip_says no-index)"
   tell UV_INSECURE_HOST "$(pip_says trusted-host)"
-  tell UV_HTTP_TIMEOUT "$(pip_says default-timeout)"
+  tell UV_HTTP_TIMEOUT "$(pip_says default-timeout)"   # as PIP_DEFAULT_TIMEOUT says it
+  tell UV_HTTP_TIMEOUT "$(pip_says timeout)"
   tell SSL_CERT_FILE "$(pip_says cert)"
   tell ALL_PROXY "$(pip_says proxy)"
   # unpacked beside .venv, into which it is linked: no copy, nothing left, nothing in $HOME

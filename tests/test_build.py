@@ -326,6 +326,53 @@ class TestEnvironment:
         (place / "pip").write_text("#!/elsewhere/.venv/bin/python\n")
         assert system.call("venv_works || echo no").stdout == "no\n"
 
+    def uv(self, system, settings, code=0):
+        """Install with an uv that tells what it was told, where pip has such settings."""
+        place = system.folder / "checkout" / ".venv" / "bin"
+        place.mkdir(parents=True)
+        told = 'printf "%s\n" "$@"; env | grep -E "^(UV_|SSL_CERT|ALL_PROXY)"; mkdir -p build/uv'
+        (place / "uv").symlink_to(system.add("anyuv", f"{told}; exit {code}"))
+        for name in ("mkdir", "rm"):
+            (system.bin / name).symlink_to(shutil.which(name))
+        (system.folder / "settings").write_text(settings)
+        known = system.folder / "settings"
+        pip = f'pip() {{ if [[ $1 == config ]]; then cat {known}; else echo "pip $*"; fi; }}'
+        done = system.call(f"{pip}; install_locked some.lock")
+        assert not (place.parent.parent / "build" / "uv").exists()
+        return done
+
+    def test_packages_come_from_where_pip_is_told_to_look(self, system):
+        done = self.uv(
+            system,
+            ":env:.default-timeout='9'\n:env:.find-links='/wheels'\n"
+            "global.cert='/etc/ca.crt'\nglobal.extra-index-url='\\nhttps://a/simple\\nhttps://b/simple'\n"
+            "global.find-links='/other'\nglobal.index-url='https://c/simple'\n"
+            "install.trusted-host='c'\nglobal.trusted-host='d'\n",
+        )
+        assert (done.returncode, done.stderr) == (0, "")
+        lines = done.stdout.splitlines()
+        assert lines[:3] == ["pip", "install", "--require-hashes"]
+        assert lines.index("-r") == lines.index("some.lock") - 1
+        assert sorted(line for line in lines if re.match("UV_|SSL", line)) == [
+            "SSL_CERT_FILE=/etc/ca.crt",
+            "UV_DEFAULT_INDEX=https://c/simple",
+            "UV_FIND_LINKS=/wheels",
+            "UV_HTTP_TIMEOUT=9",
+            "UV_INDEX=https://a/simple https://b/simple",
+            "UV_INSECURE_HOST=c",
+        ]
+
+    def test_pip_told_nothing(self, system):
+        assert "UV_" not in self.uv(system, "").stdout
+
+    def test_pip_installs_where_uv_cannot(self, system):
+        done = self.uv(system, "", code=2)
+        assert done.returncode == 0
+        assert (
+            done.stdout.splitlines()[-2:][0] == "-- pip tries it in place of uv, and takes longer"
+        )
+        assert done.stdout.splitlines()[-1].startswith("pip install --require-hashes --only-binary")
+
     def test_launcher_of_the_packed_environment(self, system):
         launcher = system.folder / "environment" / "bin" / "python"
         launcher.parent.mkdir(parents=True)
