@@ -9,24 +9,20 @@ from __future__ import annotations
 
 import tempfile
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Collection, Sequence
+from dataclasses import fields
 from pathlib import Path
-from typing import Any, TypeVar
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.dataset as ds
 import pyarrow.fs as pafs
 from numpy.typing import NDArray
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
-from pyspark.sql.types import StructType
 
 from minia_spark import __version__
 from minia_spark.base.arrow import to_lists
-from minia_spark.base.settings import StageSettings
 from minia_spark.codebook.settings import CodebookSettings
 from minia_spark.codebook.tables import CODEBOOKS
 from minia_spark.drift.measure import Drift, advice, beyond
@@ -34,14 +30,11 @@ from minia_spark.drift.settings import DriftSettings
 from minia_spark.drift.tables import DRIFT
 from minia_spark.engine.context import Context
 from minia_spark.engine.stage import load
-from minia_spark.engine.table import Table
 from minia_spark.features.tables import FEATURES
-from minia_spark.geometry.tables import VERIFICATIONS
 from minia_spark.ingest.tables import IMAGES, REJECTS
 from minia_spark.mining.settings import MiningSettings
 from minia_spark.mining.tables import BACKGROUND, FACTORS, STRUCTURES, TUNING
 from minia_spark.report.data import (
-    IMAGE_ROWS,
     Arrival,
     BackgroundData,
     BatchDrift,
@@ -49,87 +42,38 @@ from minia_spark.report.data import (
     DriftData,
     FactorData,
     FactorEnd,
-    MatchedImage,
     RejectCount,
     ReportData,
     RunSummary,
     ScoredImage,
     StageTime,
-    StructureCard,
     TableCount,
-    Thumbnail,
     VariantData,
 )
 from minia_spark.report.settings import ReportSettings
 from minia_spark.report.site import MOST_LABELS, named_labels, render, wanted_images
+from minia_spark.report.spark import Said, Tables, cards_of, columns_of, said_of, thumbnails_of
 from minia_spark.report.tables import SITE
-from minia_spark.structures.settings import StructuresSettings
-from minia_spark.structures.tables import LINEAGE, STRUCTURE_IMAGES, STRUCTURE_NAMES
-from minia_spark.thumbnails.tables import THUMBNAILS
-from minia_spark.warehouse.records import Entry, now
+from minia_spark.structures.tables import LINEAGE
+from minia_spark.warehouse.records import now
 from minia_spark.words.counts import word_occurrences
 from minia_spark.words.settings import WordsSettings
-from minia_spark.words.tables import WORDS
 
 __all__ = ["run"]
-
-_Model = TypeVar("_Model", bound=StageSettings)
 
 _MOST_CENTRES = 5_000  # drawn in the plot of the codebook
 _STEPS = 1 << 20  # of chance, where descriptors are sampled
 _FACTORS = 8  # shown
 _AT_AN_END = 6  # images
 _TENTH = 0.1
-_IMAGES_AT_ONCE = 1_000  # whose thumbnails are held at the same time
-
-
-@dataclass(frozen=True)
-class _Tables:
-    """What the step may read of one variant: its tables, and those that have no variants."""
-
-    context: Context
-    variant: str | None
-
-    def settings(self, model: type[_Model]) -> _Model:
-        return self.context.settings(model)
-
-    def entries(self, table: Table) -> list[Entry]:
-        found = self.context.entries_of(table)
-        return [e for e in found if not table.variants or e.variant == self.variant]
-
-    def count(self, table: Table) -> int:
-        return sum(entry.rows or 0 for entry in self.entries(table))
-
-    def rows(
-        self, table: Table, columns: Sequence[str], where: ds.Expression | None = None
-    ) -> Iterator[pa.RecordBatch]:
-        """Yield rows without Spark, file after file; `where` is a filter."""
-        return self.context.of_variant(self.variant).rows_here(table, list(columns), where)
-
-    def columns(self, table: Table, *names: str) -> DataFrame:
-        """Return some columns of a table."""
-        return _columns(self.context, table, self.entries(table), names)
-
-    def collected(self, frame: DataFrame, what: str) -> pa.Table:
-        with self.context.watched(" ".join(filter(None, (self.variant, what)))):
-            return frame.toArrow()
-
-
-def _columns(
-    context: Context, table: Table, entries: Sequence[Entry], names: Sequence[str]
-) -> DataFrame:
-    """Return some columns of a table; their types are known, so no job has to look for them."""
-    schema = StructType([f for f in table.stored_schema().fields if f.name in names])
-    paths = [context.pattern(entry.path) for entry in entries]
-    return context.spark.read.schema(schema).parquet(*paths)
 
 
 def run(context: Context) -> None:
     """Write the site and publish it."""
     settings = context.settings(ReportSettings)
     names = list(dict.fromkeys(entry.variant for entry in context.entries_of(STRUCTURES)))
-    variants = [_variant(_Tables(context, name)) for name in names]
-    of_none = _Tables(context, None)
+    variants = [_variant(Tables(context, name)) for name in names]
+    of_none = Tables(context, None)
     labels = _label_counts(of_none, variants)
     shown_panels = [panel for panel in context.panels if all(map(context.has, panel.reads))]
     attention = [
@@ -165,7 +109,7 @@ def run(context: Context) -> None:
         rendered = render(
             data,
             target,
-            _thumbnails(of_none, wanted_images(data.variants, **shown)),
+            thumbnails_of(of_none, wanted_images(data.variants, **shown)),
             **shown,
             csv_rows=settings.csv_rows,
             seen_from_above=True,
@@ -205,7 +149,7 @@ def _advice(context: Context, variants: Sequence[VariantData]) -> list[str]:
     return found
 
 
-def _variant(tables: _Tables) -> VariantData:
+def _variant(tables: Tables) -> VariantData:
     """Return what one extractor's features led to."""
     mining = tables.settings(MiningSettings)
     judged = mining.decoys > 0 and mining.seeds > 0
@@ -216,15 +160,15 @@ def _variant(tables: _Tables) -> VariantData:
         for batch in tables.rows(LINEAGE, ["structure_id", "lineage_id", "event", "older_state"])
         for row in batch.to_pylist()
     ]
-    said = _said(tables)
+    said = said_of(tables)
     left_out = {
         row["structure_id"]
         for row in fates
-        if row["structure_id"] is not None and said.get(row["lineage_id"], _Said()).left_out
+        if row["structure_id"] is not None and said.get(row["lineage_id"], Said()).left_out
     }
     return VariantData(
         name=tables.variant or "features",
-        structures=_cards(tables, said, judged=judged, beyond=background is not None),
+        structures=cards_of(tables, said, judged=judged, beyond=background is not None),
         structures_total=tables.count(STRUCTURES),
         established_total=_established_total(tables, left_out) if judged else None,
         left_out_total=len(left_out),
@@ -277,7 +221,7 @@ def _rejects(context: Context) -> list[RejectCount]:
     if not context.rows(REJECTS):
         return []
     entries = context.entries_of(REJECTS)
-    rejects = _columns(context, REJECTS, entries, ("stage", "reason", "uri", "detail"))
+    rejects = columns_of(context, REJECTS, entries, ("stage", "reason", "uri", "detail"))
     counted = rejects.groupBy("reason", "stage").agg(
         F.count("*").alias("records"), F.min(F.struct("uri", "detail")).alias("example")
     )
@@ -295,7 +239,7 @@ def _rejects(context: Context) -> list[RejectCount]:
     ]
 
 
-def _label_counts(tables: _Tables, variants: Sequence[VariantData]) -> dict[str | None, int]:
+def _label_counts(tables: Tables, variants: Sequence[VariantData]) -> dict[str | None, int]:
     """Return in how many images of the collection the labels shown are; None: all other labels."""
     shown_of = [card.labels for variant in variants for card in variant.structures]
     for variant in variants:
@@ -310,7 +254,7 @@ def _label_counts(tables: _Tables, variants: Sequence[VariantData]) -> dict[str 
     return dict(zip(table["label"].to_pylist(), table["count"].to_pylist(), strict=True))
 
 
-def _background(tables: _Tables) -> BackgroundData | None:
+def _background(tables: Tables) -> BackgroundData | None:
     """Return what images differ in; None where hash tables propose."""
     (way,) = (row for b in tables.rows(TUNING, ["chance", "factors"]) for row in b.to_pylist())
     if way["chance"] == "totals":
@@ -323,7 +267,7 @@ def _background(tables: _Tables) -> BackgroundData | None:
     )
 
 
-def _factors(tables: _Tables, count: int) -> list[FactorData]:
+def _factors(tables: Tables, count: int) -> list[FactorData]:
     """Return the images at both ends of the first factors, and what labels the outer tenths have.
 
     One row comes to the driver for the images, and so many for the labels as are shown. Scores
@@ -354,7 +298,7 @@ def _factors(tables: _Tables, count: int) -> list[FactorData]:
 
 
 def _labels_at_ends(
-    tables: _Tables,
+    tables: Tables,
     images: DataFrame,
     scores: Sequence[Column],
     tenths: Sequence[tuple[float, float]],
@@ -380,7 +324,7 @@ def _labels_at_ends(
     return found
 
 
-def _codebook(tables: _Tables, counts: NDArray[np.int64]) -> CodebookData:
+def _codebook(tables: Tables, counts: NDArray[np.int64]) -> CodebookData:
     words = tables.settings(WordsSettings)
     every = -(-len(counts) // _MOST_CENTRES)
     pieces = []
@@ -403,7 +347,7 @@ def _codebook(tables: _Tables, counts: NDArray[np.int64]) -> CodebookData:
     )
 
 
-def _sampled_descriptors(tables: _Tables, total: int) -> NDArray[np.generic]:
+def _sampled_descriptors(tables: Tables, total: int) -> NDArray[np.generic]:
     """Return about as many descriptors as wanted, shape (n, dimension).
 
     A run of neighbours from every image, as long as its share asks for, rounded up or down by
@@ -446,7 +390,7 @@ def _sampled_descriptors(tables: _Tables, total: int) -> NDArray[np.generic]:
     return np.frombuffer(b"".join(blocks), dtype=dtype).reshape(-1, dim)
 
 
-def _drift(tables: _Tables) -> DriftData:
+def _drift(tables: Tables) -> DriftData:
     limits = tables.settings(DriftSettings)
     names = [field.name for field in fields(Drift)]
     batches = []
@@ -479,255 +423,7 @@ def _drift(tables: _Tables) -> DriftData:
     )
 
 
-def _established_total(tables: _Tables, left_out: Collection[int]) -> int:
+def _established_total(tables: Tables, left_out: Collection[int]) -> int:
     wanted = ds.field("significant") & ds.field("reproducible")
     wanted &= ~ds.field("structure_id").isin(sorted(left_out))
     return sum(b.num_rows for b in tables.rows(STRUCTURES, ["structure_id"], wanted))
-
-
-_STRUCTURE = ("structure_id", "words", "frequencies", "sets", "support", "expected_support")
-_JUDGEMENT = ("lift", "q", "stability", "significant", "reproducible")
-_BEYOND = ("expected_beyond", "lift_beyond", "surprise")
-_FATE = ("structure_id", "lineage_id", "event", "older_state", "older_structure_id")
-_CHANGE = ("words_gained", "words_lost")
-
-
-@dataclass(frozen=True)
-class _Said:
-    """What people said of a structure."""
-
-    name: str | None = None
-    kind: str | None = None
-    left_out: bool = False
-
-
-def _said(tables: _Tables) -> dict[str, _Said]:
-    """Return it by lineage."""
-    if not tables.context.has(STRUCTURE_NAMES):
-        return {}
-    unwanted = tables.settings(StructuresSettings).exclude_kinds
-    return {
-        row["lineage_id"]: _Said(row["name"], row["kind"], row["kind"] in unwanted)
-        for batch in tables.rows(STRUCTURE_NAMES, ["lineage_id", "name", "kind"])
-        for row in batch.to_pylist()
-    }
-
-
-def _cards(
-    tables: _Tables, said: Mapping[str, _Said], *, judged: bool, beyond: bool
-) -> list[StructureCard]:
-    wanted = ds.field("structure_id") < tables.settings(ReportSettings).structures
-    structures = sorted(
-        (
-            row
-            for batch in tables.rows(STRUCTURES, [*_STRUCTURE, *_JUDGEMENT, *_BEYOND], wanted)
-            for row in batch.to_pylist()
-        ),
-        key=lambda row: int(row["structure_id"]),
-    )
-    if not structures:
-        return []
-    fates = {
-        row["structure_id"]: row
-        for batch in tables.rows(LINEAGE, [*_FATE, *_CHANGE], wanted)
-        for row in batch.to_pylist()
-    }
-    matches = _matches(tables)
-    images = _best_images(tables, matches)
-    verified = {
-        row["structure_id"]: row["verified"]
-        for batch in tables.rows(VERIFICATIONS, ["structure_id", "verified"], wanted)
-        for row in batch.to_pylist()
-    }
-    return [
-        _card(
-            row,
-            fates[row["structure_id"]],
-            said.get(fates[row["structure_id"]]["lineage_id"], _Said()),
-            matches,
-            images[row["structure_id"]],
-            verified=verified.get(row["structure_id"]),
-            judged=judged,
-            beyond=beyond,
-        )
-        for row in structures
-    ]
-
-
-def _card(
-    row: Mapping[str, Any],
-    fate: Mapping[str, Any],
-    said: _Said,
-    matches: pa.Table,
-    images: Sequence[MatchedImage],
-    *,
-    verified: float | None,
-    judged: bool,
-    beyond: bool,
-) -> StructureCard:
-    own = matches.filter(pc.equal(matches["structure_id"], row["structure_id"]))
-    labels: dict[str, int] = defaultdict(int)
-    for label, count in zip(own["label"].to_pylist(), own["images"].to_pylist(), strict=True):
-        if label is not None:
-            labels[label] += count
-    older = fate["older_structure_id"]
-    return StructureCard(
-        structure=_name(row["structure_id"]),
-        words=row["words"],
-        frequencies=row["frequencies"],
-        sets=None if beyond else row["sets"],
-        images_total=pc.sum(own["images"]).as_py() or 0,
-        images=images,
-        rows=own.filter(pc.is_valid(own["rank"])).select(IMAGE_ROWS.names),
-        labels=labels,
-        support=row["support"],
-        expected_support=row["expected_support"],
-        lift=row["lift"],
-        expected_beyond=row["expected_beyond"] if beyond else None,
-        lift_beyond=row["lift_beyond"] if beyond else None,
-        surprise=row["surprise"] if np.isfinite(row["surprise"]) else None,
-        q=row["q"],
-        stability=row["stability"],
-        verified=verified,
-        lineage=fate["lineage_id"],
-        event=fate["event"],
-        older_state=fate["older_state"],
-        older_structure=None if older is None else _name(older),
-        words_gained=fate["words_gained"],
-        words_lost=fate["words_lost"],
-        established=row["significant"] and row["reproducible"] if judged else None,
-        called=said.name,
-        kind=said.kind,
-        left_out=said.left_out,
-    )
-
-
-def _name(structure_id: int) -> str:
-    return f"s{structure_id:04d}"
-
-
-def _matches(tables: _Tables) -> pa.Table:
-    """Return the images of the structures shown, by structure and rank.
-
-    One row an image up to the last that is listed, with the numbers of the features that matched
-    up to the last that is drawn; the images behind these are counted by label: their rows have no
-    rank, and `images` says how many they are.
-    """
-    settings = tables.settings(ReportSettings)
-    listed = max(settings.csv_rows, settings.images_per_structure)
-    of_match = ("structure_id", "rank", "image_id", "batch", "overlap", "words_held", "features")
-    matches = tables.columns(STRUCTURE_IMAGES, *of_match).where(
-        F.col("structure_id") < settings.structures
-    )
-    images = tables.columns(IMAGES, "batch", "image_id", "label", "ra_deg", "dec_deg")
-    joined = matches.join(images, ["batch", "image_id"])
-    drawn = F.when(F.col("rank") <= settings.images_per_structure, F.col("features"))
-    own = [F.col(name) for name in IMAGE_ROWS.names if name != "label"]
-    row = F.when(F.col("rank") <= listed, F.struct(*own, drawn.alias("features")))
-    counted = joined.groupBy("structure_id", "label", row.alias("row")).agg(
-        F.count("*").alias("images")
-    )
-    names = [name for name in IMAGE_ROWS.names if name != "label"]
-    flat = counted.select(
-        "structure_id",
-        "label",
-        "images",
-        *(F.col(f"row.{name}").alias(name) for name in (*names, "features")),
-    )
-    return tables.collected(flat, "images of structures").sort_by(
-        [("structure_id", "ascending"), ("rank", "ascending")]
-    )
-
-
-def _best_images(tables: _Tables, matches: pa.Table) -> dict[int, list[MatchedImage]]:
-    """Return the images to draw of every structure, by rank, with the features that matched."""
-    drawn = matches.filter(pc.is_valid(matches["features"])).to_pylist()
-    found: dict[int, list[MatchedImage]] = defaultdict(list)
-    if not drawn:
-        return found
-    needed: dict[tuple[str, str], set[int]] = defaultdict(set)
-    for row in drawn:
-        needed[row["batch"], row["image_id"]].update(row["features"])
-    numbers = {key: np.array(sorted(own), dtype=np.int32) for key, own in needed.items()}
-    located = _located(tables, numbers)
-    for row in drawn:
-        key = (row["batch"], row["image_id"])
-        at = np.searchsorted(numbers[key], row["features"])
-        x, y, size, words = (values[at] for values in located[key])
-        found[row["structure_id"]].append(
-            MatchedImage(
-                batch=row["batch"],
-                image_id=row["image_id"],
-                overlap=row["overlap"],
-                x=x,
-                y=y,
-                size=size,
-                words=words,
-                label=row["label"],
-            )
-        )
-    return found
-
-
-def _located(
-    tables: _Tables, numbers: Mapping[tuple[str, str], NDArray[np.int32]]
-) -> dict[tuple[str, str], tuple[NDArray[Any], ...]]:
-    """Return x, y, size and word of some features of some images; one pass over two tables."""
-    keys = _keys(tables, numbers, numbers.values())
-    places = ("x", "y", "size")
-
-    def of_matched(name: str) -> Column:
-        return F.transform("numbers", lambda number: F.get(name, number)).alias(name)
-
-    features = tables.columns(FEATURES, "batch", "image_id", *places).join(
-        F.broadcast(keys), ["batch", "image_id"]
-    )
-    words = tables.columns(WORDS, "batch", "image_id", "feature_words").join(
-        F.broadcast(keys), ["batch", "image_id"]
-    )
-    both = features.select("batch", "image_id", *map(of_matched, places)).unionByName(
-        words.select("batch", "image_id", of_matched("feature_words")), allowMissingColumns=True
-    )
-    found: dict[tuple[str, str], dict[str, NDArray[Any]]] = defaultdict(dict)
-    for row in tables.collected(both, "matched features").to_pylist():
-        for name in places:
-            if row[name] is not None:
-                found[row["batch"], row["image_id"]][name] = np.array(row[name], np.float32)
-        if row["feature_words"] is not None:
-            own = np.array(row["feature_words"], dtype=np.int32)
-            found[row["batch"], row["image_id"]]["words"] = own
-    return {key: tuple(own[name] for name in (*places, "words")) for key, own in found.items()}
-
-
-def _thumbnails(tables: _Tables, wanted: Sequence[tuple[str, str]]) -> Iterator[Thumbnail]:
-    """Yield the thumbnails of some images, so many at once."""
-    columns = ("batch", "image_id", "width", "height", "format", "data")
-    table = tables.columns(THUMBNAILS, *columns)
-    for first in range(0, len(wanted), _IMAGES_AT_ONCE):
-        keys = _keys(tables, wanted[first : first + _IMAGES_AT_ONCE])
-        chosen = table.join(F.broadcast(keys), ["batch", "image_id"])
-        for row in tables.collected(chosen, "thumbnails").to_pylist():
-            yield Thumbnail(
-                batch=row["batch"],
-                image_id=row["image_id"],
-                width=row["width"],
-                height=row["height"],
-                data=row["data"],
-                format=row["format"],
-            )
-
-
-def _keys(
-    tables: _Tables,
-    images: Iterable[tuple[str, str]],
-    numbers: Iterable[NDArray[np.int32]] | None = None,
-) -> DataFrame:
-    """Return a small table of images, and of numbers of their features, to join with."""
-    batches, image_ids = zip(*images, strict=True)
-    columns = {
-        "batch": pa.array(batches, pa.string()),
-        "image_id": pa.array(image_ids, pa.string()),
-    }
-    if numbers is not None:
-        columns["numbers"] = pa.array([own.tolist() for own in numbers], pa.list_(pa.int32()))
-    return tables.context.spark.createDataFrame(pa.table(columns))
