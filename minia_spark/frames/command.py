@@ -79,7 +79,7 @@ def search(options: argparse.Namespace) -> int:
         found = collection.search_structure(
             options.structure, threshold=options.threshold or 0.0, variant=options.variant
         )
-        _print_structure(found.head(options.count) if options.count else found, options.json)
+        _print_structure(found, options.count or len(found), options.json)
         if options.threshold and not len(found):
             every = collection.search_structure(options.structure, variant=options.variant)
             most = f"the largest overlap is {every['overlap'].max():.3f}"
@@ -110,7 +110,8 @@ def _session(options: argparse.Namespace) -> Any:
     return session.open_session(settings.spark, say=Progress(quiet=options.quiet).say)
 
 
-def _print_structure(found: pd.DataFrame, as_json: bool) -> None:
+def _print_structure(every: pd.DataFrame, count: int, as_json: bool) -> None:
+    found = every.head(count)
     if as_json:
         from minia_spark.frames.search import records
 
@@ -121,7 +122,8 @@ def _print_structure(found: pd.DataFrame, as_json: bool) -> None:
         label = f"  ({_plain(row.label)})" if isinstance(row.label, str) else ""
         place = f"{row.batch}: {row.image_id}"
         print(f"{row.rank:>4,}  {row.overlap:7.3f}  {row.words_held:>5,}  {place}{label}")
-    print(f"{len(found):,} image{'s' * (len(found) != 1)}")
+    of = f"{len(found):,} of " if len(found) < len(every) else ""
+    print(f"{of}{len(every):,} image{'s' * (len(every) != 1)}")
 
 
 def _print_image(told: ImageFound) -> None:

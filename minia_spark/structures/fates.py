@@ -31,9 +31,11 @@ def print_fates(warehouse: Warehouse, older: str, newer: str, *, variant: str | 
     Raises
     ------
     InputError
-        A run is unknown or published no structures, or the two have different codebooks and no
-        word map leads from the older to the newer: then their words cannot be compared.
+        There is no warehouse, a run is unknown or published no structures, or the two have
+        different codebooks and no word map leads from the older to the newer: then their words
+        cannot be compared.
     """
+    warehouse.require()
     states = [_state_of(warehouse, name) for name in (older, newer)]
     variant = variant or _only_variant(states[1])
     word_map = _map_between(warehouse, states[0], states[1], variant)

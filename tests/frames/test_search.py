@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -166,7 +167,20 @@ class TestCommand:
         assert "structure s00" in told.out
         assert f"b1: {known[0]}" in told.out
         told = minia("search", "--structure", "s0000", "--count", 2, "--warehouse", warehouse)
-        assert told.expect(0).out.splitlines()[-1] == "2 images"
+        last = told.expect(0).out.splitlines()[-1]
+        assert re.fullmatch(r"2 of [0-9]+ images", last)
+        every = minia("search", "--structure", "s0000", "--warehouse", warehouse).expect(0).out
+        assert last == f"2 of {every.splitlines()[-1]}"
+
+    def test_names_are_printed(self, minia, own_warehouse, known):
+        where = ("--warehouse", own_warehouse)
+        found = json.loads(minia("search", "--image", known[1], "--json", *where).expect(0).out)
+        first = found["by_words"]["sift"]["structures"][0]
+        assert first["name"] is None
+        number = str(first["structure_id"])
+        minia("structures", "name", number, "--name", "a ring", "--kind", "x\u202fy", *where)
+        told = minia("search", "--image", known[1], *where).expect(0).out
+        assert f"structure s{first['structure_id']:04d} a ring x" in told
 
     def test_json(self, minia, warehouse, known):
         told = minia("search", "--image", known[1], "--json", "--warehouse", warehouse).expect(0)

@@ -18,3 +18,8 @@ def test_usage_and_unknown_states(minia, warehouse):
     unknown = minia("structures", "diff", "1", "77", "--warehouse", warehouse)
     assert unknown.code == 3
     assert "no state '77'" in unknown.err
+
+
+def test_no_warehouse(minia, tmp_path):
+    told = minia("structures", "diff", "1", "2", "--warehouse", tmp_path / "W").expect(3)
+    assert "no warehouse at" in told.err
