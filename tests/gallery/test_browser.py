@@ -93,6 +93,14 @@ class TestStructures:
         page.get_by_label("Images, at least").fill("70")
         assert sorted(names.all_inner_texts()) == ["<b>ring</b>", "s0000"]
 
+    def test_a_tile_shows_close_ups(self, opened):
+        page = opened.open(PAGE)
+        closest = page.locator("li.tile").first.locator(".strip canvas")
+        closest.nth(3).wait_for()
+        assert closest.count() == 4
+        drawn = "c => c.getContext('2d').getImageData(60, 60, 1, 1).data[3]"
+        assert closest.first.evaluate(drawn) == 255
+
     def test_the_address_holds_what_is_chosen(self, opened):
         page = opened.open(PAGE, "#/structures/sift?sort=stability&show=established")
         assert page.locator("li.tile b").all_inner_texts()[-1] == "s0002"

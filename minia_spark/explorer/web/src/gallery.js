@@ -10,6 +10,7 @@ export { part };
 const FEW = 24; // images, or structures, that are shown before somebody asks for more
 const MOST = 2000; // images that a search by name finds
 const PATCH = 48; // pixels of a patch
+const CLOSE = 120; // and of a close-up
 const NEW = ["born", "split", "returned", "grown", "changed"];
 const SVG = "http://www.w3.org/2000/svg";
 
@@ -74,6 +75,16 @@ function typical(row) {
     .filter(([, n, share]) => n / all >= 0.1 && n >= 1.2 * all * share && n - all * share >= 3 * Math.sqrt(all * share * (1 - share)))
     .map(([label, n, share]) => [label, n / all, n / all / share]);
   return told.sort((a, b) => b[2] - a[2])[0] ?? null;
+}
+
+// Where most of the features are, a fifth may lie elsewhere: the middle and half the side of a
+// square in shares of the longer side, with a margin; null: there are none.
+function around(features) {
+  if (!features.length) return null;
+  const middle = (name) => features.map((one) => one[name]).sort((a, b) => a - b)[features.length >> 1];
+  const [x, y] = [middle("x"), middle("y")];
+  const far = features.map((one) => Math.hypot(one.x - x, one.y - y) + one.size / 2).sort((a, b) => a - b);
+  return { x, y, half: Math.min(0.5, Math.max(0.12, 2 * far[Math.ceil(0.8 * far.length) - 1])) };
 }
 
 function numbered(row) {
@@ -273,6 +284,11 @@ class App {
       if (!row.images) return;
       const images = (await this.shelf.imagesOf(v, row.id)).slice(0, 4);
       strip.replaceChildren(...images.map((image) => this.small(image, "")));
+      const words = new Set(row.words);
+      for (const [k, image] of images.entries()) {
+        const near = await this.closeUp(v, image, words);
+        if (near) strip.children[k].replaceWith(near);
+      }
     });
     const lift = (row.beyond ?? null) === null ? "lift" : "beyond"; // the one that it is judged by
     const facts = [lift, "surprise", "q", "stability"].filter((name) => (row[name] ?? null) !== null);
@@ -362,7 +378,7 @@ class App {
     const sure = rows.filter((row) => row.established).length;
     const judged = rows.some((row) => row.established !== null);
     const trust = judged
-      ? `${count(sure)} of ${count(rows.length)} structures are established: significant (q) and found again (stability). They come first; whether they are a kind of object or a fault of the camera is for you to see.`
+      ? `${count(sure)} of ${count(rows.length)} structures are established: significant (q) and found again (stability). They come first. The pictures are close-ups of what has its words in its best images; whether that is a kind of object or a fault of the camera is for you to see.`
       : rows.length ? "How sure these structures are was not measured: mining.decoys or mining.seeds is 0." : "No structures were found by this extractor. The overview says what helps.";
     return [element("h1", {}, "Structures"), element("p", {}, trust), form, told, host];
   }
@@ -558,6 +574,18 @@ class App {
         cut(ink, picture, feature);
       }
     }
+  }
+
+  // What of an image a structure is in: a square around most of its features; null: no picture.
+  async closeUp(v, image, words) {
+    const picture = await this.bitmap(image);
+    const square = picture && around((await this.shelf.features(v, image)).filter(({ word }) => words.has(word)));
+    if (!square) return null;
+    const canvas = element("canvas", { width: CLOSE, height: CLOSE, "aria-hidden": "true" });
+    const longer = Math.max(picture.naturalWidth, picture.naturalHeight);
+    const [left, top, side] = [square.x - square.half, square.y - square.half, 2 * square.half].map((share) => share * longer);
+    canvas.getContext("2d").drawImage(picture, left, top, side, side, 0, 0, CLOSE, CLOSE);
+    return canvas;
   }
 
   async bitmap(image) {
