@@ -172,18 +172,27 @@ readonly install=(install --require-hashes --only-binary :all: --no-binary pyspa
 install_locked() {  # install_locked LOCK: by uv, in a third of the time, else by pip
   local quiet=(-q)   # a terminal sees progress, a log only errors
   if [[ -t 1 ]]; then quiet=(); fi
-  if uv_install ${quiet[@]+"${quiet[@]}"} -r "$1"; then return; fi
+  if uv_install "$1" ${quiet[@]+"${quiet[@]}"}; then return; fi
   say "pip tries it in place of uv, and takes longer"
   PIP_USE_PEP517=1 pip "${install[@]}" --no-compile ${quiet[@]+"${quiet[@]}" -q} -r "$1"
 }
 
-uv_install() (  # in a subshell: what it exports is for uv alone
-  local settings index links cache=$root/build/uv
-  pip_says() {  # pip_says SETTING: prints its value, several of them in one line
+pip_settings() {  # prints NAME VALUES..., a line each, of what pip's files and variables tell it
+  pip config list | .venv/bin/python -c 'import ast, sys
+for line in sys.stdin:
+    name, _, value = line.rstrip().partition("=")
+    words = str(ast.literal_eval(value)).split()
+    if words:
+        print(name, *words)'
+}
+
+uv_install() (  # uv_install LOCK OPTIONS...; in a subshell: what it exports is for uv alone
+  local settings links timeout cache=$root/build/uv-$1
+  pip_says() {  # pip_says SETTING: prints its values; variables come before files, as for pip
     local section
     for section in :env: install global; do
-      sed -nE "s/^$section\.$1='(.*)'\$/\1/p" <<<"$settings"
-    done | sed -n '1{s/\\n/ /g;p}' | xargs
+      sed -n "s|^$section\.$1 ||p" <<<"$settings"
+    done | head -n 1
   }
   tell() { if [[ ${2:-} && -z ${!1:-} ]]; then export "$1=$2"; fi; }   # what is set already stays
 
@@ -193,21 +202,22 @@ uv_install() (  # in a subshell: what it exports is for uv alone
     pip install -qq --require-hashes --only-binary :all: -r build/uv.lock || exit
   fi
   # packages come from where pip is told to look; of several places the best, as pip has it
-  settings=$(pip config list)
+  settings=$(pip_settings) || exit
   tell UV_DEFAULT_INDEX "$(pip_says index-url)"
   tell UV_INDEX "$(pip_says extra-index-url)"
   links=$(pip_says find-links)
   tell UV_FIND_LINKS "${links// /,}"
   tell UV_NO_INDEX "$(pip_says no-index)"
   tell UV_INSECURE_HOST "$(pip_says trusted-host)"
-  tell UV_HTTP_TIMEOUT "$(pip_says default-timeout)"   # as PIP_DEFAULT_TIMEOUT says it
-  tell UV_HTTP_TIMEOUT "$(pip_says timeout)"
+  timeout=$(pip_says timeout)
+  timeout=${timeout:-$(pip_says default-timeout)}   # as PIP_DEFAULT_TIMEOUT says it
+  tell UV_HTTP_TIMEOUT "${timeout%.*}"
   tell SSL_CERT_FILE "$(pip_says cert)"
   tell ALL_PROXY "$(pip_says proxy)"
   # unpacked beside .venv, into which it is linked: no copy, nothing left, nothing in $HOME
+  trap 'rm -rf "$cache"' EXIT
   .venv/bin/uv pip "${install[@]}" --python .venv/bin/python --cache-dir "$cache" \
-    --index-strategy unsafe-best-match "$@" || { rm -rf "$cache"; exit 1; }
-  rm -rf "$cache"
+    --index-strategy unsafe-best-match "${@:2}" -r "$1"
 )
 
 setup_python() {

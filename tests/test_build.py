@@ -330,15 +330,17 @@ class TestEnvironment:
         """Install with an uv that tells what it was told, where pip has such settings."""
         place = system.folder / "checkout" / ".venv" / "bin"
         place.mkdir(parents=True)
-        told = 'printf "%s\n" "$@"; env | grep -E "^(UV_|SSL_CERT|ALL_PROXY)"; mkdir -p build/uv'
-        (place / "uv").symlink_to(system.add("anyuv", f"{told}; exit {code}"))
+        told = 'printf "%s\n" "$@"; env | grep -E "^(UV_|SSL_CERT|ALL_PROXY)"'
+        made = "mkdir -p build/uv-some.lock"
+        (place / "uv").symlink_to(system.add("anyuv", f"{told}; {made}; exit {code}"))
+        (place / "python").symlink_to(sys.executable)
         for name in ("mkdir", "rm"):
             (system.bin / name).symlink_to(shutil.which(name))
         (system.folder / "settings").write_text(settings)
         known = system.folder / "settings"
         pip = f'pip() {{ if [[ $1 == config ]]; then cat {known}; else echo "pip $*"; fi; }}'
         done = system.call(f"{pip}; install_locked some.lock")
-        assert not (place.parent.parent / "build" / "uv").exists()
+        assert not (place.parent.parent / "build" / "uv-some.lock").exists()
         return done
 
     def test_packages_come_from_where_pip_is_told_to_look(self, system):
@@ -361,6 +363,20 @@ class TestEnvironment:
             "UV_INDEX=https://a/simple https://b/simple",
             "UV_INSECURE_HOST=c",
         ]
+
+    def test_unusual_settings(self, system):
+        done = self.uv(
+            system,
+            ":env:.index-url=''\nglobal.index-url=\"https://u:it's@a/simple\"\n"
+            "global.timeout='7.5'\nglobal.cert='/a b/ca.crt'\nlist.format='columns'\n",
+        )
+        told = [line for line in done.stdout.splitlines() if re.match("UV_|SSL", line)]
+        assert sorted(told) == [
+            "SSL_CERT_FILE=/a b/ca.crt",
+            "UV_DEFAULT_INDEX=https://u:it's@a/simple",
+            "UV_HTTP_TIMEOUT=7",
+        ]
+        assert done.stderr == ""
 
     def test_pip_told_nothing(self, system):
         assert "UV_" not in self.uv(system, "").stdout

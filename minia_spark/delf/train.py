@@ -320,8 +320,8 @@ def _told_by_us(failures: list[Any], place: str) -> Iterator[None]:
             raise failures[0] from None
         if isinstance(error, tf.errors.ResourceExhaustedError):
             raise MiniaError(
-                "the memory does not hold a step: train with a smaller --batch-size, --image-size "
-                f"or --width ({error.message.splitlines()[0]})"
+                "the memory does not hold a step: train with a smaller --batch-size, "
+                f"--image-size, --width or --depth ({error.message.splitlines()[0]})"
             ) from None
         if isinstance(error, tf.errors.InvalidArgumentError):
             raise InputError(

@@ -20,6 +20,7 @@ from minia_spark.base.errors import InputError, SettingsError
 from minia_spark.embedding.tfidf import idf, weighted
 from minia_spark.mining.overlap import StructureIndex
 from minia_spark.mining.rows import bags_of_words
+from minia_spark.structures.names import of_kinds
 from minia_spark.structures.novelty import MEASURES, Described, Novelty, novelty
 from minia_spark.structures.rows import load_structures
 
@@ -29,11 +30,12 @@ if TYPE_CHECKING:
     from minia_spark.frames.collection import Collection
     from minia_spark.mining.model import Structures
 
-__all__ = ["Featureless", "News", "news"]
+__all__ = ["NO_REASON", "Featureless", "News", "news"]
 
 _KNOWN = 2_000
 """Images of other batches that those of a batch are compared with, chosen by a hash."""
 _LEAST_KNOWN = 30
+NO_REASON = "nothing in particular"
 _SAID = 3.0
 """A surprise, -log(p), that is told as a reason: 1 in 20."""
 _NEW = ("born", "split", "returned", "grown", "changed")
@@ -228,7 +230,8 @@ def _of_structures(
     else:
         frame["expected"], frame["q"], frame["alert"] = np.nan, np.nan, False
     unwanted = collection.settings.get("structures", {}).get("exclude_kinds", ())
-    frame = frame[~frame["kind"].isin(list(unwanted))]
+    kinds = [kind for kind in frame["kind"].unique() if isinstance(kind, str)]
+    frame = frame[~frame["kind"].isin([kind for kind in kinds if of_kinds(kind, unwanted)])]
     new = frame["event"].isin(_NEW) if before is not None else np.zeros(len(frame), np.bool_)
     shown = frame[new | frame["alert"]].sort_values(
         ["alert", "q", "structure_id"], ascending=[False, True, True], ignore_index=True
@@ -321,7 +324,7 @@ def _featureless(
     usual = int((known == 0).sum())
     chance = hypergeom.sf(blank - 1, len(here) + len(known), blank + usual, len(here))
     p = float(np.clip(chance, 0, 1))
-    return Featureless(blank, usual * len(here) / len(known), p, alert=p <= rate)
+    return Featureless(blank, usual * len(here) / len(known), p, alert=blank > 0 and p <= rate)
 
 
 def _sample(names: pa.Table) -> pa.Table:
@@ -388,4 +391,4 @@ def _reasons(found: Novelty, row: int) -> str:
         value, usual = float(found.values[row, column]), float(found.usual[row, column])
         ratio = value / usual if usual else float("inf")
         said.append(_TOLD[MEASURES[column]].format(value=value, usual=usual, ratio=ratio))
-    return "; ".join(said) or "nothing in particular"
+    return "; ".join(said) or NO_REASON

@@ -31,7 +31,8 @@ def line(news: Mapping[str, Any]) -> str:
     told = [*structures[:_MOST], *images[:_MOST]]
     blank = news["featureless"]
     if blank["alert"]:
-        told.append(f"{blank['images']:,} without features, {blank['expected']:,.1f} expected")
+        those = plural(blank["images"], "image", "images")
+        told.append(f"{those} without features, {blank['expected']:,.1f} expected")
     count = alerts(news)
     if count > len(told):
         told.append(f"{count - len(told):,} more")

@@ -46,6 +46,8 @@ def _sentence(news: dict[str, Any], *, several: bool) -> Markup:
         those = "image is" if images == 1 else "images are"
         told.append(f"{images:,} {those} unlike anything known")
     if news["featureless"]["alert"]:
-        told.append(f"{news['featureless']['images']:,} have no features, more than usual")
+        blank = news["featureless"]["images"]
+        those = "image has" if blank == 1 else "images have"
+        told.append(f"{blank:,} {those} no features, more than usual")
     of = f" ({news['variant']})" if several else ""
     return _ALERTS.format(batch=news["batch"], of=of, what=", ".join(told), page=_PAGE)

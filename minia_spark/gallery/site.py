@@ -45,7 +45,7 @@ PAGE = "gallery.html"
 ABOVE = "index-above.html"
 DATA = "gallery-data.js"
 PARTS = "map"
-FORMAT = 1
+FORMAT = 2
 """Of the parts; pages of another one are not built upon."""
 BLOCK = 64
 """Structures whose images are in a part."""
@@ -64,6 +64,8 @@ class Features:
         Image i has features ``offsets[i]:offsets[i + 1]``.
     x, y, size : float32 arrays
         As shares of the longer side of the image, in which the middle of its first pixel is 0.
+    turn : float32 array
+        From +x towards +y, as a share of a whole turn, 0 to 1: so much each has been turned.
     words : int array
     """
 
@@ -71,6 +73,7 @@ class Features:
     x: NDArray[np.float32]
     y: NDArray[np.float32]
     size: NDArray[np.float32]
+    turn: NDArray[np.float32]
     words: NDArray[np.integer]
 
 
@@ -454,7 +457,7 @@ def _features(batch: Batch, key: str, writer: Writer) -> dict[str, Any]:
 def _chunk(found: Features) -> parts.Part:
     """Return the part of the features of 256 images."""
     counts = np.diff(found.offsets).astype("<u4")
-    shares = np.stack([found.x, found.y, found.size])
+    shares = np.stack([found.x, found.y, found.size, found.turn])
     whole = np.floor(np.clip(shares, 0, 1) * _WHOLE + 0.5).astype("<u2")
     blobs = [counts.tobytes(), whole.tobytes(), found.words.astype("<u4").tobytes()]
     return {"kind": "features", "n": len(counts)}, [zlib.compress(blob, 6) for blob in blobs]

@@ -34,6 +34,7 @@ from minia_spark.explorer.sheets import IMAGES as IMAGES_OF_A_SHEET
 from minia_spark.explorer.tables import EXPLORER
 from minia_spark.features.tables import FEATURES
 from minia_spark.frames.collection import Collection
+from minia_spark.frames.news import NO_REASON
 from minia_spark.gallery.news import alerts
 from minia_spark.gallery.related import counterparts, related
 from minia_spark.gallery.settings import GallerySettings
@@ -45,6 +46,7 @@ from minia_spark.layout.tables import MAP, MAP_FRAMES
 from minia_spark.mining.settings import MiningSettings
 from minia_spark.mining.tables import STRUCTURES, TUNING
 from minia_spark.neighbours.tables import NEIGHBOURS
+from minia_spark.structures.names import of_kinds
 from minia_spark.structures.rows import load_structures
 from minia_spark.structures.settings import StructuresSettings
 from minia_spark.structures.tables import LINEAGE, STRUCTURE_IMAGES, STRUCTURE_NAMES
@@ -151,6 +153,7 @@ def _news(context: Context, variant: str, count: int) -> dict[str, Any] | None:
                 "reasons": row["reasons"],
             }
             for row in found.images.head(count).to_dict("records")
+            if row["reasons"] != NO_REASON
         ],
     }
 
@@ -459,35 +462,48 @@ def _features(
 
     def of(image_ids: Sequence[str]) -> Iterator[Features]:
         places = _Spool(_lists(own, FEATURES, batch, ["x", "y", "size"], "<f4"), scratch)
+        angles = _Spool(_lists(own, FEATURES, batch, ["angle"], "<f4"), scratch)
         words = _Spool(_lists(own, WORDS, batch, ["feature_words"], "<i4"), scratch)
         try:
             for start in range(0, len(image_ids), IMAGES_OF_A_SHEET):
                 some = image_ids[start : start + IMAGES_OF_A_SHEET]
-                yield _joined([(places.get(n), words.get(n), sizes[n]) for n in some])
+                yield _joined(
+                    [(places.get(n), angles.get(n), words.get(n), sizes[n]) for n in some]
+                )
         finally:
             places.close()
+            angles.close()
             words.close()
 
     return of
 
 
-def _joined(images: Sequence[tuple[bytes, bytes, int]]) -> Features:
-    """Return features of some images: places, words, and the longer side in pixels (0: unknown)."""
+def _joined(images: Sequence[tuple[bytes, bytes, bytes, int]]) -> Features:
+    """Return features of some images.
+
+    Each has places, angles, words, and the longer side in pixels (0: unknown).
+    """
     parts: list[NDArray[np.float32]] = [np.zeros((3, 0), np.float32)]
+    turns = [np.zeros(0, np.float32)]
     words = [np.zeros(0, np.int32)]
     counts = []
-    for place, word, side in images:
+    for place, angle, word, side in images:
         own = np.frombuffer(word, "<i4")
         pixels = np.frombuffer(place, "<f4").reshape(3, -1)
         if pixels.shape[1] != len(own):  # of an image that was extracted but has no words
             own, pixels = own[:0], pixels[:, :0]
         longer = side or max(1.0, float(pixels[:2].max(initial=1)))
         parts.append((pixels / np.float32(longer)).astype(np.float32))
+        degrees = np.frombuffer(angle, "<f4")
+        if len(degrees) != len(own):  # imported ones have none
+            degrees = np.zeros(len(own), np.float32)
+        turns.append(np.maximum(degrees, 0) / np.float32(360))  # -1: none
         words.append(own)
         counts.append(len(own))
     joined = np.concatenate(parts, axis=1)
     offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
-    return Features(offsets, joined[0], joined[1], joined[2], np.concatenate(words))
+    turn = np.concatenate(turns)
+    return Features(offsets, joined[0], joined[1], joined[2], turn, np.concatenate(words))
 
 
 # -- structures -----------------------------------------------------------------------------------
@@ -505,6 +521,8 @@ def _variant(context: Context, name: str, places: _Places) -> Variant:
     verified = {row["structure_id"]: row["verified"] for row in _small(own, VERIFICATIONS)}
     labels = _labels(context, name)
     kin = related(structures)
+    lowest = min((q for q in table["q"].to_pylist() if q is not None), default=None)
+    unwanted = context.settings(StructuresSettings).exclude_kinds
     against = any(row["chance"] != "totals" for row in _small(own, TUNING))
     total = sum(places.sizes)
     rows = []
@@ -521,11 +539,13 @@ def _variant(context: Context, name: str, places: _Places) -> Variant:
                 "lost": fate.get("words_lost"),
                 "name": told.get("name"),
                 "kind": told.get("kind"),
+                "left_out": of_kinds(told.get("kind"), unwanted),
                 "note": told.get("note"),
                 "words": row["words"],
                 "frequencies": row["frequencies"],
                 **{what: row[what] for what in _NUMBERS},
                 "beyond": row["lift_beyond"] if against else None,
+                "least": row["q"] is not None and row["q"] == lowest,
                 "surprise": row["surprise"] if math.isfinite(row["surprise"]) else None,
                 "established": bool(row["significant"] and row["reproducible"]) if judged else None,
                 "verified": verified.get(number),

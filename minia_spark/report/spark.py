@@ -34,6 +34,7 @@ from minia_spark.report.data import (
     Thumbnail,
 )
 from minia_spark.report.settings import ReportSettings
+from minia_spark.structures.names import of_kinds
 from minia_spark.structures.settings import StructuresSettings
 from minia_spark.structures.tables import LINEAGE, STRUCTURE_IMAGES, STRUCTURE_NAMES
 from minia_spark.thumbnails.tables import THUMBNAILS
@@ -128,7 +129,7 @@ def said_of(tables: Tables) -> dict[str, Said]:
         return {}
     unwanted = tables.settings(StructuresSettings).exclude_kinds
     return {
-        row["lineage_id"]: Said(row["name"], row["kind"], row["kind"] in unwanted)
+        row["lineage_id"]: Said(row["name"], row["kind"], of_kinds(row["kind"], unwanted))
         for batch in tables.rows(STRUCTURE_NAMES, ["lineage_id", "name", "kind"])
         for row in batch.to_pylist()
     }
@@ -172,7 +173,7 @@ def cards_of(
         for batch in tables.rows(VERIFICATIONS, ["structure_id", "verified"], wanted)
         for row in batch.to_pylist()
     }
-    return [
+    cards = [
         _card(
             row,
             fates[row["structure_id"]],
@@ -185,6 +186,7 @@ def cards_of(
         )
         for row in structures
     ]
+    return sorted(cards, key=lambda card: card.left_out)
 
 
 def _card(

@@ -21,7 +21,8 @@ from minia_spark.warehouse.warehouse import Warehouse
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["STEP", "checked", "ended", "excluded", "merged", "publish_names", "read_names"]
+__all__ = ["STEP", "checked", "ended", "excluded", "merged", "of_kinds", "publish_names"]
+__all__ += ["read_names"]
 
 STEP = "structure_names"
 """The stage that entries of the table name, which no line has: only people write it."""
@@ -82,13 +83,18 @@ def _by_number(lineage_id: str) -> tuple[int, ...]:
     return tuple(map(int, lineage_id.split(".")))
 
 
+def of_kinds(kind: str | None, kinds: Iterable[str]) -> bool:
+    """Tell whether a kind is one of these; capitals do not matter."""
+    return kind is not None and kind.casefold() in {one.casefold() for one in kinds}
+
+
 def excluded(names: pa.Table, lineage: pa.Table, kinds: Iterable[str]) -> list[int]:
     """Return the numbers of the structures that are of one of these kinds, ascending."""
-    unwanted = set(kinds)
+    unwanted = list(kinds)
     gone = {
         row["lineage_id"]
         for row in names.select(["lineage_id", "kind"]).to_pylist()
-        if row["kind"] in unwanted
+        if of_kinds(row["kind"], unwanted)
     }
     return sorted(
         row["structure_id"]
@@ -99,9 +105,9 @@ def excluded(names: pa.Table, lineage: pa.Table, kinds: Iterable[str]) -> list[i
 
 def ended(names: pa.Table, lineage: pa.Table, kinds: Iterable[str]) -> list[tuple[str, str]]:
     """Return lineage and event of the structures of these kinds that ended in this state."""
-    wanted = set(kinds)
+    wanted = list(kinds)
     rows = names.select(["lineage_id", "kind"]).to_pylist()
-    said = {row["lineage_id"] for row in rows if row["kind"] in wanted}
+    said = {row["lineage_id"] for row in rows if of_kinds(row["kind"], wanted)}
     return [
         (row["lineage_id"], row["event"])
         for row in lineage.select(["lineage_id", "structure_id", "event"]).to_pylist()

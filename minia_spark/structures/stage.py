@@ -34,7 +34,7 @@ from minia_spark.structures.lineage import (
     trace,
     word_rows,
 )
-from minia_spark.structures.names import ended, excluded
+from minia_spark.structures.names import ended, excluded, of_kinds
 from minia_spark.structures.rows import load_structures
 from minia_spark.structures.settings import StructuresSettings
 from minia_spark.structures.tables import (
@@ -120,7 +120,7 @@ def _unwanted(context: Context) -> list[int]:
     if context.has(STRUCTURE_NAMES):
         names = context.small(STRUCTURE_NAMES)
         known = set(names["kind"].to_pylist()) - {None}
-    unknown = sorted(set(kinds) - known)
+    unknown = sorted(kind for kind in kinds if not of_kinds(kind, known))
     if unknown:
         there = f"there are {', '.join(sorted(known))}" if known else "none has a kind yet"
         context.progress.warn(
@@ -166,7 +166,7 @@ def trace_lineage(context: Context) -> None:
             "lineage_id": name,
             "structure_id": None if fate.event in ENDS else fate.newer,
             "event": str(fate.event),
-            "older_state": before.version if len(known.words) else None,
+            "older_state": before.version if known.ids or known.ended_ids else None,
             "older_structure_id": None if fate.event is Event.RETURNED else fate.older,
             "words_gained": fate.gained,
             "words_lost": fate.lost,

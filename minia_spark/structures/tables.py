@@ -30,7 +30,12 @@ LINEAGE = Table(
             "string",
             "born, same, grown, shrunk, changed, split, merged, gone; returned: it had ended.",
         ),
-        Column("older_state", "bigint", "State that was compared with.", null=True),
+        Column(
+            "older_state",
+            "bigint",
+            "State that was compared with; null: there never were any.",
+            null=True,
+        ),
         Column("older_structure_id", "int", "The structure in it.", null=True),
         Column("words_gained", "bigint", "Words that came."),
         Column("words_lost", "bigint", "Words that went."),

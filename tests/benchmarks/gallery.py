@@ -56,9 +56,11 @@ def batch(number: int, images: int) -> Batch:
         rng = np.random.default_rng(number)
         for start in range(0, len(image_ids), AT_ONCE):
             many = len(image_ids[start : start + AT_ONCE])
-            x, y, size = rng.random((3, many * FEATURES), np.float32)
+            x, y, size, turn = rng.random((4, many * FEATURES), np.float32)
             words = rng.integers(0, WORDS, many * FEATURES).astype(np.int32)
-            yield Features(FEATURES * np.arange(many + 1), x, y, size * np.float32(0.2), words)
+            yield Features(
+                FEATURES * np.arange(many + 1), x, y, size * np.float32(0.2), turn, words
+            )
 
     return Batch(
         name=f"night{number}",

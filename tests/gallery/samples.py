@@ -51,7 +51,8 @@ def batch(
             x, y = (30 + rng.uniform(0, 10, 4 * many), 20 + rng.uniform(0, 10, 4 * many))
             size = np.full(4 * many, 8.0)
             shares = (np.float32(v / 80) for v in (x, y, size))
-            yield Features(4 * np.arange(many + 1), *shares, words)
+            turn = np.full(4 * many, 0.25, np.float32)
+            yield Features(4 * np.arange(many + 1), *shares, turn, words)
 
     return Batch(
         name=name,

@@ -45,7 +45,7 @@ def test_a_line():
     )
     clouds = {"images": 30, "expected": 1.25, "p": 1e-9, "alert": True}
     assert line(QUIET | {"featureless": clouds}) == (
-        "night2 (sift): 1 alert: 30 without features, 1.2 expected"
+        "night2 (sift): 1 alert: 30 images without features, 1.2 expected"
     )
     assert line(LOUD | {"returned": 2}).endswith(
         "3 structures new, 1 grown or changed, 2 returned since state 7"

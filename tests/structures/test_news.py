@@ -128,9 +128,10 @@ class TestFeatureless:
     def test_as_many_as_usual_or_none(self):
         found = _featureless(np.array([0] * 5 + [9] * 95), np.array([0] * 50 + [9] * 950), 0.01)
         assert (found.images, found.expected, found.alert) == (5, 5.0, False)
-        assert _featureless(np.full(50, 9), np.full(50, 9), 0.01) == Featureless(
-            0, 0.0, 1.0, alert=False
-        )
+        for rate in (0.01, 1.0):
+            assert _featureless(np.full(50, 9), np.full(50, 9), rate) == Featureless(
+                0, 0.0, 1.0, alert=False
+            )
 
     def test_with_nothing_to_compare_with(self):
         assert _featureless(np.zeros(9, np.int64), None, 0.01) == Featureless(

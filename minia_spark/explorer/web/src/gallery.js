@@ -19,7 +19,7 @@ const MEASURES = {
   lift: ["Lift", "support beside what chance explains", (r) => brief(r.lift)],
   beyond: ["Lift beyond", "support beside what broad differences between images explain too", (r) => brief(r.beyond ?? null)],
   surprise: ["Surprise", "how improbable its support is by chance: 3 is once in a thousand times", (r) => brief(r.surprise ?? null)],
-  q: ["q", "estimated share of false structures among those as sure", (r) => brief(r.q)],
+  q: ["q", "estimated share of false structures among those as sure; \u2264: the least that so few decoys can show", (r) => `${r.least ? "\u2264 " : ""}${brief(r.q)}`],
   stability: ["Stability", "how often it is found again", (r) => brief(r.stability)],
   verified: ["Verified", "share of pairs of its images in which its features lie alike", (r) => brief(r.verified)],
   coverage: ["Coverage", "share of all images that it is in", (r) => `${(100 * r.coverage).toFixed(1)} %`],
@@ -85,6 +85,13 @@ function around(features) {
   const [x, y] = [middle("x"), middle("y")];
   const far = features.map((one) => Math.hypot(one.x - x, one.y - y) + one.size / 2).sort((a, b) => a - b);
   return { x, y, half: Math.min(0.5, Math.max(0.12, 2 * far[Math.ceil(0.8 * far.length) - 1])) };
+}
+
+// What became of it since the state before: "grown, 2 words came".
+function happened(row) {
+  const came = row.gained && row.event !== "born" && row.event !== "split" ? [`${count(row.gained)} ${row.gained === 1 ? "word" : "words"} came`] : [];
+  const went = row.lost ? [`${count(row.lost)} ${row.lost === 1 ? "word" : "words"} went`] : [];
+  return [row.event, ...came, ...went].join(", ");
 }
 
 function numbered(row) {
@@ -208,7 +215,7 @@ class App {
       const section = element("section", {}, element("h2", {}, `Structures that are new or grew${several}`));
       if (before === null) section.append(element("p", {}, rows.length ? "These are the first structures: there are none before them to compare with." : "There are no structures yet."));
       else if (!news.length) section.append(element("p", {}, `None is new, and none grew, since state ${before}.`));
-      else section.append(element("p", {}, `${count(news.length)} of ${count(rows.length)} since state ${before}:`), this.more(news, (some) => this.tiles(v, some)));
+      else section.append(element("p", {}, `${count(news.length)} of ${count(rows.length)} since state ${before}:`), this.more(news, (some) => element("ul", { className: "tiles" }, ...some.map((row) => this.tile(v, row, element("p", {}, happened(row)))))));
       made.push(section);
     }
     const table = element("table");
@@ -298,9 +305,10 @@ class App {
     const kind = row.kind ? [" ", element("span", { className: "kind" }, own(row.kind))] : [];
     return element(
       "li",
-      { className: row.established === false ? "tile doubt" : "tile" },
+      { className: row.established === false || row.left_out ? "tile doubt" : "tile" },
       element("a", { href: address("s", this.shelf.variants[v].name, row.lineage) }, strip, element("b", {}, own(title(row)))),
       ...kind,
+      row.left_out ? element("p", { className: "warn" }, "Left out, as all of this kind (structures.exclude_kinds): no image is looked for.") : "",
       element("p", { className: "quiet" }, `${count(row.images)} images, ${told}${sure ? `, ${sure}` : ""}`),
       shown ? element("p", { className: "quiet" }, "more ", own(shown[0]), ` than usual (${(100 * shown[1]).toFixed(0)} %, ${brief(shown[2])} times as in all)`) : "",
       more,
@@ -358,7 +366,7 @@ class App {
         return !wanted || texts.some((one) => one && one.toLowerCase().includes(wanted));
       });
       const key = SORTS[sort.value][1];
-      return found.sort((a, b) => key(a) - key(b) || a.id - b.id);
+      return found.sort((a, b) => (a.left_out ?? false) - (b.left_out ?? false) || key(a) - key(b) || a.id - b.id);
     };
     const fill = () => {
       const found = chosen();
@@ -375,10 +383,11 @@ class App {
       fill();
     });
     fill();
-    const sure = rows.filter((row) => row.established).length;
+    const sure = rows.filter((row) => row.established && !row.left_out).length;
+    const out = rows.filter((row) => row.left_out).length;
     const judged = rows.some((row) => row.established !== null);
     const trust = judged
-      ? `${count(sure)} of ${count(rows.length)} structures are established: significant (q) and found again (stability). They come first. The pictures are close-ups of what has its words in its best images; whether that is a kind of object or a fault of the camera is for you to see.`
+      ? `${count(sure)} of ${count(rows.length)} structures are established: significant (q) and found again (stability). They come first. The pictures are close-ups of what has its words in its best images; whether that is a kind of object or a fault of the camera is for you to see.${out ? ` ${count(out)} of kinds that are left out come last.` : ""}`
       : rows.length ? "How sure these structures are was not measured: mining.decoys or mining.seeds is 0." : "No structures were found by this extractor. The overview says what helps.";
     return [element("h1", {}, "Structures"), element("p", {}, trust), form, told, host];
   }
@@ -423,11 +432,13 @@ class App {
       const shown = value(row);
       if (shown) facts.append(element("div", { title: about }, element("dt", {}, text), element("dd", {}, shown)));
     }
-    const doubt = row.established === false ? [element("p", { className: "note" }, "Not established: chance may have made it, or it is not found again.")] : [];
-    const fate = row.event && !["same", "born"].includes(row.event) ? `, now ${row.event}${row.gained ? `, ${count(row.gained)} words came` : ""}${row.lost ? `, ${count(row.lost)} went` : ""}` : "";
+    const doubt = row.left_out
+      ? [element("p", { className: "note" }, "Left out, as all of this kind: 'structures.exclude_kinds' names it, so no images of it are looked for.")]
+      : row.established === false ? [element("p", { className: "note" }, "Not established: chance may have made it, or it is not found again.")] : [];
+    const fate = row.event && !["same", "born"].includes(row.event) ? `, now ${happened(row)}` : "";
     const lines = [row.kind, ...(row.note ?? "").split(/\r?\n/)].filter(Boolean);
     const said = lines.map((text) => element("p", {}, own(text)));
-    const naming = `minia structures name ${row.lineage} --name TEXT --kind KIND`;
+    const naming = `minia structures name ${row.lineage} --name TEXT --kind KIND --warehouse W`;
     return [
       this.steps(name, rows, row),
       element("h1", {}, own(title(row))),
@@ -553,7 +564,7 @@ class App {
       "section",
       {},
       element("h2", {}, "Words"),
-      element("p", { className: "quiet" }, `What each word looks like: the mean patch of its features in the best images; the bar is how often the structure has it.${left}`),
+      element("p", { className: "quiet" }, `What each word looks like: the mean patch of its features in the best images, each turned as the feature is, from black to white; the bar is how often the structure has it.${left}`),
       host,
     );
   }
@@ -574,17 +585,17 @@ class App {
         cut(ink, picture, feature);
       }
     }
+    for (const canvas of canvases.values()) stretch(canvas.getContext("2d"));
   }
 
   // What of an image a structure is in: a square around most of its features; null: no picture.
   async closeUp(v, image, words) {
     const picture = await this.bitmap(image);
-    const square = picture && around((await this.shelf.features(v, image)).filter(({ word }) => words.has(word)));
-    if (!square) return null;
+    const features = picture ? await this.shelf.features(v, image) : [];
+    const place = around(features.filter(({ word }) => words.has(word)));
+    if (!place) return null;
     const canvas = element("canvas", { width: CLOSE, height: CLOSE, "aria-hidden": "true" });
-    const longer = Math.max(picture.naturalWidth, picture.naturalHeight);
-    const [left, top, side] = [square.x - square.half, square.y - square.half, 2 * square.half].map((share) => share * longer);
-    canvas.getContext("2d").drawImage(picture, left, top, side, side, 0, 0, CLOSE, CLOSE);
+    square(canvas.getContext("2d"), picture, { ...place, turn: common(features) });
     return canvas;
   }
 
@@ -600,7 +611,7 @@ class App {
   whereSection(v, row, images) {
     const side = 220;
     const canvas = element("canvas", { width: side, height: side, role: "img", "aria-label": "Where in the images its words lie" });
-    const section = element("section", {}, element("h3", {}, "Where in the image"), canvas, element("p", { className: "quiet" }, `Features of its words in the best ${Math.min(FEW, images.length)} images, all laid upon each other; sides are the images' sides.`));
+    const section = element("section", {}, element("h3", {}, "Where in the image"), canvas, element("p", { className: "quiet" }, `Features of its words in the best ${Math.min(FEW, images.length)} images, all laid upon each other; sides are the images' sides. Images of galaxies that were turned to a common frame are turned here too.`));
     this.near(section, async () => {
       const ink = canvas.getContext("2d");
       ink.globalAlpha = 0.35;
@@ -609,10 +620,14 @@ class App {
       for (const image of images.slice(0, FEW)) {
         const about = await this.shelf.image(image);
         const longer = Math.max(about.width, about.height) || 1;
-        for (const { x, y, word } of await this.shelf.features(v, image)) {
+        const features = await this.shelf.features(v, image);
+        const turn = common(features);
+        for (const { x, y, word } of features) {
           if (!own.has(word)) continue;
+          const [right, down] = [x * (longer / (about.width || longer)) - 0.5, y * (longer / (about.height || longer)) - 0.5];
+          const [cos, sin] = [Math.cos(turn), Math.sin(turn)];
           ink.beginPath();
-          ink.arc(x * side * (longer / (about.width || longer)), y * side * (longer / (about.height || longer)), 2.2, 0, 2 * Math.PI);
+          ink.arc(side * (0.5 + right * cos + down * sin), side * (0.5 + down * cos - right * sin), 2.2, 0, 2 * Math.PI);
           ink.fill();
         }
       }
@@ -892,6 +907,7 @@ class App {
           const about = await shelf.image({ b, i });
           const canvas = element("canvas", { width: PATCH, height: PATCH, role: "img", "aria-label": `patch of ${seen(about.name)}` });
           cut(canvas.getContext("2d"), picture, features[0]);
+          stretch(canvas.getContext("2d"));
           host.append(element("li", {}, element("a", { href: address("i", about.batch, about.name), title: seen(about.name) }, canvas)));
           found++;
         }
@@ -993,10 +1009,47 @@ class App {
 }
 
 // Draws the square of a feature, one and a half times its size.
-function cut(ink, picture, { x, y, size }) {
-  const longer = Math.max(picture.naturalWidth, picture.naturalHeight);
-  const side = Math.max(4, 1.5 * size * longer);
-  ink.drawImage(picture, x * longer - side / 2, y * longer - side / 2, side, side, 0, 0, PATCH, PATCH);
+function cut(ink, picture, { x, y, size, turn }) {
+  square(ink, picture, { x, y, turn, half: Math.max(2 / longer(picture), 0.75 * size) });
+}
+
+// Fills a canvas with a square of a picture, turned upright; x, y and half of its side are shares
+// of the picture's longer side.
+function square(ink, picture, { x, y, turn, half }) {
+  const side = longer(picture);
+  const { width } = ink.canvas;
+  ink.save();
+  ink.translate(width / 2, width / 2);
+  ink.rotate(-turn);
+  ink.scale(width / (2 * half * side), width / (2 * half * side));
+  ink.drawImage(picture, -x * side - 0.5, -y * side - 0.5); // the middle of the first pixel is 0
+  ink.restore();
+}
+
+function longer(picture) {
+  return Math.max(picture.naturalWidth, picture.naturalHeight);
+}
+
+// Makes the darkest of what is drawn black and the brightest white.
+function stretch(ink) {
+  const drawn = ink.getImageData(0, 0, ink.canvas.width, ink.canvas.height);
+  let [low, high] = [255, 0];
+  drawn.data.forEach((value, k) => {
+    if (k % 4 === 3 || !drawn.data[k | 3]) return;
+    low = Math.min(low, value);
+    high = Math.max(high, value);
+  });
+  if (high <= low) return;
+  drawn.data.forEach((value, k) => {
+    if (k % 4 !== 3) drawn.data[k] = ((value - low) * 255) / (high - low);
+  });
+  ink.putImageData(drawn, 0, 0);
+}
+
+// How far an image was turned, where all of its features were: to the frame of its galaxy; else 0.
+function common(features) {
+  const turns = features.map(({ turn }) => turn);
+  return turns.length > 1 && Math.max(...turns) - Math.min(...turns) < 1e-3 ? turns[0] : 0;
 }
 
 function bar(bars, axis) {

@@ -157,7 +157,8 @@ export class Shelf {
     return `data:image/${blob[0] === 0x89 ? "png" : "jpeg"};base64,${btoa(text)}`;
   }
 
-  // Features of an image: x, y and size as shares of its longer side, and the word of each.
+  // Features of an image: x, y and size as shares of its longer side, how far each is turned, from
+  // x to y, in radians, and its word.
   async features(v, { b, i }) {
     const { chunk } = this.site;
     const file = this.batches[b].features[this.variants[v].name]?.[Math.floor(i / chunk)];
@@ -171,8 +172,8 @@ export class Shelf {
     const n = all.words.length;
     const found = [];
     for (let k = all.starts[i % chunk]; k < all.starts[(i % chunk) + 1]; k++) {
-      const [x, y, size] = [0, 1, 2].map((row) => all.shares[row * n + k] / WHOLE);
-      found.push({ x, y, size, word: all.words[k] });
+      const [x, y, size, turn] = [0, 1, 2, 3].map((row) => all.shares[row * n + k] / WHOLE);
+      found.push({ x, y, size, turn: 2 * Math.PI * turn, word: all.words[k] });
     }
     return found;
   }
