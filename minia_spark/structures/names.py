@@ -13,6 +13,7 @@ from minia_spark import __version__
 from minia_spark.base.errors import SettingsError
 from minia_spark.engine.stage import fingerprint
 from minia_spark.engine.table import VARIANT
+from minia_spark.structures.settings import of_kinds
 from minia_spark.structures.tables import STRUCTURE_NAMES
 from minia_spark.warehouse.manifest import write_manifest
 from minia_spark.warehouse.records import Catalogue, Entry, now
@@ -21,8 +22,7 @@ from minia_spark.warehouse.warehouse import Warehouse
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["STEP", "checked", "ended", "excluded", "merged", "of_kinds", "publish_names"]
-__all__ += ["read_names"]
+__all__ = ["STEP", "checked", "ended", "excluded", "merged", "publish_names", "read_names"]
 
 STEP = "structure_names"
 """The stage that entries of the table name, which no line has: only people write it."""
@@ -81,11 +81,6 @@ def merged(
 
 def _by_number(lineage_id: str) -> tuple[int, ...]:
     return tuple(map(int, lineage_id.split(".")))
-
-
-def of_kinds(kind: str | None, kinds: Iterable[str]) -> bool:
-    """Tell whether a kind is one of these; capitals do not matter."""
-    return kind is not None and kind.casefold() in {one.casefold() for one in kinds}
 
 
 def excluded(names: pa.Table, lineage: pa.Table, kinds: Iterable[str]) -> list[int]:

@@ -34,9 +34,9 @@ from minia_spark.structures.lineage import (
     trace,
     word_rows,
 )
-from minia_spark.structures.names import ended, excluded, of_kinds
+from minia_spark.structures.names import ended, excluded
 from minia_spark.structures.rows import load_structures
-from minia_spark.structures.settings import StructuresSettings
+from minia_spark.structures.settings import StructuresSettings, of_kinds
 from minia_spark.structures.tables import (
     ENDED_STRUCTURES,
     LINEAGE,

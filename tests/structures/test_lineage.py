@@ -236,6 +236,9 @@ def test_a_structure_that_returns_has_its_id_and_its_name(own_warehouse, context
     assert rows_of(own_warehouse, "ended_structures", "lineage_id") == []
     (told,) = minia_spark.open(own_warehouse).structure_names().to_dict("records")
     assert (told["name"], told["lineage_id"]) == ("ring", "1.0")
+    assert {event for _, _, event in publish()} == {"gone"}
+    assert {event for _, _, event in publish(*others)} == {"returned"}
+    assert rows_of(own_warehouse, "lineage", "older_state") == [(6,)] * len(others)
 
 
 def test_ids_from_run_to_run(minia, own_warehouse):

@@ -79,6 +79,7 @@ def test_excluded_by_kind():
         }
     )
     assert excluded(names, lineage, ["artefact", "spike"]) == [0]
+    assert excluded(names, lineage, ["SPIKE"]) == [0]
     assert excluded(names, lineage, []) == []
     assert ended(names, lineage, ["artefact", "spike"]) == [("1.0", "merged")]
     assert ended(names, lineage, ["spike"]) == []
