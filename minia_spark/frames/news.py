@@ -21,8 +21,7 @@ from minia_spark.embedding.tfidf import idf, weighted
 from minia_spark.mining.overlap import StructureIndex
 from minia_spark.mining.rows import bags_of_words
 from minia_spark.structures.novelty import MEASURES, Described, Novelty, novelty
-from minia_spark.structures.rows import load_structures
-from minia_spark.structures.settings import of_kinds
+from minia_spark.structures.rows import load_structures, of_kinds
 
 if TYPE_CHECKING:
     import pandas as pd

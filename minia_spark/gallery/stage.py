@@ -46,8 +46,8 @@ from minia_spark.layout.tables import MAP, MAP_FRAMES
 from minia_spark.mining.settings import MiningSettings
 from minia_spark.mining.tables import STRUCTURES, TUNING
 from minia_spark.neighbours.tables import NEIGHBOURS
-from minia_spark.structures.rows import load_structures
-from minia_spark.structures.settings import StructuresSettings, of_kinds
+from minia_spark.structures.rows import load_structures, of_kinds
+from minia_spark.structures.settings import StructuresSettings
 from minia_spark.structures.tables import LINEAGE, STRUCTURE_IMAGES, STRUCTURE_NAMES
 from minia_spark.thumbnails.tables import THUMBNAILS
 from minia_spark.warehouse.records import now

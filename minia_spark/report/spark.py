@@ -34,7 +34,8 @@ from minia_spark.report.data import (
     Thumbnail,
 )
 from minia_spark.report.settings import ReportSettings
-from minia_spark.structures.settings import StructuresSettings, of_kinds
+from minia_spark.structures.rows import of_kinds
+from minia_spark.structures.settings import StructuresSettings
 from minia_spark.structures.tables import LINEAGE, STRUCTURE_IMAGES, STRUCTURE_NAMES
 from minia_spark.thumbnails.tables import THUMBNAILS
 from minia_spark.warehouse.records import Entry

@@ -13,7 +13,7 @@ from minia_spark import __version__
 from minia_spark.base.errors import SettingsError
 from minia_spark.engine.stage import fingerprint
 from minia_spark.engine.table import VARIANT
-from minia_spark.structures.settings import of_kinds
+from minia_spark.structures.rows import of_kinds
 from minia_spark.structures.tables import STRUCTURE_NAMES
 from minia_spark.warehouse.manifest import write_manifest
 from minia_spark.warehouse.records import Catalogue, Entry, now

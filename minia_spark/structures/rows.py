@@ -1,8 +1,9 @@
-"""Rows of table ``structures`` as structures, and how people write the number of one."""
+"""Rows of table ``structures`` as structures, and how people write the number and kind of one."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 import numpy as np
 import pyarrow as pa
@@ -11,7 +12,7 @@ from minia_spark.base.arrow import to_lists
 from minia_spark.base.errors import InputError
 from minia_spark.mining.model import Structures
 
-__all__ = ["find_structure", "load_structures"]
+__all__ = ["find_structure", "load_structures", "of_kinds"]
 
 _NONE = np.zeros(0, dtype=np.uint32)
 _NO_STRUCTURES = Structures(np.zeros(1, dtype=np.int64), _NONE, _NONE, _NONE.astype(np.int64))
@@ -64,3 +65,8 @@ def find_structure(wanted: str, lineage: pa.Table) -> tuple[int, str]:
             return number, there[number]
     told = f"numbers 0 to {max(there)} (or s0000, ...), and lineages" if there else "none"
     raise InputError(f"there is no structure {wanted!r}; there are: {told}")
+
+
+def of_kinds(kind: str | None, kinds: Iterable[str]) -> bool:
+    """Tell whether a kind is one of these; capitals do not matter."""
+    return kind is not None and kind.casefold() in {one.casefold() for one in kinds}

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterable
 from typing import Literal
 
 from pydantic import Field, field_validator
 
 from minia_spark.base.settings import StageSettings
 
-__all__ = ["StructuresSettings", "of_kinds"]
+__all__ = ["StructuresSettings"]
 
 
 class StructuresSettings(StageSettings):
@@ -34,8 +33,3 @@ class StructuresSettings(StageSettings):
     @classmethod
     def _as_names_are_kept(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         return tuple(unicodedata.normalize("NFC", kind).strip() for kind in value)
-
-
-def of_kinds(kind: str | None, kinds: Iterable[str]) -> bool:
-    """Tell whether a kind is one of these; capitals do not matter."""
-    return kind is not None and kind.casefold() in {one.casefold() for one in kinds}

@@ -35,8 +35,8 @@ from minia_spark.structures.lineage import (
     word_rows,
 )
 from minia_spark.structures.names import ended, excluded
-from minia_spark.structures.rows import load_structures
-from minia_spark.structures.settings import StructuresSettings, of_kinds
+from minia_spark.structures.rows import load_structures, of_kinds
+from minia_spark.structures.settings import StructuresSettings
 from minia_spark.structures.tables import (
     ENDED_STRUCTURES,
     LINEAGE,
