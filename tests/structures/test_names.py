@@ -155,7 +155,9 @@ def test_names_stay_with_what_they_named(minia, own_warehouse, tmp_path):
     for name, pixels, _ in generate(what, range(60, 90)):
         Image.fromarray(pixels).save(images / f"{name}.png")
     where = ("--warehouse", own_warehouse)
-    minia("structures", "name", "0", "--name", "ring", *where).expect(0)
+    structures = minia_spark.open(own_warehouse).frame("structures")
+    number = structures.sort_values("support")["structure_id"].iloc[-1]  # the others are by chance
+    minia("structures", "name", str(number), "--name", "ring", *where).expect(0)
     lineage = minia_spark.open(own_warehouse).structure_names()["lineage_id"][0]
     named = set(minia_spark.open(own_warehouse).search_structure(lineage)["image_id"])
     steps = [
