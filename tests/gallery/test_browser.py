@@ -100,6 +100,13 @@ class TestStructures:
         assert closest.count() == 4
         drawn = "c => c.getContext('2d').getImageData(60, 60, 1, 1).data[3]"
         assert closest.first.evaluate(drawn) == 255
+        patches = page.locator("li.tile").first.locator(".recurs canvas")
+        patch = drawn.replace("60, 60", "24, 24")
+        for _ in range(200):  # until the last of the three words that the sample has is drawn
+            if patches.nth(2).evaluate(patch) == 255:
+                break
+            page.wait_for_timeout(50)
+        assert [patches.nth(number).evaluate(patch) for number in range(3)] == [255] * 3
 
     def test_the_address_holds_what_is_chosen(self, opened):
         page = opened.open(PAGE, "#/structures/sift?sort=stability&show=established")

@@ -287,29 +287,34 @@ class App {
 
   tile(v, row, more = "") {
     const strip = element("div", { className: "strip" });
+    const patches = row.words.slice(0, 4).map((word) => [word, element("canvas", { width: PATCH, height: PATCH, title: `mean patch of word ${word}` })]);
+    const recurs = element("div", { className: "recurs", "aria-hidden": "true" }, ...patches.map(([, canvas]) => canvas));
     this.near(strip, async () => {
       if (!row.images) return;
-      const images = (await this.shelf.imagesOf(v, row.id)).slice(0, 4);
+      const best = await this.shelf.imagesOf(v, row.id);
+      const images = best.slice(0, 4);
       strip.replaceChildren(...images.map((image) => this.small(image, "")));
       const words = new Set(row.words);
       for (const [k, image] of images.entries()) {
         const near = await this.closeUp(v, image, words);
         if (near) strip.children[k].replaceWith(near);
       }
+      await this.meanPatches(v, new Map(patches), best.slice(0, FEW / 2));
     });
-    const lift = (row.beyond ?? null) === null ? "lift" : "beyond"; // the one that it is judged by
-    const facts = [lift, "surprise", "q", "stability"].filter((name) => (row[name] ?? null) !== null);
-    const told = facts.map((name) => `${MEASURES[name][0].toLowerCase()} ${MEASURES[name][2](row)}`).join(", ");
-    const sure = row.established === null ? "" : row.established ? "established" : "not established";
+    const lift = row.beyond ?? row.lift ?? null; // the one that it is judged by
+    const often = lift === null ? [] : [`${brief(lift)} times as many as by chance`];
+    const again = (row.stability ?? null) === null ? [] : [`found again in ${(100 * row.stability).toFixed(0)} % of repetitions`];
+    const told = [`${count(row.images)} ${row.images === 1 ? "image" : "images"}`, ...often, ...again].join(", ");
+    const sure = row.established === null ? "" : element("span", { className: row.established ? "sure" : "warn" }, row.established ? "established: " : "not established: ");
     const shown = typical(row);
     const kind = row.kind ? [" ", element("span", { className: "kind" }, own(row.kind))] : [];
     return element(
       "li",
       { className: row.established === false || row.left_out ? "tile doubt" : "tile" },
-      element("a", { href: address("s", this.shelf.variants[v].name, row.lineage) }, strip, element("b", {}, own(title(row)))),
+      element("a", { href: address("s", this.shelf.variants[v].name, row.lineage) }, strip, recurs, element("b", {}, own(title(row)))),
       ...kind,
       row.left_out ? element("p", { className: "warn" }, "Left out, as all of this kind (structures.exclude_kinds): no image is looked for.") : "",
-      element("p", { className: "quiet" }, `${count(row.images)} images, ${told}${sure ? `, ${sure}` : ""}`),
+      element("p", { className: "quiet" }, sure, told),
       shown ? element("p", { className: "quiet" }, "more ", own(shown[0]), ` than usual (${(100 * shown[1]).toFixed(0)} %, ${brief(shown[2])} times as in all)`) : "",
       more,
     );
@@ -387,7 +392,7 @@ class App {
     const out = rows.filter((row) => row.left_out).length;
     const judged = rows.some((row) => row.established !== null);
     const trust = judged
-      ? `${count(sure)} of ${count(rows.length)} structures are established: significant (q) and found again (stability). They come first. The pictures are close-ups of what has its words in its best images; whether that is a kind of object or a fault of the camera is for you to see.${out ? ` ${count(out)} of kinds that are left out come last.` : ""}`
+      ? `${count(sure)} of ${count(rows.length)} structures are established: significant (q) and found again (stability). They come first. The upper pictures are close-ups of what has its words in its best images, the lower ones what its words look like on average; whether that is a kind of object or a fault of the camera is for you to see.${out ? ` ${count(out)} of kinds that are left out come last.` : ""}`
       : rows.length ? "How sure these structures are was not measured: mining.decoys or mining.seeds is 0." : "No structures were found by this extractor. The overview says what helps.";
     return [element("h1", {}, "Structures"), element("p", {}, trust), form, told, host];
   }
@@ -446,8 +451,8 @@ class App {
       ...said,
       ...doubt,
       facts,
-      this.imagesSection(v, row, images),
       this.wordsSection(v, row, images),
+      this.imagesSection(v, row, images),
       element("div", { className: "charts" }, this.whereSection(v, row, images), this.timeSection(images), ...this.labelsSection(row), ...this.mapSections(images, this.filtered(v, row)), ...(await this.skySection(images))),
       this.relatedSection(v, rows, row),
       ...(await this.besideSections(v, row)),
