@@ -520,7 +520,10 @@ def _variant(context: Context, name: str, places: _Places) -> Variant:
     verified = {row["structure_id"]: row["verified"] for row in _small(own, VERIFICATIONS)}
     labels = _labels(context, name)
     kin = related(structures)
-    lowest = min((q for q in table["q"].to_pylist() if q is not None), default=None)
+    surest = [q for q in table["q"].to_pylist() if q is not None]
+    surest = [q for q in surest if q == min(surest)]
+    # no decoy was as sure: (0 + 1) / decoys / structures
+    at_floor = bool(surest) and math.isclose(surest[0] * mining.decoys * len(surest), 1)
     unwanted = context.settings(StructuresSettings).exclude_kinds
     against = any(row["chance"] != "totals" for row in _small(own, TUNING))
     total = sum(places.sizes)
@@ -544,7 +547,7 @@ def _variant(context: Context, name: str, places: _Places) -> Variant:
                 "frequencies": row["frequencies"],
                 **{what: row[what] for what in _NUMBERS},
                 "beyond": row["lift_beyond"] if against else None,
-                "least": row["q"] is not None and row["q"] == lowest,
+                "least": at_floor and row["q"] == surest[0],
                 "surprise": row["surprise"] if math.isfinite(row["surprise"]) else None,
                 "established": bool(row["significant"] and row["reproducible"]) if judged else None,
                 "verified": verified.get(number),
