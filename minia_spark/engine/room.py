@@ -96,8 +96,8 @@ class Facet:
         Makes a text of a number that is a name, e.g. ``s{:04d}``; of a truth value, the texts for
         no and yes around a vertical bar.
     link : str
-        File of the warehouse that tells more about a value, with ``{rank}``, the value and one, and
-        ``{variant}``, the table's with a hyphen, or nothing where there is one alone.
+        Address in the warehouse that tells more about a value, with ``{text}``, as `text` makes it,
+        and ``{variant}``, the table's.
     """
 
     name: str

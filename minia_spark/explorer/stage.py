@@ -153,8 +153,7 @@ def _fields(context: Context, images: int) -> list[_Shown]:
                 continue
             several = len(variants) > 1
             name = f"{facet.name} ({variant})" if several else facet.name
-            prefix = f"{variant}-" if several else ""
-            links = _links(facet, pc.unique(rows[facet.column]).to_pylist(), prefix)
+            links = _links(facet, pc.unique(rows[facet.column]).to_pylist(), variant)
             about = facet.about
             found.append(_Shown(Field(name=name, kind=own.kind, about=about, links=links), own))
     return found
@@ -163,11 +162,8 @@ def _fields(context: Context, images: int) -> list[_Shown]:
 def _links(facet: Facet, values: Sequence[int | None], variant: str) -> dict[str, str]:
     if not facet.link:
         return {}
-    return {
-        facet.text.format(value): _TO_WAREHOUSE + facet.link.format(variant=variant, rank=value + 1)
-        for value in values
-        if value is not None
-    }
+    texts = [facet.text.format(value) for value in values if value is not None]
+    return {text: _TO_WAREHOUSE + facet.link.format(variant=variant, text=text) for text in texts}
 
 
 def _batches(

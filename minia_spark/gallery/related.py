@@ -10,10 +10,13 @@ from scipy.sparse import csr_array
 
 from minia_spark.mining.model import Structures, incidence
 
-__all__ = ["counterparts", "related"]
+__all__ = ["counterparts", "leaders", "related"]
 
 _MOST = 8
 _MOST_COUNTERPARTS = 3
+_SAME = 1 / 3
+"""Least Jaccard similarity of the images of two structures that are shown as one: half of the
+images of each, where they have as many, are in both."""
 
 
 def related(structures: Structures) -> list[list[list[float]]]:
@@ -37,6 +40,40 @@ def related(structures: Structures) -> list[list[list[float]]]:
     return found
 
 
+def leaders(images: Sequence[NDArray[np.int64]], apart: Sequence[bool]) -> list[int | None]:
+    """Return, for each structure in much the same images as one before it, the number of that one.
+
+    Going through the structures in their order, each one joins the first of those before it, of
+    which none joined another, that has a Jaccard similarity of images of a third or more; else it
+    may lead others itself.
+
+    Parameters
+    ----------
+    images : sequence of int64 arrays
+        The images of every structure, as numbers from 0; an image once a structure.
+    apart : sequence of bool
+        Structures that neither lead nor join.
+
+    Returns
+    -------
+    list of int or None
+        None: it stands by itself.
+    """
+    shared = _shared(images, images)
+    found: list[int | None] = []
+    for row, own in enumerate(images):
+        here = slice(shared.indptr[row], shared.indptr[row + 1])
+        joined = None
+        for other, both in zip(shared.indices[here].tolist(), shared.data[here], strict=True):
+            if other >= row or apart[row] or apart[other] or found[other] is not None:
+                continue
+            if both >= _SAME * (len(own) + len(images[other]) - both):
+                joined = other
+                break
+        found.append(joined)
+    return found
+
+
 def counterparts(
     images: Sequence[NDArray[np.int64]], others: Sequence[NDArray[np.int64]]
 ) -> list[list[list[float]]]:
@@ -52,10 +89,7 @@ def counterparts(
     list of lists of [number, Jaccard similarity of the images, images in both]
         At most 3 each, the most similar first, equal ones by number; none without a common image.
     """
-    count = 1 + max((int(one.max()) for one in (*images, *others) if len(one)), default=-1)
-    member, other = (_membership(rows, count) for rows in (images, others))
-    shared = (member @ other.T).tocsr()
-    shared.sort_indices()
+    shared = _shared(images, others)
     sizes = np.array([len(one) for one in others], np.int64)
     found = []
     for row, own in enumerate(images):
@@ -65,6 +99,15 @@ def counterparts(
         order = np.lexsort((numbers, -likeness))[:_MOST_COUNTERPARTS]
         found.append([[int(numbers[i]), round(float(likeness[i]), 4), int(both[i])] for i in order])
     return found
+
+
+def _shared(images: Sequence[NDArray[np.int64]], others: Sequence[NDArray[np.int64]]) -> csr_array:
+    """Return how many images each of one list has in common with each of the other."""
+    count = 1 + max((int(one.max()) for one in (*images, *others) if len(one)), default=-1)
+    member, other = (_membership(rows, count) for rows in (images, others))
+    shared = (member @ other.T).tocsr()
+    shared.sort_indices()
+    return shared
 
 
 def _membership(rows: Sequence[NDArray[np.int64]], count: int) -> csr_array:

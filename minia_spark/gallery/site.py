@@ -245,7 +245,7 @@ def write(
             "chunk": IMAGES,
             "large": LARGE,
             "block": BLOCK,
-            "palette": {"light": palette.LIGHT, "dark": palette.DARK},
+            "palette": {"dark": palette.DARK, "other": palette.OTHER},
             "facts": gallery.facts,
             "batches": [
                 _batch(gallery, batch, writer, known.get(batch.name))

@@ -36,7 +36,7 @@ from minia_spark.features.tables import FEATURES
 from minia_spark.frames.collection import Collection
 from minia_spark.frames.news import NO_REASON
 from minia_spark.gallery.news import alerts
-from minia_spark.gallery.related import counterparts, related
+from minia_spark.gallery.related import counterparts, leaders, related
 from minia_spark.gallery.settings import GallerySettings
 from minia_spark.gallery.site import Batch, Features, Gallery, Map, Nearest, Variant, write
 from minia_spark.gallery.tables import GALLERY, NEWS
@@ -46,6 +46,7 @@ from minia_spark.layout.tables import MAP, MAP_FRAMES
 from minia_spark.mining.settings import MiningSettings
 from minia_spark.mining.tables import STRUCTURES, TUNING
 from minia_spark.neighbours.tables import NEIGHBOURS
+from minia_spark.structures.lineage import ENDS, Event
 from minia_spark.structures.rows import load_structures, of_kinds
 from minia_spark.structures.settings import StructuresSettings
 from minia_spark.structures.tables import LINEAGE, STRUCTURE_IMAGES, STRUCTURE_NAMES
@@ -95,6 +96,7 @@ def run(context: Context) -> None:
                 "state": context.published.version + 1,
                 "news": news,
                 "older": {name: _older_state(context, name) for name in variants},
+                "ended": {name: _ended(context, name) for name in variants},
             },
         )
         written = write(gallery, target, _previous(context), threads=os.cpu_count() or 1)
@@ -161,6 +163,21 @@ def _older_state(context: Context, variant: str) -> int | None:
     """Return the state that structures were compared with; None: there were none before."""
     states = (row["older_state"] for row in _small(context.of_variant(variant), LINEAGE))
     return next((state for state in states if state is not None), None)
+
+
+def _ended(context: Context, variant: str) -> list[dict[str, Any]]:
+    """Return the structures of the state before that are there no more."""
+    own = context.of_variant(variant)
+    said = {row["lineage_id"]: row["name"] for row in _small(own, STRUCTURE_NAMES)}
+    rows = [row for row in _small(own, LINEAGE) if row["event"] in ENDS]
+    return [
+        {
+            "lineage": row["lineage_id"],
+            "name": said.get(row["lineage_id"]),
+            "merged": row["event"] == Event.MERGED,
+        }
+        for row in sorted(rows, key=lambda row: str(row["lineage_id"]))
+    ]
 
 
 def _previous(context: Context) -> Path | None:
@@ -525,6 +542,9 @@ def _variant(context: Context, name: str, places: _Places) -> Variant:
     # no decoy was as sure: (0 + 1) / decoys / structures
     at_floor = bool(surest) and math.isclose(surest[0] * mining.decoys * len(surest), 1)
     unwanted = context.settings(StructuresSettings).exclude_kinds
+    lineages = [fates.get(number, {}).get("lineage_id") for number in range(len(structures))]
+    left_out = [of_kinds(said.get(one, {}).get("kind"), unwanted) for one in lineages]
+    leading = leaders([places.starts[batch] + image for batch, image, _ in images], left_out)
     against = any(row["chance"] != "totals" for row in _small(own, TUNING))
     total = sum(places.sizes)
     rows = []
@@ -541,7 +561,7 @@ def _variant(context: Context, name: str, places: _Places) -> Variant:
                 "lost": fate.get("words_lost"),
                 "name": told.get("name"),
                 "kind": told.get("kind"),
-                "left_out": of_kinds(told.get("kind"), unwanted),
+                "left_out": left_out[number],
                 "note": told.get("note"),
                 "words": row["words"],
                 "frequencies": row["frequencies"],
@@ -555,6 +575,7 @@ def _variant(context: Context, name: str, places: _Places) -> Variant:
                 "coverage": row["support"] / total if total else 0,
                 "labels": labels.get(number, []),
                 "related": kin[number],
+                "leader": leading[number],
             }
         )
     return Variant(name=name, structures=rows, images=images)

@@ -1,4 +1,4 @@
-"""The page that people look at: structures with their images, the codebook, the batches."""
+"""The page that people look at first: what was found, what is new, how the run went."""
 
 from minia_spark.codebook.settings import CodebookSettings
 from minia_spark.codebook.tables import CODEBOOKS
@@ -31,7 +31,7 @@ REPORT = Stage(
     ),
     optional=(STRUCTURE_NAMES,),
     writes=(SITE,),
-    revision=3,  # what people call structures
+    revision=4,  # close-ups
     uses=(
         ReportSettings,
         WordsSettings,  # the bounds of outliers are drawn also where outliers are kept

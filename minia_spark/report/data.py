@@ -11,12 +11,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 from markupsafe import Markup
 from numpy.typing import NDArray
 
 __all__ = [
-    "IMAGE_ROWS",
     "Arrival",
     "BackgroundData",
     "BatchDrift",
@@ -35,20 +33,6 @@ __all__ = [
     "Thumbnail",
     "VariantData",
 ]
-
-IMAGE_ROWS = pa.schema(
-    [
-        ("rank", pa.int32()),
-        ("image_id", pa.string()),
-        ("batch", pa.string()),
-        ("overlap", pa.float64()),
-        ("words_held", pa.int32()),
-        ("label", pa.string()),
-        ("ra_deg", pa.float64()),
-        ("dec_deg", pa.float64()),
-    ]
-)
-"""Columns of `StructureCard.rows`, and of the CSV files: label and position may be null."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -163,16 +147,13 @@ class MatchedImage:
 
     batch: str
     image_id: str
-    overlap: float
-    """Multiset overlap with the structure, in [0, 1]."""
     x: NDArray[np.float32]
     """Shape (matched,): positions in pixels of the original image; also `y`."""
     y: NDArray[np.float32]
     size: NDArray[np.float32]
     """Shape (matched,): diameters in pixels."""
-    words: NDArray[np.int32]
-    """Shape (matched,): word of every feature."""
-    label: str | None = None
+    angle: NDArray[np.float32]
+    """Shape (matched,): degrees by which each was turned, x to y; below 0 or NaN: not known."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -197,8 +178,6 @@ class StructureCard:
     """Identifier, as people name it."""
     words: Sequence[int]
     """By falling frequency."""
-    frequencies: Sequence[int]
-    """In how many of its sets, or images against a background, each is; as long as `words`."""
     sets: int | None
     """Number of mined sets that were joined into it, counting repeated ones; None where none are
     mined, as against a background."""
@@ -206,8 +185,6 @@ class StructureCard:
     """Images whose overlap reaches the threshold."""
     images: Sequence[MatchedImage]
     """The best of them, to be drawn."""
-    rows: pa.Table = field(default_factory=IMAGE_ROWS.empty_table)
-    """The best of them, to be listed: by rank, with the columns `IMAGE_ROWS`."""
     labels: Mapping[str, int] = field(default_factory=dict)
     """Label -> how many of the `images_total` images have it; empty when there are no labels."""
     support: int | None = None

@@ -1,15 +1,13 @@
 """Writes the report: a static site of one folder that needs no network and runs no script.
 
-``index.html`` tells what was found, a card a structure; ``structure-<rank>.html`` shows one with
-more images and lists all of them, which ``structure-<rank>.csv`` holds as a table; ``assets/`` has
-the thumbnails and the style. Texts are escaped by Jinja2, file names are made from ranks, running
-numbers and checked names of variants only, and a Content-Security-Policy in every page forbids
-whatever is not an image or a style of the site.
+``index.html`` tells what was found, a card each of the first structures, which leads on to the
+gallery; ``assets/`` has the thumbnails and the style. Texts are escaped by Jinja2, names of files
+are running numbers, and a Content-Security-Policy forbids whatever is not an image or a style of
+the site.
 """
 
 from __future__ import annotations
 
-import csv
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,14 +17,12 @@ from typing import Any
 import jinja2
 import markupsafe
 import numpy as np
-import pyarrow as pa
 
 from minia_spark.base.errors import MiniaError
 from minia_spark.base.pages import WAREHOUSE, templates_of
-from minia_spark.base.spreadsheet import inert, inert_path
 from minia_spark.report import text
+from minia_spark.report.closeup import CloseUp, close_up
 from minia_spark.report.data import (
-    IMAGE_ROWS,
     BackgroundData,
     BatchDrift,
     CodebookData,
@@ -40,7 +36,6 @@ from minia_spark.report.data import (
     Thumbnail,
     VariantData,
 )
-from minia_spark.report.draw import OTHER_COLOUR, PALETTE, Circle, circles, colour_numbers
 from minia_spark.report.plots import (
     plot_drift,
     plot_principal_axes,
@@ -53,11 +48,9 @@ __all__ = ["ABOVE", "MOST_LABELS", "Rendered", "named_labels", "render", "wanted
 
 ABOVE = "index-above.html"
 
-_STRIP = 6  # images of a card: one row on a wide screen, two on a narrow one
 _LABELS = 6  # labels of a histogram, before "other"
 MOST_LABELS = _LABELS + 1
 """So many labels are all named: one label alone is named rather than called "other"."""
-_LISTED = 1000  # images listed on a structure's page; the CSV file has more
 _BATCHES = 200  # batches listed by name
 _ENDINGS = {"jpeg": "jpg"}
 _VARIANT = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
@@ -94,7 +87,8 @@ class _Shown:
 
     image: MatchedImage | ScoredImage
     picture: _Picture | None
-    circles: Sequence[Circle] = ()
+    close_up: CloseUp | None = None
+    """What of it is shown; None: all."""
 
 
 @dataclass(frozen=True)
@@ -111,6 +105,8 @@ class _Bar:
     """Length of the bar."""
     mark: float | None
     """Where the share in the whole collection is marked."""
+    stands_out: bool = False
+    """Whether it is more frequent here than chance makes it."""
 
     @property
     def ratio(self) -> float | None:
@@ -121,33 +117,17 @@ class _Bar:
 class _Page:
     """A structure as the templates see it."""
 
-    rank: int
     card: StructureCard
-    variant: VariantData
-    prefix: str
+    name: str
+    """Its anchor."""
     shown: Sequence[_Shown]
     labels: Sequence[_Bar]
-    colours: Sequence[int]
-    csv_rows: int
-    """Rows of its CSV file; 0: there is none."""
 
     @property
-    def name(self) -> str:
-        return f"{self.prefix}structure-{self.rank:04d}"
-
-    @property
-    def file(self) -> str:
-        return f"{self.name}.html"
-
-    @property
-    def has_positions(self) -> bool:
-        rows = self.card.rows
-        return bool(rows["ra_deg"].null_count < rows.num_rows)
-
-    @property
-    def listed(self) -> list[dict[str, Any]]:
-        rows: list[dict[str, Any]] = self.card.rows.slice(0, _LISTED).to_pylist()
-        return rows
+    def typical(self) -> _Bar | None:
+        """The label that is the most frequent beside the whole collection, if one stands out."""
+        found = [bar for bar in self.labels if bar.stands_out]
+        return max(found, key=lambda bar: bar.ratio or 0.0, default=None)
 
 
 @dataclass(frozen=True)
@@ -206,9 +186,8 @@ def render(
     folder: Path,
     thumbnails: Iterable[Thumbnail],
     *,
-    structures: int = 60,
-    images_per_structure: int = 24,
-    csv_rows: int = 10_000,
+    structures: int = 12,
+    images_per_structure: int = 6,
     seen_from_above: bool = False,
 ) -> Rendered:
     """Write the report into a folder.
@@ -225,8 +204,6 @@ def render(
         Most structures to show of a variant.
     images_per_structure : int
         Most images to show of each.
-    csv_rows : int
-        Most rows of a structure's CSV file; 0 writes none.
     seen_from_above : bool
         Also write `ABOVE`: the first page as it must be when it stands in the folder above, to be
         put there once the whole site is complete.
@@ -259,20 +236,13 @@ def render(
             prefix = f"{variant.name}-" if len(names) > 1 else ""
             pages = [
                 _Page(
-                    rank=rank,
                     card=card,
-                    variant=variant,
-                    prefix=prefix,
+                    name=f"{prefix}structure-{rank:04d}",
                     shown=_shown(card, pictures, images_per_structure),
                     labels=_bars(card.labels, data.labels, data.labelled),
-                    colours=colour_numbers(_words(card.words), _words(card.words)).tolist(),
-                    csv_rows=min(csv_rows, card.rows.num_rows),
                 )
                 for rank, card in enumerate(variant.structures[:structures], start=1)
             ]
-            for page in pages:
-                if page.csv_rows:
-                    _write_csv(page.card.rows.slice(0, csv_rows), folder / f"{page.name}.csv")
             plots = [*_codebook_plots(variant.codebook), *_drift_plots(variant.drift)]
             suffix = f"-{variant.name}" if len(names) > 1 else ""
             rows, spread = _drift_rows(variant.drift), _spread_plot(variant.background)
@@ -314,18 +284,11 @@ def _shown(card: StructureCard, pictures: Mapping[_Key, _Picture], images: int) 
     shown = []
     for image in card.images[:images]:
         picture = pictures.get((image.batch, image.image_id))
-        drawn: Sequence[Circle] = ()
+        square = None
         if picture is not None:
-            drawn = circles(
-                image.x,
-                image.y,
-                image.size,
-                words=image.words,
-                ranking=_words(card.words),
-                width=picture.width,
-                height=picture.height,
-            )
-        shown.append(_Shown(image, picture, drawn))
+            longer = max(picture.width, picture.height)
+            square = close_up(image.x, image.y, image.size, image.angle, longer=longer)
+        shown.append(_Shown(image, picture, square))
     return shown
 
 
@@ -339,23 +302,6 @@ def _factors(
 
     factors = () if background is None else background.factors
     return [[shown("Lowest", f.low), shown("Highest", f.high)] for f in factors]
-
-
-def _words(words: Sequence[int]) -> np.ndarray[tuple[int], np.dtype[np.int32]]:
-    return np.asarray(words, dtype=np.int32)
-
-
-def _write_csv(rows: pa.Table, path: Path) -> None:
-    """Write a structure's images as a table that spreadsheets open without running anything."""
-    with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(IMAGE_ROWS.names)
-        for batch in rows.select(IMAGE_ROWS.names).to_batches(max_chunksize=10_000):
-            for row in batch.to_pylist():
-                row["image_id"] = inert_path(row["image_id"])
-                if row["label"] is not None:
-                    row["label"] = inert(row["label"])
-                writer.writerow(row.values())
 
 
 def _bars(
@@ -383,9 +329,20 @@ def _bars(
             share,
             100 * count / total / longest,
             None if share is None else 100 * share / longest,
+            share is not None and label in labels and _stands_out(count, total, share),
         )
         for label, count, share in rows
     ]
+
+
+def _stands_out(count: int, total: int, share: float) -> bool:
+    """Tell whether chance hardly makes that many of a label that has this share of all images.
+
+    Three standard deviations more than expected, a fifth more, and a tenth of the images.
+    """
+    expected = total * share
+    deviation = (expected * (1 - share)) ** 0.5
+    return bool(count >= 0.1 * total and count >= max(1.2 * expected, expected + 3 * deviation))
 
 
 def _codebook_plots(codebook: CodebookData | None) -> list[_Plot]:
@@ -512,28 +469,9 @@ def _drift_plots(drift: DriftData | None) -> list[_Plot]:
 
 
 def _write_pages(data: ReportData, sections: Sequence[_Section], folder: Path) -> None:
-    environment = _environment(data, here="")
-    colours = [f"#{r:02x}{g:02x}{b:02x}" for r, g, b in (*PALETTE, OTHER_COLOUR)]
-
-    def write(template: str, target: str, **values: Any) -> None:
-        page = environment.get_template(template).render(**values)
-        (folder / target).write_text(page, encoding="utf-8")
-
-    write("style.css", "assets/style.css", colours=colours)
+    style = _environment(data, here="").get_template("style.css").render()
+    (folder / "assets" / "style.css").write_text(style, encoding="utf-8")
     (folder / "index.html").write_text(_index(data, sections, here=""), encoding="utf-8")
-    for section in sections:
-        pages = section.pages
-        for i, page in enumerate(pages):
-            write(
-                "structure.html",
-                page.file,
-                run=data.run,
-                page=page,
-                section=section,
-                several=len(sections) > 1,
-                before=pages[i - 1] if i > 0 else None,
-                after=pages[i + 1] if i + 1 < len(pages) else None,
-            )
 
 
 def _index(data: ReportData, sections: Sequence[_Section], *, here: str) -> str:
@@ -546,7 +484,6 @@ def _index(data: ReportData, sections: Sequence[_Section], *, here: str) -> str:
             attention=[_rooted(shown, here) for shown in data.attention],
             run=data.run,
             sections=sections,
-            strip=_STRIP,
             counts=_counts(data.run),
             times=_times(data.run),
             settings=list(_flat(data.run.settings)),
@@ -572,7 +509,8 @@ def _environment(data: ReportData, *, here: str) -> jinja2.Environment:
     root = "../" if here else "../../"  # the page's folder, or the one above it
     site = [("Overview", f"{root}report/index.html")]
     site += [(title, f"{root}{address}") for title, address in data.pages]
-    environment.globals |= {"here": here, "terms": terms, "palette": len(PALETTE), "site": site}
+    gallery = next((address for title, address in site if title == "Gallery"), None)
+    environment.globals |= {"here": here, "terms": terms, "site": site, "gallery": gallery}
     return environment
 
 

@@ -27,19 +27,13 @@ from minia_spark.features.tables import FEATURES
 from minia_spark.geometry.tables import VERIFICATIONS
 from minia_spark.ingest.tables import IMAGES
 from minia_spark.mining.tables import STRUCTURES
-from minia_spark.report.data import (
-    IMAGE_ROWS,
-    MatchedImage,
-    StructureCard,
-    Thumbnail,
-)
+from minia_spark.report.data import MatchedImage, StructureCard, Thumbnail
 from minia_spark.report.settings import ReportSettings
 from minia_spark.structures.rows import of_kinds
 from minia_spark.structures.settings import StructuresSettings
 from minia_spark.structures.tables import LINEAGE, STRUCTURE_IMAGES, STRUCTURE_NAMES
 from minia_spark.thumbnails.tables import THUMBNAILS
 from minia_spark.warehouse.records import Entry
-from minia_spark.words.tables import WORDS
 
 __all__ = ["Tables", "cards_of", "columns_of", "said_of", "thumbnails_of"]
 
@@ -100,7 +94,7 @@ def columns_of(
     return context.spark.read.schema(schema).parquet(*paths)
 
 
-_STRUCTURE = ("structure_id", "words", "frequencies", "sets", "support", "expected_support")
+_STRUCTURE = ("structure_id", "words", "sets", "support", "expected_support")
 _JUDGEMENT = ("lift", "q", "stability", "significant", "reproducible")
 _BEYOND = ("expected_beyond", "lift_beyond", "surprise")
 _FATE = ("structure_id", "lineage_id", "event", "older_state", "older_structure_id")
@@ -209,11 +203,9 @@ def _card(
     return StructureCard(
         structure=_name(row["structure_id"]),
         words=row["words"],
-        frequencies=row["frequencies"],
         sets=None if beyond else row["sets"],
         images_total=pc.sum(own["images"]).as_py() or 0,
         images=images,
-        rows=own.filter(pc.is_valid(own["rank"])).select(IMAGE_ROWS.names),
         labels=labels,
         support=row["support"],
         expected_support=row["expected_support"],
@@ -244,30 +236,23 @@ def _name(structure_id: int) -> str:
 def _matches(tables: Tables) -> pa.Table:
     """Return the images of the structures shown, by structure and rank.
 
-    One row an image up to the last that is listed, with the numbers of the features that matched
-    up to the last that is drawn; the images behind these are counted by label: their rows have no
-    rank, and `images` says how many they are.
+    One row an image that is drawn, with the numbers of the features that matched; the images behind
+    these are counted by label: their rows have no rank, and `images` says how many they are.
     """
     settings = tables.settings(ReportSettings)
-    listed = max(settings.csv_rows, settings.images_per_structure)
-    of_match = ("structure_id", "rank", "image_id", "batch", "overlap", "words_held", "features")
+    of_match = ("structure_id", "rank", "image_id", "batch", "features")
     matches = tables.columns(STRUCTURE_IMAGES, *of_match).where(
         F.col("structure_id") < settings.structures
     )
-    images = tables.columns(IMAGES, "batch", "image_id", "label", "ra_deg", "dec_deg")
+    images = tables.columns(IMAGES, "batch", "image_id", "label")
     joined = matches.join(images, ["batch", "image_id"])
-    drawn = F.when(F.col("rank") <= settings.images_per_structure, F.col("features"))
-    own = [F.col(name) for name in IMAGE_ROWS.names if name != "label"]
-    row = F.when(F.col("rank") <= listed, F.struct(*own, drawn.alias("features")))
+    own = ("rank", "batch", "image_id", "features")
+    row = F.when(F.col("rank") <= settings.images_per_structure, F.struct(*own))
     counted = joined.groupBy("structure_id", "label", row.alias("row")).agg(
         F.count("*").alias("images")
     )
-    names = [name for name in IMAGE_ROWS.names if name != "label"]
     flat = counted.select(
-        "structure_id",
-        "label",
-        "images",
-        *(F.col(f"row.{name}").alias(name) for name in (*names, "features")),
+        *("structure_id", "label", "images"), *(F.col(f"row.{name}").alias(name) for name in own)
     )
     return tables.collected(flat, "images of structures").sort_by(
         [("structure_id", "ascending"), ("rank", "ascending")]
@@ -288,17 +273,15 @@ def _best_images(tables: Tables, matches: pa.Table) -> dict[int, list[MatchedIma
     for row in drawn:
         key = (row["batch"], row["image_id"])
         at = np.searchsorted(numbers[key], row["features"])
-        x, y, size, words = (values[at] for values in located[key])
+        x, y, size, angle = (values[at] for values in located[key])
         found[row["structure_id"]].append(
             MatchedImage(
                 batch=row["batch"],
                 image_id=row["image_id"],
-                overlap=row["overlap"],
                 x=x,
                 y=y,
                 size=size,
-                words=words,
-                label=row["label"],
+                angle=angle,
             )
         )
     return found
@@ -307,9 +290,9 @@ def _best_images(tables: Tables, matches: pa.Table) -> dict[int, list[MatchedIma
 def _located(
     tables: Tables, numbers: Mapping[tuple[str, str], NDArray[np.int32]]
 ) -> dict[tuple[str, str], tuple[NDArray[Any], ...]]:
-    """Return x, y, size and word of some features of some images; one pass over two tables."""
+    """Return x, y, size and angle of some features of some images."""
     keys = _keys(tables, numbers, numbers.values())
-    places = ("x", "y", "size")
+    places = ("x", "y", "size", "angle")
 
     def of_matched(name: str) -> Column:
         return F.transform("numbers", lambda number: F.get(name, number)).alias(name)
@@ -317,21 +300,11 @@ def _located(
     features = tables.columns(FEATURES, "batch", "image_id", *places).join(
         F.broadcast(keys), ["batch", "image_id"]
     )
-    words = tables.columns(WORDS, "batch", "image_id", "feature_words").join(
-        F.broadcast(keys), ["batch", "image_id"]
-    )
-    both = features.select("batch", "image_id", *map(of_matched, places)).unionByName(
-        words.select("batch", "image_id", of_matched("feature_words")), allowMissingColumns=True
-    )
-    found: dict[tuple[str, str], dict[str, NDArray[Any]]] = defaultdict(dict)
-    for row in tables.collected(both, "matched features").to_pylist():
-        for name in places:
-            if row[name] is not None:
-                found[row["batch"], row["image_id"]][name] = np.array(row[name], np.float32)
-        if row["feature_words"] is not None:
-            own = np.array(row["feature_words"], dtype=np.int32)
-            found[row["batch"], row["image_id"]]["words"] = own
-    return {key: tuple(own[name] for name in (*places, "words")) for key, own in found.items()}
+    both = features.select("batch", "image_id", *map(of_matched, places))
+    return {
+        (row["batch"], row["image_id"]): tuple(np.array(row[name], np.float32) for name in places)
+        for row in tables.collected(both, "matched features").to_pylist()
+    }
 
 
 def thumbnails_of(tables: Tables, wanted: Sequence[tuple[str, str]]) -> Iterator[Thumbnail]:

@@ -111,7 +111,6 @@ def run(context: Context) -> None:
             target,
             thumbnails_of(of_none, wanted_images(data.variants, **shown)),
             **shown,
-            csv_rows=settings.csv_rows,
             seen_from_above=True,
         )
         if storage.local is None:

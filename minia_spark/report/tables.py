@@ -4,4 +4,4 @@ from minia_spark.engine.table import Artefact
 
 __all__ = ["SITE"]
 
-SITE = Artefact("report", "The page: HTML, pictures and CSV files.", page=True)
+SITE = Artefact("report", "The first page: HTML and pictures.", page=True)

@@ -8,6 +8,7 @@ import unicodedata
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any
+from urllib.parse import quote
 
 from markupsafe import Markup
 
@@ -15,6 +16,7 @@ from minia_spark.report.data import StructureCard
 
 __all__ = [
     "FILTERS",
+    "address",
     "changes",
     "css_string",
     "duration",
@@ -30,6 +32,11 @@ __all__ = [
     "thousands",
     "visible",
 ]
+
+
+def address(value: str) -> str:
+    """Return text as a part of an address: ``a/b c`` is ``a%2Fb%20c``."""
+    return quote(value, safe="", errors="replace")
 
 
 def thousands(value: int) -> str:
@@ -156,6 +163,7 @@ def visible(value: str) -> str:
 
 FILTERS: Mapping[str, Callable[..., str]] = MappingProxyType(
     {
+        "address": address,
         "changes": changes,
         "thousands": thousands,
         "css_string": css_string,
@@ -215,18 +223,12 @@ _TERMS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         ),
         "images": (
             "Images",
-            "How many images hold more than half of the structure's words and overlap enough "
-            "with it; they are listed, and their labels counted.",
-        ),
-        "overlap": (
-            "Overlap",
-            "What image and structure have in common, each word as often as both have it, as a "
-            "share of the smaller of the two: the words of the image, or those of the structure, "
-            "each as often as it is in its sets or images. Images are ranked by it.",
+            "How many images hold more than half of the structure's words and have enough in "
+            "common with it; their labels are counted.",
         ),
         "support": (
             "Support",
-            "How many images hold more than half of the structure's words, whatever the overlap.",
+            "How many images hold more than half of the structure's words, and maybe others.",
         ),
         "expected": (
             "Expected",

@@ -61,7 +61,7 @@ ROOM = Room(
             "Structures that the image holds.",
             several=True,
             text="s{:04d}",
-            link="report/index.html#{variant}structure-{rank:04d}",
+            link="gallery/index.html#/s/{variant}/{text}",
         ),
     ),
     commands=(

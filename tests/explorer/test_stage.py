@@ -211,7 +211,7 @@ def test_the_page_shows_what_the_tables_hold(tables):
     # what is the same everywhere is no field: the width, and that the map was fitted to all
     assert [f["name"] for f in page.head["fields"]] == ["label", "right ascension", "structure"]
     links = {value: link for value, _, link in page.head["fields"][2]["values"]}
-    assert links["s0003"] == "../../report/index.html#structure-0004"
+    assert links["s0003"] == "../../gallery/index.html#/s/sift/s0003"
     assert [m["name"] for m in page.head["maps"]] == ["words", "pca"]
     assert page.head["maps"][0]["box"] == [-5, -5, 5, 5]
     about = "words: t-SNE fitted to 12 images, trustworthiness 0.951, recall 0.400"
@@ -254,7 +254,7 @@ def test_two_extractors_have_a_field_each(tables):
     page = tables.page(tables.run())
     fields = {f["name"]: f for f in page.head["fields"]}
     assert fields["structure (surf)"]["values"] == [
-        ["s0005", 1, "../../report/index.html#surf-structure-0006"]
+        ["s0005", 1, "../../gallery/index.html#/s/surf/s0005"]
     ]
     assert "structure (sift)" in fields
 

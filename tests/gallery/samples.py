@@ -117,6 +117,7 @@ def row(number: int, **more):
         "coverage": 0.5,
         "labels": [],
         "related": [],
+        "leader": None,
     } | more
 
 
@@ -134,6 +135,8 @@ def gallery(batches: list[Batch], structures: int = 5, **more) -> Gallery:
             told |= {"name": "<b>ring</b>", "kind": "artefact", "note": "\u202enote =1+1"}
         if k == 2:
             told |= {"event": "born", "related": [[0, 0.5], [1, 0.2]]}
+        if k in (4, 5):
+            told |= {"leader": 3}
         rows.append(row(k, **told))
     beside = {"surf": {"beside": {"sift": [[0, 0.5, 3]]}}, "sift": {"beside": {"surf": []}}}
     beside["sift"]["beside"]["surf"] = [[1, 0.75, 12], [0, 0.1, 2]]
@@ -155,7 +158,12 @@ def gallery(batches: list[Batch], structures: int = 5, **more) -> Gallery:
     news = {"batch": last.name, "known": 50, "rate": 0.01, "structures": found, "images": odd}
     blank = {"images": 2, "expected": 0.5, "p": 0.2, "alert": False}
     news |= {"odd": 1, "featureless": blank}
+    ended = [
+        {"lineage": "1.9", "name": None, "merged": True},
+        {"lineage": "2.1", "name": "<i>trail</i>", "merged": False},
+    ]
     facts = {
+        "ended": {"sift": ended},
         "news": [news],
         "older": dict.fromkeys(batches[0].features, 4),
     }

@@ -51,9 +51,12 @@ class TestWhatIsNew:
         assert odd.count() == 2
         assert odd.nth(0).locator("p").inner_text() == "Alert: its features <i>fit</i> badly."
         assert odd.nth(1).locator("p").inner_text() == "its features <i>fit</i> badly."
-        section = page.locator("section:has(> h2:text-is('Structures that are new or grew'))")
+        section = page.locator("section:has(> h2:text-is('Structures that are new or changed'))")
         assert "1 of 40 since state 4:" in section.inner_text()
         assert section.locator("b").all_inner_texts() == ["s0002"]
+        assert "2 structures ended" in section.inner_text()
+        ended = section.locator("ul:not(.tiles) li").all_inner_texts()
+        assert ended == ["1.9, merged into a related one", "2.1 <i>trail</i>"]
         rows = page.locator("tbody tr").all_inner_texts()
         assert [row.split("\t") for row in rows] == [["b1", "70", "0"], ["<b2>", "4", "3"]]
         page.locator("main a", has_text="s0000").first.click()
@@ -76,8 +79,15 @@ class TestStructures:
         assert page.locator("li.tile").count() == 24
         tile = page.locator("li.tile").first.inner_text()
         assert "more spiral than usual (100 %, 2 times as in all)" in tile
-        page.get_by_role("button", name="More (16)").scroll_into_view_if_needed()
-        page.locator("li.tile").nth(39).wait_for()
+        assert "2 of them in much the same images as another" in page.locator("main").inner_text()
+        page.get_by_role("button", name="More (14)").scroll_into_view_if_needed()
+        page.locator("li.tile").nth(37).wait_for()
+        folded = page.locator("li.tile").nth(3)
+        folded.get_by_role("button", name="and 2 more in much the same images").click()
+        assert page.locator("li.tile b").all_inner_texts()[3:6] == ["s0003", "s0004", "s0005"]
+        page.get_by_label("Fold those in much the same images").uncheck()
+        assert page.url.endswith("#/structures/sift?fold=no")
+        assert "folded" not in page.get_by_role("status").first.inner_text()
         names = page.locator("li.tile b")
         page.get_by_label("Sort by").select_option("lift")
         assert names.nth(0).inner_text() == "s0039"
@@ -136,6 +146,23 @@ class TestStructure:
         assert page.locator("svg.circles").first.is_visible()
         page.keyboard.press("c")
         assert not page.locator("svg.circles").first.is_visible()
+
+    def test_its_images_as_a_table(self, opened):
+        page = opened.open(PAGE, "#/s/sift/s0001")  # its number does as well as its lineage
+        page.locator("ul.images li").first.wait_for()
+        with page.expect_download() as found:
+            page.get_by_role("button", name="Save as CSV").click()
+        assert found.value.suggested_filename == "s0001.csv"
+        lines = Path(found.value.path()).read_text("utf-8").splitlines()
+        assert lines[0] == "rank,image_id,batch,overlap,label,ra_deg,dec_deg"
+        assert len(lines) == 1 + 70
+        rank, name, batch, overlap, label, ra, dec = lines[1].split(",")
+        assert (rank, name, batch, label, ra) == ("1", "night/i001.png", "b1", "spiral", "10")
+        assert (float(overlap), float(dec)) == pytest.approx((0.9, -80 + 160 / 69), abs=1e-6)
+        assert lines[-1].split(",")[1:3] == [HOSTILE[0], "<b2>"]
+        # left of the middle and above it, in images that were turned by a quarter from x to y
+        page.locator("h3", has_text="Where in the image").scroll_into_view_if_needed()
+        page.get_by_text("Most lie below and left of the middle.").wait_for()
 
     def test_words_charts_related(self, opened):
         page = opened.open(PAGE, "#/s/sift/1.2")

@@ -9,10 +9,8 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import numpy as np
-import pyarrow as pa
 
 from minia_spark.report.data import (
-    IMAGE_ROWS,
     BatchDrift,
     CodebookData,
     DriftData,
@@ -49,48 +47,28 @@ def thumbnail_of(key, **more):
 
 def make(data, folder, *, thumbnails=thumbnail_of, **options) -> Rendered:
     """Render with a thumbnail of every image shown; `thumbnails` makes them, None is missing."""
-    limits = {"structures": 60, "images_per_structure": 24}
+    limits = {"structures": 12, "images_per_structure": 6}
     wanted = wanted_images(data.variants, **{k: options.get(k, v) for k, v in limits.items()})
     made = (thumbnails(key) for key in wanted)
     return render(data, folder, [one for one in made if one is not None], **options)
 
 
-def matched(name, overlap=0.8, label=None, words=(7, 3), batch="b1"):
+def matched(name, batch="b1", angle=(-1, -1)):
     return MatchedImage(
         batch=batch,
         image_id=name,
-        overlap=overlap,
-        x=np.array([100, 300], np.float32),
-        y=np.array([200, 400], np.float32),
-        size=np.array([80, 120], np.float32),
-        words=np.array(words, np.int32),
-        label=label,
-    )
-
-
-def rows(*names, **columns):
-    """The list of a structure's images."""
-    values = {
-        "rank": range(1, len(names) + 1),
-        "image_id": names,
-        "batch": ["b1"] * len(names),
-        "overlap": [0.5] * len(names),
-        "words_held": [3] * len(names),
-        "label": [None] * len(names),
-        "ra_deg": [None] * len(names),
-        "dec_deg": [None] * len(names),
-    }
-    return pa.Table.from_pydict(
-        {name: list(own) for name, own in (values | columns).items()}, schema=IMAGE_ROWS
+        x=np.array([160, 240], np.float32),
+        y=np.array([260, 340], np.float32),
+        size=np.array([20, 20], np.float32),
+        angle=np.array(angle, np.float32),
     )
 
 
 def structure(name, images, *, labels=None, words=(7, 3, 11), images_total=None, **more):
-    values = {"rows": rows(*(image.image_id for image in images)), "sets": 42}
+    values = {"sets": 42}
     return StructureCard(
         structure=name,
         words=words,
-        frequencies=[20 - i for i in range(len(words))],
         images_total=len(images) if images_total is None else images_total,
         images=images,
         labels=labels or {},
@@ -259,6 +237,8 @@ def read_site(folder: Path) -> dict[str, Page]:
         assert not any(name.startswith("on") for name in names)
         assert len(page.values("img", "alt")) == page.tags["img"]
         assert all(page.values("img", "alt"))
+        drawn = [value for value in page.values("svg", "role") if value == "img"]
+        assert len(drawn) <= len(page.values("svg", "aria-label"))
     style = (folder / "assets" / "style.css").read_text(encoding="utf-8")
     for word in ("url(", "@import", "http:", "https:"):
         assert word not in style

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections import Counter
 
 import cv2
@@ -78,14 +77,13 @@ def test_the_page_shows_what_the_tables_hold(collected, own_warehouse):
     assert variant.structures_total == len(structures) == len(variant.structures) > 1
     assert variant.established_total == sum(s and r for *_, s, r in structures)
     matches = rows_of(
-        own_warehouse, "structure_images", "structure_id", "rank", "image_id", "overlap", "features"
+        own_warehouse, "structure_images", "structure_id", "rank", "image_id", "features"
     )
     images = dict(rows_of(own_warehouse, "images", "image_id", "label"))
     places = {
         name: np.array(rest)
-        for name, *rest in rows_of(own_warehouse, "features", "image_id", "x", "y", "size")
+        for name, *rest in rows_of(own_warehouse, "features", "image_id", "x", "y", "size", "angle")
     }
-    words = dict(rows_of(own_warehouse, "words", "image_id", "feature_words"))
     for number, (card, row) in enumerate(zip(variant.structures, structures, strict=True)):
         assert (card.structure, list(card.words), card.support) == (
             f"s{number:04d}",
@@ -94,17 +92,12 @@ def test_the_page_shows_what_the_tables_hold(collected, own_warehouse):
         )
         own = sorted(match[1:] for match in matches if match[0] == number)
         assert card.images_total == len(own)
-        assert card.rows["image_id"].to_pylist() == [name for _, name, *_ in own]
-        assert card.rows["rank"].to_pylist() == list(range(1, len(own) + 1))
         labels = Counter(images[name] for _, name, *_ in own)
         assert dict(card.labels) == {k: v for k, v in labels.items() if k is not None}
         assert [image.image_id for image in card.images] == [name for _, name, *_ in own[:3]]
-        for image, (_, name, overlap, features) in zip(card.images, own, strict=False):
-            assert image.overlap == overlap
-            drawn = np.stack([image.x, image.y, image.size])
+        for image, (_, name, features) in zip(card.images, own, strict=False):
+            drawn = np.stack([image.x, image.y, image.size, image.angle])
             np.testing.assert_array_equal(drawn, places[name][:, features].astype(np.float32))
-            assert image.words.tolist() == [words[name][feature] for feature in features]
-            assert set(image.words.tolist()) <= set(card.words)
         assert card.event == "born"
     labels = Counter(images.values())
     assert dict(data.labels) == {label: labels[label] for label in data.labels}
@@ -124,8 +117,6 @@ def test_the_page_shows_what_the_tables_hold(collected, own_warehouse):
     (site / "index-above.html").unlink()
     (site / manifest.NAME).unlink()
     read_site(site)
-    with (site / "structure-0001.csv").open(newline="", encoding="utf-8") as file:
-        assert len(list(csv.DictReader(file))) == variant.structures[0].images_total
 
 
 BEYOND = ("mining.chance=background", "mining.link=consensus", "mining.partners_by_chance=3")
@@ -184,15 +175,14 @@ def test_sampled_descriptors_are_descriptors(collected, own_warehouse):
     assert none.variants[0].codebook.descriptors.shape == (0, 128)
 
 
-def test_behind_the_last_row_images_are_counted(collected, own_warehouse):
+def test_behind_the_last_picture_images_are_counted(collected, own_warehouse):
     whole, _, _ = collected(own_warehouse)
-    cut, _, _ = collected(own_warehouse, "report.csv_rows=2", "report.images_per_structure=1")
+    cut, _, _ = collected(own_warehouse, "report.images_per_structure=1")
     for all_of_it, some in zip(
         whole.variants[0].structures, cut.variants[0].structures, strict=True
     ):
         assert some.images_total == all_of_it.images_total
         assert dict(some.labels) == dict(all_of_it.labels)
-        assert some.rows.equals(all_of_it.rows.slice(0, 2))
         assert len(some.images) == min(1, all_of_it.images_total)
 
 

@@ -1,4 +1,4 @@
-// The selection as a CSV file, which spreadsheets open without running anything.
+// Tables as CSV files, which spreadsheets open without running anything.
 
 // The wide forms too: spreadsheets in East Asian languages take them for the same signs.
 const FORMULA = /^[=+\-@\t\r\n\uff1d\uff0b\uff0d\uff20]/;
@@ -7,12 +7,12 @@ function quoted(text) {
   return /[",\r\n]/.test(text) ? `"${text.replace(/"/g, '""')}"` : text;
 }
 
-function inert(text) {
+export function inert(text) {
   return quoted(FORMULA.test(text) ? `'${text}` : text);
 }
 
 // A name with such a sign first still names the same path.
-function inertName(name) {
+export function inertName(name) {
   if (!FORMULA.test(name)) return quoted(name);
   const first = [...new TextEncoder().encode(name[0])].map((byte) => `%${byte.toString(16).toUpperCase().padStart(2, "0")}`);
   return quoted(first.join("") + name.slice(1));

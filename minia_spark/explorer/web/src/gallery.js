@@ -1,7 +1,8 @@
 // The gallery: every structure, image and word. What is shown is in the address, after the #.
 
+import { inert, inertName } from "./csv.js";
 import { part } from "./loader.js";
-import { HOME, amount, button, count, element, own, seen } from "./page.js";
+import { HOME, amount, button, count, element, own, save, seen } from "./page.js";
 import { Shelf } from "./shelf.js";
 import { angle, position } from "./sky.js";
 
@@ -11,7 +12,8 @@ const FEW = 24; // images, or structures, that are shown before somebody asks fo
 const MOST = 2000; // images that a search by name finds
 const PATCH = 48; // pixels of a patch
 const CLOSE = 120; // and of a close-up
-const NEW = ["born", "split", "returned", "grown", "changed"];
+const PICTURES = 64; // that are kept decoded
+const NEW = ["born", "split", "returned", "grown", "changed"]; // events that somebody wants to see
 const SVG = "http://www.w3.org/2000/svg";
 
 const MEASURES = {
@@ -60,6 +62,10 @@ function brief(value) {
   return value === null ? "" : amount(Number(value.toPrecision(3)));
 }
 
+function many(n, one, others = `${one}s`) {
+  return `${count(n)} ${n === 1 ? one : others}`;
+}
+
 function agreement(row) {
   const [first] = row.labels;
   const all = row.labels.reduce((sum, [, n]) => sum + n, 0);
@@ -87,10 +93,50 @@ function around(features) {
   return { x, y, half: Math.min(0.5, Math.max(0.12, 2 * far[Math.ceil(0.8 * far.length) - 1])) };
 }
 
+// Features of a structure as they lie around the middle of their images, each image turned to the
+// frame of its galaxy where it has one: x to the right and y down, in shares of half the longer side.
+function scattered(images, words) {
+  const found = [];
+  let [all, within] = [[], []];
+  for (const { features, wide, high } of images) {
+    const turn = common(features);
+    const [cos, sin] = [Math.cos(turn), Math.sin(turn)];
+    for (const one of features) {
+      const [right, down] = [2 * one.x - wide, 2 * one.y - high];
+      const far = Math.hypot(right, down);
+      all.push(far);
+      if (!words.has(one.word)) continue;
+      within.push(far);
+      found.push({ x: right * cos + down * sin, y: down * cos - right * sin });
+    }
+  }
+  return { found, all, within };
+}
+
+// Where that is, in words; empty: anywhere. On a side: the directions from the middle agree by four
+// fifths (mean resultant length). Near or far: half of its features are nearer than a quarter of
+// all features of these images, or farther than 70 %.
+function somewhere({ found, all, within }) {
+  if (within.length < 6) return "";
+  const half = [...within].sort((a, b) => a - b)[within.length >> 1];
+  const nearer = all.filter((far) => far < half).length / all.length;
+  let [right, down] = [0, 0];
+  for (const { x, y } of found) {
+    const far = Math.hypot(x, y) || 1;
+    right += x / far / found.length;
+    down += y / far / found.length;
+  }
+  if (nearer <= 0.25) return "in the middle of the image";
+  const eighth = Math.round(Math.atan2(-down, right) / (Math.PI / 4));
+  const sides = { 0: "right of", 1: "above and right of", 2: "above", 3: "above and left of", 4: "left of", "-4": "left of", "-3": "below and left of", "-2": "below", "-1": "below and right of" };
+  const side = Math.hypot(right, down) >= 0.8 ? `${sides[eighth]} the middle` : "";
+  return [nearer >= 0.7 ? "far out in the image" : "", side].filter(Boolean).join(", ");
+}
+
 // What became of it since the state before: "grown, 2 words came".
 function happened(row) {
-  const came = row.gained && row.event !== "born" && row.event !== "split" ? [`${count(row.gained)} ${row.gained === 1 ? "word" : "words"} came`] : [];
-  const went = row.lost ? [`${count(row.lost)} ${row.lost === 1 ? "word" : "words"} went`] : [];
+  const came = row.gained && row.event !== "born" && row.event !== "split" ? [`${many(row.gained, "word")} came`] : [];
+  const went = row.lost ? [`${many(row.lost, "word")} went`] : [];
   return [row.event, ...came, ...went].join(", ");
 }
 
@@ -121,6 +167,7 @@ class App {
     this.turn = 0;
     this.circles = true;
     this.ready = false;
+    this.pictures = new Map(); // promises of decoded pictures
     this.group = []; // images that a slideshow and the arrows go through
     this.watcher = new IntersectionObserver((entries) => {
       for (const entry of entries) {
@@ -145,9 +192,10 @@ class App {
     root.dataset.theme = dark ? "light" : "dark";
   }
 
-  // Pictures of the sky are dark, whatever the page is.
-  get colours() {
-    return this.site.palette.dark;
+  // Each word's colour: the most frequent ones have one of their own, all others share one.
+  coloured(row) {
+    const { dark, other } = this.site.palette; // pictures of the sky are dark, whatever the page is
+    return new Map(row.words.map((word, k) => [word, dark[k] ?? other]));
   }
 
   // -- which page --------------------------------------------------------------------------------
@@ -212,10 +260,12 @@ class App {
       const several = shelf.variants.length > 1 ? ` (${shelf.variants[v].name})` : "";
       const news = rows.filter((row) => NEW.includes(row.event));
       const before = this.site.facts.older?.[shelf.variants[v].name] ?? null;
-      const section = element("section", {}, element("h2", {}, `Structures that are new or grew${several}`));
+      const section = element("section", {}, element("h2", {}, `Structures that are new or changed${several}`));
       if (before === null) section.append(element("p", {}, rows.length ? "These are the first structures: there are none before them to compare with." : "There are no structures yet."));
-      else if (!news.length) section.append(element("p", {}, `None is new, and none grew, since state ${before}.`));
+      else if (!news.length) section.append(element("p", {}, `None is new, and none grew or changed, since state ${before}.`));
       else section.append(element("p", {}, `${count(news.length)} of ${count(rows.length)} since state ${before}:`), this.more(news, (some) => element("ul", { className: "tiles" }, ...some.map((row) => this.tile(v, row, element("p", {}, happened(row)))))));
+      const ended = this.site.facts.ended?.[shelf.variants[v].name] ?? [];
+      if (ended.length) section.append(...this.endedList(ended));
       made.push(section);
     }
     const table = element("table");
@@ -240,6 +290,13 @@ class App {
     return made;
   }
 
+  // Structures of the state before that are there no more.
+  endedList(ended) {
+    const told = ended.slice(0, 200).map(({ lineage, name, merged }) => element("li", {}, `${lineage}${name ? " " : ""}`, name ? own(name) : "", merged ? ", merged into a related one" : ""));
+    const about = `By their lineage, under which one returns if it is found again.${ended.length > told.length ? ` The first ${count(told.length)}.` : ""}`;
+    return [element("h3", {}, `${many(ended.length, "structure")} ended`), element("p", { className: "quiet" }, about), element("ul", {}, ...told)];
+  }
+
   // What somebody has to look at in the newest batch.
   async attention() {
     const made = [];
@@ -251,7 +308,7 @@ class App {
       const alerts = news.structures.length + news.odd + (blank.alert ? 1 : 0);
       const section = element("section", {}, element("h2", {}, `The newest batch${several}`));
       section.append(
-        element("p", alerts ? { className: "note" } : {}, alerts ? `${count(alerts)} ${alerts === 1 ? "thing" : "things"} to look at in batch ` : "Nothing stands out in batch ", own(news.batch), "."),
+        element("p", alerts ? { className: "note" } : {}, alerts ? `${many(alerts, "thing")} to look at in batch ` : "Nothing stands out in batch ", own(news.batch), "."),
       );
       for (const { id, images, of } of news.structures) {
         const link = element("a", { href: address("s", this.shelf.variants[v].name, rows[id].lineage) }, own(title(rows[id])));
@@ -288,7 +345,10 @@ class App {
   tile(v, row, more = "") {
     const strip = element("div", { className: "strip" });
     const patches = row.words.slice(0, 4).map((word) => [word, element("canvas", { width: PATCH, height: PATCH, title: `mean patch of word ${word}` })]);
-    const recurs = element("div", { className: "recurs", "aria-hidden": "true" }, ...patches.map(([, canvas]) => canvas));
+    const recurs = element("div", { className: "recurs" }, ...patches.map(([, canvas]) => canvas));
+    const average = element("canvas", { width: 2 * CLOSE, height: 2 * CLOSE, title: "average of its best images" });
+    const look = element("div", { className: "look", "aria-hidden": "true" }, average, strip, recurs);
+    const where = element("p", { className: "quiet" });
     this.near(strip, async () => {
       if (!row.images) return;
       const best = await this.shelf.imagesOf(v, row.id);
@@ -299,22 +359,26 @@ class App {
         const near = await this.closeUp(v, image, words);
         if (near) strip.children[k].replaceWith(near);
       }
+      await this.average(v, average, best.slice(0, FEW / 2), words);
       await this.meanPatches(v, new Map(patches), best.slice(0, FEW / 2));
+      const place = somewhere(scattered(await this.laid(v, best.slice(0, FEW)), words));
+      if (place) where.textContent = `lies ${place}`;
     });
     const lift = row.beyond ?? row.lift ?? null; // the one that it is judged by
     const often = lift === null ? [] : [`${brief(lift)} times as many as by chance`];
     const again = (row.stability ?? null) === null ? [] : [`found again in ${(100 * row.stability).toFixed(0)} % of repetitions`];
-    const told = [`${count(row.images)} ${row.images === 1 ? "image" : "images"}`, ...often, ...again].join(", ");
+    const told = [many(row.images, "image"), ...often, ...again].join(", ");
     const sure = row.established === null ? "" : element("span", { className: row.established ? "sure" : "warn" }, row.established ? "established: " : "not established: ");
     const shown = typical(row);
     const kind = row.kind ? [" ", element("span", { className: "kind" }, own(row.kind))] : [];
     return element(
       "li",
       { className: row.established === false || row.left_out ? "tile doubt" : "tile" },
-      element("a", { href: address("s", this.shelf.variants[v].name, row.lineage) }, strip, recurs, element("b", {}, own(title(row)))),
+      element("a", { href: address("s", this.shelf.variants[v].name, row.lineage) }, look, element("b", {}, own(title(row)))),
       ...kind,
       row.left_out ? element("p", { className: "warn" }, "Left out, as all of this kind (structures.exclude_kinds): no image is looked for.") : "",
       element("p", { className: "quiet" }, sure, told),
+      where,
       shown ? element("p", { className: "quiet" }, "more ", own(shown[0]), ` than usual (${(100 * shown[1]).toFixed(0)} %, ${brief(shown[2])} times as in all)`) : "",
       more,
     );
@@ -358,6 +422,8 @@ class App {
     form.append(element("label", {}, "Images, at least ", least));
     const text = element("input", { type: "search", name: "text", value: query.get("text") ?? "", placeholder: "name, note, class" });
     form.append(element("label", {}, "Filter ", text));
+    const folded = element("input", { type: "checkbox", name: "fold", checked: query.get("fold") !== "no" });
+    if (rows.some((row) => row.leader !== null)) form.append(element("label", { title: "Those of which at least a third of all images are in both are one tile" }, folded, " Fold those in much the same images"));
     const chosen = () => {
       const wanted = text.value.trim().toLowerCase();
       const found = rows.filter((row) => {
@@ -375,8 +441,14 @@ class App {
     };
     const fill = () => {
       const found = chosen();
-      told.textContent = `${count(found.length)} of ${count(rows.length)} structures`;
-      host.replaceChildren(this.more(found, (some) => this.tiles(v, some)));
+      const leading = new Set(found.map((row) => row.id));
+      const joins = (row) => folded.checked && leading.has(row.leader);
+      const shown = found.filter((row) => !joins(row));
+      const under = new Map(shown.map((row) => [row.id, []]));
+      for (const row of found) if (joins(row)) under.get(row.leader).push(row);
+      const apart = found.length - shown.length;
+      told.textContent = `${count(found.length)} of ${count(rows.length)} structures${apart ? `; ${count(apart)} of them in much the same images as another, with which they are folded` : ""}`;
+      host.replaceChildren(this.more(shown, (some) => element("ul", { className: "tiles" }, ...some.map((row) => this.tile(v, row, this.fold(v, under.get(row.id)))))));
     };
     form.addEventListener("submit", (event) => event.preventDefault());
     form.addEventListener("input", () => {
@@ -384,6 +456,7 @@ class App {
       for (const [name, box, usual] of [["sort", sort, "rank"], ["show", show, "all"], ["least", least, ""], ["text", text, ""]]) {
         if (box.value !== usual) kept.set(name, box.value);
       }
+      if (!folded.checked) kept.set("fold", "no");
       history.replaceState(null, "", `${address("structures", shelf.variants[v].name)}${kept.size ? `?${kept}` : ""}`);
       fill();
     });
@@ -392,9 +465,22 @@ class App {
     const out = rows.filter((row) => row.left_out).length;
     const judged = rows.some((row) => row.established !== null);
     const trust = judged
-      ? `${count(sure)} of ${count(rows.length)} structures are established: significant (q) and found again (stability). They come first. The upper pictures are close-ups of what has its words in its best images, the lower ones what its words look like on average; whether that is a kind of object or a fault of the camera is for you to see.${out ? ` ${count(out)} of kinds that are left out come last.` : ""}`
+      ? `${count(sure)} of ${count(rows.length)} structures are established: significant (q) and found again (stability). They come first. The large picture is the average of its best images, laid upon each other by its features; beside it are close-ups of the four best, and below them what its words look like. Whether that is a kind of object or a fault of the camera is for you to see.${out ? ` Last, and dashed: ${many(out, "structure")} of kinds that are left out.` : ""}`
       : rows.length ? "How sure these structures are was not measured: mining.decoys or mining.seeds is 0." : "No structures were found by this extractor. The overview says what helps.";
     return [element("h1", {}, "Structures"), element("p", {}, trust), form, told, host];
+  }
+
+  // What shows the structures that are folded with a tile, after it.
+  fold(v, rows) {
+    if (!rows.length) return "";
+    const open = button(`and ${count(rows.length)} more in much the same images`, "Show them too", () => {
+      const tile = open.closest("li");
+      tile.after(...rows.map((row) => this.tile(v, row)));
+      open.remove();
+      for (const one of tile.parentNode.querySelectorAll("[data-near]")) this.watcher.observe(one);
+    });
+    open.className = "more";
+    return element("p", {}, open);
   }
 
   // A list of which more is shown as its end comes into view.
@@ -428,7 +514,7 @@ class App {
     const { shelf } = this;
     const v = this.variantOf(name);
     const rows = await shelf.structures(v);
-    const row = rows.find((one) => one.lineage === lineage);
+    const row = rows.find((one) => one.lineage === lineage || numbered(one) === lineage);
     if (!row) return this.lost(`The structure ${lineage} is not there any more: it ended, or was never there.`);
     const images = row.images ? await shelf.imagesOf(v, row.id) : [];
     this.neighbours = [rows[row.id - 1], rows[row.id + 1]].map((one) => one && address("s", name, one.lineage));
@@ -482,7 +568,7 @@ class App {
       host.classList.toggle("plain", !this.circles);
     });
     circles.id = "circles";
-    const colours = new Map(row.words.map((word, k) => [word, this.colours[k % this.colours.length]]));
+    const colours = this.coloured(row);
     const fill = () => {
       const found = images.filter((image) => image.overlap >= Number(slider.value) - 1e-9);
       this.group = found;
@@ -492,14 +578,25 @@ class App {
     slider.addEventListener("input", fill);
     fill();
     const play = button("Slideshow", "Show one after another", () => this.slides(this.group, v, colours));
+    const file = button("Save as CSV", "Save names, overlaps, classes and positions of these images as a table", async () => save(await this.csv(this.group), `${numbered(row)}.csv`));
     return element(
       "section",
       {},
       element("h2", {}, "Images"),
       element("p", { className: "quiet" }, "Overlap, from 0 to 1: what image and structure have in common, each word as often as both have it, as a share of the smaller of the two: the words of the image, or those of the structure, each as often as the structure has it."),
-      element("div", { className: "bar" }, element("label", { htmlFor: "threshold" }, "Overlap "), slider, told, element("label", {}, circles, " matched features"), play),
+      element("div", { className: "bar" }, element("label", { htmlFor: "threshold" }, "Overlap "), slider, told, element("label", {}, circles, " matched features"), play, file),
       host,
     );
+  }
+
+  async csv(images) {
+    const lines = ["rank,image_id,batch,overlap,label,ra_deg,dec_deg"];
+    for (const [k, image] of images.entries()) {
+      const { name, batch, label, ra, dec } = await this.shelf.image(image);
+      const place = [ra, dec].map((degrees) => (Number.isNaN(degrees) ? "" : degrees));
+      lines.push([k + 1, inertName(name), inert(batch), image.overlap, inert(label), ...place].join(","));
+    }
+    return `${lines.join("\n")}\n`;
   }
 
   // A picture with circles on the features of some words.
@@ -555,20 +652,25 @@ class App {
   wordsSection(v, row, images) {
     const host = element("ul", { className: "words" });
     const most = Math.max(...row.frequencies);
+    const colours = this.coloured(row);
     const cells = row.words.slice(0, 60).map((word, k) => {
       const canvas = element("canvas", { width: PATCH, height: PATCH, role: "img", "aria-label": `mean patch of word ${word}` });
       const colour = element("span", { className: "swatch" });
-      colour.style.background = this.colours[k % this.colours.length];
+      colour.style.background = colours.get(word);
       const bar = element("meter", { min: 0, max: most, value: row.frequencies[k], "aria-label": `frequency ${row.frequencies[k]}` });
       host.append(element("li", {}, element("a", { href: address("w", this.shelf.variants[v].name, word) }, canvas, element("br"), colour, ` ${word}`), bar, element("span", { className: "quiet number" }, count(row.frequencies[k]))));
       return [word, canvas];
     });
     this.near(host, () => this.meanPatches(v, new Map(cells), images.slice(0, FEW)));
+    const average = element("canvas", { width: 2 * CLOSE, height: 2 * CLOSE, role: "img", "aria-label": "Average of its best images" });
+    this.near(average, () => this.average(v, average, images.slice(0, FEW), new Set(row.words)));
     const left = row.words.length > 60 ? ` The 60 most frequent of ${count(row.words.length)}.` : "";
     return element(
       "section",
       {},
-      element("h2", {}, "Words"),
+      element("h2", {}, "What it looks like"),
+      element("figure", { className: "average" }, average, element("figcaption", {}, `The average of its best ${Math.min(FEW, images.length)} images, laid upon each other by its features.`)),
+      element("h3", {}, "Words"),
       element("p", { className: "quiet" }, `What each word looks like: the mean patch of its features in the best images, each turned as the feature is, from black to white; the bar is how often the structure has it.${left}`),
       host,
     );
@@ -595,16 +697,40 @@ class App {
 
   // What of an image a structure is in: a square around most of its features; null: no picture.
   async closeUp(v, image, words) {
+    const canvas = element("canvas", { width: CLOSE, height: CLOSE, "aria-hidden": "true" });
+    return (await this.drawClose(v, canvas, image, words)) ? canvas : null;
+  }
+
+  async drawClose(v, canvas, image, words) {
     const picture = await this.bitmap(image);
     const features = picture ? await this.shelf.features(v, image) : [];
     const place = around(features.filter(({ word }) => words.has(word)));
-    if (!place) return null;
-    const canvas = element("canvas", { width: CLOSE, height: CLOSE, "aria-hidden": "true" });
-    square(canvas.getContext("2d"), picture, { ...place, turn: common(features) });
-    return canvas;
+    if (place) square(canvas.getContext("2d"), picture, { ...place, turn: common(features) });
+    return place !== null;
   }
 
-  async bitmap(image) {
+  // The close-ups of images laid upon each other, each drawn a little fainter than the one before.
+  async average(v, canvas, images, words) {
+    const ink = canvas.getContext("2d");
+    let n = 1;
+    for (const image of images) {
+      ink.globalAlpha = 1 / n;
+      if (await this.drawClose(v, canvas, image, words)) n++;
+    }
+    stretch(ink);
+  }
+
+  // The picture of an image, decoded; null: there is none. The last ones are kept.
+  bitmap(image) {
+    const key = `${image.b} ${image.i}`;
+    const kept = this.pictures.get(key) ?? this.decoded(image);
+    this.pictures.delete(key); // so that it is the last
+    this.pictures.set(key, kept);
+    if (this.pictures.size > PICTURES) this.pictures.delete(this.pictures.keys().next().value);
+    return kept;
+  }
+
+  async decoded(image) {
     const source = await this.shelf.large(image);
     if (!source) return null;
     const picture = new Image();
@@ -613,29 +739,34 @@ class App {
     return picture;
   }
 
+  // Features of images, and the images' sides as shares of the longer one.
+  async laid(v, images) {
+    const found = [];
+    for (const image of images) {
+      const { width, height } = await this.shelf.image(image);
+      const longer = Math.max(width, height);
+      const [wide, high] = longer > 0 ? [width / longer, height / longer] : [1, 1];
+      found.push({ features: await this.shelf.features(v, image), wide, high });
+    }
+    return found;
+  }
+
   whereSection(v, row, images) {
     const side = 220;
     const canvas = element("canvas", { width: side, height: side, role: "img", "aria-label": "Where in the images its words lie" });
-    const section = element("section", {}, element("h3", {}, "Where in the image"), canvas, element("p", { className: "quiet" }, `Features of its words in the best ${Math.min(FEW, images.length)} images, all laid upon each other; sides are the images' sides. Images of galaxies that were turned to a common frame are turned here too.`));
+    const section = element("section", {}, element("h3", {}, "Where in the image"), canvas, element("p", { className: "quiet" }, `Features of its words in the best ${Math.min(FEW, images.length)} images, all laid upon each other; the sides are as long as the images' longer sides. Images of galaxies that were turned to a common frame are turned here too.`));
     this.near(section, async () => {
       const ink = canvas.getContext("2d");
       ink.globalAlpha = 0.35;
       ink.fillStyle = getComputedStyle(canvas).color;
-      const own = new Set(row.words);
-      for (const image of images.slice(0, FEW)) {
-        const about = await this.shelf.image(image);
-        const longer = Math.max(about.width, about.height) || 1;
-        const features = await this.shelf.features(v, image);
-        const turn = common(features);
-        for (const { x, y, word } of features) {
-          if (!own.has(word)) continue;
-          const [right, down] = [x * (longer / (about.width || longer)) - 0.5, y * (longer / (about.height || longer)) - 0.5];
-          const [cos, sin] = [Math.cos(turn), Math.sin(turn)];
-          ink.beginPath();
-          ink.arc(side * (0.5 + right * cos + down * sin), side * (0.5 + down * cos - right * sin), 2.2, 0, 2 * Math.PI);
-          ink.fill();
-        }
+      const spread = scattered(await this.laid(v, images.slice(0, FEW)), new Set(row.words));
+      for (const { x, y } of spread.found) {
+        ink.beginPath();
+        ink.arc((side * (1 + x)) / 2, (side * (1 + y)) / 2, 2.2, 0, 2 * Math.PI);
+        ink.fill();
       }
+      const place = somewhere(spread);
+      if (place) section.append(element("p", { className: "quiet" }, `Most lie ${place}.`));
     });
     return section;
   }
@@ -755,7 +886,7 @@ class App {
   }
 
   shared(share, both) {
-    return element("p", { className: "quiet" }, `${count(both)} ${both === 1 ? "image" : "images"} in both, ${(100 * share).toFixed(0)} % of those in either`);
+    return element("p", { className: "quiet" }, `${many(both, "image")} in both, ${(100 * share).toFixed(0)} % of those in either`);
   }
 
   async beside([name, other]) {
@@ -808,7 +939,7 @@ class App {
     const frames = shelf.variants.map(() => ({ picture: element("span", { className: "picture whole" }), told: element("p", { className: "quiet", role: "status" }) }));
     const tables = [];
     const draw = async (v, row) => {
-      const colours = row ? new Map(row.words.map((word, k) => [word, this.colours[k % this.colours.length]])) : null;
+      const colours = row ? this.coloured(row) : null;
       frames[v].picture.replaceChildren(...(await this.picture(v, image, about, colours)));
       frames[v].told.textContent = row ? `Circles: features of structure ${seen(title(row))}${frames.length > 1 ? ` (${shelf.variants[v].name})` : ""}.` : "";
     };
@@ -945,7 +1076,7 @@ class App {
     }
     if (!where || images.length) {
       made.push(
-        element("p", { role: "status" }, `${images.length === MOST ? "The first " : ""}${count(images.length)} ${images.length === 1 ? "image" : "images"} whose name or class holds \u201c`, own(text), "\u201d"),
+        element("p", { role: "status" }, `${images.length === MOST ? "The first " : ""}${many(images.length, "image")} whose name or class holds \u201c`, own(text), "\u201d"),
         this.more(images, (some) => element("ul", { className: "images" }, ...some.map((image) => this.figure(0, image, null, images)))),
       );
     }

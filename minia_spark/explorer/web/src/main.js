@@ -4,7 +4,7 @@ import { Colours, packed } from "./colours.js";
 import { csv } from "./csv.js";
 import { Store } from "./data.js";
 import { Legend } from "./legend.js";
-import { amount, button, count, element, link, own, seen } from "./page.js";
+import { amount, button, count, element, link, own, save, seen } from "./page.js";
 import { Pane, inside } from "./pane.js";
 import { Table } from "./table.js";
 
@@ -336,11 +336,7 @@ class App {
   }
 
   async save() {
-    const text = await csv(this.store, this.table.points);
-    const address = URL.createObjectURL(new Blob([text], { type: "text/csv;charset=utf-8" }));
-    const saver = element("a", { href: address, download: "selection.csv" });
-    saver.click();
-    setTimeout(() => URL.revokeObjectURL(address), 60000);
+    save(await csv(this.store, this.table.points), "selection.csv");
   }
 
   // -- one image ---------------------------------------------------------------------------------

@@ -36,6 +36,13 @@ export function count(n) {
   return n.toLocaleString("en");
 }
 
+// Has the browser save a text as a file.
+export function save(text, name) {
+  const address = URL.createObjectURL(new Blob([text], { type: "text/csv;charset=utf-8" }));
+  element("a", { href: address, download: name }).click();
+  setTimeout(() => URL.revokeObjectURL(address), 60000);
+}
+
 export function amount(value) {
   if (!Number.isFinite(value)) return "";
   const size = Math.abs(value);
