@@ -12,6 +12,8 @@ const FEW = 24; // images, or structures, that are shown before somebody asks fo
 const MOST = 2000; // images that a search by name finds
 const PATCH = 48; // pixels of a patch
 const CLOSE = 120; // and of a close-up
+const PAIRS = 300; // of features that are tried to lay one image upon another
+const AGREE = 3; // features that do then
 const PICTURES = 64; // that are kept decoded
 const NEW = ["born", "split", "returned", "grown", "changed"]; // events that somebody wants to see
 const SVG = "http://www.w3.org/2000/svg";
@@ -91,6 +93,29 @@ function around(features) {
   const [x, y] = [middle("x"), middle("y")];
   const far = features.map((one) => Math.hypot(one.x - x, one.y - y) + one.size / 2).sort((a, b) => a - b);
   return { x, y, half: Math.min(0.5, Math.max(0.12, 2 * far[Math.ceil(0.8 * far.length) - 1])) };
+}
+
+// How a group of features of one image lies in another: the similarity (turn, scale, shift) by which
+// the most of them come upon features of the same words. Every pair of two features of a word tells
+// one, as both have a place, a size and a turn; a pair agrees if it is taken within half its size.
+// Scales are between 1 / most and most. null: there is none.
+function pose(reference, features, most) {
+  const pairs = reference.flatMap((from) => features.filter((to) => to.word === from.word).map((to) => ({ from, to })));
+  pairs.length = Math.min(pairs.length, PAIRS);
+  let best = null;
+  for (const { from, to } of pairs) {
+    const [scale, turn] = [to.size / from.size, to.turn - from.turn];
+    if (!(scale * most >= 1 && scale <= most)) continue;
+    const [cos, sin] = [scale * Math.cos(turn), scale * Math.sin(turn)];
+    const taken = ({ x, y }) => ({ x: to.x + cos * (x - from.x) - sin * (y - from.y), y: to.y + sin * (x - from.x) + cos * (y - from.y) });
+    const agree = new Set();
+    for (const other of pairs) {
+      const there = taken(other.from);
+      if (Math.hypot(other.to.x - there.x, other.to.y - there.y) < other.to.size / 2) agree.add(other.from);
+    }
+    if (agree.size > (best?.agree ?? 0)) best = { agree: agree.size, scale, turn, taken };
+  }
+  return best;
 }
 
 // Features of a structure as they lie around the middle of their images, each image turned to the
@@ -355,11 +380,12 @@ class App {
       const images = best.slice(0, 4);
       strip.replaceChildren(...images.map((image) => this.small(image, "")));
       const words = new Set(row.words);
-      for (const [k, image] of images.entries()) {
-        const near = await this.closeUp(v, image, words);
-        if (near) strip.children[k].replaceWith(near);
+      const near = await this.closeUps(v, best.slice(0, FEW / 2), words);
+      for (const one of near) {
+        const k = images.indexOf(one.image);
+        if (k >= 0) strip.children[k].replaceWith(this.closeUp(one));
       }
-      await this.average(v, average, best.slice(0, FEW / 2), words);
+      this.average(average, near);
       await this.meanPatches(v, new Map(patches), best.slice(0, FEW / 2));
       const place = somewhere(scattered(await this.laid(v, best.slice(0, FEW)), words));
       if (place) where.textContent = `lies ${place}`;
@@ -663,7 +689,7 @@ class App {
     });
     this.near(host, () => this.meanPatches(v, new Map(cells), images.slice(0, FEW)));
     const average = element("canvas", { width: 2 * CLOSE, height: 2 * CLOSE, role: "img", "aria-label": "Average of its best images" });
-    this.near(average, () => this.average(v, average, images.slice(0, FEW), new Set(row.words)));
+    this.near(average, async () => this.average(average, await this.closeUps(v, images.slice(0, FEW), new Set(row.words))));
     const left = row.words.length > 60 ? ` The 60 most frequent of ${count(row.words.length)}.` : "";
     return element(
       "section",
@@ -695,27 +721,48 @@ class App {
     for (const canvas of canvases.values()) stretch(canvas.getContext("2d"));
   }
 
-  // What of an image a structure is in: a square around most of its features; null: no picture.
-  async closeUp(v, image, words) {
-    const canvas = element("canvas", { width: CLOSE, height: CLOSE, "aria-hidden": "true" });
-    return (await this.drawClose(v, canvas, image, words)) ? canvas : null;
-  }
-
-  async drawClose(v, canvas, image, words) {
-    const picture = await this.bitmap(image);
-    const features = picture ? await this.shelf.features(v, image) : [];
-    const place = around(features.filter(({ word }) => words.has(word)));
-    if (place) square(canvas.getContext("2d"), picture, { ...place, turn: common(features) });
-    return place !== null;
-  }
-
-  // The close-ups of images laid upon each other, each drawn a little fainter than the one before.
-  async average(v, canvas, images, words) {
-    const ink = canvas.getContext("2d");
-    let n = 1;
+  // What of each image a structure is in: a square around most of its features, or, where the images
+  // can be laid upon one of the first, the same square as there. Without a picture there is none.
+  async closeUps(v, images, words) {
+    const found = [];
     for (const image of images) {
-      ink.globalAlpha = 1 / n;
-      if (await this.drawClose(v, canvas, image, words)) n++;
+      const picture = await this.bitmap(image);
+      const all = picture ? await this.shelf.features(v, image) : [];
+      const features = all.filter(({ word }) => words.has(word));
+      const place = around(features);
+      if (place) found.push({ image, picture, features, place: { ...place, turn: common(all) } });
+    }
+    // cutouts that were turned to the frame of their galaxy show it whole: they stay about as large
+    const most = found.some((one) => one.place.turn) ? 1.25 : 4;
+    const tried = found.slice(0, 3).map((reference) => ({
+      reference,
+      poses: found.map((one) => (one === reference ? null : pose(reference.features, one.features, most))),
+    }));
+    const fit = ({ poses }) => poses.filter((one) => one?.agree >= AGREE).length;
+    tried.sort((a, b) => fit(b) - fit(a));
+    if (!tried.length || fit(tried[0]) < 2) return found;
+    const { reference: { place }, poses } = tried[0];
+    return found.map((one, k) => {
+      if (poses[k] === null || poses[k].agree < AGREE) return { ...one, alike: one.place === place };
+      const { taken, turn, scale } = poses[k];
+      return { ...one, alike: true, place: { ...taken(place), turn: place.turn + turn, half: scale * place.half } };
+    });
+  }
+
+  closeUp({ picture, place }) {
+    const canvas = element("canvas", { width: CLOSE, height: CLOSE, "aria-hidden": "true" });
+    square(canvas.getContext("2d"), picture, place);
+    return canvas;
+  }
+
+  // Close-ups laid upon each other, each drawn a little fainter than the one before: of those that
+  // can be laid upon one, else of all.
+  average(canvas, closeUps) {
+    const alike = closeUps.filter((one) => one.alike);
+    const ink = canvas.getContext("2d");
+    for (const [k, { picture, place }] of (alike.length ? alike : closeUps).entries()) {
+      ink.globalAlpha = 1 / (k + 1);
+      square(ink, picture, place);
     }
     stretch(ink);
   }
