@@ -90,6 +90,8 @@ class News:
         Alerts of each kind that a batch without anything new has on average, at most.
     known : int
         Images that those of the batch were compared with.
+    copies : int
+        Images of the batch whose file is that of an image of another batch, byte for byte.
     """
 
     batch: str
@@ -100,6 +102,7 @@ class News:
     featureless: Featureless
     rate: float
     known: int
+    copies: int
 
     @property
     def alerts(self) -> int:
@@ -121,6 +124,7 @@ class News:
             "compared_with": self.compared_with,
             "rate": self.rate,
             "known": self.known,
+            "copies": self.copies,
             "alerts": self.alerts,
             "structures": rows(self.structures),
             "featureless": asdict(self.featureless),
@@ -148,6 +152,9 @@ class News:
             "# HELP minia_news_featureless_images Images without features.",
             "# TYPE minia_news_featureless_images gauge",
             f"minia_news_featureless_images{{{own}}} {self.featureless.images}",
+            "# HELP minia_news_copied_images Images that are known from other batches.",
+            "# TYPE minia_news_copied_images gauge",
+            f"minia_news_copied_images{{{own}}} {self.copies}",
             "# HELP minia_news_structures Structures that are new or changed, by what happened.",
             "# TYPE minia_news_structures gauge",
             *(
@@ -195,7 +202,8 @@ def news(
     structures = load_structures(collection.arrow("structures", variant=name))
     told, before = _of_structures(collection, batch, name, rate)
     images, known, featureless = _of_images(collection, batch, name, structures, rate)
-    return News(batch, name, before, told, images, featureless, rate, known)
+    copies = _copies(collection, batch)
+    return News(batch, name, before, told, images, featureless, rate, known, copies)
 
 
 # -- structures -----------------------------------------------------------------------------------
@@ -311,6 +319,15 @@ def _of_images(
     )
     blank = _featureless(described.features, None if alone else beside.features, rate)
     return frame, known.num_rows, blank
+
+
+def _copies(collection: Collection, batch: str) -> int:
+    """Count images of a batch whose file is in another batch too."""
+    own = ds.field("batch") == batch
+    here = collection.arrow("images", columns=["content_hash"], where=own)["content_hash"]
+    elsewhere = ~own & ds.field("content_hash").isin(pc.unique(here.drop_null()))
+    there = collection.arrow("images", columns=["content_hash"], where=elsewhere)["content_hash"]
+    return int(pc.sum(pc.is_in(here, value_set=pc.unique(there), skip_nulls=True)).as_py() or 0)
 
 
 def _featureless(

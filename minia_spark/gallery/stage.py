@@ -138,6 +138,7 @@ def _news(context: Context, variant: str, count: int) -> dict[str, Any] | None:
         "grown": int(events.isin(["grown", "changed"]).sum()) if found.compared_with else 0,
         "returned": int(events.isin(["returned"]).sum()),
         "known": found.known,
+        "copies": found.copies,
         "rate": found.rate,
         "compared_with": found.compared_with,
         "odd": int(found.images["alert"].sum()),

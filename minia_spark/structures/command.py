@@ -170,6 +170,8 @@ def _print_news(found: News, count: int) -> None:
         mark = "!" if blank.alert else " "
         usual = "" if blank.expected is None else f", expected {blank.expected:,.1f}"
         print(f"\nimages without features\n{mark} {blank.images:,} of the batch{usual}")
+    if found.copies:
+        print(f"\nimages of other batches, byte for byte\n  {found.copies:,} of the batch")
     print(f"\nimages unlike anything ({found.known:,} images are known)")
     images: Any = found.images.head(count)
     if len(images):
@@ -213,7 +215,25 @@ def _name(options: argparse.Namespace, wanted: str) -> int:
     )
     of = "ended" if number is None else f"s{number:04d}"
     print(f"{of} ({lineage_id}): said in state {state.version}; 'minia run' shows it")
+    if "kind" in told:
+        unwanted = collection.settings.get("structures", {}).get("exclude_kinds", ())
+        names = collection.structure_names(variant)
+        others = names[names["lineage_id"] != lineage_id]["kind"].dropna()
+        alike = _nearly(told["kind"], {*others, *unwanted})
+        if alike is not None:
+            print(f"note: there is a kind {_plain(alike)!r} too; {_plain(told['kind'])!r} is another")
     return 0
+
+
+def _nearly(kind: str | None, kinds: set[str]) -> str | None:
+    """Return the kind that was likely meant, if one is spelt nearly alike."""
+    from difflib import get_close_matches
+
+    known = {one.casefold(): one for one in kinds}
+    if not kind or kind.casefold() in known:
+        return None
+    found = get_close_matches(kind.casefold(), sorted(known), n=1, cutoff=0.8)
+    return known[found[0]] if found else None
 
 
 def _names(options: argparse.Namespace) -> int:

@@ -157,7 +157,7 @@ def gallery(batches: list[Batch], structures: int = 5, **more) -> Gallery:
     found = [{"id": 0, "images": 1, "of": 0.25}] if structures else []
     news = {"batch": last.name, "known": 50, "rate": 0.01, "structures": found, "images": odd}
     blank = {"images": 2, "expected": 0.5, "p": 0.2, "alert": False}
-    news |= {"odd": 1, "featureless": blank}
+    news |= {"odd": 1, "featureless": blank, "copies": 1}
     ended = [
         {"lineage": "1.9", "name": None, "merged": True},
         {"lineage": "2.1", "name": "<i>trail</i>", "merged": False},

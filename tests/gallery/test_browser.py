@@ -47,6 +47,7 @@ class TestWhatIsNew:
         section = page.locator("section:has(> h2:text-is('The newest batch'))")
         assert "2 things to look at in batch <b2>." in section.inner_text()
         assert "s0000 is in 1 of its images, 0.3 were expected" in section.inner_text()
+        assert "1 image of it is in another batch too, byte for byte." in section.inner_text()
         odd = section.locator("ul.images li")
         assert odd.count() == 2
         assert odd.nth(0).locator("p").inner_text() == "Alert: its features <i>fit</i> badly."

@@ -99,6 +99,11 @@ class TestInAWarehouse:
         assert after.state == before.state + 2
         assert after.frame("structure_images").equals(before.frame("structure_images"))
         minia("verify", "--full", *where).expect(0)
+        told = minia("structures", "name", "0", "--kind", "galaxys", *where).expect(0).out
+        assert "note: there is a kind 'galaxy' too; 'galaxys' is another" in told
+        told = minia("structures", "name", "0", "--kind", "Galaxy", *where).expect(0).out
+        assert "note" not in told
+        minia("structures", "name", "0", "--remove", *where).expect(0)
         minia("structures", "name", "1", "--remove", *where).expect(0)
         assert "nobody named a structure" in minia("structures", "names", *where).expect(0).out
 

@@ -25,7 +25,7 @@ def two_nights(warehouse, tmp_path_factory):
     """The warehouse as if its last 20 images had come as batch ``n2``, with two things planted.
 
     Image 59 has words at random that fit badly, and structure 0 is in 18 images of the night and
-    in 2 of the others.
+    in 2 of the others. The files of the last two images are those of the first and of each other.
     """
     location = tmp_path_factory.mktemp("news") / "W"
     shutil.copytree(warehouse, location)
@@ -46,7 +46,7 @@ def two_nights(warehouse, tmp_path_factory):
     for entry in state.entries:
         table = pq.read_table(location / entry.path) if entry.rows is not None else None
         if entry.table in ("images", "words"):
-            table = _planted(table, names) if entry.table == "words" else table
+            table = (_planted if entry.table == "words" else _copied)(table, names)
             is_night = pa.array([name in night for name in table["image_id"].to_pylist()])
             put(entry, "n2", _in_batch(table.filter(is_night), "n2"))
             put(entry, "b1", table.filter(pa.compute.invert(is_night)))
@@ -76,6 +76,13 @@ def _in_batch(table, batch):
     return table.set_column(place, table.schema.field(place), pa.array([batch] * len(table)))
 
 
+def _copied(table, names):
+    rows = {row["image_id"]: row for row in table.to_pylist()}
+    for name in names[-2:]:
+        rows[name]["content_hash"] = rows[names[0]]["content_hash"]
+    return pa.Table.from_pylist(list(rows.values()), table.schema)
+
+
 def _planted(table, names):
     rng = np.random.default_rng(1)
     rows = table.to_pylist()
@@ -103,15 +110,17 @@ class TestNews:
         assert images["alert"].tolist() == [True] + [False] * (NIGHT - 1)
         assert "its features fit their words badly" in images["reasons"][0]
         assert found.alerts == 2
+        assert found.copies == 2
 
     def test_the_other_batch_raises_no_alert(self, two_nights):
-        assert minia_spark.open(two_nights).news("b1").alerts == 0
+        found = minia_spark.open(two_nights).news("b1")
+        assert (found.alerts, found.copies) == (0, 1)
 
     def test_the_first_batch_of_all(self, warehouse):
         found = minia_spark.open(warehouse).news()
         assert found.compared_with is None
         assert found.alerts == len(found.structures) == 0
-        assert len(found.images) == 60
+        assert (len(found.images), found.copies) == (60, 0)
 
     def test_no_such_batch(self, warehouse):
         with pytest.raises(InputError, match=r"there is no batch 'b9' .* batches: b1"):
@@ -174,11 +183,12 @@ class TestCommand:
             *("--warehouse", two_nights),
         ).expect(0)
         found = json.loads(told.out)
-        assert found["alerts"] == 2
+        assert (found["alerts"], found["copies"]) == (2, 2)
         assert len(found["images"]) == 3
         lines = metrics.read_text().splitlines()
         assert 'minia_news_alerts{batch="n2",variant="sift",of="images"} 1' in lines
         assert 'minia_news_structures{batch="n2",variant="sift",event="born"} 1' in lines
+        assert 'minia_news_copied_images{batch="n2",variant="sift"} 2' in lines
 
     def test_no_file_of_the_warehouse_is_written_over(self, minia, warehouse):
         page = Path(warehouse) / "report" / "index.html"

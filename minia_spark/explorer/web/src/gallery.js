@@ -10,9 +10,11 @@ export { part };
 
 const FEW = 24; // images, or structures, that are shown before somebody asks for more
 const MOST = 2000; // images that a search by name finds
+const HELD = 8; // structures of an image, before somebody asks for more
 const PATCH = 48; // pixels of a patch
 const CLOSE = 120; // and of a close-up
 const PAIRS = 300; // of features that are tried to lay one image upon another
+const SAME_WORD = 6; // features of a word in an image, of those
 const AGREE = 3; // features that do then
 const PICTURES = 64; // that are kept decoded
 const NEW = ["born", "split", "returned", "grown", "changed"]; // events that somebody wants to see
@@ -95,13 +97,30 @@ function around(features) {
   return { x, y, half: Math.min(0.5, Math.max(0.12, 2 * far[Math.ceil(0.8 * far.length) - 1])) };
 }
 
+// Pairs of features of a word, so many at most; of a word that is often in both, the first ones.
+function paired(reference, features) {
+  const ofWord = new Map();
+  for (const one of features) {
+    const those = ofWord.get(one.word) ?? [];
+    if (those.length < SAME_WORD) those.push(one);
+    ofWord.set(one.word, those);
+  }
+  const pairs = [];
+  const seenOf = new Map();
+  for (const from of reference) {
+    const n = seenOf.get(from.word) ?? 0;
+    seenOf.set(from.word, n + 1);
+    if (n < SAME_WORD && pairs.length < PAIRS) for (const to of ofWord.get(from.word) ?? []) pairs.push({ from, to });
+  }
+  return pairs;
+}
+
 // How a group of features of one image lies in another: the similarity (turn, scale, shift) by which
 // the most of them come upon features of the same words. Every pair of two features of a word tells
 // one, as both have a place, a size and a turn; a pair agrees if it is taken within half its size.
 // Scales are between 1 / most and most. null: there is none.
 function pose(reference, features, most) {
-  const pairs = reference.flatMap((from) => features.filter((to) => to.word === from.word).map((to) => ({ from, to })));
-  pairs.length = Math.min(pairs.length, PAIRS);
+  const pairs = paired(reference, features);
   let best = null;
   for (const { from, to } of pairs) {
     const [scale, turn] = [to.size / from.size, to.turn - from.turn];
@@ -343,6 +362,7 @@ class App {
         const usual = blank.expected === null ? "" : `, ${blank.expected.toFixed(1)} were expected`;
         section.append(element("p", blank.alert ? { className: "warn" } : {}, `${count(blank.images)} of its images ${blank.images === 1 ? "has" : "have"} no features${usual}.`));
       }
+      if (news.copies) section.append(element("p", {}, `${many(news.copies, "image")} of it ${news.copies === 1 ? "is" : "are"} in another batch too, byte for byte.`));
       const list = element("ul", { className: "images" });
       const b = this.shelf.batch(news.batch);
       for (const one of news.images) {
@@ -1000,26 +1020,24 @@ class App {
       const section = element("section", {}, element("h2", {}, `Structures in it${several}`), element("p", { className: "quiet" }, `${count(features.length)} features, ${count(words.size)} different words.`));
       if (!held.length) section.append(element("p", { className: "quiet" }, "It holds more than half of the words of no structure."));
       else {
-        section.append(
+        const line = ({ id, overlap }) =>
+          element(
+            "tr",
+            {},
+            element("th", { scope: "row" }, element("a", { href: address("s", shelf.variants[v].name, rows[id].lineage) }, own(title(rows[id])))),
+            element("td", { className: "number" }, overlap.toFixed(3)),
+            element("td", {}, this.shower(() => draw(v, rows[id]), rows[id])),
+          );
+        const table = (some) =>
           element(
             "table",
             {},
             element("thead", {}, element("tr", {}, ...["Structure", "Overlap", "Features"].map((text) => element("th", { scope: "col" }, text)))),
-            element(
-              "tbody",
-              {},
-              ...held.map(({ id, overlap }) =>
-                element(
-                  "tr",
-                  {},
-                  element("th", { scope: "row" }, element("a", { href: address("s", shelf.variants[v].name, rows[id].lineage) }, own(title(rows[id])))),
-                  element("td", { className: "number" }, overlap.toFixed(3)),
-                  element("td", {}, this.shower(() => draw(v, rows[id]), rows[id])),
-                ),
-              ),
-            ),
-          ),
-        );
+            element("tbody", {}, ...some.map(line)),
+          );
+        section.append(table(held.slice(0, HELD)));
+        const less = held.slice(HELD);
+        if (less.length) section.append(element("details", {}, element("summary", {}, `${many(less.length, "more structure")} with a smaller overlap`), table(less)));
       }
       const list = [...words].sort((a, c) => a - c).slice(0, 200);
       if (list.length) {
