@@ -30,7 +30,7 @@ GALLERY_STAGE = Stage(
     optional=(STRUCTURE_NAMES, MAP, MAP_FRAMES, NEIGHBOURS),
     gathers="facets",
     writes=(GALLERY,),
-    revision=5,  # surprise, turns, what is left out; images without features
+    revision=6,  # leaders, what ended, copies
     uses=(
         GallerySettings,
         Use(MiningSettings, ("decoys", "seeds")),

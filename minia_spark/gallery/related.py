@@ -14,6 +14,7 @@ __all__ = ["counterparts", "leaders", "related"]
 
 _MOST = 8
 _MOST_COUNTERPARTS = 3
+_BLOCK = 256  # structures whose images are compared with those of all leaders at once
 _SAME = 1 / 3
 """Least Jaccard similarity of the images of two structures that are shown as one: half of the
 images of each, where they have as many, are in both."""
@@ -59,18 +60,21 @@ def leaders(images: Sequence[NDArray[np.int64]], apart: Sequence[bool]) -> list[
     list of int or None
         None: it stands by itself.
     """
-    shared = _shared(images, images)
     found: list[int | None] = []
-    for row, own in enumerate(images):
-        here = slice(shared.indptr[row], shared.indptr[row + 1])
-        joined = None
-        for other, both in zip(shared.indices[here].tolist(), shared.data[here], strict=True):
-            if other >= row or apart[row] or apart[other] or found[other] is not None:
-                continue
-            if both >= _SAME * (len(own) + len(images[other]) - both):
-                joined = other
-                break
-        found.append(joined)
+    leading: list[int] = []
+    for start in range(0, len(images), _BLOCK):  # so that few of the counts are there at a time
+        block = images[start : start + _BLOCK]
+        here = list(range(start, start + len(block)))
+        shared = _shared(block, [images[k] for k in (*leading, *here)])
+        candidates = np.array([*leading, *here])
+        for row, own in enumerate(block, start):
+            part = slice(shared.indptr[row - start], shared.indptr[row - start + 1])
+            others, both = candidates[shared.indices[part]], shared.data[part]
+            sizes = np.array([len(images[k]) for k in others.tolist()])
+            near = others[(both >= _SAME * (len(own) + sizes - both)) & (others < row)].tolist()
+            led = (k for k in near if not apart[row] and not apart[k] and found[k] is None)
+            found.append(next(led, None))
+        leading += [k for k in here if found[k] is None and not apart[k]]
     return found
 
 

@@ -143,6 +143,7 @@ def _news(context: Context, variant: str, count: int) -> dict[str, Any] | None:
         "compared_with": found.compared_with,
         "odd": int(found.images["alert"].sum()),
         "featureless": asdict(found.featureless),
+        "blank": found.images[found.images["features"] == 0]["image_id"].head(count).tolist(),
         "structures": [
             {"id": int(row["structure_id"]), "images": int(row["images"]), "of": row["expected"]}
             for row in found.structures.to_dict("records")

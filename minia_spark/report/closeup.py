@@ -12,6 +12,7 @@ __all__ = ["CloseUp", "close_up"]
 _MOST_OF_THEM = 0.8  # of the features are in it: a few may lie elsewhere
 _MARGIN = 2.0
 _LEAST, _MOST = 0.12, 0.5  # half of its side, as a share of the image's longer side
+_CONTEXT = 0.16  # the least of a cutout of a galaxy, which it shows too
 _ALIKE_DEG = 0.06
 
 
@@ -32,7 +33,8 @@ def close_up(
     size: NDArray[np.float32],
     angle: NDArray[np.float32],
     *,
-    longer: int,
+    width: int,
+    height: int,
 ) -> CloseUp | None:
     """Return the square in which most features of an image lie.
 
@@ -44,15 +46,17 @@ def close_up(
         Diameters in pixels.
     angle : float array, shape (n,)
         How far each was turned, in degrees from x to y; below 0 or NaN: not known. Where all are
-        the same, the image was turned (to the frame of its galaxy), and so is the close-up.
-    longer : int
-        The longer side of the image, in pixels, at least 1.
+        the same, the image was turned to the frame of its galaxy, and so is the close-up, which
+        shows the middle of the image too.
+    width, height : int
+        Of the image, in pixels, at least 1.
 
     Returns
     -------
     CloseUp or None
         None: there are no features, or none with finite numbers.
     """
+    longer = max(width, height)
     good = np.isfinite(x) & np.isfinite(y) & np.isfinite(size)
     if not good.any():
         return None
@@ -63,5 +67,8 @@ def close_up(
     half = min(_MOST * longer, max(_LEAST * longer, _MARGIN * reach))
     turns = places[3]
     alike = len(turns) > 1 and float(turns.min()) >= 0 and float(np.ptp(turns)) < _ALIKE_DEG
-    turn = float(turns[0]) if alike else 0.0
-    return CloseUp(middle_x + 0.5, middle_y + 0.5, half, turn)
+    if not alike:
+        return CloseUp(middle_x + 0.5, middle_y + 0.5, half, 0.0)
+    off = float(np.hypot(middle_x + 0.5 - width / 2, middle_y + 0.5 - height / 2))
+    half = min(_MOST * longer, max(_CONTEXT * longer, half, _MARGIN * off))
+    return CloseUp(middle_x + 0.5, middle_y + 0.5, half, float(turns[0]))

@@ -286,8 +286,8 @@ def _shown(card: StructureCard, pictures: Mapping[_Key, _Picture], images: int) 
         picture = pictures.get((image.batch, image.image_id))
         square = None
         if picture is not None:
-            longer = max(picture.width, picture.height)
-            square = close_up(image.x, image.y, image.size, image.angle, longer=longer)
+            sides = {"width": picture.width, "height": picture.height}
+            square = close_up(image.x, image.y, image.size, image.angle, **sides)
         shown.append(_Shown(image, picture, square))
     return shown
 

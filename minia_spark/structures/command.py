@@ -221,7 +221,8 @@ def _name(options: argparse.Namespace, wanted: str) -> int:
         others = names[names["lineage_id"] != lineage_id]["kind"].dropna()
         alike = _nearly(told["kind"], {*others, *unwanted})
         if alike is not None:
-            print(f"note: there is a kind {_plain(alike)!r} too; {_plain(told['kind'])!r} is another")
+            said_now, known = (_plain(str(kind)) for kind in (told["kind"], alike))
+            print(f"note: there is a kind {known!r} too; {said_now!r} is another")
     return 0
 
 

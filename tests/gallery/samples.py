@@ -158,6 +158,7 @@ def gallery(batches: list[Batch], structures: int = 5, **more) -> Gallery:
     news = {"batch": last.name, "known": 50, "rate": 0.01, "structures": found, "images": odd}
     blank = {"images": 2, "expected": 0.5, "p": 0.2, "alert": False}
     news |= {"odd": 1, "featureless": blank, "copies": 1}
+    news |= {"blank": last.image_ids.to_pylist()[:2]}
     ended = [
         {"lineage": "1.9", "name": None, "merged": True},
         {"lineage": "2.1", "name": "<i>trail</i>", "merged": False},

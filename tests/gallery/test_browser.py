@@ -48,6 +48,8 @@ class TestWhatIsNew:
         assert "2 things to look at in batch <b2>." in section.inner_text()
         assert "s0000 is in 1 of its images, 0.3 were expected" in section.inner_text()
         assert "1 image of it is in another batch too, byte for byte." in section.inner_text()
+        blank = section.locator("p", has_text="have no features")
+        assert blank.locator("a").all_inner_texts() == HOSTILE[:2]
         odd = section.locator("ul.images li")
         assert odd.count() == 2
         assert odd.nth(0).locator("p").inner_text() == "Alert: its features <i>fit</i> badly."
@@ -79,16 +81,19 @@ class TestStructures:
         assert "3 of 40 structures are established" in page.locator("main").inner_text()
         assert page.locator("li.tile").count() == 24
         tile = page.locator("li.tile").first.inner_text()
-        assert "more spiral than usual (100 %, 2 times as in all)" in tile
-        assert "2 of them in much the same images as another" in page.locator("main").inner_text()
+        assert "more often spiral than other images: 100 %, 2 times the share of all" in tile
+        told = "40 structures, in 38 tiles: 2 are folded with one in much the same images"
+        assert told in page.locator("main").inner_text()
         page.get_by_role("button", name="More (14)").scroll_into_view_if_needed()
         page.locator("li.tile").nth(37).wait_for()
         folded = page.locator("li.tile").nth(3)
         folded.get_by_role("button", name="and 2 more in much the same images").click()
         assert page.locator("li.tile b").all_inner_texts()[3:6] == ["s0003", "s0004", "s0005"]
+        folded.get_by_role("button", name="fold them again").click()
+        assert page.locator("li.tile").count() == 38
         page.get_by_label("Fold those in much the same images").uncheck()
         assert page.url.endswith("#/structures/sift?fold=no")
-        assert "folded" not in page.get_by_role("status").first.inner_text()
+        assert page.get_by_role("status").first.inner_text() == "40 of 40 structures"
         names = page.locator("li.tile b")
         page.get_by_label("Sort by").select_option("lift")
         assert names.nth(0).inner_text() == "s0039"
@@ -133,10 +138,14 @@ class TestStructure:
     def test_slider_and_circles(self, opened):
         page = opened.open(PAGE, "#/s/sift/1.0")
         figures = page.locator("ul.images li")
-        figures.nth(0).locator("svg circle").nth(2).wait_for()
+        figures.nth(0).locator("svg circle").nth(2).wait_for(state="attached")
+        # a close-up: turned as its features are, a quarter from x to y, around them
+        shown = figures.nth(0).locator("svg g").get_attribute("transform")
+        assert shown.startswith(("rotate(-90.00", "rotate(-89.99"))
+        assert figures.nth(0).locator("canvas").count() == 1
         # three of the four features are of its words
         assert figures.nth(0).locator("svg circle").count() == 3
-        assert "night/i000.png" in figures.nth(0).inner_text()
+        assert "3 of 3 words, overlap 0.900\nnight/i000.png" in figures.nth(0).inner_text()
         box = page.locator("#threshold")
         box.evaluate("(b) => { b.value = 0.8; b.dispatchEvent(new Event('input')); }")
         overlaps = [0.9 - 0.8 * k / 70 for k in range(71)]
@@ -144,16 +153,25 @@ class TestStructure:
         wanted = sum(o >= value for o in overlaps)
         assert page.locator("output").inner_text().startswith(f"{wanted} of 71 images")
         assert figures.count() == wanted
-        assert page.locator("svg.circles").first.is_visible()
-        page.keyboard.press("c")
         assert not page.locator("svg.circles").first.is_visible()
+        page.keyboard.press("c")
+        assert page.locator("svg.circles").first.is_visible()
+        page.get_by_label("whole images").check()
+        figures.nth(0).locator("img").wait_for()
+        assert figures.nth(0).locator("svg circle").count() == 3
+        # an image that is opened from here has its circles, and leads back
+        figures.nth(0).locator("a").click()
+        page.locator("h1", has_text="night/i000.png").wait_for()
+        assert "Circles: features of structure s0000." in page.locator("main").inner_text()
+        page.get_by_role("link", name="\u2190 s0000").click()
+        page.locator("h1", has_text="s0000").wait_for()
 
     def test_its_images_as_a_table(self, opened):
         page = opened.open(PAGE, "#/s/sift/s0001")  # its number does as well as its lineage
         page.locator("ul.images li").first.wait_for()
         with page.expect_download() as found:
             page.get_by_role("button", name="Save as CSV").click()
-        assert found.value.suggested_filename == "s0001.csv"
+        assert found.value.suggested_filename == "sift-s0001.csv"
         lines = Path(found.value.path()).read_text("utf-8").splitlines()
         assert lines[0] == "rank,image_id,batch,overlap,label,ra_deg,dec_deg"
         assert len(lines) == 1 + 70
@@ -163,7 +181,8 @@ class TestStructure:
         assert lines[-1].split(",")[1:3] == [HOSTILE[0], "<b2>"]
         # left of the middle and above it, in images that were turned by a quarter from x to y
         page.locator("h3", has_text="Where in the image").scroll_into_view_if_needed()
-        page.get_by_text("Most lie below and left of the middle.").wait_for()
+        told = "Most lie below and left of the middle, once the images are turned alike."
+        page.get_by_text(told).wait_for()
 
     def test_words_charts_related(self, opened):
         page = opened.open(PAGE, "#/s/sift/1.2")
@@ -242,6 +261,15 @@ class TestImage:
         page.locator("#query").fill("SPIR")
         page.keyboard.press("Enter")
         page.get_by_text("37 images whose name or class holds").wait_for()
+
+    def test_a_structure_is_found_by_its_number_and_its_name(self, opened):
+        page = opened.open(PAGE)
+        for text, wanted in (("s0003", ["s0003"]), ("1.7", ["s0007"]), ("RING", ["<b>ring</b>"])):
+            page.locator("#query").fill(text)
+            page.keyboard.press("Enter")
+            page.locator("h1", has_text="Images").wait_for()
+            page.locator(f"li.tile b >> text={wanted[0]}").wait_for()
+            assert page.locator("li.tile b").all_inner_texts() == wanted
 
     def test_found_by_position(self, opened):
         page = opened.open(PAGE)
@@ -338,7 +366,7 @@ class TestWord:
     def test_patches_and_structures(self, opened):
         page = opened.open(PAGE, "#/w/sift/2")
         page.get_by_text("48 examples").wait_for()
-        assert page.locator("ul.patches canvas").count() == 48
+        assert page.locator("ul.patches canvas").count() == 1 + 48  # and their average
         assert page.locator("li.tile").count() == 40
 
 
@@ -348,5 +376,5 @@ def test_it_works_one_folder_above(browser, folder, tmp_path):
     place.write_bytes((folder / "index-above.html").read_bytes())
     one = Opened(browser, folder.parent.as_uri())
     page = one.open("index.html", "#/s/sift/1.0")
-    page.locator("ul.images img").first.wait_for()
+    page.locator("ul.images canvas").first.wait_for()
     one.close()

@@ -98,7 +98,7 @@ def test_a_small_report(tmp_path):
         "Look twice.",
         "The first 2 of 812",
         "Structure S-a 31 images, 72.5 times as many as by chance, found again in 96 % of "
-        "repetitions; more spiral than usual (97 %, 2.4 times as in all)",
+        "repetitions more often spiral than other images: 97 %, 2.42 times the share of all",
         "Figures Words 3 Sets 42 Images 31 Support 29 Expected 0.400 Lift 72.5 q <0.001 "
         "Stability 0.95 History new in state 2",
         f"spiral 30 97 % {TIMES}2.4 ring 1 3.2 % {TIMES}0.05",
@@ -301,12 +301,13 @@ def test_close_ups_show_where_the_features_are(tmp_path):
     card = structure("s", [matched("a"), matched("b", angle=(90, 90))])
     make(report([card]), tmp_path / "site")
     page = read_site(tmp_path / "site")["index.html"]
-    # the middle of both features; the farther side of both and their radius, with a margin
-    reach = 2 * (np.hypot(40, 40) + 10)
-    moved = f"scale({1 / reach:.6f}) translate(-200.50 -300.50)"
+    # the middle of both features; the farther side of both and their radius, with a margin, or the
+    # middle of an image that was turned, at 250, 250
+    moved = "translate(-200.50 -300.50)"
+    near, far = 2 * (np.hypot(40, 40) + 10), 2 * np.hypot(49.5, 50.5)
     assert page.values("image", "transform") == [
-        f"rotate(-0.00) {moved}",
-        f"rotate(-90.00) {moved}",
+        f"rotate(-0.00) scale({1 / near:.6f}) {moved}",
+        f"rotate(-90.00) scale({1 / far:.6f}) {moved}",
     ]
     # in pixels of the original image, whatever the thumbnail's size
     assert page.values("image", "width") == ["500", "500"]
@@ -550,7 +551,7 @@ def test_a_label_stands_out(tmp_path, count, share, told):
     whole = {"ring": round(1000 * share), "spiral": 1000}
     make(report([card], labels=whole, labelled=1000), tmp_path / "site")
     page = read_site(tmp_path / "site")["index.html"]
-    assert ("more ring than usual" in page.text) == told
+    assert ("more often ring than other images" in page.text) == told
     assert page.values("tr", "class") == (["more"] if told else [])
 
 

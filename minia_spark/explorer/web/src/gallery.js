@@ -1,5 +1,6 @@
 // The gallery: every structure, image and word. What is shown is in the address, after the #.
 
+import { Laying, average, cut, scattered, somewhere, square, stretch } from "./closeups.js";
 import { inert, inertName } from "./csv.js";
 import { part } from "./loader.js";
 import { HOME, amount, button, count, element, own, save, seen } from "./page.js";
@@ -13,9 +14,7 @@ const MOST = 2000; // images that a search by name finds
 const HELD = 8; // structures of an image, before somebody asks for more
 const PATCH = 48; // pixels of a patch
 const CLOSE = 120; // and of a close-up
-const PAIRS = 300; // of features that are tried to lay one image upon another
-const SAME_WORD = 6; // features of a word in an image, of those
-const AGREE = 3; // features that do then
+const AVERAGED = 12; // images, the best ones
 const PICTURES = 64; // that are kept decoded
 const NEW = ["born", "split", "returned", "grown", "changed"]; // events that somebody wants to see
 const SVG = "http://www.w3.org/2000/svg";
@@ -87,101 +86,28 @@ function typical(row) {
   return told.sort((a, b) => b[2] - a[2])[0] ?? null;
 }
 
-// Where most of the features are, a fifth may lie elsewhere: the middle and half the side of a
-// square in shares of the longer side, with a margin; null: there are none.
-function around(features) {
-  if (!features.length) return null;
-  const middle = (name) => features.map((one) => one[name]).sort((a, b) => a - b)[features.length >> 1];
-  const [x, y] = [middle("x"), middle("y")];
-  const far = features.map((one) => Math.hypot(one.x - x, one.y - y) + one.size / 2).sort((a, b) => a - b);
-  return { x, y, half: Math.min(0.5, Math.max(0.12, 2 * far[Math.ceil(0.8 * far.length) - 1])) };
-}
-
-// Pairs of features of a word, so many at most; of a word that is often in both, the first ones.
-function paired(reference, features) {
-  const ofWord = new Map();
-  for (const one of features) {
-    const those = ofWord.get(one.word) ?? [];
-    if (those.length < SAME_WORD) those.push(one);
-    ofWord.set(one.word, those);
-  }
-  const pairs = [];
-  const seenOf = new Map();
-  for (const from of reference) {
-    const n = seenOf.get(from.word) ?? 0;
-    seenOf.set(from.word, n + 1);
-    if (n < SAME_WORD && pairs.length < PAIRS) for (const to of ofWord.get(from.word) ?? []) pairs.push({ from, to });
-  }
-  return pairs;
-}
-
-// How a group of features of one image lies in another: the similarity (turn, scale, shift) by which
-// the most of them come upon features of the same words. Every pair of two features of a word tells
-// one, as both have a place, a size and a turn; a pair agrees if it is taken within half its size.
-// Scales are between 1 / most and most. null: there is none.
-function pose(reference, features, most) {
-  const pairs = paired(reference, features);
-  let best = null;
-  for (const { from, to } of pairs) {
-    const [scale, turn] = [to.size / from.size, to.turn - from.turn];
-    if (!(scale * most >= 1 && scale <= most)) continue;
-    const [cos, sin] = [scale * Math.cos(turn), scale * Math.sin(turn)];
-    const taken = ({ x, y }) => ({ x: to.x + cos * (x - from.x) - sin * (y - from.y), y: to.y + sin * (x - from.x) + cos * (y - from.y) });
-    const agree = new Set();
-    for (const other of pairs) {
-      const there = taken(other.from);
-      if (Math.hypot(other.to.x - there.x, other.to.y - there.y) < other.to.size / 2) agree.add(other.from);
-    }
-    if (agree.size > (best?.agree ?? 0)) best = { agree: agree.size, scale, turn, taken };
-  }
-  return best;
-}
-
-// Features of a structure as they lie around the middle of their images, each image turned to the
-// frame of its galaxy where it has one: x to the right and y down, in shares of half the longer side.
-function scattered(images, words) {
-  const found = [];
-  let [all, within] = [[], []];
-  for (const { features, wide, high } of images) {
-    const turn = common(features);
-    const [cos, sin] = [Math.cos(turn), Math.sin(turn)];
-    for (const one of features) {
-      const [right, down] = [2 * one.x - wide, 2 * one.y - high];
-      const far = Math.hypot(right, down);
-      all.push(far);
-      if (!words.has(one.word)) continue;
-      within.push(far);
-      found.push({ x: right * cos + down * sin, y: down * cos - right * sin });
-    }
-  }
-  return { found, all, within };
-}
-
-// Where that is, in words; empty: anywhere. On a side: the directions from the middle agree by four
-// fifths (mean resultant length). Near or far: half of its features are nearer than a quarter of
-// all features of these images, or farther than 70 %.
-function somewhere({ found, all, within }) {
-  if (within.length < 6) return "";
-  const half = [...within].sort((a, b) => a - b)[within.length >> 1];
-  const nearer = all.filter((far) => far < half).length / all.length;
-  let [right, down] = [0, 0];
-  for (const { x, y } of found) {
-    const far = Math.hypot(x, y) || 1;
-    right += x / far / found.length;
-    down += y / far / found.length;
-  }
-  if (nearer <= 0.25) return "in the middle of the image";
-  const eighth = Math.round(Math.atan2(-down, right) / (Math.PI / 4));
-  const sides = { 0: "right of", 1: "above and right of", 2: "above", 3: "above and left of", 4: "left of", "-4": "left of", "-3": "below and left of", "-2": "below", "-1": "below and right of" };
-  const side = Math.hypot(right, down) >= 0.8 ? `${sides[eighth]} the middle` : "";
-  return [nearer >= 0.7 ? "far out in the image" : "", side].filter(Boolean).join(", ");
-}
-
 // What became of it since the state before: "grown, 2 words came".
 function happened(row) {
   const came = row.gained && row.event !== "born" && row.event !== "split" ? [`${many(row.gained, "word")} came`] : [];
   const went = row.lost ? [`${many(row.lost, "word")} went`] : [];
   return [row.event, ...came, ...went].join(", ");
+}
+
+// How sure it is, in a sentence.
+function sureness(row) {
+  const lift = row.beyond ?? row.lift ?? null; // the one that it is judged by
+  const often = lift === null ? [] : [`${brief(lift)} times as many as by chance`];
+  const again = (row.stability ?? null) === null ? [] : [`found again in ${(100 * row.stability).toFixed(0)} % of repetitions`];
+  const sure = row.established === null ? "" : element("span", { className: row.established ? "sure" : "warn" }, row.established ? "established: " : "not established: ");
+  return element("p", { className: "quiet" }, sure, [many(row.images, "image"), ...often, ...again].join(", "));
+}
+
+// Which class is more frequent in it than in all images, in a sentence; empty: none.
+function classes(row) {
+  const shown = typical(row);
+  if (!shown) return "";
+  const [label, share, times] = shown;
+  return element("p", { className: "quiet", title: "classes come with the images, and were not used to find it" }, "more often ", own(label), ` than other images: ${(100 * share).toFixed(0)} %, ${brief(times)} times the share of all`);
 }
 
 function numbered(row) {
@@ -209,7 +135,9 @@ class App {
     this.site = head;
     this.main = document.querySelector("main");
     this.turn = 0;
-    this.circles = true;
+    this.circles = false;
+    this.whole = false; // images of structures, not close-ups
+    this.listed = null; // structures in the order in which they were shown last
     this.ready = false;
     this.pictures = new Map(); // promises of decoded pictures
     this.group = []; // images that a slideshow and the arrows go through
@@ -264,6 +192,7 @@ class App {
       made = this.lost(error.message);
     }
     if (turn !== this.turn) return; // somebody went on meanwhile
+    this.neighbours = made.neighbours ?? [];
     this.main.replaceChildren(...made);
     for (const one of this.main.querySelectorAll("[data-near]")) this.watcher.observe(one);
     for (const one of document.querySelectorAll("header nav a")) {
@@ -334,6 +263,10 @@ class App {
     return made;
   }
 
+  links(batch, names) {
+    return names.flatMap((name, k) => [k ? ", " : " ", element("a", { href: address("i", batch, name) }, own(name))]);
+  }
+
   // Structures of the state before that are there no more.
   endedList(ended) {
     const told = ended.slice(0, 200).map(({ lineage, name, merged }) => element("li", {}, `${lineage}${name ? " " : ""}`, name ? own(name) : "", merged ? ", merged into a related one" : ""));
@@ -360,7 +293,7 @@ class App {
       }
       if (blank.images) {
         const usual = blank.expected === null ? "" : `, ${blank.expected.toFixed(1)} were expected`;
-        section.append(element("p", blank.alert ? { className: "warn" } : {}, `${count(blank.images)} of its images ${blank.images === 1 ? "has" : "have"} no features${usual}.`));
+        section.append(element("p", blank.alert ? { className: "warn" } : {}, `${count(blank.images)} of its images ${blank.images === 1 ? "has" : "have"} no features${usual}.`, ...this.links(news.batch, news.blank)));
       }
       if (news.copies) section.append(element("p", {}, `${many(news.copies, "image")} of it ${news.copies === 1 ? "is" : "are"} in another batch too, byte for byte.`));
       const list = element("ul", { className: "images" });
@@ -373,7 +306,7 @@ class App {
         list.append(figure);
       }
       const text = `Compared with ${count(news.known)} known images, the oddest first. In a batch without anything odd, ${news.rate} structures and as many images are marked on average, or fewer. The command 'minia structures new' tells the same.`;
-      const details = element("details", { open: alerts > 0 }, element("summary", {}, "The oddest images"), element("p", { className: "quiet" }, text), list);
+      const details = element("details", { open: true }, element("summary", {}, "The oddest images"), element("p", { className: "quiet" }, text), list);
       details.addEventListener("toggle", () => details.open && list.querySelectorAll("[data-near]").forEach((one) => this.watcher.observe(one)));
       section.append(details);
       made.push(section);
@@ -392,40 +325,34 @@ class App {
     const patches = row.words.slice(0, 4).map((word) => [word, element("canvas", { width: PATCH, height: PATCH, title: `mean patch of word ${word}` })]);
     const recurs = element("div", { className: "recurs" }, ...patches.map(([, canvas]) => canvas));
     const average = element("canvas", { width: 2 * CLOSE, height: 2 * CLOSE, title: "average of its best images" });
-    const look = element("div", { className: "look", "aria-hidden": "true" }, average, strip, recurs);
+    const look = row.images ? element("div", { className: "look", "aria-hidden": "true" }, average, strip, recurs) : "";
     const where = element("p", { className: "quiet" });
     this.near(strip, async () => {
-      if (!row.images) return;
       const best = await this.shelf.imagesOf(v, row.id);
       const images = best.slice(0, 4);
       strip.replaceChildren(...images.map((image) => this.small(image, "")));
       const words = new Set(row.words);
-      const near = await this.closeUps(v, best.slice(0, FEW / 2), words);
+      const near = await this.laying(v, best.slice(0, AVERAGED), words);
       for (const one of near) {
         const k = images.indexOf(one.image);
         if (k >= 0) strip.children[k].replaceWith(this.closeUp(one));
       }
       this.average(average, near);
-      await this.meanPatches(v, new Map(patches), best.slice(0, FEW / 2));
+      await this.meanPatches(v, new Map(patches), best.slice(0, AVERAGED));
       const place = somewhere(scattered(await this.laid(v, best.slice(0, FEW)), words));
       if (place) where.textContent = `lies ${place}`;
     });
-    const lift = row.beyond ?? row.lift ?? null; // the one that it is judged by
-    const often = lift === null ? [] : [`${brief(lift)} times as many as by chance`];
-    const again = (row.stability ?? null) === null ? [] : [`found again in ${(100 * row.stability).toFixed(0)} % of repetitions`];
-    const told = [many(row.images, "image"), ...often, ...again].join(", ");
-    const sure = row.established === null ? "" : element("span", { className: row.established ? "sure" : "warn" }, row.established ? "established: " : "not established: ");
-    const shown = typical(row);
     const kind = row.kind ? [" ", element("span", { className: "kind" }, own(row.kind))] : [];
     return element(
       "li",
       { className: row.established === false || row.left_out ? "tile doubt" : "tile" },
       element("a", { href: address("s", this.shelf.variants[v].name, row.lineage) }, look, element("b", {}, own(title(row)))),
+      row.name ? ` ${numbered(row)}` : "",
       ...kind,
       row.left_out ? element("p", { className: "warn" }, "Left out, as all of this kind (structures.exclude_kinds): no image is looked for.") : "",
-      element("p", { className: "quiet" }, sure, told),
+      sureness(row),
       where,
-      shown ? element("p", { className: "quiet" }, "more ", own(shown[0]), ` than usual (${(100 * shown[1]).toFixed(0)} %, ${brief(shown[2])} times as in all)`) : "",
+      classes(row),
       more,
     );
   }
@@ -455,13 +382,14 @@ class App {
       }
     }
     const measured = (key) => !["lift", "beyond", "q", "stability", "verified"].includes(key) || rows.some((row) => (row[key] ?? null) !== null);
-    const sorts = Object.entries(SORTS).filter(([key]) => measured(key));
-    const sort = choose("sort", "Sort by", sorts.map(([key, [text]]) => [key, text]), measured(query.get("sort")) ? query.get("sort") ?? "rank" : "rank");
+    // those that change something
+    const sorts = Object.entries(SORTS).filter(([key, [, by]]) => key === "rank" || (measured(key) && new Set(rows.map(by)).size > 1));
+    const sort = choose("sort", "Sort by", sorts.map(([key, [text]]) => [key, text]), sorts.some(([key]) => key === query.get("sort")) ? query.get("sort") : "rank");
     const kinds = [...new Set(rows.map((row) => row.kind).filter(Boolean))].sort();
     const show = choose(
       "show",
       "Show",
-      [["all", "all"], ["established", "established"], ...(measured("verified") ? [["verified", "verified in half of the pairs"]] : []), ["new", "born, grown or returned"], ["named", "named"], ...kinds.map((kind) => [`kind:${kind}`, `kind: ${seen(kind)}`])],
+      [["all", "all"], ["established", "established"], ...(measured("verified") ? [["verified", "verified in half of the pairs"]] : []), ...((this.site.facts.older?.[shelf.variants[v].name] ?? null) === null ? [] : [["new", "new or changed"]]), ...(rows.some((row) => row.name || row.kind || row.note) ? [["named", "named"]] : []), ...kinds.map((kind) => [`kind:${kind}`, `kind: ${seen(kind)}`])],
       query.get("show") ?? "all",
     );
     const least = element("input", { type: "number", name: "least", min: 0, step: 1, value: query.get("least") ?? "", placeholder: "0" });
@@ -479,7 +407,7 @@ class App {
         if (show.value === "named" && !row.name && !row.kind && !row.note) return false;
         if (show.value.startsWith("kind:") && row.kind !== show.value.slice(5)) return false;
         if (row.images < Number(least.value || 0)) return false;
-        const texts = [title(row), row.lineage, row.kind, row.note, typical(row)?.[0]];
+        const texts = [row.name, numbered(row), row.lineage, row.kind, row.note, typical(row)?.[0]];
         return !wanted || texts.some((one) => one && one.toLowerCase().includes(wanted));
       });
       const key = SORTS[sort.value][1];
@@ -493,7 +421,8 @@ class App {
       const under = new Map(shown.map((row) => [row.id, []]));
       for (const row of found) if (joins(row)) under.get(row.leader).push(row);
       const apart = found.length - shown.length;
-      told.textContent = `${count(found.length)} of ${count(rows.length)} structures${apart ? `; ${count(apart)} of them in much the same images as another, with which they are folded` : ""}`;
+      told.textContent = `${count(found.length)} of ${count(rows.length)} structures${apart ? `, in ${many(shown.length, "tile")}: ${count(apart)} ${apart === 1 ? "is" : "are"} folded with one in much the same images` : ""}`;
+      this.listed = { v, rows: shown.flatMap((row) => [row, ...under.get(row.id)]) };
       host.replaceChildren(this.more(shown, (some) => element("ul", { className: "tiles" }, ...some.map((row) => this.tile(v, row, this.fold(v, under.get(row.id)))))));
     };
     form.addEventListener("submit", (event) => event.preventDefault());
@@ -511,7 +440,7 @@ class App {
     const out = rows.filter((row) => row.left_out).length;
     const judged = rows.some((row) => row.established !== null);
     const trust = judged
-      ? `${count(sure)} of ${count(rows.length)} structures are established: significant (q) and found again (stability). They come first. The large picture is the average of its best images, laid upon each other by its features; beside it are close-ups of the four best, and below them what its words look like. Whether that is a kind of object or a fault of the camera is for you to see.${out ? ` Last, and dashed: ${many(out, "structure")} of kinds that are left out.` : ""}`
+      ? `${count(sure)} of ${count(rows.length)} structures are established: significant (q) and found again (stability). They come first. Each tile has the average of the best images, four of these, and what the features look like; they lie in the middle of the pictures. Whether it is a kind of object or a fault of the camera is for you to see.${out ? ` Last, and dashed: ${many(out, "structure")} of kinds that are left out.` : ""}`
       : rows.length ? "How sure these structures are was not measured: mining.decoys or mining.seeds is 0." : "No structures were found by this extractor. The overview says what helps.";
     return [element("h1", {}, "Structures"), element("p", {}, trust), form, told, host];
   }
@@ -519,12 +448,20 @@ class App {
   // What shows the structures that are folded with a tile, after it.
   fold(v, rows) {
     if (!rows.length) return "";
-    const open = button(`and ${count(rows.length)} more in much the same images`, "Show them too", () => {
+    const text = `and ${count(rows.length)} more in much the same images`;
+    let shown = [];
+    const open = button(text, "Show or hide them", () => {
+      for (const one of shown) one.remove();
+      shown = shown.length ? [] : rows.map((row) => this.tile(v, row));
+      open.textContent = shown.length ? `fold ${rows.length === 1 ? "it" : "them"} again` : text;
+      open.setAttribute("aria-expanded", String(shown.length > 0));
       const tile = open.closest("li");
-      tile.after(...rows.map((row) => this.tile(v, row)));
-      open.remove();
+      tile.classList.toggle("open", shown.length > 0);
+      for (const one of shown) one.classList.add("open");
+      tile.after(...shown);
       for (const one of tile.parentNode.querySelectorAll("[data-near]")) this.watcher.observe(one);
     });
+    open.setAttribute("aria-expanded", "false");
     open.className = "more";
     return element("p", {}, open);
   }
@@ -563,11 +500,17 @@ class App {
     const row = rows.find((one) => one.lineage === lineage || numbered(one) === lineage);
     if (!row) return this.lost(`The structure ${lineage} is not there any more: it ended, or was never there.`);
     const images = row.images ? await shelf.imagesOf(v, row.id) : [];
-    this.neighbours = [rows[row.id - 1], rows[row.id + 1]].map((one) => one && address("s", name, one.lineage));
+    const order = this.listed?.v === v && this.listed.rows.includes(row) ? this.listed.rows : rows;
+    const at = order.indexOf(row);
+    const beside = [order[at - 1], order[at + 1]];
+    const neighbours = beside.map((one) => one && address("s", name, one.lineage));
     const facts = element("dl", { className: "figures" });
+    const terms = element("dl", { className: "terms" });
     for (const [text, about, value] of Object.values(MEASURES)) {
       const shown = value(row);
-      if (shown) facts.append(element("div", { title: about }, element("dt", {}, text), element("dd", {}, shown)));
+      if (!shown) continue;
+      facts.append(element("div", { title: about }, element("dt", {}, text), element("dd", {}, shown)));
+      terms.append(element("div", {}, element("dt", {}, text), element("dd", {}, about)));
     }
     const doubt = row.left_out
       ? [element("p", { className: "note" }, "Left out, as all of this kind: 'structures.exclude_kinds' names it, so no images of it are looked for.")]
@@ -575,30 +518,33 @@ class App {
     const fate = row.event && !["same", "born"].includes(row.event) ? `, now ${happened(row)}` : "";
     const lines = [row.kind, ...(row.note ?? "").split(/\r?\n/)].filter(Boolean);
     const said = lines.map((text) => element("p", {}, own(text)));
-    const naming = `minia structures name ${row.lineage} --name TEXT --kind KIND --warehouse W`;
-    return [
-      this.steps(name, rows, row),
+    const naming = `minia structures name ${row.lineage} --name TEXT --kind KIND${shelf.variants.length > 1 ? ` --variant ${name}` : ""} --warehouse W`;
+    const made = [
+      this.steps(name, beside),
       element("h1", {}, own(title(row))),
-      element("p", { className: "quiet" }, `Structure ${numbered(row)} of this state. Lineage ${row.lineage}, which stays; born in state ${row.lineage.split(".")[0]}${fate}. To name it: `, element("code", {}, naming)),
+      sureness(row),
+      classes(row),
       ...said,
       ...doubt,
       facts,
-      this.wordsSection(v, row, images),
-      this.imagesSection(v, row, images),
-      element("div", { className: "charts" }, this.whereSection(v, row, images), this.timeSection(images), ...this.labelsSection(row), ...this.mapSections(images, this.filtered(v, row)), ...(await this.skySection(images))),
+      element("details", {}, element("summary", {}, "What the figures mean"), terms),
+      ...(images.length ? [this.wordsSection(v, row, images), this.imagesSection(v, row, images)] : []),
+      element("div", { className: "charts" }, ...(images.length ? [this.whereSection(v, row, images)] : []), ...this.timeSection(images), ...this.labelsSection(row), ...this.mapSections(images, this.filtered(v, row)), ...(await this.skySection(images))),
       this.relatedSection(v, rows, row),
       ...(await this.besideSections(v, row)),
+      element("section", {}, element("h2", {}, "Its name"), element("p", {}, `It is structure ${numbered(row)} of this state. Its lineage, which stays, is ${row.lineage}: born in state ${row.lineage.split(".")[0]}${fate}. To name it:`), element("p", {}, element("code", {}, naming))),
     ];
+    return Object.assign(made, { neighbours });
   }
 
-  steps(name, rows, row) {
+  steps(name, [before, after]) {
     const link = (one, text) => (one ? element("a", { href: address("s", name, one.lineage) }, text) : element("span", { className: "quiet" }, text));
     return element(
       "nav",
       { className: "steps", "aria-label": "Structures" },
-      link(rows[row.id - 1], "\u2190 previous"),
+      link(before, "\u2190 previous"),
       element("a", { href: address("structures", name) }, "all structures"),
-      link(rows[row.id + 1], "next \u2192"),
+      link(after, "next \u2192"),
     );
   }
 
@@ -607,6 +553,7 @@ class App {
     const slider = element("input", { type: "range", min: 0, max: most, step: most / 200 || 0.005, value: 0, id: "threshold" });
     const told = element("output", { htmlFor: "threshold" });
     const circles = element("input", { type: "checkbox", checked: this.circles });
+    const whole = element("input", { type: "checkbox", checked: this.whole });
     const host = element("div");
     host.classList.toggle("plain", !this.circles);
     circles.addEventListener("change", () => {
@@ -614,23 +561,31 @@ class App {
       host.classList.toggle("plain", !this.circles);
     });
     circles.id = "circles";
-    const colours = this.coloured(row);
+    const words = new Set(row.words);
+    // from the best ones; each image's place is found when it comes into view
+    const laying = this.laid(v, images.slice(0, AVERAGED)).then((laid) => new Laying(laid, words));
+    const of = { v, row, colours: this.coloured(row), laying };
+    let group = images;
     const fill = () => {
       const found = images.filter((image) => image.overlap >= Number(slider.value) - 1e-9);
-      this.group = found;
+      group = found;
       told.textContent = `${count(found.length)} of ${count(images.length)} images with an overlap of at least ${Number(slider.value).toFixed(3)}`;
-      host.replaceChildren(this.more(found, (some) => element("ul", { className: "images" }, ...some.map((image) => this.figure(v, image, colours, found)))));
+      host.replaceChildren(this.more(found, (some) => element("ul", { className: "images" }, ...some.map((image) => this.figure(v, image, of, found)))));
     };
+    whole.addEventListener("change", () => {
+      this.whole = whole.checked;
+      fill();
+    });
     slider.addEventListener("input", fill);
     fill();
-    const play = button("Slideshow", "Show one after another", () => this.slides(this.group, v, colours));
-    const file = button("Save as CSV", "Save names, overlaps, classes and positions of these images as a table", async () => save(await this.csv(this.group), `${numbered(row)}.csv`));
+    const play = button("Slideshow", "Show one after another", () => this.slides(group, v, of.colours));
+    const file = button("Save as CSV", "Save names, overlaps, classes and positions of these images as a table", async () => save(await this.csv(group), `${this.shelf.variants[v].name}-${numbered(row)}.csv`));
     return element(
       "section",
       {},
       element("h2", {}, "Images"),
-      element("p", { className: "quiet" }, "Overlap, from 0 to 1: what image and structure have in common, each word as often as both have it, as a share of the smaller of the two: the words of the image, or those of the structure, each as often as the structure has it."),
-      element("div", { className: "bar" }, element("label", { htmlFor: "threshold" }, "Overlap "), slider, told, element("label", {}, circles, " matched features"), play, file),
+      element("p", { className: "quiet" }, "The best first: close-ups, laid upon each other as above. Overlap is what image and structure have in common, as a share of the smaller of the two; so images of many words have small ones."),
+      element("div", { className: "bar" }, element("label", { htmlFor: "threshold" }, "Overlap "), slider, told, element("label", {}, circles, " matched features"), element("label", {}, whole, " whole images"), play, file),
       host,
     );
   }
@@ -640,25 +595,46 @@ class App {
     for (const [k, image] of images.entries()) {
       const { name, batch, label, ra, dec } = await this.shelf.image(image);
       const place = [ra, dec].map((degrees) => (Number.isNaN(degrees) ? "" : degrees));
-      lines.push([k + 1, inertName(name), inert(batch), image.overlap, inert(label), ...place].join(","));
+      lines.push([k + 1, inertName(name), inert(batch), Number(image.overlap.toFixed(6)), inert(label), ...place].join(","));
     }
     return `${lines.join("\n")}\n`;
   }
 
-  // A picture with circles on the features of some words.
-  figure(v, image, colours, group) {
+  // A picture; `of` is the structure that it is shown for, with circles on its features.
+  figure(v, image, of, group) {
     const frame = element("span", { className: "picture" });
     const caption = element("figcaption", {}, element("span", { className: "quiet" }, image.overlap === undefined ? "" : `overlap ${image.overlap.toFixed(3)}`));
     const open = element("a", {}, frame);
     const made = element("li", {}, element("figure", {}, open, caption));
     this.near(made, async () => {
       const about = await this.shelf.image(image);
+      if (of) {
+        const held = new Set((await this.shelf.features(v, image)).map(({ word }) => word).filter((word) => of.colours.has(word)));
+        caption.firstChild.prepend(`${held.size} of ${many(of.row.words.length, "word")}, `);
+      }
       caption.append(element("br"), own(about.name), about.label ? element("span", { className: "label" }, " ", own(about.label)) : "");
-      frame.append(...(await this.picture(v, image, about, colours)));
-      open.href = address("i", about.batch, about.name); // now it has a name: the picture's
+      const close = of && !this.whole ? await this.nearer(v, image, about, of) : null;
+      frame.append(...(close ?? (await this.picture(v, image, about, of?.colours ?? null))));
+      open.href = address("i", about.batch, about.name) + (of ? `?of=${encodeURIComponent(`${this.shelf.variants[v].name}/${of.row.lineage}`)}` : ""); // now it has a name: the picture's
       open.addEventListener("click", () => (this.group = group));
     });
     return made;
+  }
+
+  // A close-up of what an image has of a structure, with circles on the features; null: there is none.
+  async nearer(v, image, about, { laying, colours }) {
+    const picture = await this.bitmap(image);
+    const [laid] = picture ? await this.laid(v, [image]) : [];
+    const place = laid ? (await laying).place(laid) : null;
+    if (!place) return null;
+    const canvas = this.closeUp({ picture, place }, 2 * CLOSE);
+    canvas.removeAttribute("aria-hidden");
+    canvas.setAttribute("role", "img");
+    canvas.setAttribute("aria-label", `Close-up of ${seen(about.name)}`);
+    const over = svg("svg", { viewBox: "-1 -1 2 2", "aria-hidden": "true", class: "circles" });
+    const upright = `rotate(${(-place.turn * 180) / Math.PI}) scale(${1 / place.half}) translate(${-place.x} ${-place.y})`;
+    over.append(svg("g", { transform: upright }, ...rings(laid.features, colours)));
+    return [canvas, over];
   }
 
   async picture(v, image, about, colours) {
@@ -667,16 +643,11 @@ class App {
     if (!source) return [this.small(image, name)];
     const shown = element("img", { src: source, alt: name });
     if (!colours) return [shown];
-    const features = (await this.shelf.features(v, image)).filter(({ word }) => colours.has(word));
     const longer = Math.max(about.width, about.height) || 1;
     const [wide, high] = about.width ? [about.width / longer, about.height / longer] : [1, 1];
     const over = svg("svg", { viewBox: `0 0 ${wide} ${high}`, "aria-hidden": "true", class: "circles" });
-    for (const { x, y, size, word } of features) {
-      const half = 0.5 / longer; // the middle of the first pixel is 0
-      const circle = svg("circle", { cx: x + half, cy: y + half, r: Math.max(size / 2, 0.006), stroke: colours.get(word) });
-      circle.append(svg("title", {}, `word ${word}`));
-      over.append(circle);
-    }
+    const half = 0.5 / longer; // the middle of the first pixel is 0
+    over.append(svg("g", { transform: `translate(${half} ${half})` }, ...rings(await this.shelf.features(v, image), colours)));
     return [shown, over];
   }
 
@@ -709,13 +680,20 @@ class App {
     });
     this.near(host, () => this.meanPatches(v, new Map(cells), images.slice(0, FEW)));
     const average = element("canvas", { width: 2 * CLOSE, height: 2 * CLOSE, role: "img", "aria-label": "Average of its best images" });
-    this.near(average, async () => this.average(average, await this.closeUps(v, images.slice(0, FEW), new Set(row.words))));
+    const caption = element("figcaption");
+    this.near(average, async () => {
+      const found = await this.laying(v, images.slice(0, AVERAGED), new Set(row.words));
+      const n = this.average(average, found);
+      caption.textContent = n
+        ? `The average of ${n} of its best ${many(found.length, "image")}, laid upon each other; its features lie in the middle.`
+        : `The average of its best ${many(found.length, "image")}, each around its features: they cannot be laid upon each other.`;
+    });
     const left = row.words.length > 60 ? ` The 60 most frequent of ${count(row.words.length)}.` : "";
     return element(
       "section",
       {},
       element("h2", {}, "What it looks like"),
-      element("figure", { className: "average" }, average, element("figcaption", {}, `The average of its best ${Math.min(FEW, images.length)} images, laid upon each other by its features.`)),
+      element("figure", { className: "average" }, average, caption),
       element("h3", {}, "Words"),
       element("p", { className: "quiet" }, `What each word looks like: the mean patch of its features in the best images, each turned as the feature is, from black to white; the bar is how often the structure has it.${left}`),
       host,
@@ -741,56 +719,37 @@ class App {
     for (const canvas of canvases.values()) stretch(canvas.getContext("2d"));
   }
 
-  // What of each image a structure is in: a square around most of its features, or, where the images
-  // can be laid upon one of the first, the same square as there. Without a picture there is none.
-  async closeUps(v, images, words) {
+  // The best images of a structure, with the places by which they are laid upon each other.
+  async laying(v, images, words) {
+    const laid = await this.laid(v, images);
+    const laying = new Laying(laid, words);
     const found = [];
-    for (const image of images) {
-      const picture = await this.bitmap(image);
-      const all = picture ? await this.shelf.features(v, image) : [];
-      const features = all.filter(({ word }) => words.has(word));
-      const place = around(features);
-      if (place) found.push({ image, picture, features, place: { ...place, turn: common(all) } });
+    for (const [k, image] of images.entries()) {
+      const place = laying.place(laid[k]);
+      const picture = place ? await this.bitmap(image) : null;
+      if (picture) found.push({ image, picture, place });
     }
-    // cutouts that were turned to the frame of their galaxy show it whole: they stay about as large
-    const most = found.some((one) => one.place.turn) ? 1.25 : 4;
-    const tried = found.slice(0, 3).map((reference) => ({
-      reference,
-      poses: found.map((one) => (one === reference ? null : pose(reference.features, one.features, most))),
-    }));
-    const fit = ({ poses }) => poses.filter((one) => one?.agree >= AGREE).length;
-    tried.sort((a, b) => fit(b) - fit(a));
-    if (!tried.length || fit(tried[0]) < 2) return found;
-    const { reference: { place }, poses } = tried[0];
-    return found.map((one, k) => {
-      if (poses[k] === null || poses[k].agree < AGREE) return { ...one, alike: one.place === place };
-      const { taken, turn, scale } = poses[k];
-      return { ...one, alike: true, place: { ...taken(place), turn: place.turn + turn, half: scale * place.half } };
-    });
+    return found;
   }
 
-  closeUp({ picture, place }) {
-    const canvas = element("canvas", { width: CLOSE, height: CLOSE, "aria-hidden": "true" });
+  closeUp({ picture, place }, side = CLOSE) {
+    const canvas = element("canvas", { width: side, height: side, "aria-hidden": "true" });
     square(canvas.getContext("2d"), picture, place);
     return canvas;
   }
 
-  // Close-ups laid upon each other, each drawn a little fainter than the one before: of those that
-  // can be laid upon one, else of all.
-  average(canvas, closeUps) {
-    const alike = closeUps.filter((one) => one.alike);
-    const ink = canvas.getContext("2d");
-    for (const [k, { picture, place }] of (alike.length ? alike : closeUps).entries()) {
-      ink.globalAlpha = 1 / (k + 1);
-      square(ink, picture, place);
-    }
-    stretch(ink);
+  // The average of those that can be laid upon each other, and how many these are; else of all, 0.
+  average(canvas, found) {
+    const alike = found.filter(({ place }) => place.alike);
+    const some = alike.length > 1 ? alike : [];
+    average(canvas.getContext("2d"), some.length ? some : found);
+    return some.length;
   }
 
   // The picture of an image, decoded; null: there is none. The last ones are kept.
   bitmap(image) {
     const key = `${image.b} ${image.i}`;
-    const kept = this.pictures.get(key) ?? this.decoded(image);
+    const kept = this.pictures.get(key) ?? this.decoded(image).catch(() => null); // a part that is missing
     this.pictures.delete(key); // so that it is the last
     this.pictures.set(key, kept);
     if (this.pictures.size > PICTURES) this.pictures.delete(this.pictures.keys().next().value);
@@ -839,6 +798,7 @@ class App {
   }
 
   timeSection(images) {
+    if (this.shelf.batches.length < 2) return [];
     const held = this.shelf.batches.map(() => 0);
     for (const { b } of images) held[b]++;
     const first = Math.max(0, this.shelf.batches.length - 60);
@@ -848,7 +808,7 @@ class App {
       told: `${seen(batch.name)}: ${count(held[first + k])} of ${count(batch.n)} images`,
     }));
     const note = `Share of each batch's images that are in it${first ? ", of the last 60 batches" : ""}; batches in the order of their names.`;
-    return element("section", {}, element("h3", {}, "Over the batches"), bar(bars, "share of the batch"), element("p", { className: "quiet" }, note));
+    return [element("section", {}, element("h3", {}, "Over the batches"), bar(bars, "share of the batch"), element("p", { className: "quiet" }, note))];
   }
 
   labelsSection(row) {
@@ -860,7 +820,7 @@ class App {
       element("thead", {}, element("tr", {}, ...["Class", "Images", "Share", "Of all images"].map((text) => element("th", { scope: "col" }, text)))),
       element("tbody", {}, ...row.labels.map(([label, n, share]) => element("tr", {}, element("th", { scope: "row" }, own(label)), ...[count(n), `${((100 * n) / all).toFixed(0)} %`, `${(100 * share).toFixed(0)} %`].map((text) => element("td", { className: "number" }, text))))),
     );
-    return [element("section", {}, element("h3", {}, "Classes"), table, element("p", { className: "quiet" }, "The most frequent classes of its images, beside the share that each has of all images with a class."))];
+    return [element("section", {}, element("h3", {}, "Classes"), table, element("p", { className: "quiet" }, "The most frequent classes of its images, beside the share that each has of all images with a class. Classes come with the images, and were not used to find it."))];
   }
 
   async skySection(images) {
@@ -986,20 +946,22 @@ class App {
 
   // -- an image ----------------------------------------------------------------------------------
 
-  async image([batch, name]) {
+  async image([batch, name], query) {
     const { shelf } = this;
     const b = shelf.batch(batch);
     const i = b < 0 ? -1 : await shelf.find(b, name);
     if (i < 0) return this.lost(`There is no image ${name ?? ""} in batch ${batch}.`);
     const image = { b, i };
     const about = await shelf.image(image);
+    const [of, lineage] = (query.get("of") ?? "").split("/");
+    const back = [];
     const at = this.group.findIndex((one) => one.b === b && one.i === i);
     const beside = [this.group[at - 1], this.group[at + 1]];
-    this.neighbours = await Promise.all(
+    const neighbours = await Promise.all(
       beside.map(async (one) => {
         if (at < 0 || !one) return undefined;
         const found = await shelf.image(one);
-        return address("i", found.batch, found.name);
+        return address("i", found.batch, found.name) + (query.size ? `?${query}` : "");
       }),
     );
     // a picture an extractor, side by side
@@ -1014,7 +976,9 @@ class App {
       const rows = await shelf.structures(v);
       const held = await shelf.held(v, image);
       const features = await shelf.features(v, image);
-      await draw(v, held.length ? rows[held[0].id] : null);
+      const from = of === shelf.variants[v].name ? rows.find((row) => row.lineage === lineage) : undefined;
+      if (from) back.push(element("p", {}, element("a", { href: address("s", of, lineage) }, "\u2190 ", own(title(from)))));
+      await draw(v, from ?? (held.length ? rows[held[0].id] : null));
       const several = shelf.variants.length > 1 ? ` (${shelf.variants[v].name})` : "";
       const words = new Set(features.map(({ word }) => word));
       const section = element("section", {}, element("h2", {}, `Structures in it${several}`), element("p", { className: "quiet" }, `${count(features.length)} features, ${count(words.size)} different words.`));
@@ -1024,7 +988,7 @@ class App {
           element(
             "tr",
             {},
-            element("th", { scope: "row" }, element("a", { href: address("s", shelf.variants[v].name, rows[id].lineage) }, own(title(rows[id])))),
+            element("th", { scope: "row" }, element("a", { href: address("s", shelf.variants[v].name, rows[id].lineage) }, own(title(rows[id]))), rows[id].established === false ? element("span", { className: "quiet" }, " not established") : ""),
             element("td", { className: "number" }, overlap.toFixed(3)),
             element("td", {}, this.shower(() => draw(v, rows[id]), rows[id])),
           );
@@ -1053,7 +1017,8 @@ class App {
     if (!Number.isNaN(about.ra)) put("Position", `${about.ra.toFixed(6)}\u00b0, ${about.dec.toFixed(6)}\u00b0`);
     const known = await shelf.known(image);
     for (const [text, value] of known) put(text, own(typeof value === "number" ? amount(value) : [value].flat().join(", ")));
-    return [
+    const made = [
+      ...back,
       element("h1", {}, own(about.name)),
       facts,
       ...skyLinks(about),
@@ -1061,6 +1026,7 @@ class App {
       ...tables,
       ...(await this.nearestSections(image)),
     ];
+    return Object.assign(made, { neighbours });
   }
 
   async nearestSections(image) {
@@ -1095,6 +1061,8 @@ class App {
     const rows = (await shelf.structures(v)).filter((row) => row.words.includes(word));
     const host = element("ul", { className: "patches" });
     const told = element("p", { className: "quiet", role: "status" }, "Looking for examples\u2026");
+    const mean = element("canvas", { width: 2 * PATCH, height: 2 * PATCH, role: "img", "aria-label": `mean patch of word ${word}`, className: "mean" });
+    host.append(element("li", {}, mean));
     this.near(host, async () => {
       const turn = this.turn;
       let found = 0;
@@ -1108,12 +1076,15 @@ class App {
           const about = await shelf.image({ b, i });
           const canvas = element("canvas", { width: PATCH, height: PATCH, role: "img", "aria-label": `patch of ${seen(about.name)}` });
           cut(canvas.getContext("2d"), picture, features[0]);
-          stretch(canvas.getContext("2d"));
+          const ink = mean.getContext("2d");
+          ink.globalAlpha = 1 / (found + 1);
+          cut(ink, picture, features[0]);
           host.append(element("li", {}, element("a", { href: address("i", about.batch, about.name), title: seen(about.name) }, canvas)));
           found++;
         }
       }
-      told.textContent = found ? `${count(found)} examples, one an image.` : "No image that was looked at has it.";
+      stretch(mean.getContext("2d"));
+      told.textContent = found ? `${count(found)} examples, one an image, each turned as the feature is; the first picture is their average, from black to white.` : "No image that was looked at has it.";
     });
     return [
       element("h1", {}, `Word ${word}`),
@@ -1127,8 +1098,13 @@ class App {
     const where = position(text);
     const near = where ? await this.shelf.around(where) : [];
     const images = text ? await this.shelf.search(text, MOST) : [];
-    this.group = near.length ? near : images;
     const made = [element("h1", {}, "Images")];
+    const wanted = text.trim().toLowerCase();
+    for (let v = 0; wanted && v < this.shelf.variants.length; v++) {
+      const rows = await this.shelf.structures(v);
+      const named = rows.filter((row) => numbered(row) === wanted || row.lineage === wanted || row.name?.toLowerCase().includes(wanted));
+      if (named.length) made.unshift(element("h1", {}, "Structures"), this.tiles(v, named.slice(0, FEW)));
+    }
     if (where) {
       const list = element("ul", { className: "images" });
       for (const one of near) {
@@ -1165,7 +1141,7 @@ class App {
       const picture = element("span", { className: "picture whole" }, ...(await this.picture(v, image, about, colours)));
       picture.classList.toggle("plain", !this.circles);
       stage.replaceChildren(picture);
-      told.replaceChildren(`${count(at + 1)} of ${count(group.length)}: `, own(about.name));
+      told.replaceChildren(`${count(at + 1)} of ${count(group.length)}: `, own(about.name), about.label ? ", " : "", own(about.label), image.overlap === undefined ? "" : `, overlap ${image.overlap.toFixed(3)}`);
     };
     const go = (step) => {
       at = (at + step + group.length) % group.length;
@@ -1209,48 +1185,13 @@ class App {
   }
 }
 
-// Draws the square of a feature, one and a half times its size.
-function cut(ink, picture, { x, y, size, turn }) {
-  square(ink, picture, { x, y, turn, half: Math.max(2 / longer(picture), 0.75 * size) });
-}
-
-// Fills a canvas with a square of a picture, turned upright; x, y and half of its side are shares
-// of the picture's longer side.
-function square(ink, picture, { x, y, turn, half }) {
-  const side = longer(picture);
-  const { width } = ink.canvas;
-  ink.save();
-  ink.translate(width / 2, width / 2);
-  ink.rotate(-turn);
-  ink.scale(width / (2 * half * side), width / (2 * half * side));
-  ink.drawImage(picture, -x * side - 0.5, -y * side - 0.5); // the middle of the first pixel is 0
-  ink.restore();
-}
-
-function longer(picture) {
-  return Math.max(picture.naturalWidth, picture.naturalHeight);
-}
-
-// Makes the darkest of what is drawn black and the brightest white.
-function stretch(ink) {
-  const drawn = ink.getImageData(0, 0, ink.canvas.width, ink.canvas.height);
-  let [low, high] = [255, 0];
-  drawn.data.forEach((value, k) => {
-    if (k % 4 === 3 || !drawn.data[k | 3]) return;
-    low = Math.min(low, value);
-    high = Math.max(high, value);
+// Circles on the features of some words.
+function rings(features, colours) {
+  return features.filter(({ word }) => colours.has(word)).map(({ x, y, size, word }) => {
+    const circle = svg("circle", { cx: x, cy: y, r: Math.max(size / 2, 0.006), stroke: colours.get(word) });
+    circle.append(svg("title", {}, `word ${word}`));
+    return circle;
   });
-  if (high <= low) return;
-  drawn.data.forEach((value, k) => {
-    if (k % 4 !== 3) drawn.data[k] = ((value - low) * 255) / (high - low);
-  });
-  ink.putImageData(drawn, 0, 0);
-}
-
-// How far an image was turned, where all of its features were: to the frame of its galaxy; else 0.
-function common(features) {
-  const turns = features.map(({ turn }) => turn);
-  return turns.length > 1 && Math.max(...turns) - Math.min(...turns) < 1e-3 ? turns[0] : 0;
 }
 
 function bar(bars, axis) {
