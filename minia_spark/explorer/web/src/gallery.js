@@ -1,13 +1,13 @@
 // The gallery: every structure, image and word. What is shown is in the address, after the #.
 
-import { Laying, average, cut, scattered, somewhere, square, stretch } from "./closeups.js";
+import { Laying, average, cut, pose, scattered, somewhere, square, stretch } from "./closeups.js";
 import { inert, inertName } from "./csv.js";
 import { part } from "./loader.js";
 import { HOME, amount, button, count, element, own, save, seen } from "./page.js";
 import { Shelf } from "./shelf.js";
 import { angle, position } from "./sky.js";
 
-export { part };
+export { Laying, part, pose, scattered, somewhere }; // for the parts, and for tests
 
 const FEW = 24; // images, or structures, that are shown before somebody asks for more
 const MOST = 2000; // images that a search by name finds
