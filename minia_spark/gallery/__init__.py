@@ -33,7 +33,7 @@ GALLERY_STAGE = Stage(
     revision=6,  # leaders, what ended, copies
     uses=(
         GallerySettings,
-        Use(MiningSettings, ("decoys", "seeds")),
+        Use(MiningSettings, ("decoys", "seeds", "max_q", "min_stability")),
         Use(StructuresSettings, ("exclude_kinds",)),
     ),
     exact=True,  # labels and positions count

@@ -93,6 +93,8 @@ def run(context: Context) -> None:
             cell_px=settings.cell_px,
             large=settings.large_copies,
             facts={
+                "max_q": context.settings(MiningSettings).max_q,
+                "min_stability": context.settings(MiningSettings).min_stability,
                 "state": context.published.version + 1,
                 "news": news,
                 "older": {name: _older_state(context, name) for name in variants},

@@ -12,13 +12,7 @@ from minia_spark.base.errors import SettingsError
 from minia_spark.base.ragged import positions_of_rows
 from minia_spark.mining.chance import Chance, expected_support
 from minia_spark.mining.model import Structures
-from minia_spark.mining.significance import (
-    discovery_rates,
-    lift,
-    q_values,
-    stability,
-    surprise,
-)
+from minia_spark.mining.significance import lift, q_values, stability, surprise
 
 __all__ = ["Assessment", "evaluate"]
 
@@ -51,8 +45,7 @@ class Assessment:
         :func:`.significance.surprise`.
     q : float64 array, shape (k,)
         Estimated rate of false discoveries among the structures that are as surprising or more
-        so, the larger of two: by decoys, which know how structures are found, and by the supports
-        themselves, which the images are chosen by; NaN when there are no decoys.
+        so; NaN when there are no decoys.
     stability : float64 array, shape (k,)
         Share of the other seeds under which the structure reappears; NaN when there are none.
     significant, reproducible : bool arrays, shape (k,)
@@ -127,8 +120,7 @@ def evaluate(
     score = surprise(support, beyond)
     q = np.full(len(structures), np.nan)
     if decoy_scores:
-        by_decoys = q_values(score if scores is None else scores, decoy_scores)
-        q = np.maximum(by_decoys, discovery_rates(score))
+        q = q_values(score if scores is None else scores, decoy_scores)
     stable = stability(structures, others)
     significant, reproducible = q <= max_q, stable >= min_stability
     believed = 2 * significant.astype(np.int8) + (significant & reproducible)

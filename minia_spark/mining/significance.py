@@ -12,7 +12,7 @@ from minia_spark.mining.chance import log_tail
 from minia_spark.mining.model import ItemRows, best_matches
 from minia_spark.smh.arrays import MalformedError
 
-__all__ = ["discovery_rates", "lift", "q_values", "stability", "surprise"]
+__all__ = ["lift", "q_values", "stability", "surprise"]
 
 
 def lift(support: NDArray[np.integer], expected: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -86,27 +86,6 @@ def q_values(
     rates = np.minimum(1.0, (above + 1) / len(decoys) / targets)
     result = np.empty(len(scores), dtype=np.float64)
     result[order] = np.minimum.accumulate(rates[::-1])[::-1]
-    return result
-
-
-def discovery_rates(scores: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the false discovery rate at each surprise, were each a test of its own.
-
-    Parameters
-    ----------
-    scores : float64 array, shape (k,)
-        As :func:`surprise` returns them: ``-log10 p``.
-
-    Returns
-    -------
-    float64 array, shape (k,)
-        The smallest rate at which a score is reported (Benjamini and Hochberg 1995), 0 to 1.
-    """
-    order = np.argsort(-scores, kind="stable")
-    ranks = np.arange(1, len(scores) + 1)
-    rates = 10.0 ** -scores[order] * len(scores) / ranks
-    result = np.empty(len(scores), dtype=np.float64)
-    result[order] = np.minimum(1.0, np.minimum.accumulate(rates[::-1])[::-1])
     return result
 
 

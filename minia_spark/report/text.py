@@ -259,12 +259,11 @@ _TERMS: Mapping[str, tuple[str, ...]] = MappingProxyType(
             "q",
             "The q-value: of structures that surprise as much as this one or more, the share that "
             "chance alone would have made. Found by mining shuffled copies of the collection "
-            "(decoys), and at least what chance makes of so many supports; small is good. With few "
-            "copies many structures share the smallest value.",
+            "(decoys); small is good. With few copies many structures share the smallest value.",
             "The q-value: of structures that surprise as much as this one or more, the share that "
             "chance alone would have made. Found by mining copies of the collection (decoys) whose "
             "images are drawn anew, word by word, with the probabilities that totals and factors "
-            "give, and at least what chance makes of so many supports; small is good.",
+            "give; small is good.",
         ),
         "stability": (
             "Stability",

@@ -164,6 +164,8 @@ def gallery(batches: list[Batch], structures: int = 5, **more) -> Gallery:
         {"lineage": "2.1", "name": "<i>trail</i>", "merged": False},
     ]
     facts = {
+        "max_q": 0.05,
+        "min_stability": 0.5,
         "ended": {"sift": ended},
         "news": [news],
         "older": dict.fromkeys(batches[0].features, 4),

@@ -153,10 +153,12 @@ class TestStructure:
         wanted = sum(o >= value for o in overlaps)
         assert page.locator("output").inner_text().startswith(f"{wanted} of 71 images")
         assert figures.count() == wanted
-        assert not page.locator("svg.circles").first.is_visible()
+        over = figures.nth(0).locator("svg.circles")
+        over.wait_for(state="attached")  # the list was made anew
+        assert not over.is_visible()
         page.keyboard.press("c")
-        assert page.locator("svg.circles").first.is_visible()
-        page.get_by_label("whole images").check()
+        over.wait_for()
+        page.get_by_label("whole images, not turned").check()
         figures.nth(0).locator("img").wait_for()
         assert figures.nth(0).locator("svg circle").count() == 3
         # an image that is opened from here has its circles, and leads back
@@ -181,8 +183,8 @@ class TestStructure:
         assert lines[-1].split(",")[1:3] == [HOSTILE[0], "<b2>"]
         # left of the middle and above it, in images that were turned by a quarter from x to y
         page.locator("h3", has_text="Where in the image").scroll_into_view_if_needed()
-        told = "Most lie below and left of the middle, once the images are turned alike."
-        page.get_by_text(told).wait_for()
+        told = "lies below and left of the galaxies' centres, once they are turned alike"
+        page.get_by_text(told).first.wait_for()
 
     def test_words_charts_related(self, opened):
         page = opened.open(PAGE, "#/s/sift/1.2")

@@ -102,4 +102,6 @@ def test_cutouts_of_galaxies_are_laid_by_their_frames(page):
     told = (
         "(images) => minia_map.somewhere(minia_map.scattered([...images, ...images], new Set([1])))"
     )
-    assert page.evaluate(told, images) == "right of the middle, once the images are turned alike"
+    assert (
+        page.evaluate(told, images) == "right of the galaxies' centres, once they are turned alike"
+    )

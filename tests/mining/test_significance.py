@@ -6,16 +6,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.stats import false_discovery_control
 
 from minia_spark.base.errors import SettingsError
-from minia_spark.mining.significance import (
-    discovery_rates,
-    lift,
-    q_values,
-    stability,
-    surprise,
-)
+from minia_spark.mining.significance import lift, q_values, stability, surprise
 from minia_spark.smh.arrays import MalformedError
 
 from .test_model import rows
@@ -102,19 +95,3 @@ def test_surprise_beyond_what_a_float_holds(support, expected):
     terms = np.cumprod(expected / np.arange(support + 1, support + 5_000))
     exact = -(first + math.log1p(terms.sum())) / math.log(10)
     assert surprise(np.array([support]), np.array([expected])) == pytest.approx(exact, rel=1e-7)
-
-
-class TestDiscoveryRates:
-    def test_by_hand(self):
-        """p of 0.001, 0.04, 0.02 and 1: ranks 1, 3, 2, 4 of 4."""
-        found = discovery_rates(-np.log10([0.001, 0.04, 0.02, 1.0]))
-        assert found.tolist() == pytest.approx([0.004, 0.04 * 4 / 3, 0.04, 1.0])
-
-    @given(st.lists(st.floats(0, 300), max_size=30))
-    def test_as_scipy_has_them(self, scores):
-        found = discovery_rates(np.array(scores))
-        wanted = false_discovery_control(10.0 ** -np.array(scores)) if scores else []
-        assert found.tolist() == pytest.approx(list(wanted), abs=1e-12)
-
-    def test_what_chance_cannot_make_has_none(self):
-        assert discovery_rates(np.array([math.inf, 0.0])).tolist() == [0.0, 1.0]

@@ -174,7 +174,7 @@ export function scattered(images, words) {
 export function somewhere({ found, all, own, turned }) {
   if (own.length < 6) return "";
   const half = middleOf(own);
-  if (all.filter((far) => far < half).length <= 0.25 * all.length) return "in the middle of the image";
+  if (all.filter((far) => far < half).length <= 0.25 * all.length) return turned ? "on the galaxies' centres" : "in the middle of the images";
   let [right, down] = [0, 0];
   for (const { x, y } of found) {
     const far = Math.hypot(x, y) || 1;
@@ -184,7 +184,7 @@ export function somewhere({ found, all, own, turned }) {
   if (Math.hypot(right, down) < 0.8) return "";
   const eighth = Math.round(Math.atan2(-down, right) / (Math.PI / 4));
   const sides = { 0: "right of", 1: "above and right of", 2: "above", 3: "above and left of", 4: "left of", "-4": "left of", "-3": "below and left of", "-2": "below", "-1": "below and right of" };
-  return `${sides[eighth]} the middle${turned ? ", once the images are turned alike" : ""}`;
+  return turned ? `${sides[eighth]} the galaxies' centres, once they are turned alike` : `${sides[eighth]} the middle of the images`;
 }
 
 // -- drawing ---------------------------------------------------------------------------------------

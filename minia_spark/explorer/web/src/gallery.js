@@ -93,13 +93,31 @@ function happened(row) {
   return [row.event, ...came, ...went].join(", ");
 }
 
+// How far an established structure stands out: "strong" from three times chance on; "weak" below one
+// and a half, or where chance makes as many images once in less than a hundred times; else nothing.
+function strength(row) {
+  const lift = row.beyond ?? row.lift ?? null;
+  if (!row.established || lift === null) return "";
+  if (lift < 1.5 || (row.surprise ?? Infinity) < 2) return "weak";
+  return lift >= 3 ? "strong" : "";
+}
+
 // How sure it is, in a sentence.
 function sureness(row) {
   const lift = row.beyond ?? row.lift ?? null; // the one that it is judged by
   const often = lift === null ? [] : [`${brief(lift)} times as many as by chance`];
   const again = (row.stability ?? null) === null ? [] : [`found again in ${(100 * row.stability).toFixed(0)} % of repetitions`];
-  const sure = row.established === null ? "" : element("span", { className: row.established ? "sure" : "warn" }, row.established ? "established: " : "not established: ");
+  const grade = strength(row);
+  const sure = row.established === null ? "" : element("span", { className: row.established ? "sure" : "warn" }, `${row.established ? "" : "not "}established${grade ? `, ${grade}` : ""}: `);
   return element("p", { className: "quiet" }, sure, [many(row.images, "image"), ...often, ...again].join(", "));
+}
+
+// Why a structure is not established.
+function unsure(row, { max_q, min_stability }) {
+  const why = [];
+  if (row.q !== null && row.q > max_q) why.push(`q is ${brief(row.q)}, above ${max_q}: chance may have made it`);
+  if (row.stability !== null && row.stability < min_stability) why.push(`it was found again in ${(100 * row.stability).toFixed(0)} % of repetitions, less than ${100 * min_stability} %`);
+  return why.join("; ") || "it was not measured";
 }
 
 // Which class is more frequent in it than in all images, in a sentence; empty: none.
@@ -137,6 +155,7 @@ class App {
     this.turn = 0;
     this.circles = false;
     this.whole = false; // images of structures, not close-ups
+    this.list = null; // the address of the list that was shown last
     this.listed = null; // structures in the order in which they were shown last
     this.ready = false;
     this.pictures = new Map(); // promises of decoded pictures
@@ -326,7 +345,7 @@ class App {
     const recurs = element("div", { className: "recurs" }, ...patches.map(([, canvas]) => canvas));
     const average = element("canvas", { width: 2 * CLOSE, height: 2 * CLOSE, title: "average of its best images" });
     const look = row.images ? element("div", { className: "look", "aria-hidden": "true" }, average, strip, recurs) : "";
-    const where = element("p", { className: "quiet" });
+    const where = element("p", { className: "quiet" }, "\u2026");
     this.near(strip, async () => {
       const best = await this.shelf.imagesOf(v, row.id);
       const images = best.slice(0, 4);
@@ -339,8 +358,7 @@ class App {
       }
       this.average(average, near);
       await this.meanPatches(v, new Map(patches), best.slice(0, AVERAGED));
-      const place = somewhere(scattered(await this.laid(v, best.slice(0, FEW)), words));
-      if (place) where.textContent = `lies ${place}`;
+      where.textContent = await this.placed(v, best, words);
     });
     const kind = row.kind ? [" ", element("span", { className: "kind" }, own(row.kind))] : [];
     return element(
@@ -389,7 +407,7 @@ class App {
     const show = choose(
       "show",
       "Show",
-      [["all", "all"], ["established", "established"], ...(measured("verified") ? [["verified", "verified in half of the pairs"]] : []), ...((this.site.facts.older?.[shelf.variants[v].name] ?? null) === null ? [] : [["new", "new or changed"]]), ...(rows.some((row) => row.name || row.kind || row.note) ? [["named", "named"]] : []), ...kinds.map((kind) => [`kind:${kind}`, `kind: ${seen(kind)}`])],
+      [["all", "all"], ["strong", "established and strong"], ["established", "established"], ...(measured("verified") ? [["verified", "verified in half of the pairs"]] : []), ...((this.site.facts.older?.[shelf.variants[v].name] ?? null) === null ? [] : [["new", "new or changed"]]), ...(rows.some((row) => row.name || row.kind || row.note) ? [["named", "named"]] : []), ...kinds.map((kind) => [`kind:${kind}`, `kind: ${seen(kind)}`])],
       query.get("show") ?? "all",
     );
     const least = element("input", { type: "number", name: "least", min: 0, step: 1, value: query.get("least") ?? "", placeholder: "0" });
@@ -402,6 +420,7 @@ class App {
       const wanted = text.value.trim().toLowerCase();
       const found = rows.filter((row) => {
         if (show.value === "established" && !row.established) return false;
+        if (show.value === "strong" && strength(row) !== "strong") return false;
         if (show.value === "verified" && !(row.verified >= 0.5)) return false;
         if (show.value === "new" && !NEW.includes(row.event)) return false;
         if (show.value === "named" && !row.name && !row.kind && !row.note) return false;
@@ -422,6 +441,7 @@ class App {
       for (const row of found) if (joins(row)) under.get(row.leader).push(row);
       const apart = found.length - shown.length;
       told.textContent = `${count(found.length)} of ${count(rows.length)} structures${apart ? `, in ${many(shown.length, "tile")}: ${count(apart)} ${apart === 1 ? "is" : "are"} folded with one in much the same images` : ""}`;
+      this.list = location.hash;
       this.listed = { v, rows: shown.flatMap((row) => [row, ...under.get(row.id)]) };
       host.replaceChildren(this.more(shown, (some) => element("ul", { className: "tiles" }, ...some.map((row) => this.tile(v, row, this.fold(v, under.get(row.id)))))));
     };
@@ -436,11 +456,12 @@ class App {
       fill();
     });
     fill();
-    const sure = rows.filter((row) => row.established && !row.left_out).length;
+    const sure = rows.filter((row) => row.established && !row.left_out);
+    const graded = (grade) => sure.filter((row) => strength(row) === grade).length;
     const out = rows.filter((row) => row.left_out).length;
     const judged = rows.some((row) => row.established !== null);
     const trust = judged
-      ? `${count(sure)} of ${count(rows.length)} structures are established: significant (q) and found again (stability). They come first. Each tile has the average of the best images, four of these, and what the features look like; they lie in the middle of the pictures. Whether it is a kind of object or a fault of the camera is for you to see.${out ? ` Last, and dashed: ${many(out, "structure")} of kinds that are left out.` : ""}`
+      ? `${count(sure.length)} of ${count(rows.length)} structures are established: significant (q) and found again (stability). ${count(graded("strong"))} of them are strong, in at least three times as many images as by chance; ${count(graded("weak"))} are weak, their images hardly stand out. Each tile has the average of its best images, then four of these images, then what its features look like. Pictures are centred on the features, not on the galaxy. Whether it is a kind of object or a fault of the camera is for you to see.${out ? ` Last, and dashed: ${many(out, "structure")} of kinds that are left out.` : ""}`
       : rows.length ? "How sure these structures are was not measured: mining.decoys or mining.seeds is 0." : "No structures were found by this extractor. The overview says what helps.";
     return [element("h1", {}, "Structures"), element("p", {}, trust), form, told, host];
   }
@@ -514,7 +535,7 @@ class App {
     }
     const doubt = row.left_out
       ? [element("p", { className: "note" }, "Left out, as all of this kind: 'structures.exclude_kinds' names it, so no images of it are looked for.")]
-      : row.established === false ? [element("p", { className: "note" }, "Not established: chance may have made it, or it is not found again.")] : [];
+      : row.established === false ? [element("p", { className: "note" }, `Not established: ${unsure(row, this.site.facts)}.`)] : [];
     const fate = row.event && !["same", "born"].includes(row.event) ? `, now ${happened(row)}` : "";
     const lines = [row.kind, ...(row.note ?? "").split(/\r?\n/)].filter(Boolean);
     const said = lines.map((text) => element("p", {}, own(text)));
@@ -523,6 +544,7 @@ class App {
       this.steps(name, beside),
       element("h1", {}, own(title(row))),
       sureness(row),
+      ...(images.length ? [this.placeLine(v, row, images)] : []),
       classes(row),
       ...said,
       ...doubt,
@@ -543,7 +565,7 @@ class App {
       "nav",
       { className: "steps", "aria-label": "Structures" },
       link(before, "\u2190 previous"),
-      element("a", { href: address("structures", name) }, "all structures"),
+      element("a", { href: this.list ?? address("structures", name) }, "all structures"),
       link(after, "next \u2192"),
     );
   }
@@ -585,7 +607,7 @@ class App {
       {},
       element("h2", {}, "Images"),
       element("p", { className: "quiet" }, "The best first: close-ups, laid upon each other as above. Overlap is what image and structure have in common, as a share of the smaller of the two; so images of many words have small ones."),
-      element("div", { className: "bar" }, element("label", { htmlFor: "threshold" }, "Overlap "), slider, told, element("label", {}, circles, " matched features"), element("label", {}, whole, " whole images"), play, file),
+      element("div", { className: "bar" }, element("label", { htmlFor: "threshold" }, "Overlap "), slider, told, element("label", {}, circles, " matched features"), element("label", { title: "as they were delivered, not turned" }, whole, " whole images, not turned"), play, file),
       host,
     );
   }
@@ -777,10 +799,21 @@ class App {
     return found;
   }
 
+  // Where in its images a structure lies, in a sentence.
+  async placed(v, images, words) {
+    return `lies ${somewhere(scattered(await this.laid(v, images.slice(0, FEW)), words)) || "anywhere in the images"}`;
+  }
+
+  placeLine(v, row, images) {
+    return this.near(element("p", { className: "quiet" }, "\u2026"), async (line) => {
+      line.textContent = await this.placed(v, images, new Set(row.words));
+    });
+  }
+
   whereSection(v, row, images) {
     const side = 220;
     const canvas = element("canvas", { width: side, height: side, role: "img", "aria-label": "Where in the images its words lie" });
-    const section = element("section", {}, element("h3", {}, "Where in the image"), canvas, element("p", { className: "quiet" }, `Features of its words in the best ${Math.min(FEW, images.length)} images, all laid upon each other; the sides are as long as the images' longer sides. Images of galaxies that were turned to a common frame are turned here too.`));
+    const section = element("section", {}, element("h3", {}, "Where in the image"), canvas, element("p", { className: "quiet" }, `Features of its words in the best ${Math.min(FEW, images.length)} images, all laid upon each other; the sides are as long as the images' longer sides. Galaxies that were turned to a common frame are turned here too: their long axis lies flat, and their light reaches farther to the right; none is mirrored.`));
     this.near(section, async () => {
       const ink = canvas.getContext("2d");
       ink.globalAlpha = 0.35;
@@ -791,8 +824,6 @@ class App {
         ink.arc((side * (1 + x)) / 2, (side * (1 + y)) / 2, 2.2, 0, 2 * Math.PI);
         ink.fill();
       }
-      const place = somewhere(spread);
-      if (place) section.append(element("p", { className: "quiet" }, `Most lie ${place}.`));
     });
     return section;
   }
@@ -1003,9 +1034,10 @@ class App {
         const less = held.slice(HELD);
         if (less.length) section.append(element("details", {}, element("summary", {}, `${many(less.length, "more structure")} with a smaller overlap`), table(less)));
       }
-      const list = [...words].sort((a, c) => a - c).slice(0, 200);
+      const every = [...words].sort((a, c) => a - c);
+      const list = every.slice(0, 200);
       if (list.length) {
-        section.append(element("details", {}, element("summary", {}, "Words"), element("p", {}, ...list.flatMap((word) => [element("a", { href: address("w", shelf.variants[v].name, word) }, String(word)), " "]))));
+        section.append(element("details", {}, element("summary", {}, list.length < every.length ? `The first ${count(list.length)} of ${many(every.length, "word")}` : many(every.length, "word")), element("p", {}, ...list.flatMap((word) => [element("a", { href: address("w", shelf.variants[v].name, word) }, String(word)), " "]))));
       }
       tables.push(section);
     }
