@@ -30,10 +30,11 @@ def show(_context: Context) -> Markup:
 
 
 def attention(context: Context) -> list[Markup]:
-    """Return a sentence for every extractor of which the newest batch has alerts."""
+    """Return a sentence an extractor of which the newest batch has alerts, or blank images."""
     (entry,) = context.entries_of(GALLERY)
     every = json.loads(context.warehouse.storage.read(f"{entry.path}/{NEWS}"))
-    return [_sentence(news, several=len(every) > 1) for news in every if alerts(news)]
+    shown = [news for news in every if alerts(news) or news["featureless"]["images"]]
+    return [_sentence(news, several=len(every) > 1) for news in shown]
 
 
 def _sentence(news: dict[str, Any], *, several: bool) -> Markup:
@@ -45,9 +46,10 @@ def _sentence(news: dict[str, Any], *, several: bool) -> Markup:
     if images:
         those = "image is" if images == 1 else "images are"
         told.append(f"{images:,} {those} unlike anything known")
-    if news["featureless"]["alert"]:
-        blank = news["featureless"]["images"]
+    blank = news["featureless"]["images"]
+    if blank:
         those = "image has" if blank == 1 else "images have"
-        told.append(f"{blank:,} {those} no features, more than usual")
+        more = ", more than usual" if news["featureless"]["alert"] else ""
+        told.append(f"{blank:,} {those} no features{more}")
     of = f" ({news['variant']})" if several else ""
     return _ALERTS.format(batch=news["batch"], of=of, what=", ".join(told), page=_PAGE)

@@ -218,6 +218,20 @@ class StructureCard:
     left_out: bool = False
     """Whether structures of that kind are not looked for in images."""
 
+    @property
+    def strength(self) -> str:
+        """How far an established one stands out, as the gallery says it: strong, weak or nothing.
+
+        Strong from three times as many images as by chance on; weak below one and a half times, or
+        where chance makes as many once in less than a hundred times.
+        """
+        lift = self.lift if self.lift_beyond is None else self.lift_beyond
+        if not self.established or lift is None:
+            return ""
+        if lift < 1.5 or (self.surprise is not None and self.surprise < 2):
+            return "weak"
+        return "strong" if lift >= 3 else ""
+
 
 @dataclass(frozen=True, kw_only=True)
 class ScoredImage:

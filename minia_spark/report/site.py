@@ -480,6 +480,7 @@ def _index(data: ReportData, sections: Sequence[_Section], *, here: str) -> str:
         .get_template("index.html")
         .render(
             data=data,
+            paged={title for title, _ in data.pages},
             panels=[(title, _rooted(shown, here)) for title, shown in data.panels],
             attention=[_rooted(shown, here) for shown in data.attention],
             run=data.run,

@@ -68,7 +68,8 @@ def percent(share: float) -> str:
         return ">99.9 %"
     if 0 < value < 0.05:
         return "<0.1 %"
-    return f"{value:.0f} %" if value in (0, 100) or 9.95 <= value < 99.5 else f"{value:.1f} %"
+    rounded = math.floor(value + 0.5)  # halves upwards, as in the gallery
+    return f"{rounded} %" if value in (0, 100) or 9.95 <= value < 99.5 else f"{value:.1f} %"
 
 
 def ratio(value: float) -> str:

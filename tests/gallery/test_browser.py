@@ -154,7 +154,8 @@ class TestStructure:
         assert page.locator("output").inner_text().startswith(f"{wanted} of 71 images")
         assert figures.count() == wanted
         over = figures.nth(0).locator("svg.circles")
-        over.wait_for(state="attached")  # the list was made anew
+        figures.nth(0).scroll_into_view_if_needed()  # the list was made anew
+        over.wait_for(state="attached")
         assert not over.is_visible()
         page.keyboard.press("c")
         over.wait_for()

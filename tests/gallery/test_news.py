@@ -71,3 +71,15 @@ def test_on_the_overview(news, told):
     rest = "its images than expected, 5 images are unlike anything known. "
     link = '<a href="warehouse:/gallery/index.html#/new">Look at them</a>'
     assert found == [f"{one}{rest}{link}" for one in told]
+
+
+def test_images_without_features_are_told_of_also_where_they_are_no_alert():
+    blank = {"images": 1, "expected": 2.0, "p": 0.9, "alert": False}
+    news = [QUIET | {"featureless": blank}]
+    storage = SimpleNamespace(read=lambda _: json.dumps(news))
+    context = SimpleNamespace(
+        entries_of=lambda _: [SimpleNamespace(path="gallery/run=1")],
+        warehouse=SimpleNamespace(storage=storage),
+    )
+    (told,) = attention(context)
+    assert "In batch <bdi>night2</bdi>: 1 image has no features. " in told

@@ -537,6 +537,27 @@ def test_labels_are_set_against_the_whole_collection(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("measures", "told"),
+    [
+        ({"lift": 3.0, "surprise": 9.0}, "strong"),
+        ({"lift": 9.0, "lift_beyond": 2.9, "surprise": 9.0}, ""),
+        ({"lift": 1.49, "surprise": 9.0}, "weak"),
+        ({"lift": 5.0, "surprise": 1.9}, "weak"),
+        ({"lift": 5.0, "established": False}, ""),
+        ({"lift": None}, ""),
+    ],
+)
+def test_how_far_established_structures_stand_out(measures, told):
+    assert structure("s", [], **{"established": True} | measures).strength == told
+
+
+def test_strength_is_told(tmp_path):
+    make(report([structure("s", [], established=True, lift=3.0)]), tmp_path / "site")
+    index = read_site(tmp_path / "site")["index.html"].text
+    assert "Structure s established, strong: 0 images, 3.00 times as many as by chance" in index
+
+
+@pytest.mark.parametrize(
     ("count", "share", "told"),
     [
         (30, 0.10, True),  # of 100; expected 10 +- 3

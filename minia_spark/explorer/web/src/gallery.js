@@ -31,7 +31,7 @@ const MEASURES = {
   size: ["Words", "how many words it has", (r) => count(r.words.length)],
 };
 const SORTS = {
-  rank: ["rank: established, then by surprise", (r) => r.id],
+  rank: ["rank: strong first, then by surprise", (r) => (strength(r) === "strong" ? 0 : strength(r) === "weak" ? 2e9 : 1e9) + r.id + (r.established === false ? 3e9 : 0)],
   support: ["support", (r) => -r.support],
   lift: ["lift", (r) => -(r.lift ?? -1)],
   beyond: ["lift beyond broad differences", (r) => -(r.beyond ?? -1)],
