@@ -15,6 +15,8 @@ from markupsafe import Markup
 from numpy.typing import NDArray
 
 __all__ = [
+    "LEAST_SURPRISE",
+    "STRONG_LIFT",
     "Arrival",
     "BackgroundData",
     "BatchDrift",
@@ -33,6 +35,12 @@ __all__ = [
     "Thumbnail",
     "VariantData",
 ]
+
+
+STRONG_LIFT = 3.0
+"""From so many times the images that chance makes on, an established structure is strong."""
+LEAST_SURPRISE = 2.0
+"""Below that it is weak."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -228,9 +236,9 @@ class StructureCard:
         lift = self.lift if self.lift_beyond is None else self.lift_beyond
         if not self.established or lift is None:
             return ""
-        if lift < 1.5 or (self.surprise is not None and self.surprise < 2):
+        if lift < 1.5 or (self.surprise is not None and self.surprise < LEAST_SURPRISE):
             return "weak"
-        return "strong" if lift >= 3 else ""
+        return "strong" if lift >= STRONG_LIFT else ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -288,6 +296,8 @@ class VariantData:
     """How many there are in all."""
     left_out_total: int = 0
     """Structures of kinds that are not looked for in images."""
+    strong_total: int | None = None
+    """How many established ones are in three times as many images as by chance, or more."""
     established_total: int | None = None
     """How many of all are significant and reproducible; None when that was not measured."""
     max_q: float | None = None

@@ -35,6 +35,8 @@ from minia_spark.ingest.tables import IMAGES, REJECTS
 from minia_spark.mining.settings import MiningSettings
 from minia_spark.mining.tables import BACKGROUND, FACTORS, STRUCTURES, TUNING
 from minia_spark.report.data import (
+    LEAST_SURPRISE,
+    STRONG_LIFT,
     Arrival,
     BackgroundData,
     BatchDrift,
@@ -66,6 +68,7 @@ _STEPS = 1 << 20  # of chance, where descriptors are sampled
 _FACTORS = 8  # shown
 _AT_AN_END = 6  # images
 _TENTH = 0.1
+_STRONG = (ds.field("lift_beyond") >= STRONG_LIFT) & (ds.field("surprise") >= LEAST_SURPRISE)
 
 
 def run(context: Context) -> None:
@@ -169,7 +172,8 @@ def _variant(tables: Tables) -> VariantData:
         name=tables.variant or "features",
         structures=cards_of(tables, said, judged=judged, beyond=background is not None),
         structures_total=tables.count(STRUCTURES),
-        established_total=_established_total(tables, left_out) if judged else None,
+        established_total=_established(tables, left_out) if judged else None,
+        strong_total=_established(tables, left_out, _STRONG) if judged else None,
         left_out_total=len(left_out),
         max_q=mining.max_q if mining.decoys > 0 else None,
         min_stability=mining.min_stability if mining.seeds > 0 else None,
@@ -422,7 +426,11 @@ def _drift(tables: Tables) -> DriftData:
     )
 
 
-def _established_total(tables: Tables, left_out: Collection[int]) -> int:
+def _established(
+    tables: Tables, left_out: Collection[int], also: ds.Expression | None = None
+) -> int:
+    """Count established structures, of those that a filter keeps."""
     wanted = ds.field("significant") & ds.field("reproducible")
+    wanted = wanted if also is None else wanted & also
     wanted &= ~ds.field("structure_id").isin(sorted(left_out))
     return sum(b.num_rows for b in tables.rows(STRUCTURES, ["structure_id"], wanted))

@@ -350,12 +350,20 @@ def test_what_people_call_structures(tmp_path):
         structure("s0001", [], called="trail", kind="artefact", left_out=True, lineage="1?2"),
     ]
     pages = [("Gallery", "gallery/index.html")]
-    told = {"established_total": 1, "left_out_total": 1, "max_q": 0.05, "min_stability": 0.5}
+    told = {
+        "established_total": 1,
+        "strong_total": 1,
+        "left_out_total": 1,
+        "max_q": 0.05,
+        "min_stability": 0.5,
+    }
     folder = tmp_path / "site"
     make(report(cards, pages=pages, **told), folder)
     site = {path.name: Page(path) for path in folder.glob("*.html")}
     index = site["index.html"].text
-    assert "1 of 2 structures: significant, and found again; 1 of kinds that are left out" in index
+    strong = "1 of them strong, in at least three times as many images as by chance"
+    left_out = "1 of kinds that are left out"
+    assert f"1 of 2 structures: significant, and found again; {strong}; {left_out}" in index
     assert "Structure s0000: <b>sky</b> (artefact)" in index
     assert index.count("Structures of this kind are left out") == 1
     links = set(site["index.html"].references)

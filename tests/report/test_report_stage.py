@@ -73,9 +73,13 @@ def test_the_page_shows_what_the_tables_hold(collected, own_warehouse):
         "support",
         "significant",
         "reproducible",
+        "lift_beyond",
     )
     assert variant.structures_total == len(structures) == len(variant.structures) > 1
-    assert variant.established_total == sum(s and r for *_, s, r in structures)
+    assert variant.established_total == sum(s and r for *_, s, r, _ in structures)
+    strong = [lift for *_, s, r, lift in structures if s and r and lift >= 3]
+    assert variant.strong_total == len(strong)
+    assert sum(card.strength == "strong" for card in variant.structures) == len(strong)
     matches = rows_of(
         own_warehouse, "structure_images", "structure_id", "rank", "image_id", "features"
     )
