@@ -13,7 +13,7 @@ from minia_spark.mining.settings import MiningSettings
 from minia_spark.mining.tables import STRUCTURES, TUNING
 from minia_spark.neighbours.tables import NEIGHBOURS
 from minia_spark.structures.settings import StructuresSettings
-from minia_spark.structures.tables import LINEAGE, STRUCTURE_IMAGES, STRUCTURE_NAMES
+from minia_spark.structures.tables import LINEAGE, PATTERNS, STRUCTURE_IMAGES, STRUCTURE_NAMES
 from minia_spark.thumbnails.tables import THUMBNAILS
 from minia_spark.words.tables import WORD_COUNTS, WORDS
 
@@ -25,12 +25,12 @@ GALLERY_STAGE = Stage(
     all_variants=True,
     reads=(
         *(IMAGES, REJECTS, FEATURES, THUMBNAILS, CODEBOOKS, WORDS, WORD_COUNTS),
-        *(TUNING, STRUCTURES, STRUCTURE_IMAGES, LINEAGE, VERIFICATIONS),
+        *(TUNING, STRUCTURES, STRUCTURE_IMAGES, PATTERNS, LINEAGE, VERIFICATIONS),
     ),
     optional=(STRUCTURE_NAMES, MAP, MAP_FRAMES, NEIGHBOURS),
     gathers="facets",
     writes=(GALLERY,),
-    revision=6,  # leaders, what ended, copies
+    revision=7,  # patterns
     uses=(
         GallerySettings,
         Use(MiningSettings, ("decoys", "seeds", "max_q", "min_stability")),

@@ -21,7 +21,7 @@ _PANEL = Markup(
     '<p class="lead">Every structure, image and word, to be sorted, filtered and looked at: '
     '<a href="{page}">open the gallery</a>, or see <a href="{page}#/new">what is new</a>.</p>'
 )
-_ALERTS = Markup('In batch <bdi>{batch}</bdi>{of}: {what}. <a href="{page}#/new">Look at them</a>')
+_ALERTS = Markup('In batch <bdi>{batch}</bdi>{of}: {what}. <a href="{page}#/new">What is new</a>')
 
 
 def show(_context: Context) -> Markup:

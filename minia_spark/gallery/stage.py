@@ -36,7 +36,7 @@ from minia_spark.features.tables import FEATURES
 from minia_spark.frames.collection import Collection
 from minia_spark.frames.news import NO_REASON
 from minia_spark.gallery.news import alerts
-from minia_spark.gallery.related import counterparts, leaders, related
+from minia_spark.gallery.related import counterparts, related
 from minia_spark.gallery.settings import GallerySettings
 from minia_spark.gallery.site import Batch, Features, Gallery, Map, Nearest, Variant, write
 from minia_spark.gallery.tables import GALLERY, NEWS
@@ -46,10 +46,11 @@ from minia_spark.layout.tables import MAP, MAP_FRAMES
 from minia_spark.mining.settings import MiningSettings
 from minia_spark.mining.tables import STRUCTURES, TUNING
 from minia_spark.neighbours.tables import NEIGHBOURS
+from minia_spark.structures.classes import typical
 from minia_spark.structures.lineage import ENDS, Event
 from minia_spark.structures.rows import load_structures, of_kinds
 from minia_spark.structures.settings import StructuresSettings
-from minia_spark.structures.tables import LINEAGE, STRUCTURE_IMAGES, STRUCTURE_NAMES
+from minia_spark.structures.tables import LINEAGE, PATTERNS, STRUCTURE_IMAGES, STRUCTURE_NAMES
 from minia_spark.thumbnails.tables import THUMBNAILS
 from minia_spark.warehouse.records import now
 from minia_spark.words.tables import WORDS
@@ -58,7 +59,9 @@ __all__ = ["run"]
 
 _NAMES = ["batch", "image_id"]
 _OF_IMAGES = [*_NAMES, "label", "ra_deg", "dec_deg", "width", "height"]
+_PATTERN = ["place", "strength", "pattern", "same_images_as", "turn"]
 _NUMBERS = ["support", "expected_support", "lift", "q", "stability"]
+_CLASSES = 6  # that are told of a structure
 _NEAREST = 8  # images that are told of each
 _AT_ONCE = 100_000  # rows of nearest images
 _KIN = {
@@ -95,6 +98,7 @@ def run(context: Context) -> None:
             facts={
                 "max_q": context.settings(MiningSettings).max_q,
                 "min_stability": context.settings(MiningSettings).min_stability,
+                "seeds": context.settings(MiningSettings).seeds,
                 "state": context.published.version + 1,
                 "news": news,
                 "older": {name: _older_state(context, name) for name in variants},
@@ -548,7 +552,7 @@ def _variant(context: Context, name: str, places: _Places) -> Variant:
     unwanted = context.settings(StructuresSettings).exclude_kinds
     lineages = [fates.get(number, {}).get("lineage_id") for number in range(len(structures))]
     left_out = [of_kinds(said.get(one, {}).get("kind"), unwanted) for one in lineages]
-    leading = leaders([places.starts[batch] + image for batch, image, _ in images], left_out)
+    patterns = {row["structure_id"]: row for row in _small(own, PATTERNS)}
     against = any(row["chance"] != "totals" for row in _small(own, TUNING))
     total = sum(places.sizes)
     rows = []
@@ -556,6 +560,7 @@ def _variant(context: Context, name: str, places: _Places) -> Variant:
         number = row["structure_id"]
         fate = fates.get(number, {})
         told = said.get(fate.get("lineage_id"), {})
+        classes = labels.get(number, [])
         rows.append(
             {
                 "id": number,
@@ -577,9 +582,11 @@ def _variant(context: Context, name: str, places: _Places) -> Variant:
                 "verified": verified.get(number),
                 "images": len(images[number][0]),
                 "coverage": row["support"] / total if total else 0,
-                "labels": labels.get(number, []),
+                "labels": classes[:_CLASSES],
+                "labelled": sum(count for _, count, _ in classes),
+                "typical": typical(classes),
                 "related": kin[number],
-                "leader": leading[number],
+                **{what: patterns[number][what] for what in _PATTERN},
             }
         )
     return Variant(name=name, structures=rows, images=images)
@@ -624,8 +631,8 @@ def _images(
     ]
 
 
-def _labels(context: Context, variant: str) -> dict[int, list[list[Any]]]:
-    """Return the most frequent labels of each structure's images: label, images, share of all."""
+def _labels(context: Context, variant: str) -> dict[int, list[tuple[str, int, float]]]:
+    """Return the labels of each structure's images: label, images, share of all; many first."""
     images = _rows(context, IMAGES, [*_NAMES, "label"])
     images = images.filter(images["label"].is_valid())
     if not images.num_rows:
@@ -640,9 +647,10 @@ def _labels(context: Context, variant: str) -> dict[int, list[list[Any]]]:
         .sort_by([("count_all", "descending"), ("label", "ascending")])
     )
     whole = {row["values"]: row["counts"] for row in pc.value_counts(images["label"]).to_pylist()}
-    found: dict[int, list[list[Any]]] = {}
+    found: dict[int, list[tuple[str, int, float]]] = {}
     for row in counted.to_pylist():
-        if row["label"] is not None and len(found.setdefault(row["structure_id"], [])) < 6:
+        if row["label"] is not None:
             share = whole[row["label"]] / images.num_rows
-            found[row["structure_id"]].append([row["label"], row["count_all"], share])
+            told = (row["label"], row["count_all"], share)
+            found.setdefault(row["structure_id"], []).append(told)
     return found

@@ -14,7 +14,7 @@ from minia_spark.mining.tables import BACKGROUND, FACTORS, STRUCTURES, TUNING
 from minia_spark.report.settings import ReportSettings
 from minia_spark.report.tables import SITE
 from minia_spark.structures.settings import StructuresSettings
-from minia_spark.structures.tables import LINEAGE, STRUCTURE_IMAGES, STRUCTURE_NAMES
+from minia_spark.structures.tables import LINEAGE, PATTERNS, STRUCTURE_IMAGES, STRUCTURE_NAMES
 from minia_spark.thumbnails.tables import THUMBNAILS
 from minia_spark.words.settings import WordsSettings
 from minia_spark.words.tables import WORD_COUNTS, WORDS
@@ -27,11 +27,12 @@ REPORT = Stage(
     all_variants=True,
     reads=(
         *(IMAGES, REJECTS, FEATURES, THUMBNAILS, CODEBOOKS, WORDS, WORD_COUNTS, DRIFT),
-        *(TUNING, BACKGROUND, FACTORS, STRUCTURES, STRUCTURE_IMAGES, LINEAGE, VERIFICATIONS),
+        *(TUNING, BACKGROUND, FACTORS),
+        *(STRUCTURES, STRUCTURE_IMAGES, PATTERNS, LINEAGE, VERIFICATIONS),
     ),
     optional=(STRUCTURE_NAMES,),
     writes=(SITE,),
-    revision=4,  # close-ups
+    revision=5,  # patterns
     uses=(
         ReportSettings,
         WordsSettings,  # the bounds of outliers are drawn also where outliers are kept

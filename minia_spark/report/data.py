@@ -15,8 +15,6 @@ from markupsafe import Markup
 from numpy.typing import NDArray
 
 __all__ = [
-    "LEAST_SURPRISE",
-    "STRONG_LIFT",
     "Arrival",
     "BackgroundData",
     "BatchDrift",
@@ -35,12 +33,6 @@ __all__ = [
     "Thumbnail",
     "VariantData",
 ]
-
-
-STRONG_LIFT = 3.0
-"""From so many times the images that chance makes on, an established structure is strong."""
-LEAST_SURPRISE = 2.0
-"""Below that it is weak."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -225,20 +217,10 @@ class StructureCard:
     """What kind of thing they say it is."""
     left_out: bool = False
     """Whether structures of that kind are not looked for in images."""
-
-    @property
-    def strength(self) -> str:
-        """How far an established one stands out, as the gallery says it: strong, weak or nothing.
-
-        Strong from three times as many images as by chance on; weak below one and a half times, or
-        where chance makes as many once in less than a hundred times.
-        """
-        lift = self.lift if self.lift_beyond is None else self.lift_beyond
-        if not self.established or lift is None:
-            return ""
-        if lift < 1.5 or (self.surprise is not None and self.surprise < LEAST_SURPRISE):
-            return "weak"
-        return "strong" if lift >= STRONG_LIFT else ""
+    strength: str | None = None
+    """How far an established one stands out: strong, moderate or weak."""
+    alike: int = 0
+    """How many other structures show the same pattern."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -297,6 +279,11 @@ class VariantData:
     left_out_total: int = 0
     """Structures of kinds that are not looked for in images."""
     strong_total: int | None = None
+    moderate_total: int = 0
+    weak_total: int = 0
+    strong_patterns: int = 0
+    """Patterns of which a structure is strong."""
+    patterns_total: int = 0
     """How many established ones are in three times as many images as by chance, or more."""
     established_total: int | None = None
     """How many of all are significant and reproducible; None when that was not measured."""

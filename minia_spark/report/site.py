@@ -42,6 +42,7 @@ from minia_spark.report.plots import (
     plot_steps,
     plot_word_counts,
 )
+from minia_spark.structures.classes import stands_out
 from minia_spark.words.bag import outlier_bounds
 
 __all__ = ["ABOVE", "MOST_LABELS", "Rendered", "named_labels", "render", "wanted_images"]
@@ -329,20 +330,10 @@ def _bars(
             share,
             100 * count / total / longest,
             None if share is None else 100 * share / longest,
-            share is not None and label in labels and _stands_out(count, total, share),
+            share is not None and label in labels and stands_out(count, total, share),
         )
         for label, count, share in rows
     ]
-
-
-def _stands_out(count: int, total: int, share: float) -> bool:
-    """Tell whether chance hardly makes that many of a label that has this share of all images.
-
-    Three standard deviations more than expected, a fifth more, and a tenth of the images.
-    """
-    expected = total * share
-    deviation = (expected * (1 - share)) ** 0.5
-    return bool(count >= 0.1 * total and count >= max(1.2 * expected, expected + 3 * deviation))
 
 
 def _codebook_plots(codebook: CodebookData | None) -> list[_Plot]:

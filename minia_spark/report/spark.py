@@ -6,9 +6,9 @@ as possible; tables of a row a structure or a word are read here, which takes no
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 import numpy as np
@@ -31,11 +31,11 @@ from minia_spark.report.data import MatchedImage, StructureCard, Thumbnail
 from minia_spark.report.settings import ReportSettings
 from minia_spark.structures.rows import of_kinds
 from minia_spark.structures.settings import StructuresSettings
-from minia_spark.structures.tables import LINEAGE, STRUCTURE_IMAGES, STRUCTURE_NAMES
+from minia_spark.structures.tables import LINEAGE, PATTERNS, STRUCTURE_IMAGES, STRUCTURE_NAMES
 from minia_spark.thumbnails.tables import THUMBNAILS
 from minia_spark.warehouse.records import Entry
 
-__all__ = ["Tables", "cards_of", "columns_of", "said_of", "thumbnails_of"]
+__all__ = ["Tables", "cards_of", "columns_of", "patterns_of", "said_of", "thumbnails_of"]
 
 _Model = TypeVar("_Model", bound=StageSettings)
 
@@ -129,58 +129,71 @@ def said_of(tables: Tables) -> dict[str, Said]:
     }
 
 
+def patterns_of(tables: Tables) -> dict[int, dict[str, Any]]:
+    """Return the rows of table ``patterns`` by structure."""
+    return _rows_of(tables, PATTERNS, ("structure_id", "place", "strength", "pattern"))
+
+
 def cards_of(
-    tables: Tables, said: Mapping[str, Said], *, judged: bool, beyond: bool
+    tables: Tables,
+    said: Mapping[str, Said],
+    told: Mapping[int, Mapping[str, Any]],
+    *,
+    judged: bool,
+    beyond: bool,
 ) -> list[StructureCard]:
-    """Return the structures that the page shows, the first ones.
+    """Return the structures that the page shows: one a pattern, the first ones.
 
     Parameters
     ----------
     tables : Tables
     said : mapping
         As :func:`said_of` returns it.
+    told : mapping
+        As :func:`patterns_of` returns it.
     judged : bool
         Whether decoys and other seeds tell how far a structure is to be believed.
     beyond : bool
         Whether there is a background beyond which they have a lift.
     """
-    wanted = ds.field("structure_id") < tables.settings(ReportSettings).structures
-    structures = sorted(
-        (
-            row
-            for batch in tables.rows(STRUCTURES, [*_STRUCTURE, *_JUDGEMENT, *_BEYOND], wanted)
-            for row in batch.to_pylist()
-        ),
-        key=lambda row: int(row["structure_id"]),
-    )
-    if not structures:
+    size = Counter(row["pattern"] for row in told.values())
+    first = [row for number, row in told.items() if row["pattern"] == number]
+    first.sort(key=lambda row: int(row["place"]))
+    shown = [row["structure_id"] for row in first[: tables.settings(ReportSettings).structures]]
+    if not shown:
         return []
-    fates = {
-        row["structure_id"]: row
-        for batch in tables.rows(LINEAGE, [*_FATE, *_CHANGE], wanted)
-        for row in batch.to_pylist()
-    }
-    matches = _matches(tables)
+    wanted = ds.field("structure_id").isin(shown)
+    structures = _rows_of(tables, STRUCTURES, (*_STRUCTURE, *_JUDGEMENT, *_BEYOND), wanted)
+    fates = _rows_of(tables, LINEAGE, (*_FATE, *_CHANGE), wanted)
+    matches = _matches(tables, shown)
     images = _best_images(tables, matches)
-    verified = {
-        row["structure_id"]: row["verified"]
-        for batch in tables.rows(VERIFICATIONS, ["structure_id", "verified"], wanted)
-        for row in batch.to_pylist()
-    }
+    verified = _rows_of(tables, VERIFICATIONS, ("structure_id", "verified"), wanted)
     cards = [
-        _card(
-            row,
-            fates[row["structure_id"]],
-            said.get(fates[row["structure_id"]]["lineage_id"], Said()),
-            matches,
-            images[row["structure_id"]],
-            verified=verified.get(row["structure_id"]),
-            judged=judged,
-            beyond=beyond,
+        replace(
+            _card(
+                structures[number],
+                fates[number],
+                said.get(fates[number]["lineage_id"], Said()),
+                matches,
+                images[number],
+                verified=verified.get(number, {}).get("verified"),
+                judged=judged,
+                beyond=beyond,
+            ),
+            strength=told[number]["strength"],
+            alike=size[number] - 1,
         )
-        for row in structures
+        for number in shown
     ]
     return sorted(cards, key=lambda card: card.left_out)
+
+
+def _rows_of(
+    tables: Tables, table: Table, columns: Sequence[str], where: ds.Expression | None = None
+) -> dict[int, dict[str, Any]]:
+    """Return the rows of a table by their structures."""
+    batches = tables.rows(table, columns, where)
+    return {int(row["structure_id"]): row for batch in batches for row in batch.to_pylist()}
 
 
 def _card(
@@ -233,7 +246,7 @@ def _name(structure_id: int) -> str:
     return f"s{structure_id:04d}"
 
 
-def _matches(tables: Tables) -> pa.Table:
+def _matches(tables: Tables, shown: Sequence[int]) -> pa.Table:
     """Return the images of the structures shown, by structure and rank.
 
     One row an image that is drawn, with the numbers of the features that matched; the images behind
@@ -242,7 +255,7 @@ def _matches(tables: Tables) -> pa.Table:
     settings = tables.settings(ReportSettings)
     of_match = ("structure_id", "rank", "image_id", "batch", "features")
     matches = tables.columns(STRUCTURE_IMAGES, *of_match).where(
-        F.col("structure_id") < settings.structures
+        F.col("structure_id").isin(list(shown))
     )
     images = tables.columns(IMAGES, "batch", "image_id", "label")
     joined = matches.join(images, ["batch", "image_id"])

@@ -35,8 +35,6 @@ from minia_spark.ingest.tables import IMAGES, REJECTS
 from minia_spark.mining.settings import MiningSettings
 from minia_spark.mining.tables import BACKGROUND, FACTORS, STRUCTURES, TUNING
 from minia_spark.report.data import (
-    LEAST_SURPRISE,
-    STRONG_LIFT,
     Arrival,
     BackgroundData,
     BatchDrift,
@@ -54,7 +52,15 @@ from minia_spark.report.data import (
 )
 from minia_spark.report.settings import ReportSettings
 from minia_spark.report.site import MOST_LABELS, named_labels, render, wanted_images
-from minia_spark.report.spark import Said, Tables, cards_of, columns_of, said_of, thumbnails_of
+from minia_spark.report.spark import (
+    Said,
+    Tables,
+    cards_of,
+    columns_of,
+    patterns_of,
+    said_of,
+    thumbnails_of,
+)
 from minia_spark.report.tables import SITE
 from minia_spark.structures.tables import LINEAGE
 from minia_spark.warehouse.records import now
@@ -68,7 +74,6 @@ _STEPS = 1 << 20  # of chance, where descriptors are sampled
 _FACTORS = 8  # shown
 _AT_AN_END = 6  # images
 _TENTH = 0.1
-_STRONG = (ds.field("lift_beyond") >= STRONG_LIFT) & (ds.field("surprise") >= LEAST_SURPRISE)
 
 
 def run(context: Context) -> None:
@@ -162,18 +167,24 @@ def _variant(tables: Tables) -> VariantData:
         for batch in tables.rows(LINEAGE, ["structure_id", "lineage_id", "event", "older_state"])
         for row in batch.to_pylist()
     ]
-    said = said_of(tables)
+    said, told = said_of(tables), patterns_of(tables)
     left_out = {
         row["structure_id"]
         for row in fates
         if row["structure_id"] is not None and said.get(row["lineage_id"], Said()).left_out
     }
+    grades = Counter(row["strength"] for n, row in told.items() if n not in left_out)
+    strong = [n for n, row in told.items() if row["strength"] == "strong" and n not in left_out]
     return VariantData(
         name=tables.variant or "features",
-        structures=cards_of(tables, said, judged=judged, beyond=background is not None),
+        structures=cards_of(tables, said, told, judged=judged, beyond=background is not None),
         structures_total=tables.count(STRUCTURES),
         established_total=_established(tables, left_out) if judged else None,
-        strong_total=_established(tables, left_out, _STRONG) if judged else None,
+        strong_total=grades["strong"] if judged else None,
+        moderate_total=grades["moderate"],
+        weak_total=grades["weak"],
+        strong_patterns=len({told[number]["pattern"] for number in strong}),
+        patterns_total=len({row["pattern"] for row in told.values()}),
         left_out_total=len(left_out),
         max_q=mining.max_q if mining.decoys > 0 else None,
         min_stability=mining.min_stability if mining.seeds > 0 else None,
@@ -426,11 +437,7 @@ def _drift(tables: Tables) -> DriftData:
     )
 
 
-def _established(
-    tables: Tables, left_out: Collection[int], also: ds.Expression | None = None
-) -> int:
-    """Count established structures, of those that a filter keeps."""
+def _established(tables: Tables, left_out: Collection[int]) -> int:
     wanted = ds.field("significant") & ds.field("reproducible")
-    wanted = wanted if also is None else wanted & also
     wanted &= ~ds.field("structure_id").isin(sorted(left_out))
     return sum(b.num_rows for b in tables.rows(STRUCTURES, ["structure_id"], wanted))

@@ -25,6 +25,7 @@ __all__ = [
     "plural",
     "q_value",
     "ratio",
+    "repeated",
     "score",
     "setting",
     "significant",
@@ -70,6 +71,17 @@ def percent(share: float) -> str:
         return "<0.1 %"
     rounded = math.floor(value + 0.5)  # halves upwards, as in the gallery
     return f"{rounded} %" if value in (0, 100) or 9.95 <= value < 99.5 else f"{value:.1f} %"
+
+
+def repeated(stability: float, seeds: int | None) -> str:
+    """Return how often a structure was found again, as the gallery does: ``2 of 3 repetitions``.
+
+    ``67 % of repetitions`` where it is not known how many these were, or not so many of them.
+    """
+    times = stability * (seeds or 0)
+    if seeds is not None and 0 < seeds <= 20 and abs(times - round(times)) < 1e-6:
+        return f"{round(times)} of {plural(seeds, 'repetition', 'repetitions')}"
+    return f"{percent(stability)} of repetitions"
 
 
 def ratio(value: float) -> str:
@@ -174,6 +186,7 @@ FILTERS: Mapping[str, Callable[..., str]] = MappingProxyType(
         "plural": plural,
         "q_value": q_value,
         "ratio": ratio,
+        "repeated": repeated,
         "score": score,
         "significant": significant,
     }
@@ -216,6 +229,19 @@ _TERMS: Mapping[str, tuple[str, ...]] = MappingProxyType(
             "A group of visual words that occur together in many of the same images.",
         ),
         "words": ("Words", "How many visual words make up the structure."),
+        "established": (
+            "Established",
+            "Significant (q) and found again (stability): to be trusted. Strong: in at least three "
+            "times as many images as by chance; weak: in less than one and a half times as many, "
+            "or where chance makes as many once in less than a hundred times; moderate: between. "
+            "Where images are compared with broad differences too, chance is what these explain.",
+        ),
+        "pattern": (
+            "Pattern",
+            "Structures in much the same images, and structures of words that look alike, as they "
+            "are, turned by a quarter, or mirrored: a neighbour on the left and one above make "
+            "different words, and so two structures, of one pattern.",
+        ),
         "sets": (
             "Sets",
             "Mining returns many small sets of words that occur together; so many of them, "
@@ -254,7 +280,7 @@ _TERMS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "surprise": (
             "Surprise",
             "How improbable so many images are by chance: 3 is once in a thousand times, 6 once in "
-            "a million. Structures are ranked by it, the established ones first.",
+            "a million. Structures are numbered by it, the established ones first.",
         ),
         "q": (
             "q",

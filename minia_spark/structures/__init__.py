@@ -3,11 +3,13 @@
 from minia_spark.codebook.tables import CODEBOOKS, WORD_MAP
 from minia_spark.engine.room import Command, Facet, Room
 from minia_spark.engine.stage import Stage, Use
+from minia_spark.mining.settings import MiningSettings
 from minia_spark.mining.tables import STRUCTURES
 from minia_spark.structures.settings import StructuresSettings
 from minia_spark.structures.tables import (
     ENDED_STRUCTURES,
     LINEAGE,
+    PATTERNS,
     STRUCTURE_IMAGES,
     STRUCTURE_NAMES,
 )
@@ -47,12 +49,25 @@ LINEAGE_STAGE = Stage(
     cost="minia_spark.structures.cost:lineage",
 )
 
+PATTERNS_STAGE = Stage(
+    name="patterns",
+    about="say how structures stand out, and which show the same pattern",
+    line="discovery",
+    scope="collection",
+    command="structures",
+    reads=(CODEBOOKS, STRUCTURES, STRUCTURE_IMAGES),
+    writes=(PATTERNS,),
+    uses=(Use(MiningSettings, ("decoys", "seeds")),),
+    run="minia_spark.structures.stage:group_patterns",
+    cost="minia_spark.structures.cost:patterns",
+)
+
 ROOM = Room(
     name="structures",
     about="The images of every structure, and its history.",
     settings={"structures": StructuresSettings},
-    outputs=(STRUCTURE_IMAGES, LINEAGE, ENDED_STRUCTURES, STRUCTURE_NAMES),
-    stages=(STRUCTURES_STAGE, LINEAGE_STAGE),
+    outputs=(STRUCTURE_IMAGES, PATTERNS, LINEAGE, ENDED_STRUCTURES, STRUCTURE_NAMES),
+    stages=(STRUCTURES_STAGE, LINEAGE_STAGE, PATTERNS_STAGE),
     facets=(
         Facet(
             "structure",
@@ -85,4 +100,4 @@ ROOM = Room(
     ),
 )
 
-__all__ = ["LINEAGE_STAGE", "ROOM", "STRUCTURES_STAGE"]
+__all__ = ["LINEAGE_STAGE", "PATTERNS_STAGE", "ROOM", "STRUCTURES_STAGE"]

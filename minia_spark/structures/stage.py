@@ -1,7 +1,7 @@
-"""The images of every structure, and what became of those before, on Spark.
+"""The images of every structure, what became of those before, and patterns, on Spark.
 
 The search for images is :mod:`minia_spark.mining.overlap`, the comparison with the structures of
-the state before is :mod:`.lineage`.
+the state before is :mod:`.lineage`, that with each other :mod:`.patterns`.
 """
 
 from __future__ import annotations
@@ -9,17 +9,22 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
 from pyspark.sql import Window
 from pyspark.sql import functions as F
 
 from minia_spark.base.arrow import from_lists, to_lists
 from minia_spark.codebook.tables import CODEBOOKS, WORD_MAP
 from minia_spark.engine.context import Context
+from minia_spark.features.turns import turns_of
 from minia_spark.mining.overlap import StructureIndex
 from minia_spark.mining.rows import bags_of_words
+from minia_spark.mining.settings import MiningSettings
 from minia_spark.mining.tables import STRUCTURES
 from minia_spark.structures.lineage import (
     ENDS,
@@ -35,11 +40,13 @@ from minia_spark.structures.lineage import (
     word_rows,
 )
 from minia_spark.structures.names import ended, excluded
+from minia_spark.structures.patterns import leaders, likeness, patterns, strength
 from minia_spark.structures.rows import load_structures, of_kinds
 from minia_spark.structures.settings import StructuresSettings
 from minia_spark.structures.tables import (
     ENDED_STRUCTURES,
     LINEAGE,
+    PATTERNS,
     STRUCTURE_IMAGES,
     STRUCTURE_NAMES,
 )
@@ -48,9 +55,10 @@ from minia_spark.words.counts import kept_by_settings
 from minia_spark.words.settings import WordsSettings
 from minia_spark.words.tables import WORDS
 
-__all__ = ["run", "trace_lineage"]
+__all__ = ["group_patterns", "run", "trace_lineage"]
 
 _PAIRS_AT_ONCE = 4096
+_GRADES = ("strong", "moderate", "weak", None)
 _REMEMBERED = 10_000
 """Structures that ended, the last ones: enough for years, and little to compare with."""
 
@@ -218,3 +226,68 @@ def _known(context: Context) -> _Known:
 def _codebook_version(context: Context, state: Catalogue) -> str:
     entries = state.of_table(CODEBOOKS.name, None, context.variant)
     return next((entry.digest for entry in entries), "")
+
+
+def group_patterns(context: Context) -> None:
+    """Say how far every structure stands out, and which ones show the same pattern."""
+    table = context.small(STRUCTURES).sort_by("structure_id")
+    structures = load_structures(table)
+    mining = context.settings(MiningSettings)
+    grades = [
+        strength(row["lift"] if row["lift_beyond"] is None else row["lift_beyond"], row["surprise"])
+        if mining.decoys and mining.seeds and row["significant"] and row["reproducible"]
+        else None
+        for row in table.to_pylist()
+    ]
+    order = sorted(range(len(grades)), key=lambda number: (_GRADES.index(grades[number]), number))
+    images = _images_of(context, len(structures))
+    apart = [not len(own) for own in images]  # as those that people want to be left out
+    in_order = leaders([images[number] for number in order], [apart[number] for number in order])
+    same: list[int | None] = [None] * len(order)
+    for number, led in zip(order, in_order, strict=True):
+        same[number] = None if led is None else order[led]
+    alike = likeness(structures, *_centres(context))
+    strong = [grade == "strong" for grade in grades]
+    first = patterns(alike, same, order, strong=strong, apart=apart)
+    places = {number: place for place, number in enumerate(order)}
+    rows = [
+        {
+            "structure_id": number,
+            "place": places[number],
+            "strength": grades[number],
+            "pattern": number if leading is None else leading,
+            "same_images_as": same[number],
+            "turn": None if leading is None else alike.turn(leading, number),
+        }
+        for number, leading in enumerate(first)
+    ]
+    context.write_rows(PATTERNS, pa.Table.from_pylist(rows, PATTERNS.arrow_schema()))
+    context.counts |= {"structures": len(rows), "patterns": first.count(None)}
+
+
+def _images_of(context: Context, count: int) -> list[NDArray[np.int64]]:
+    """Return the images of every structure, as numbers."""
+    columns = ["structure_id", "batch", "image_id"]
+    schema = pa.schema([STRUCTURE_IMAGES.arrow_schema().field(name) for name in columns])
+    rows = pa.Table.from_batches(
+        [one.select(columns).cast(schema) for one in context.rows_here(STRUCTURE_IMAGES, columns)],
+        schema,
+    )
+    keys = pc.binary_join_element_wise(rows["batch"], rows["image_id"], "/").combine_chunks()
+    numbers = pc.dictionary_encode(keys).indices.to_numpy().astype(np.int64)
+    of = rows["structure_id"].to_numpy()
+    order = np.argsort(of, kind="stable")
+    ends = np.searchsorted(of[order], np.arange(count + 1))
+    return [numbers[order[a:b]] for a, b in pairwise(ends.tolist())]
+
+
+def _centres(context: Context) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Return the words' centres, whole numbers, and what turns do to them."""
+    columns = ["word", "centre", "scale", "extractor"]
+    rows = context.small(CODEBOOKS).select(columns).sort_by("word").combine_chunks()
+    if not rows.num_rows:
+        return np.zeros((0, 0)), turns_of("")
+    values, _ = to_lists(rows["centre"].combine_chunks())
+    centres = np.rint(values.reshape(rows.num_rows, -1) * rows["scale"][0].as_py())
+    turns = turns_of(rows["extractor"][0].as_py())
+    return centres, turns if turns.shape[1] in (0, centres.shape[1]) else turns_of("")

@@ -2,7 +2,7 @@
 
 from minia_spark.engine.table import Column, Table
 
-__all__ = ["ENDED_STRUCTURES", "LINEAGE", "STRUCTURE_IMAGES", "STRUCTURE_NAMES"]
+__all__ = ["ENDED_STRUCTURES", "LINEAGE", "PATTERNS", "STRUCTURE_IMAGES", "STRUCTURE_NAMES"]
 
 STRUCTURE_IMAGES = Table(
     "structure_images",
@@ -15,6 +15,49 @@ STRUCTURE_IMAGES = Table(
         Column("overlap", "double", "Multiset overlap of structure and image, 0 to 1."),
         Column("words_held", "int", "Words of the structure that the image has."),
         Column("features", "array<int>", "Numbers of the image's features of these.", null=True),
+    ),
+    variants=True,
+)
+
+PATTERNS = Table(
+    "patterns",
+    "a structure",
+    (
+        Column("structure_id", "int", "The structure."),
+        Column(
+            "place",
+            "int",
+            "From 0: strong ones first, then moderate, weak, and not established ones; each as "
+            "they are numbered.",
+        ),
+        Column(
+            "strength",
+            "string",
+            "How far an established one stands out: strong, from three times as many images as by "
+            "chance on; moderate; weak, below one and a half times. null: it is not established, "
+            "or that was not measured.",
+            null=True,
+        ),
+        Column(
+            "pattern",
+            "int",
+            "The first structure, by place, that shows the same pattern; its own number: it does.",
+        ),
+        Column(
+            "same_images_as",
+            "int",
+            "The first structure, by place, that is in much the same images (Jaccard similarity of "
+            "a third or more); null: there is none.",
+            null=True,
+        ),
+        Column(
+            "turn",
+            "string",
+            "What makes images of the pattern's first structure look like those of this one, as "
+            "turned by 90\N{DEGREE SIGN}; empty: nothing has to be done; null: it does not look "
+            "like the first, but like another one, or it is there for its images.",
+            null=True,
+        ),
     ),
     variants=True,
 )

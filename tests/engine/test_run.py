@@ -88,6 +88,7 @@ TUNE_ON = {
     "mine",
     "structures",
     "lineage",
+    "patterns",
     "geometry",
     "gallery",
     "report",
@@ -141,8 +142,14 @@ class TestFingerprints:
             ("report.title=Other", {"report"}),
             ("words.outlier_deviations=3", {"report"}),  # the page draws the bounds
             ("drift.max_divergence=0.2", {"report"}),  # limits apply where drift is read
-            ("structures.min_overlap=0.3", {"structures", "geometry", "gallery", "report"}),
-            ("structures.structure_counts=ones", {"structures", "geometry", "gallery", "report"}),
+            (
+                "structures.min_overlap=0.3",
+                {"structures", "patterns", "geometry", "gallery", "report"},
+            ),
+            (
+                "structures.structure_counts=ones",
+                {"structures", "patterns", "geometry", "gallery", "report"},
+            ),
             ("mining.link=consensus", TUNE_ON),
             ("mining.density=0.4", MINE_ON),
             ("mining.decoys=4", MINE_ON | {"pairs"}),
@@ -157,7 +164,7 @@ class TestFingerprints:
             ("mining.expand=true", MINE_ON),
             (
                 "words.weight=size",
-                {"structures", "geometry", "gallery", "report"},
+                {"structures", "patterns", "geometry", "gallery", "report"},
             ),  # mining takes words as sets
             ("codebook.size=100", CODEBOOK_ON),
             ("codebook.seed=2", CODEBOOK_ON),
@@ -193,6 +200,7 @@ class TestFingerprints:
                     "mine",
                     "structures",
                     "lineage",
+                    "patterns",
                     "geometry",
                     "gallery",
                     "report",
@@ -270,7 +278,7 @@ def two_batches(
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(pipeline._Execution, "_note", dying)
-        for _ in range(20):
+        for _ in range(21):
             again = ("run", "--images", halves[1], "--batch", "b2", "--warehouse", location)
             try:
                 minia(*again, *SMALL).expect(0)
@@ -284,8 +292,8 @@ def two_batches(
             assert next(house.runs()).state == "failed"
             assert not (location / "lock.json").exists()
     # ingest b2; features, thumbnails, words, drift, sketch of both; tune, pairs, mine, lineage,
-    # structures, geometry, gallery, report
-    assert deaths == 19
+    # structures, patterns, geometry, gallery, report
+    assert deaths == 20
     return location
 
 
@@ -299,7 +307,7 @@ class TestBreaks:
         )
 
     def test_every_step_was_done_once(self, two_batches):
-        records = list(Warehouse(str(two_batches)).runs())[:20]
+        records = list(Warehouse(str(two_batches)).runs())[:21]
         done = [
             (step.stage, step.batch)
             for record in reversed(records)
@@ -322,6 +330,7 @@ class TestBreaks:
                     "mine",
                     "lineage",
                     "structures",
+                    "patterns",
                     "geometry",
                     "gallery",
                     "report",
@@ -369,7 +378,11 @@ class TestBreaks:
         assert rows_of(own_warehouse, "structure_images") == before
         minia("structures", "--warehouse", own_warehouse, *SMALL, *more).expect(0)
         last = actions_of_last_run(own_warehouse)
-        assert last == {("structures", None): "done", ("lineage", None): "skipped"}
+        assert last == {
+            ("structures", None): "done",
+            ("lineage", None): "skipped",
+            ("patterns", None): "done",
+        }
         assert rows_of(own_warehouse, "structure_images") != before
 
     def test_dying_between_the_new_state_and_the_page(self, minia, own_warehouse, monkeypatch):
@@ -462,6 +475,7 @@ class TestChanges:
                     "mine",
                     "structures",
                     "lineage",
+                    "patterns",
                     "geometry",
                     "gallery",
                     "report",
@@ -495,10 +509,7 @@ class TestRemoval:
         before = house.catalogue()
         out = minia("batch", "remove", "b2", "--warehouse", own).expect(0).out
         # with the settings of the run before: nothing else would be left as it was
-        assert actions_of_last_run(own) == {
-            (stage, None): "done"
-            for stage in ("pairs", "mine", "structures", "lineage", "geometry", "gallery", "report")
-        }
+        assert actions_of_last_run(own) == {(stage, None): "done" for stage in sorted(PAIRS_ON)}
         after = house.catalogue()
         assert f"state {after.version}" in out
         assert (after.version, after.batches) == (before.version + 1, ["b1"])
@@ -540,6 +551,7 @@ class TestRemoval:
             ("mine", None): "reused",
             ("lineage", None): "reused",
             ("structures", None): "reused",
+            ("patterns", None): "done",
             ("geometry", None): "done",
             ("gallery", None): "done",
             ("report", None): "done",

@@ -433,7 +433,17 @@ class TestOnSpark:
         published = next(r for r in Warehouse(str(location)).runs() if r.catalogue == 2)
         done = [(s.stage, s.batch) for s in published.steps if s.action == "done"]
         assert [stage for stage, batch in done if batch is None] == [
-            *("tune", "pairs", "mine", "lineage", "structures", "geometry", "gallery", "report"),
+            *(
+                "tune",
+                "pairs",
+                "mine",
+                "lineage",
+                "structures",
+                "patterns",
+                "geometry",
+                "gallery",
+                "report",
+            ),
         ]
 
         shutil.rmtree(inbox / "night9")

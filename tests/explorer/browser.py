@@ -92,4 +92,4 @@ class Opened:
         with suppress(Exception):
             self.context.close()
         assert [url for url in self.refused if not url.endswith("/favicon.ico")] == []
-        assert self.complaints == []
+        assert not self.complaints, self.complaints

@@ -117,7 +117,13 @@ def row(number: int, **more):
         "coverage": 0.5,
         "labels": [],
         "related": [],
-        "leader": None,
+        "typical": None,
+        "labelled": 0,
+        "place": number,
+        "strength": ("strong", "moderate", "weak")[number] if number < 3 else None,
+        "pattern": number,
+        "same_images_as": None,
+        "turn": None,
     } | more
 
 
@@ -130,13 +136,14 @@ def gallery(batches: list[Batch], structures: int = 5, **more) -> Gallery:
         places = np.concatenate([np.arange(k, k + n), [0]])
         overlaps = np.linspace(0.9, 0.1, n + 1)
         images.append((owners, places, overlaps))
-        told = {"images": n + 1, "labels": [["spiral", n, 0.5]]}
+        told = {"images": n + 1, "labels": [["spiral", n, 0.5]], "labelled": n}
+        told |= {"typical": ["spiral", n, 0.5]}
         if k == 1:
             told |= {"name": "<b>ring</b>", "kind": "artefact", "note": "\u202enote =1+1"}
         if k == 2:
             told |= {"event": "born", "related": [[0, 0.5], [1, 0.2]]}
         if k in (4, 5):
-            told |= {"leader": 3}
+            told |= {"pattern": 3, "turn": "mirrored"}
         rows.append(row(k, **told))
     beside = {"surf": {"beside": {"sift": [[0, 0.5, 3]]}}, "sift": {"beside": {"surf": []}}}
     beside["sift"]["beside"]["surf"] = [[1, 0.75, 12], [0, 0.1, 2]]

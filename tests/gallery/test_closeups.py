@@ -108,5 +108,5 @@ def test_cutouts_of_galaxies_are_laid_by_their_frames(page):
         middle = {"x": 0.5 + 0.2 * np.cos(turn), "y": 0.5 + 0.2 * np.sin(turn)}
         assert place == pytest.approx({**middle, "half": 0.4, "turn": turn, "alike": True})
     told = "(images) => minia_map.somewhere(minia_map.scattered(images, new Set([1])))"
-    wanted = "right of the galaxies' centres, once they are turned alike"
+    wanted = "towards an end of the galaxies' long axis"
     assert page.evaluate(told, 2 * images) == wanted

@@ -69,7 +69,7 @@ def test_on_the_overview(news, told):
     )
     found = attention(context)
     rest = "its images than expected, 5 images are unlike anything known. "
-    link = '<a href="warehouse:/gallery/index.html#/new">Look at them</a>'
+    link = '<a href="warehouse:/gallery/index.html#/new">What is new</a>'
     assert found == [f"{one}{rest}{link}" for one in told]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from minia_spark.gallery.related import counterparts, leaders, related
+from minia_spark.gallery.related import counterparts, related
 from minia_spark.mining.model import Structures
 
 
@@ -24,21 +24,6 @@ def test_the_most_similar_first():
 def test_eight_at_most_and_none():
     assert len(related(_structures(*[[1, k] for k in range(2, 20)]))[0]) == 8
     assert related(_structures()) == []
-
-
-def test_those_in_much_the_same_images_join_the_first():
-    images = _images(
-        [0, 1, 2, 3],
-        [2, 3, 4, 5],  # 2 of 6 in both: a third
-        [4, 5, 6, 7],  # 2 of 6 with the one before, which leads nobody
-        [0, 1, 8, 9, 10],  # 2 of 7
-        [],
-        [6, 7],
-        [6, 7],
-    )
-    assert leaders(images, [False] * 7) == [None, 0, None, None, None, 2, 2]
-    assert leaders(images, [True] + [False] * 6) == [None, None, 1, None, None, None, 5]
-    assert leaders([], []) == []
 
 
 def _images(*sets):

@@ -123,7 +123,8 @@ def variant(structures=(), **more):
         "features": 600,
         "codebook": codebook(),
     }
-    return VariantData(structures=structures, **values | more)
+    total = {"patterns_total": (values | more)["structures_total"]}
+    return VariantData(structures=structures, **total | values | more)
 
 
 def report(structures=(), **more):

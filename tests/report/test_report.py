@@ -21,7 +21,7 @@ from minia_spark.report.data import (
 )
 from minia_spark.report.settings import ReportSettings
 from minia_spark.report.site import named_labels, render, wanted_images
-from minia_spark.report.text import visible
+from minia_spark.report.text import repeated, visible
 
 from .site import (
     EMPTY,
@@ -98,7 +98,7 @@ def test_a_small_report(tmp_path):
         "Look twice.",
         "The first 2 of 812",
         "Structure S-a 31 images, 72.5 times as many as by chance, found again in 96 % of "
-        "repetitions more often spiral than other images: 97 %, 2.42 times the share of all",
+        "repetitions 30 of 31 are spiral: 97 %, and 40 % of all images",
         "Figures Words 3 Sets 42 Images 31 Support 29 Expected 0.400 Lift 72.5 q <0.001 "
         "Stability 0.95 History new in state 2",
         f"spiral 30 97 % {TIMES}2.4 ring 1 3.2 % {TIMES}0.05",
@@ -353,6 +353,7 @@ def test_what_people_call_structures(tmp_path):
     told = {
         "established_total": 1,
         "strong_total": 1,
+        "strong_patterns": 1,
         "left_out_total": 1,
         "max_q": 0.05,
         "min_stability": 0.5,
@@ -361,9 +362,11 @@ def test_what_people_call_structures(tmp_path):
     make(report(cards, pages=pages, **told), folder)
     site = {path.name: Page(path) for path in folder.glob("*.html")}
     index = site["index.html"].text
-    strong = "1 of them strong, in at least three times as many images as by chance"
     left_out = "1 of kinds that are left out"
-    assert f"1 of 2 structures: significant, and found again; {strong}; {left_out}" in index
+    strong = "1 strong structure, of 1 pattern: significant, found again, and in at least three"
+    rest = "In all there are 2, of these 0 moderate, 0 weak, hardly more frequent than by chance,"
+    assert strong in index
+    assert f"{rest} and 0 not established; {left_out}" in index
     assert "Structure s0000: <b>sky</b> (artefact)" in index
     assert index.count("Structures of this kind are left out") == 1
     links = set(site["index.html"].references)
@@ -544,25 +547,29 @@ def test_labels_are_set_against_the_whole_collection(tmp_path):
     assert page.values("tr", "title")[0] == "3 images of 4: 75 % here"
 
 
+def test_strength_is_told(tmp_path):
+    card = structure("s", [], established=True, lift=3.0, strength="strong", alike=2)
+    made = report([card], structures_total=3, patterns_total=1, strong_total=2, strong_patterns=1)
+    make(made, tmp_path / "site")
+    index = read_site(tmp_path / "site")["index.html"].text
+    assert "Structure s strong: 0 images, 3.00 times as many as by chance" in index
+    assert "and 2 more structures of this pattern: in the same images, turned, or mirrored" in index
+    assert "Those that show the same pattern, in the same images or turned, are one here." in index
+
+
 @pytest.mark.parametrize(
-    ("measures", "told"),
+    ("stability", "seeds", "told"),
     [
-        ({"lift": 3.0, "surprise": 9.0}, "strong"),
-        ({"lift": 9.0, "lift_beyond": 2.9, "surprise": 9.0}, ""),
-        ({"lift": 1.49, "surprise": 9.0}, "weak"),
-        ({"lift": 5.0, "surprise": 1.9}, "weak"),
-        ({"lift": 5.0, "established": False}, ""),
-        ({"lift": None}, ""),
+        (2 / 3, 3, "2 of 3 repetitions"),
+        (1.0, 1, "1 of 1 repetition"),
+        (0.96, 3, "96 % of repetitions"),
+        (0.5, 50, "50 % of repetitions"),
+        (0.5, None, "50 % of repetitions"),
+        (0.0, 4, "0 of 4 repetitions"),
     ],
 )
-def test_how_far_established_structures_stand_out(measures, told):
-    assert structure("s", [], **{"established": True} | measures).strength == told
-
-
-def test_strength_is_told(tmp_path):
-    make(report([structure("s", [], established=True, lift=3.0)]), tmp_path / "site")
-    index = read_site(tmp_path / "site")["index.html"].text
-    assert "Structure s established, strong: 0 images, 3.00 times as many as by chance" in index
+def test_how_often_it_was_found_again(stability, seeds, told):
+    assert repeated(stability, seeds) == told
 
 
 @pytest.mark.parametrize(
@@ -580,7 +587,7 @@ def test_a_label_stands_out(tmp_path, count, share, told):
     whole = {"ring": round(1000 * share), "spiral": 1000}
     make(report([card], labels=whole, labelled=1000), tmp_path / "site")
     page = read_site(tmp_path / "site")["index.html"]
-    assert ("more often ring than other images" in page.text) == told
+    assert (f"{count} of 100 are ring" in page.text) == told
     assert page.values("tr", "class") == (["more"] if told else [])
 
 

@@ -105,3 +105,34 @@ def test_outlier_words_are_left_out_of_mining(own_warehouse, published, warehous
     used = {word for row in rows_of(own_warehouse, "structures", "words") for word in row[0]}
     assert used
     assert used <= set(kept.tolist())
+
+
+def test_patterns_stand_beside_structures(warehouse):
+    found = table_of(warehouse, "patterns").set_index("structure_id").sort_index()
+    structures = table_of(warehouse, "structures").set_index("structure_id").sort_index()
+    assert found.index.tolist() == structures.index.tolist()
+    sure = structures["significant"] & structures["reproducible"]
+    assert (found["strength"].notna() == sure).all()
+    lifts = structures["lift_beyond"].fillna(structures["lift"])
+    assert (lifts[found["strength"] == "strong"] >= 3).all()
+    assert (lifts[found["strength"] == "moderate"] < 3).all()
+    # places: by strength, then by number
+    order = found.sort_values("place")
+    assert order["place"].tolist() == list(range(len(found)))
+    grades = [("strong", "moderate", "weak").index(s) if s else 3 for s in order["strength"]]
+    assert list(zip(grades, order.index, strict=True)) == sorted(
+        zip(grades, order.index, strict=True)
+    )
+    # whoever began a pattern is its own first, and before all others of it
+    first = found.loc[found["pattern"]]
+    assert (first["pattern"].to_numpy() == found["pattern"].to_numpy()).all()
+    assert (first["place"].to_numpy() <= found["place"].to_numpy()).all()
+    images = {
+        number: {(row["batch"], row["image_id"]) for _, row in rows.iterrows()}
+        for number, rows in table_of(warehouse, "structure_images").groupby("structure_id")
+    }
+    for number, row in found.iterrows():
+        if row["same_images_as"] == row["same_images_as"]:  # not NaN
+            one, other = images[number], images[int(row["same_images_as"])]
+            assert 3 * len(one & other) >= len(one | other)
+            assert row["pattern"] == found.loc[int(row["same_images_as"]), "pattern"]

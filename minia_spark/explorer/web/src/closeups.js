@@ -143,7 +143,7 @@ export class Laying {
 }
 
 // A position in a square, from -1 to 1.
-function within({ x, y }, place) {
+export function within({ x, y }, place) {
   const [right, down] = [(x - place.x) / place.half, (y - place.y) / place.half];
   const [cos, sin] = [Math.cos(place.turn), Math.sin(place.turn)];
   return { x: right * cos + down * sin, y: down * cos - right * sin };
@@ -168,6 +168,9 @@ export function scattered(images, words) {
   return { found, all, own, turned: images.some(({ features }) => common(features) !== null) };
 }
 
+const SIDES = ["right of", "above and right of", "above", "above and left of", "left of", "below and left of", "below", "below and right of"];
+const AXES = ["towards an end of the galaxies' long axis", "between an end and a long side of the galaxies", "towards a long side of the galaxies", "between an end and a long side of the galaxies", "towards an end of the galaxies' long axis"];
+
 // Where that is, in words; empty: anywhere. On a side: the directions from the middle agree by four
 // fifths (mean resultant length). In the middle: half of its features are nearer to it than a quarter
 // of all features of these images.
@@ -183,8 +186,8 @@ export function somewhere({ found, all, own, turned }) {
   }
   if (Math.hypot(right, down) < 0.8) return "";
   const eighth = Math.round(Math.atan2(-down, right) / (Math.PI / 4));
-  const sides = { 0: "right of", 1: "above and right of", 2: "above", 3: "above and left of", 4: "left of", "-4": "left of", "-3": "below and left of", "-2": "below", "-1": "below and right of" };
-  return turned ? `${sides[eighth]} the galaxies' centres, once they are turned alike` : `${sides[eighth]} the middle of the images`;
+  if (turned) return AXES[Math.abs(eighth)]; // its long axis lies flat
+  return `${SIDES[(eighth + 8) % 8]} the middle of the images`;
 }
 
 // -- drawing ---------------------------------------------------------------------------------------
@@ -233,4 +236,17 @@ export function stretch(ink) {
     if (k % 4 !== 3) drawn.data[k] = ((value - low) * 255) / (high - low);
   });
   ink.putImageData(drawn, 0, 0);
+}
+
+// Draws a dashed circle; null: none.
+export function circle(ink, where) {
+  if (!where) return;
+  const { width } = ink.canvas;
+  ink.globalAlpha = 0.7;
+  ink.strokeStyle = "#fff";
+  ink.lineWidth = Math.max(1, width / 150);
+  ink.setLineDash([width / 50, width / 50]);
+  ink.beginPath();
+  ink.arc(where.x * width, where.y * width, where.radius * width, 0, 2 * Math.PI);
+  ink.stroke();
 }

@@ -1,13 +1,14 @@
 // The gallery: every structure, image and word. What is shown is in the address, after the #.
 
-import { Laying, average, cut, pose, scattered, somewhere, square, stretch } from "./closeups.js";
+import { Laying, average, circle, common, cut, pose, scattered, somewhere, square, stretch, within } from "./closeups.js";
 import { inert, inertName } from "./csv.js";
 import { part } from "./loader.js";
 import { HOME, amount, button, count, element, own, save, seen } from "./page.js";
+import { coverage, light, ring, sources, told } from "./portraits.js";
 import { Shelf } from "./shelf.js";
 import { angle, position } from "./sky.js";
 
-export { Laying, part, pose, scattered, somewhere }; // for the parts, and for tests
+export { Laying, coverage, light, part, pose, scattered, somewhere, sources, told }; // for the parts, and for tests
 
 const FEW = 24; // images, or structures, that are shown before somebody asks for more
 const MOST = 2000; // images that a search by name finds
@@ -15,14 +16,15 @@ const HELD = 8; // structures of an image, before somebody asks for more
 const PATCH = 48; // pixels of a patch
 const CLOSE = 120; // and of a close-up
 const AVERAGED = 12; // images, the best ones
-const PICTURES = 64; // that are kept decoded
+const KIN = 6; // structures of a pattern whose averages are drawn
+const PICTURES = 96; // that are kept decoded
 const NEW = ["born", "split", "returned", "grown", "changed"]; // events that somebody wants to see
 const SVG = "http://www.w3.org/2000/svg";
 
 const MEASURES = {
   support: ["Support", "images that hold more than half of its words", (r) => count(r.support)],
-  lift: ["Lift", "support beside what chance explains", (r) => brief(r.lift)],
-  beyond: ["Lift beyond", "support beside what broad differences between images explain too", (r) => brief(r.beyond ?? null)],
+  beyond: ["Times chance", "support beside what chance and broad differences between images explain", (r) => brief(r.beyond ?? null)],
+  lift: ["Lift", "support beside what chance explains, broad differences left aside", (r) => brief(r.lift)],
   surprise: ["Surprise", "how improbable its support is by chance: 3 is once in a thousand times", (r) => brief(r.surprise ?? null)],
   q: ["q", "estimated share of false structures among those as sure; \u2264: the least that so few decoys can show", (r) => `${r.least ? "\u2264 " : ""}${brief(r.q)}`],
   stability: ["Stability", "how often it is found again", (r) => brief(r.stability)],
@@ -31,10 +33,10 @@ const MEASURES = {
   size: ["Words", "how many words it has", (r) => count(r.words.length)],
 };
 const SORTS = {
-  rank: ["rank: strong first, then by surprise", (r) => (strength(r) === "strong" ? 0 : strength(r) === "weak" ? 2e9 : 1e9) + r.id + (r.established === false ? 3e9 : 0)],
+  rank: ["rank: strong first, then by surprise", (r) => r.place],
   support: ["support", (r) => -r.support],
   lift: ["lift", (r) => -(r.lift ?? -1)],
-  beyond: ["lift beyond broad differences", (r) => -(r.beyond ?? -1)],
+  beyond: ["times chance", (r) => -(r.beyond ?? -1)],
   q: ["q", (r) => r.q ?? 2],
   stability: ["stability", (r) => -(r.stability ?? -1)],
   verified: ["verified", (r) => -(r.verified ?? -1)],
@@ -71,19 +73,7 @@ function many(n, one, others = `${one}s`) {
 
 function agreement(row) {
   const [first] = row.labels;
-  const all = row.labels.reduce((sum, [, n]) => sum + n, 0);
-  return first ? first[1] / all - first[2] : -1;
-}
-
-// The class that is the most frequent beside its share of all images, of those that at least a
-// tenth of its images have and that are more than chance makes (three standard deviations): its
-// name, its share, and how many times that of all; null: none stands out.
-function typical(row) {
-  const all = row.labels.reduce((sum, [, n]) => sum + n, 0);
-  const told = row.labels
-    .filter(([, n, share]) => n / all >= 0.1 && n >= 1.2 * all * share && n - all * share >= 3 * Math.sqrt(all * share * (1 - share)))
-    .map(([label, n, share]) => [label, n / all, n / all / share]);
-  return told.sort((a, b) => b[2] - a[2])[0] ?? null;
+  return first ? first[1] / row.labelled - first[2] : -1;
 }
 
 // What became of it since the state before: "grown, 2 words came".
@@ -93,23 +83,19 @@ function happened(row) {
   return [row.event, ...came, ...went].join(", ");
 }
 
-// How far an established structure stands out: "strong" from three times chance on; "weak" below one
-// and a half, or where chance makes as many images once in less than a hundred times; else nothing.
-function strength(row) {
-  const lift = row.beyond ?? row.lift ?? null;
-  if (!row.established || lift === null) return "";
-  if (lift < 1.5 || (row.surprise ?? Infinity) < 2) return "weak";
-  return lift >= 3 ? "strong" : "";
-}
-
-// How sure it is, in a sentence.
-function sureness(row) {
+// How sure it is, in a sentence. Of few repetitions it is said how many there were.
+function sureness(row, { seeds }) {
   const lift = row.beyond ?? row.lift ?? null; // the one that it is judged by
   const often = lift === null ? [] : [`${brief(lift)} times as many as by chance`];
-  const again = (row.stability ?? null) === null ? [] : [`found again in ${(100 * row.stability).toFixed(0)} % of repetitions`];
-  const grade = strength(row);
-  const sure = row.established === null ? "" : element("span", { className: row.established ? "sure" : "warn" }, `${row.established ? "" : "not "}established${grade ? `, ${grade}` : ""}: `);
+  const again = (row.stability ?? null) === null ? [] : [`found again in ${repeated(row.stability, seeds)}`];
+  const sure = row.established === null ? "" : element("span", { className: row.established ? "sure" : "warn" }, `${row.strength ?? (row.established ? "established" : "not established")}: `);
   return element("p", { className: "quiet" }, sure, [many(row.images, "image"), ...often, ...again].join(", "));
+}
+
+function repeated(stability, seeds) {
+  const times = stability * seeds;
+  if (seeds > 0 && seeds <= 20 && Math.abs(times - Math.round(times)) < 1e-6) return `${Math.round(times)} of ${many(seeds, "repetition")}`;
+  return `${(100 * stability).toFixed(0)} % of repetitions`;
 }
 
 // Why a structure is not established.
@@ -120,12 +106,27 @@ function unsure(row, { max_q, min_stability }) {
   return why.join("; ") || "it was not measured";
 }
 
+// What a structure shows: the class that stands out among its images, and what their average shows.
+function headline(row, shows) {
+  const [label, n, share] = row.typical ?? [];
+  const often = label === undefined ? "" : n >= row.labelled / 2 ? "mostly " : n >= 2 * share * row.labelled ? "often " : "";
+  if (!often) return [shows];
+  return [often, own(label), shows ? `: ${shows}` : ""];
+}
+
 // Which class is more frequent in it than in all images, in a sentence; empty: none.
 function classes(row) {
-  const shown = typical(row);
-  if (!shown) return "";
-  const [label, share, times] = shown;
-  return element("p", { className: "quiet", title: "classes come with the images, and were not used to find it" }, "more often ", own(label), ` than other images: ${(100 * share).toFixed(0)} %, ${brief(times)} times the share of all`);
+  if (!row.typical) return "";
+  const [label, n, share] = row.typical;
+  return element("p", { className: "quiet", title: "classes come with the images, and were not used to find it" }, `${count(n)} of ${count(row.labelled)} are `, own(label), `: ${(100 * n / row.labelled).toFixed(0)} %, and ${(100 * share).toFixed(0)} % of all images`);
+}
+
+// Why a structure is of a pattern that another one began; empty: it began it.
+function kinship(row, first) {
+  if (row.pattern === row.id) return "";
+  if (row.same_images_as !== null) return `in much the same images as ${numbered({ id: row.same_images_as })}`;
+  if (row.turn === null) return "like another one of this pattern";
+  return row.turn ? `as ${title(first)}, ${row.turn}` : `as ${title(first)}, in words that look alike`;
 }
 
 function numbered(row) {
@@ -339,12 +340,13 @@ class App {
     return element("ul", { className: "tiles" }, ...rows.map((row) => this.tile(v, row)));
   }
 
-  tile(v, row, more = "") {
+  // A structure: what the average of its best images shows, four of them, and how sure it is. `kin` are
+  // structures of the same pattern, whose averages are drawn too.
+  tile(v, row, more = "", kin = []) {
     const strip = element("div", { className: "strip" });
-    const patches = row.words.slice(0, 4).map((word) => [word, element("canvas", { width: PATCH, height: PATCH, title: `mean patch of word ${word}` })]);
-    const recurs = element("div", { className: "recurs" }, ...patches.map(([, canvas]) => canvas));
-    const average = element("canvas", { width: 2 * CLOSE, height: 2 * CLOSE, title: "average of its best images" });
-    const look = row.images ? element("div", { className: "look", "aria-hidden": "true" }, average, strip, recurs) : "";
+    const average = element("canvas", { width: 2 * CLOSE, height: 2 * CLOSE, title: "average of its best images; the ring is where its features lie" });
+    const look = row.images ? element("div", { className: "look", "aria-hidden": "true" }, average, strip) : "";
+    const shows = element("p", { className: "shows" });
     const where = element("p", { className: "quiet" }, "\u2026");
     this.near(strip, async () => {
       const best = await this.shelf.imagesOf(v, row.id);
@@ -356,8 +358,9 @@ class App {
         const k = images.indexOf(one.image);
         if (k >= 0) strip.children[k].replaceWith(this.closeUp(one));
       }
-      this.average(average, near);
-      await this.meanPatches(v, new Map(patches), best.slice(0, AVERAGED));
+      const drawn = this.average(average, near);
+      for (const canvas of strip.querySelectorAll("canvas")) circle(canvas.getContext("2d"), drawn.ring);
+      shows.replaceChildren(...headline(row, drawn.shows));
       where.textContent = await this.placed(v, best, words);
     });
     const kind = row.kind ? [" ", element("span", { className: "kind" }, own(row.kind))] : [];
@@ -367,12 +370,30 @@ class App {
       element("a", { href: address("s", this.shelf.variants[v].name, row.lineage) }, look, element("b", {}, own(title(row)))),
       row.name ? ` ${numbered(row)}` : "",
       ...kind,
+      shows,
       row.left_out ? element("p", { className: "warn" }, "Left out, as all of this kind (structures.exclude_kinds): no image is looked for.") : "",
-      sureness(row),
-      where,
+      sureness(row, this.site.facts),
+      row.images ? where : "",
       classes(row),
       more,
+      this.kinStrip(v, kin),
     );
+  }
+
+  // Averages of established structures of the same pattern, in a row.
+  kinStrip(v, kin) {
+    const some = kin.filter((row) => row.established !== false && row.images).slice(0, KIN);
+    if (!some.length) return "";
+    const list = element("div", { className: "kin" });
+    for (const row of some) {
+      const canvas = element("canvas", { width: CLOSE, height: CLOSE, "aria-hidden": "true" });
+      this.near(canvas, async () => {
+        const best = await this.shelf.imagesOf(v, row.id);
+        this.average(canvas, await this.laying(v, best.slice(0, AVERAGED), new Set(row.words)));
+      });
+      list.append(element("a", { href: address("s", this.shelf.variants[v].name, row.lineage), title: seen(title(row)), "aria-label": `Structure ${seen(title(row))} of the same pattern` }, canvas));
+    }
+    return list;
   }
 
   async structures(parts, query) {
@@ -399,15 +420,16 @@ class App {
         if (name !== shelf.variants[v].name) form.append(element("a", { href: address("beside", shelf.variants[v].name, name) }, `beside ${name}`));
       }
     }
-    const measured = (key) => !["lift", "beyond", "q", "stability", "verified"].includes(key) || rows.some((row) => (row[key] ?? null) !== null);
+    const judged = rows.some((row) => row.established !== null);
+    const measures = (key) => !["lift", "beyond", "q", "stability", "verified"].includes(key) || rows.some((row) => (row[key] ?? null) !== null);
     // those that change something
-    const sorts = Object.entries(SORTS).filter(([key, [, by]]) => key === "rank" || (measured(key) && new Set(rows.map(by)).size > 1));
+    const sorts = Object.entries(SORTS).filter(([key, [, by]]) => key === "rank" || (measures(key) && new Set(rows.map(by)).size > 1));
     const sort = choose("sort", "Sort by", sorts.map(([key, [text]]) => [key, text]), sorts.some(([key]) => key === query.get("sort")) ? query.get("sort") : "rank");
     const kinds = [...new Set(rows.map((row) => row.kind).filter(Boolean))].sort();
     const show = choose(
       "show",
       "Show",
-      [["all", "all"], ["strong", "established and strong"], ["established", "established"], ...(measured("verified") ? [["verified", "verified in half of the pairs"]] : []), ...((this.site.facts.older?.[shelf.variants[v].name] ?? null) === null ? [] : [["new", "new or changed"]]), ...(rows.some((row) => row.name || row.kind || row.note) ? [["named", "named"]] : []), ...kinds.map((kind) => [`kind:${kind}`, `kind: ${seen(kind)}`])],
+      [["all", "all"], ["strong", "strong"], ["established", "established"], ...(measures("verified") ? [["verified", "verified in half of the pairs"]] : []), ...((this.site.facts.older?.[shelf.variants[v].name] ?? null) === null ? [] : [["new", "new or changed"]]), ...(rows.some((row) => row.name || row.kind || row.note) ? [["named", "named"]] : []), ...kinds.map((kind) => [`kind:${kind}`, `kind: ${seen(kind)}`])],
       query.get("show") ?? "all",
     );
     const least = element("input", { type: "number", name: "least", min: 0, step: 1, value: query.get("least") ?? "", placeholder: "0" });
@@ -415,18 +437,18 @@ class App {
     const text = element("input", { type: "search", name: "text", value: query.get("text") ?? "", placeholder: "name, note, class" });
     form.append(element("label", {}, "Filter ", text));
     const folded = element("input", { type: "checkbox", name: "fold", checked: query.get("fold") !== "no" });
-    if (rows.some((row) => row.leader !== null)) form.append(element("label", { title: "Those of which at least a third of all images are in both are one tile" }, folded, " Fold those in much the same images"));
+    if (rows.some((row) => row.pattern !== row.id)) form.append(element("label", { title: "Those in much the same images, and those whose words look alike, as they are, turned or mirrored, are one tile" }, folded, " One tile a pattern"));
     const chosen = () => {
       const wanted = text.value.trim().toLowerCase();
       const found = rows.filter((row) => {
         if (show.value === "established" && !row.established) return false;
-        if (show.value === "strong" && strength(row) !== "strong") return false;
+        if (show.value === "strong" && row.strength !== "strong") return false;
         if (show.value === "verified" && !(row.verified >= 0.5)) return false;
         if (show.value === "new" && !NEW.includes(row.event)) return false;
         if (show.value === "named" && !row.name && !row.kind && !row.note) return false;
         if (show.value.startsWith("kind:") && row.kind !== show.value.slice(5)) return false;
         if (row.images < Number(least.value || 0)) return false;
-        const texts = [row.name, numbered(row), row.lineage, row.kind, row.note, typical(row)?.[0]];
+        const texts = [row.name, numbered(row), row.lineage, row.kind, row.note, row.typical?.[0]];
         return !wanted || texts.some((one) => one && one.toLowerCase().includes(wanted));
       });
       const key = SORTS[sort.value][1];
@@ -434,16 +456,19 @@ class App {
     };
     const fill = () => {
       const found = chosen();
-      const leading = new Set(found.map((row) => row.id));
-      const joins = (row) => folded.checked && leading.has(row.leader);
-      const shown = found.filter((row) => !joins(row));
-      const under = new Map(shown.map((row) => [row.id, []]));
-      for (const row of found) if (joins(row)) under.get(row.leader).push(row);
-      const apart = found.length - shown.length;
-      told.textContent = `${count(found.length)} of ${count(rows.length)} structures${apart ? `, in ${many(shown.length, "tile")}: ${count(apart)} ${apart === 1 ? "is" : "are"} folded with one in much the same images` : ""}`;
+      const patterns = new Map(); // the first that is shown of each, and the others
+      for (const row of found) {
+        const key = folded.checked ? row.pattern : row.id;
+        if (patterns.has(key)) patterns.get(key).push(row);
+        else patterns.set(key, [row]);
+      }
+      const shown = [...patterns.values()];
+      told.textContent = `${count(found.length)} of ${count(rows.length)} structures${shown.length < found.length ? `, of ${many(shown.length, "pattern")}` : ""}`;
       this.list = location.hash;
-      this.listed = { v, rows: shown.flatMap((row) => [row, ...under.get(row.id)]) };
-      host.replaceChildren(this.more(shown, (some) => element("ul", { className: "tiles" }, ...some.map((row) => this.tile(v, row, this.fold(v, under.get(row.id)))))));
+      this.listed = { v, rows: shown.flat() };
+      const draw = (some) => element("ul", { className: "tiles" }, ...some.map(([row, ...others]) => this.tile(v, row, this.fold(v, row, others), others)));
+      const parts = sort.value === "rank" && judged ? grades(shown) : [["", "", shown]];
+      host.replaceChildren(...parts.map(([heading, about, some]) => element("section", {}, ...(heading ? [element("h2", {}, heading), element("p", { className: "quiet" }, about)] : []), this.more(some, draw))));
     };
     form.addEventListener("submit", (event) => event.preventDefault());
     form.addEventListener("input", () => {
@@ -457,23 +482,25 @@ class App {
     });
     fill();
     const sure = rows.filter((row) => row.established && !row.left_out);
-    const graded = (grade) => sure.filter((row) => strength(row) === grade).length;
+    const strong = sure.filter((row) => row.strength === "strong");
     const out = rows.filter((row) => row.left_out).length;
-    const judged = rows.some((row) => row.established !== null);
+    const graded = (grade) => count(sure.filter((row) => row.strength === grade).length);
     const trust = judged
-      ? `${count(sure.length)} of ${count(rows.length)} structures are established: significant (q) and found again (stability). ${count(graded("strong"))} of them are strong, in at least three times as many images as by chance; ${count(graded("weak"))} are weak, their images hardly stand out. Each tile has the average of its best images, then four of these images, then what its features look like. Pictures are centred on the features, not on the galaxy. Whether it is a kind of object or a fault of the camera is for you to see.${out ? ` Last, and dashed: ${many(out, "structure")} of kinds that are left out.` : ""}`
+      ? `${strong.length ? `Begin with the strong ones: ${many(strong.length, "structure")} of ${many(new Set(strong.map((row) => row.pattern)).size, "pattern")}` : "None is strong"}. In all there are ${count(rows.length)}, of these ${graded("moderate")} moderate, ${graded("weak")} weak and ${count(rows.length - sure.length - out)} not established. Each tile shows the average of a structure's best images, and four of these; on galaxies that were turned alike, a ring marks where its features lie. Whether a pattern is a kind of object or a fault of the camera is for you to see.${out ? ` Last, and dashed: ${many(out, "structure")} of kinds that are left out.` : ""}`
       : rows.length ? "How sure these structures are was not measured: mining.decoys or mining.seeds is 0." : "No structures were found by this extractor. The overview says what helps.";
-    return [element("h1", {}, "Structures"), element("p", {}, trust), form, told, host];
+    const tools = element("details", { className: "tools", open: innerWidth > 640 }, element("summary", {}, "Sort and filter"), form);
+    return [element("h1", {}, "Structures"), element("p", {}, trust), tools, told, host];
   }
 
-  // What shows the structures that are folded with a tile, after it.
-  fold(v, rows) {
+  // What shows the other structures of a tile's pattern, after it.
+  fold(v, first, rows) {
     if (!rows.length) return "";
-    const text = `and ${count(rows.length)} more in much the same images`;
+    const graded = ["strong", "moderate", "weak", null].map((grade) => [grade ?? "not established", rows.filter((row) => row.established !== null && row.strength === grade).length]).filter(([, n]) => n);
+    const text = `and ${count(rows.length)} more of this pattern${graded.length ? `: ${graded.map(([grade, n]) => `${count(n)} ${grade}`).join(", ")}` : ""}`;
     let shown = [];
     const open = button(text, "Show or hide them", () => {
       for (const one of shown) one.remove();
-      shown = shown.length ? [] : rows.map((row) => this.tile(v, row));
+      shown = shown.length ? [] : rows.map((row) => this.tile(v, row, this.kinship(v, row)));
       open.textContent = shown.length ? `fold ${rows.length === 1 ? "it" : "them"} again` : text;
       open.setAttribute("aria-expanded", String(shown.length > 0));
       const tile = open.closest("li");
@@ -484,7 +511,15 @@ class App {
     });
     open.setAttribute("aria-expanded", "false");
     open.className = "more";
-    return element("p", {}, open);
+    const ways = [["in the same images", (row) => row.same_images_as !== null], ["turned or mirrored", (row) => row.same_images_as === null && row.turn !== ""], ["in words that look alike", (row) => row.same_images_as === null && row.turn === ""]];
+    const told = ways.filter(([, holds]) => rows.some(holds)).map(([way]) => way);
+    return element("p", { className: "quiet" }, open, first.pattern === first.id ? ` They are ${told.join(told.length > 2 ? ", or " : " or ")}.` : "");
+  }
+
+  kinship(v, row) {
+    const told = element("p", { className: "quiet" });
+    this.shelf.structures(v).then((rows) => told.append(kinship(row, rows[row.pattern])));
+    return told;
   }
 
   // A list of which more is shown as its end comes into view.
@@ -540,18 +575,21 @@ class App {
     const lines = [row.kind, ...(row.note ?? "").split(/\r?\n/)].filter(Boolean);
     const said = lines.map((text) => element("p", {}, own(text)));
     const naming = `minia structures name ${row.lineage} --name TEXT --kind KIND${shelf.variants.length > 1 ? ` --variant ${name}` : ""} --warehouse W`;
+    const shows = element("p", { className: "shows" });
     const made = [
       this.steps(name, beside),
       element("h1", {}, own(title(row))),
-      sureness(row),
+      shows,
+      sureness(row, this.site.facts),
       ...(images.length ? [this.placeLine(v, row, images)] : []),
       classes(row),
       ...said,
       ...doubt,
       facts,
       element("details", {}, element("summary", {}, "What the figures mean"), terms),
-      ...(images.length ? [this.wordsSection(v, row, images), this.imagesSection(v, row, images)] : []),
+      ...(images.length ? [this.wordsSection(v, row, images, shows), this.imagesSection(v, row, images)] : []),
       element("div", { className: "charts" }, ...(images.length ? [this.whereSection(v, row, images)] : []), ...this.timeSection(images), ...this.labelsSection(row), ...this.mapSections(images, this.filtered(v, row)), ...(await this.skySection(images))),
+      ...this.patternSection(v, rows, row),
       this.relatedSection(v, rows, row),
       ...(await this.besideSections(v, row)),
       element("section", {}, element("h2", {}, "Its name"), element("p", {}, `It is structure ${numbered(row)} of this state. Its lineage, which stays, is ${row.lineage}: born in state ${row.lineage.split(".")[0]}${fate}. To name it:`), element("p", {}, element("code", {}, naming))),
@@ -586,7 +624,11 @@ class App {
     const words = new Set(row.words);
     // from the best ones; each image's place is found when it comes into view
     const laying = this.laid(v, images.slice(0, AVERAGED)).then((laid) => new Laying(laid, words));
-    const of = { v, row, colours: this.coloured(row), laying };
+    const around = this.laying(v, images.slice(0, AVERAGED), words).then((found) => {
+      const some = found.filter(({ place }) => place.alike);
+      return some.length > 1 && centreOf(some) !== null ? ring(coverage(some.map(({ circles }) => circles))) : null;
+    });
+    const of = { v, row, colours: this.coloured(row), laying, around };
     let group = images;
     const fill = () => {
       const found = images.filter((image) => image.overlap >= Number(slider.value) - 1e-9);
@@ -644,7 +686,7 @@ class App {
   }
 
   // A close-up of what an image has of a structure, with circles on the features; null: there is none.
-  async nearer(v, image, about, { laying, colours }) {
+  async nearer(v, image, about, { laying, colours, around }) {
     const picture = await this.bitmap(image);
     const [laid] = picture ? await this.laid(v, [image]) : [];
     const place = laid ? (await laying).place(laid) : null;
@@ -653,6 +695,7 @@ class App {
     canvas.removeAttribute("aria-hidden");
     canvas.setAttribute("role", "img");
     canvas.setAttribute("aria-label", `Close-up of ${seen(about.name)}`);
+    if (place.alike) circle(canvas.getContext("2d"), await around);
     const over = svg("svg", { viewBox: "-1 -1 2 2", "aria-hidden": "true", class: "circles" });
     const upright = `rotate(${(-place.turn * 180) / Math.PI}) scale(${1 / place.half}) translate(${-place.x} ${-place.y})`;
     over.append(svg("g", { transform: upright }, ...rings(laid.features, colours)));
@@ -688,7 +731,8 @@ class App {
     return made;
   }
 
-  wordsSection(v, row, images) {
+  // `told` says what the average shows, once it is there.
+  wordsSection(v, row, images, told) {
     const host = element("ul", { className: "words" });
     const most = Math.max(...row.frequencies);
     const colours = this.coloured(row);
@@ -705,9 +749,10 @@ class App {
     const caption = element("figcaption");
     this.near(average, async () => {
       const found = await this.laying(v, images.slice(0, AVERAGED), new Set(row.words));
-      const n = this.average(average, found);
+      const { n, shows, ring: ringed } = this.average(average, found);
+      told.replaceChildren(...headline(row, shows));
       caption.textContent = n
-        ? `The average of ${n} of its best ${many(found.length, "image")}, laid upon each other; its features lie in the middle.`
+        ? `The average of ${n === found.length ? `its ${count(n)}` : `${count(n)} of its ${count(found.length)}`} best images, laid upon each other; its features lie in the ${ringed ? "ring" : "middle"}.`
         : `The average of its best ${many(found.length, "image")}, each around its features: they cannot be laid upon each other.`;
     });
     const left = row.words.length > 60 ? ` The 60 most frequent of ${count(row.words.length)}.` : "";
@@ -749,7 +794,7 @@ class App {
     for (const [k, image] of images.entries()) {
       const place = laying.place(laid[k]);
       const picture = place ? await this.bitmap(image) : null;
-      if (picture) found.push({ image, picture, place });
+      if (picture) found.push({ image, picture, place, ...lying(laid[k], words, place) });
     }
     return found;
   }
@@ -760,12 +805,20 @@ class App {
     return canvas;
   }
 
-  // The average of those that can be laid upon each other, and how many these are; else of all, 0.
+  // Draws the average of those that can be laid upon each other, else of all. Returns how many these
+  // are, 0: all; what it shows, in words; and the ring around what recurs.
   average(canvas, found) {
     const alike = found.filter(({ place }) => place.alike);
     const some = alike.length > 1 ? alike : [];
-    average(canvas.getContext("2d"), some.length ? some : found);
-    return some.length;
+    const ink = canvas.getContext("2d", { willReadFrequently: true });
+    average(ink, some.length ? some : found);
+    const centre = centreOf(some);
+    if (centre === null) return { n: some.length, shows: "", ring: null }; // what is drawn is what recurs
+    const covered = coverage(some.map(({ circles }) => circles));
+    const shows = told(light(ink), covered, centre);
+    const where = ring(covered);
+    circle(ink, where);
+    return { n: some.length, shows, ring: where };
   }
 
   // The picture of an image, decoded; null: there is none. The last ones are kept.
@@ -801,7 +854,7 @@ class App {
 
   // Where in its images a structure lies, in a sentence.
   async placed(v, images, words) {
-    return `lies ${somewhere(scattered(await this.laid(v, images.slice(0, FEW)), words)) || "anywhere in the images"}`;
+    return `Lies ${somewhere(scattered(await this.laid(v, images.slice(0, FEW)), words)) || "anywhere in the images"}`;
   }
 
   placeLine(v, row, images) {
@@ -918,6 +971,14 @@ class App {
     const ink = canvas.getContext("2d");
     ink.imageSmoothingEnabled = false;
     ink.drawImage(own, 0, 0, canvas.width, canvas.height);
+  }
+
+  // The other structures of its pattern.
+  patternSection(v, rows, row) {
+    const kin = rows.filter((one) => one.pattern === row.pattern && one !== row).sort((a, b) => a.place - b.place);
+    if (!kin.length) return [];
+    const about = "Structures in much the same images, and those whose words look alike, as they are, turned by quarters, or mirrored: what lies left of one galaxy and above another makes different words.";
+    return [element("section", {}, element("h2", {}, "The same pattern"), element("p", { className: "quiet" }, about), this.more(kin, (some) => element("ul", { className: "tiles" }, ...some.map((one) => this.tile(v, one, this.kinship(v, one))))))];
   }
 
   relatedSection(v, rows, row) {
@@ -1215,6 +1276,41 @@ class App {
     else if (event.key === "s") [...document.querySelectorAll("main button")].find((one) => one.textContent === "Slideshow")?.click();
     else if (event.key === "/") { event.preventDefault(); document.querySelector("#query").focus(); }
   }
+}
+
+// Patterns by how far their first structures stand out: heading, what that means, patterns.
+function grades(patterns) {
+  const of = (row) => (row.left_out ? "left out" : row.established ? row.strength : "not");
+  const parts = [
+    ["strong", "Strong", "Established, and in at least three times as many images as by chance."],
+    ["moderate", "Moderate", "Established, and in more images than by chance."],
+    ["weak", "Weak", "Established, but in less than one and a half times as many images as by chance: what they have in common is slight, and hard to see."],
+    ["not", "Not established", "Chance may have made them, or they were not found again."],
+    ["left out", "Left out", "Of kinds that structures.exclude_kinds names."],
+  ];
+  return parts
+    .map(([key, heading, about]) => [heading, about, patterns.filter(([row]) => of(row) === key)])
+    .filter(([, , some]) => some.length)
+    .map(([heading, about, some]) => [`${heading}: ${many(some.length, "pattern")}`, about, some]);
+}
+
+// The middle of the galaxies in close-ups that were laid upon each other; null: they have no frame.
+function centreOf(found) {
+  const all = found.map(({ centre }) => centre);
+  if (!all.length || all.includes(null)) return null;
+  const median = (key) => all.map((one) => one[key]).sort((a, b) => a - b)[all.length >> 1];
+  return { x: median("x"), y: median("y") };
+}
+
+// Where in a close-up the features of some words lie, and the middle of its image where it was turned
+// to the frame of its galaxy: from 0 to 1.
+function lying({ features, wide, high }, words, place) {
+  const at = ({ x, y }) => {
+    const there = within({ x, y }, place);
+    return { x: (1 + there.x) / 2, y: (1 + there.y) / 2 };
+  };
+  const circles = features.filter(({ word }) => words.has(word)).map((one) => ({ ...at(one), radius: one.size / place.half / 4 }));
+  return { circles, centre: common(features) === null ? null : at({ x: wide / 2, y: high / 2 }) };
 }
 
 // Circles on the features of some words.
