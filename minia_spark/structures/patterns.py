@@ -28,7 +28,9 @@ _NEAR = 0.01
 """A word looks like this share of all words, those nearest to it."""
 _BLOCK = 512  # words whose distances to all others are there at a time
 _LEAST = 2 / 3 - 1e-9
-"""Least likeness that counts."""
+"""Least likeness that counts, of strong structures,"""
+_LEAST_OF_OTHERS = 0.75
+"""and of others: their words are less sure."""
 
 
 def strength(lift: float | None, surprise: float | None) -> str:
@@ -190,9 +192,9 @@ def patterns(
     """Return, for each structure that shows the pattern of one before it, the number of that one.
 
     Strong ones that are alike show one pattern, and so do those alike through others of them. Every
-    other one joins the pattern of the structure that it is most like, of the strong ones and those
-    that began a pattern (of equal ones, the first). One that is in much the same images as another
-    goes where that one is. Else it begins a pattern itself.
+    other one joins that of the structure that it is most like, by three quarters at least, of the
+    strong ones and those that began a pattern (of equal ones, the first). One that is in much the
+    same images as another goes where that one is. Else it begins a pattern itself.
 
     Parameters
     ----------
@@ -237,7 +239,11 @@ def patterns(
                     ends = sorted((began(number), began(one)), key=place.__getitem__)
                     first[ends[1]] = ends[0]
         elif leader is None:
-            near = [(one, share) for one, share in near if strong[one] or began(one) == one]
+            near = [
+                (one, share)
+                for one, share in near
+                if share >= _LEAST_OF_OTHERS and (strong[one] or began(one) == one)
+            ]
             if near:
                 first[number] = min(near, key=lambda told: (-told[1], place[told[0]]))[0]
     found = [began(number) for number in range(len(order))]

@@ -94,7 +94,9 @@ def gallery(sizes: list[int], structures: int) -> Gallery:
                 **{"words": words, "frequencies": [many] * 12, "support": many, "verified": None},
                 **{"expected_support": 1.0, "lift": float(many), "q": 0.004, "stability": 1.0},
                 **{"established": True, "coverage": many / sum(sizes), "related": [[0, 0.5]]},
-                "labels": [["spiral", many // 2, 0.5]],
+                **{"labels": [["spiral", many // 2, 0.5]], "labelled": many, "typical": None},
+                **{"place": number, "strength": "strong", "same_images_as": None, "turn": ""},
+                "pattern": number - number % 2,
             }
         )
     batches = [batch(number, size) for number, size in enumerate(sizes)]

@@ -95,12 +95,15 @@ class TestStructures:
         page.locator("li.tile").nth(37).wait_for()
         folded = page.locator("li.tile").nth(3)
         assert (
-            "and 2 more of this pattern: 2 not established They are turned or mirrored."
+            "and 2 more of this pattern: 2 not established. They are turned or mirrored."
             in folded.inner_text()
         )
         folded.get_by_role("button", name="and 2 more of this pattern").click()
         assert page.locator("li.tile b").all_inner_texts()[3:6] == ["s0003", "s0004", "s0005"]
-        assert "as s0003, mirrored" in page.locator("li.tile").nth(4).inner_text()
+        assert (
+            "its words look like those of s0003, mirrored"
+            in page.locator("li.tile").nth(4).inner_text()
+        )
         folded.get_by_role("button", name="fold them again").click()
         assert page.locator("li.tile").count() == 38
         page.get_by_label("One tile a pattern").uncheck()

@@ -150,20 +150,22 @@ def joined(pairs, same=None, order=None, strong=(), apart=(), count=6):
 
 
 def test_one_joins_the_first_of_a_pattern_and_not_through_another():
-    assert joined([(0, 1, 0.7), (1, 2, 0.9), (2, 3, 0.9)]) == [None, 0, None, 2, None, None]
+    assert joined([(0, 1, 0.75), (1, 2, 0.9), (2, 3, 0.9)]) == [None, 0, None, 2, None, None]
+    assert joined([(0, 1, 0.7)]) == [None] * 6
 
 
 def test_strong_ones_join_through_each_other_and_others_any_of_them():
-    pairs = [(0, 2, 0.7), (1, 2, 0.7), (1, 3, 0.7), (3, 4, 0.9)]
+    pairs = [(0, 2, 0.7), (1, 2, 0.7), (1, 3, 0.75), (3, 4, 0.9), (1, 5, 0.7)]
     assert joined(pairs, strong={0, 1, 2}) == [None, 0, 0, 0, None, None]
 
 
 def test_the_most_alike_and_of_equal_ones_the_first():
-    assert joined([(0, 2, 0.7), (1, 2, 0.75), (0, 3, 0.7), (1, 3, 0.7)])[2:4] == [1, 0]
+    pairs = [(0, 2, 0.75), (1, 2, 0.8), (0, 3, 0.75), (1, 3, 0.75)]
+    assert joined(pairs)[2:4] == [1, 0]
 
 
 def test_images_before_words_and_through_another():
-    pairs = [(0, 1, 0.7), (3, 2, 1.0)]
+    pairs = [(0, 1, 0.8), (3, 2, 1.0)]
     assert joined(pairs, same={2: 1, 4: 2}) == [None, 0, 0, None, 0, None]
 
 
@@ -172,7 +174,7 @@ def test_strong_ones_in_the_same_images_bring_patterns_together():
 
 
 def test_the_order_says_who_is_first():
-    assert joined([(0, 5, 0.7)], order=[5, 4, 3, 2, 1, 0]) == [5, None, None, None, None, None]
+    assert joined([(0, 5, 0.8)], order=[5, 4, 3, 2, 1, 0]) == [5, None, None, None, None, None]
 
 
 def test_those_apart_neither_begin_nor_join():

@@ -106,12 +106,12 @@ function unsure(row, { max_q, min_stability }) {
   return why.join("; ") || "it was not measured";
 }
 
-// What a structure shows: the class that stands out among its images, and what their average shows.
+// What a structure shows: the class that stands out, if half of its images have it, and what their
+// average shows.
 function headline(row, shows) {
-  const [label, n, share] = row.typical ?? [];
-  const often = label === undefined ? "" : n >= row.labelled / 2 ? "mostly " : n >= 2 * share * row.labelled ? "often " : "";
-  if (!often) return [shows];
-  return [often, own(label), shows ? `: ${shows}` : ""];
+  const [label, n] = row.typical ?? [];
+  if (label === undefined || n < row.labelled / 2) return [shows];
+  return ["mostly ", own(label), shows ? `: ${shows}` : ""];
 }
 
 // Which class is more frequent in it than in all images, in a sentence; empty: none.
@@ -125,8 +125,8 @@ function classes(row) {
 function kinship(row, first) {
   if (row.pattern === row.id) return "";
   if (row.same_images_as !== null) return `in much the same images as ${numbered({ id: row.same_images_as })}`;
-  if (row.turn === null) return "like another one of this pattern";
-  return row.turn ? `as ${title(first)}, ${row.turn}` : `as ${title(first)}, in words that look alike`;
+  if (row.turn === null) return "its words look like those of another strong one of this pattern";
+  return `its words look like those of ${title(first)}${row.turn ? `, ${row.turn}` : ""}`;
 }
 
 function numbered(row) {
@@ -513,7 +513,7 @@ class App {
     open.className = "more";
     const ways = [["in the same images", (row) => row.same_images_as !== null], ["turned or mirrored", (row) => row.same_images_as === null && row.turn !== ""], ["in words that look alike", (row) => row.same_images_as === null && row.turn === ""]];
     const told = ways.filter(([, holds]) => rows.some(holds)).map(([way]) => way);
-    return element("p", { className: "quiet" }, open, first.pattern === first.id ? ` They are ${told.join(told.length > 2 ? ", or " : " or ")}.` : "");
+    return element("p", { className: "quiet" }, open, first.pattern === first.id ? `. ${rows.length === 1 ? "It is" : "They are"} ${told.join(told.length > 2 ? ", or " : " or ")}.` : "");
   }
 
   kinship(v, row) {

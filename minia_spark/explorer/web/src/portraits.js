@@ -5,7 +5,8 @@
 const SIDE = 60; // cells along a side, into which a picture is averaged
 const SKY = 0.2; // of the cells are no brighter than the sky
 const RISES = 0.08; // how far a source rises above what joins it to a brighter one, of the whole range
-const COVERED = 0.25; // of the images have a feature there
+const COVERED = 0.25; // of the images have a feature there,
+const MIDDLE = 0.5; // and on the middle of the galaxy, where that is what is told
 const BESIDE = 0.13; // and one that is told of beside a galaxy
 const PART = 0.7; // of a source's rise, above which its shape is measured
 const LONG = 2.5; // axis ratio from which on it is elongated;
@@ -120,16 +121,13 @@ export function told(cells, covered, centre) {
   const far = ({ x, y }) => Math.hypot(x - centre.x, y - centre.y);
   const galaxy = found.reduce((a, b) => (far(a) <= far(b) ? a : b));
   const beside = inside.filter((one) => one !== galaxy && one.rises >= BESIDE);
-  if (beside.length > 1) return `${beside.length} sources beside the galaxy`;
-  if (beside.length) return `${kindOf(beside[0])} beside the galaxy`;
   const core = inside.find((one) => one === galaxy);
-  if (core && core.degrees >= OFF && core.ratio >= SLANTED) return "an elongated body, at a slant to the light around it";
-  if (core && core.ratio >= LONG) return "an elongated body along the galaxy's long axis";
-  return core ? "the galaxy's own light, nothing beside it" : "the outer part of the galaxy, nothing beside it";
-}
-
-function kindOf({ ratio }) {
-  return ratio < LONG ? "a compact source" : "an elongated source";
+  const tilted = core && core.degrees >= OFF && core.ratio >= SLANTED;
+  if (tilted || beside.some(({ ratio }) => ratio >= LONG)) return "an elongated galaxy with something bright beside it";
+  if (beside.length) return beside.length > 1 ? `${beside.length} compact sources beside the galaxy` : "a compact source beside the galaxy";
+  if (core && core.ratio >= LONG) return "an elongated galaxy";
+  if (core && covered[core.peak] >= MIDDLE) return "the middle of the galaxy";
+  return "the outer part of the galaxy";
 }
 
 // The ring around where features lie: a circle as large as what they cover; null: nothing.
