@@ -44,7 +44,7 @@ def told(page, picture, circle, centre):
     )
 
 
-BESIDE = "an elongated galaxy with something bright beside it"
+BESIDE = "an elongated galaxy with a star or another galaxy beside it"
 OUTER = "the outer part of the galaxy"
 GALAXY = blob(0.3, 0.5, long=0.1, wide=0.07)
 MIDDLE = (0.3, 0.5)
@@ -53,16 +53,20 @@ MIDDLE = (0.3, 0.5)
 @pytest.mark.parametrize(
     ("more", "circle", "words"),
     [
-        (blob(0.7, 0.5, light=0.4), (0.65, 0.5, 0.2), "a compact source beside the galaxy"),
+        (
+            blob(0.7, 0.5, light=0.4),
+            (0.65, 0.5, 0.2),
+            "a compact source beside the galaxy: a star or a small galaxy",
+        ),
         (
             blob(0.7, 0.5, light=0.4, long=0.12, wide=0.03, degrees=30),
             (0.65, 0.5, 0.2),
-            BESIDE,
+            "a thin galaxy with a star or another galaxy beside it",
         ),
         (
             blob(0.6, 0.4, light=0.4) + blob(0.8, 0.7, light=0.3),
             (0.7, 0.55, 0.3),
-            "2 compact sources beside the galaxy",
+            "2 compact sources beside the galaxy: stars or small galaxies",
         ),
         # too faint, and one that no feature covers
         (

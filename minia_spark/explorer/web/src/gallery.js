@@ -496,7 +496,7 @@ class App {
   fold(v, first, rows) {
     if (!rows.length) return "";
     const graded = ["strong", "moderate", "weak", null].map((grade) => [grade ?? "not established", rows.filter((row) => row.established !== null && row.strength === grade).length]).filter(([, n]) => n);
-    const text = `and ${count(rows.length)} more of this pattern${graded.length ? `: ${graded.map(([grade, n]) => `${count(n)} ${grade}`).join(", ")}` : ""}`;
+    const text = `and ${count(rows.length)} more of this pattern${graded.length ? `: ${graded.map(([grade, n]) => `${count(n)} ${grade}`).join(", ")}` : ""}.`;
     let shown = [];
     const open = button(text, "Show or hide them", () => {
       for (const one of shown) one.remove();
@@ -513,7 +513,7 @@ class App {
     open.className = "more";
     const ways = [["in the same images", (row) => row.same_images_as !== null], ["turned or mirrored", (row) => row.same_images_as === null && row.turn !== ""], ["in words that look alike", (row) => row.same_images_as === null && row.turn === ""]];
     const told = ways.filter(([, holds]) => rows.some(holds)).map(([way]) => way);
-    return element("p", { className: "quiet" }, open, first.pattern === first.id ? `. ${rows.length === 1 ? "It is" : "They are"} ${told.join(told.length > 2 ? ", or " : " or ")}.` : "");
+    return element("p", { className: "quiet" }, open, first.pattern === first.id ? ` ${rows.length === 1 ? "It is" : "They are"} ${told.join(told.length > 2 ? ", or " : " or ")}.` : "");
   }
 
   kinship(v, row) {

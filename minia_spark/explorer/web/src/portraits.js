@@ -123,8 +123,10 @@ export function told(cells, covered, centre) {
   const beside = inside.filter((one) => one !== galaxy && one.rises >= BESIDE);
   const core = inside.find((one) => one === galaxy);
   const tilted = core && core.degrees >= OFF && core.ratio >= SLANTED;
-  if (tilted || beside.some(({ ratio }) => ratio >= LONG)) return "an elongated galaxy with something bright beside it";
-  if (beside.length) return beside.length > 1 ? `${beside.length} compact sources beside the galaxy` : "a compact source beside the galaxy";
+  if (beside.some(({ ratio }) => ratio >= LONG)) return "a thin galaxy with a star or another galaxy beside it";
+  if (tilted) return "an elongated galaxy with a star or another galaxy beside it";
+  if (beside.length > 1) return `${beside.length} compact sources beside the galaxy: stars or small galaxies`;
+  if (beside.length) return "a compact source beside the galaxy: a star or a small galaxy";
   if (core && core.ratio >= LONG) return "an elongated galaxy";
   if (core && covered[core.peak] >= MIDDLE) return "the middle of the galaxy";
   return "the outer part of the galaxy";
