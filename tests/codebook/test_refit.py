@@ -54,7 +54,7 @@ def test_one_state_in_which_everything_is_of_the_new_codebook(grown, refitted):
             (stage, None)
             for stage in (
                 *(CODEBOOK.name, "tune", "pairs", "mine"),
-                *("structures", "lineage", "geometry", "gallery", "report"),
+                *("structures", "lineage", "patterns", "geometry", "gallery", "report"),
             )
         ),
     }

@@ -351,4 +351,4 @@ class TestDurability:
         minia("run", "--warehouse", own_warehouse, *more).expect(0)
         assert order[-1] == "state"
         tables = {path.partition("/")[0] for path in order[:-1]}
-        assert tables == {"structure_images", "verifications", "gallery", "report"}
+        assert tables == {"structure_images", "patterns", "verifications", "gallery", "report"}
